@@ -1,0 +1,101 @@
+//! The admin protocol: `GET /v1/status` over mTLS, JSON. Only the operator's identity under the admin CA is served.
+
+use serde::{Deserialize, Serialize};
+
+/// The path of the status.
+pub const STATUS_PATH: &str = "/v1/status";
+/// The protocol that this crate describes.
+pub const PROTOCOL: u32 = 1;
+
+/// What a node says of itself. Readers ignore members that they do not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The node's own version, for example `0.1.0`.
+    pub node_version: String,
+    /// The node's identity URI.
+    pub identity: String,
+    /// When the process started (RFC 3339).
+    pub started_at: String,
+    /// Whether it serves: keys in memory, database open, own valid certificate.
+    pub ready: bool,
+    /// What it still awaits, one short sentence each; empty when ready.
+    pub awaiting: Vec<String>,
+    /// The keys in memory, in configuration order, versions ascending.
+    pub keys: Vec<KeyStatus>,
+    /// The secret store as this node last saw it; absent when keys come from files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store: Option<DependencyStatus>,
+    /// The payload store.
+    pub database: DependencyStatus,
+    /// The certificate served on P2P, Q2T and metrics.
+    pub certificate: Option<CertificateStatus>,
+    /// Fingerprints (SHA-256 of the DER, lower-case hex) of the roots that P2P trusts now.
+    pub trust_fingerprints: Vec<String>,
+    /// Why the newest files on disk are not in use: the certificate Secret or the dynamic configuration is bad. Empty
+    /// when the newest are in use.
+    pub reload_errors: Vec<String>,
+    /// SHA-256 (hex) of the dynamic configuration in use; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic_config_sha256: Option<String>,
+    /// Since when the node knows its egress closed (RFC 3339); absent: not examined, or found open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_closed_since: Option<String>,
+    /// The URLs of the peers that this node has reached with party info, sorted.
+    pub peers_reached: Vec<String>,
+}
+
+/// One version of one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// The key's name.
+    pub name: String,
+    /// Its version, from 1.
+    pub version: u32,
+    /// The public key in base64.
+    pub public_key: String,
+    /// What it is used for.
+    pub state: KeyState,
+    /// When it was born (RFC 3339), as stamped in the secret store; absent for a key from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_at: Option<String>,
+    /// Where it lies in the secret store: `<mount>/<path>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_path: Option<String>,
+}
+
+/// What a key is used for. A key that a stored payload needs is never destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyState {
+    /// New sends without `from` use it; advertised.
+    Default,
+    /// Advertised, accepts pushes, may be named in `from`.
+    Receiving,
+}
+
+/// Something that the node depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DependencyStatus {
+    /// Whether its last use succeeded.
+    pub available: bool,
+    /// Why not, without any secret; empty when available.
+    pub message: String,
+    /// Since when it is so (RFC 3339).
+    pub since: String,
+}
+
+/// A certificate in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// End of validity (RFC 3339).
+    pub not_after: String,
+    /// SHA-256 of the DER, lower-case hex.
+    pub fingerprint: String,
+}

@@ -1,0 +1,44 @@
+//! What may change under a running node: peers, clients, keys. The node reloads the file when it changes, keeps the last
+//! valid one when the new one is bad, and reports in its status which generation it runs.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this document.
+pub const VERSION: u32 = 1;
+
+/// The dynamic configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DynamicConfig {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The P2P URLs to poll, other than the node's own. Sorted.
+    pub peers: Vec<Peer>,
+    /// The clients that Q2T serves, by their identity URI. Sorted.
+    pub clients: Vec<String>,
+    /// The scrapers that the metrics port serves, by their identity URI. Sorted.
+    pub monitoring: Vec<String>,
+    /// The keys that exist, in the order of the TesseraNode. Exactly one is the default.
+    pub keys: Vec<Key>,
+}
+
+/// Another transaction manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Peer {
+    /// Its advertised P2P URL, for example `https://node-b-p2p.org-a.svc:9000/`.
+    pub url: String,
+}
+
+/// One named key. The node makes the versions that do not exist yet; it never removes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Key {
+    /// Its name in the TesseraNode.
+    pub name: String,
+    /// How many versions there are: 1 at birth, one more with each rotation. The newest version of the default key is
+    /// the default for new sends; all others still receive.
+    pub versions: u32,
+    /// Whether requests without `from` use it.
+    pub default: bool,
+}

@@ -1,0 +1,17 @@
+//! What the operator and a node agree on, and nothing else: pure data, no IO.
+//!
+//! ```text
+//! operator ── static.json, dynamic.json, Secrets ──► files ──► tessera-node     (static_config, dynamic_config, paths)
+//! operator ◄─────────── GET /v1/status over mTLS ──────────── tessera-node     (admin)
+//! everybody ── certificate with a URI SAN ──► everybody                         (identity)
+//! ```
+//!
+//! Both sides are released apart: operator N works with node N-1. So every document here carries a version, fields are
+//! only ever added, and a reader of the *status* ignores what it does not know. Configuration is the opposite: a node
+//! refuses a field that it does not know, by name, since ignoring a setting is a lie.
+
+pub mod admin;
+pub mod dynamic_config;
+pub mod identity;
+pub mod paths;
+pub mod static_config;

@@ -1,0 +1,36 @@
+//! Where things lie in a node's pod, and the ports it listens on. The operator mounts, the node reads.
+
+/// The static configuration (Tessera's JSON with our extension): ConfigMap `<node>-config`.
+pub const STATIC_CONFIG: &str = "/etc/tessera/config/tessera.json";
+/// The dynamic configuration: ConfigMap `<node>-peers`, reloaded without a restart.
+pub const DYNAMIC_CONFIG: &str = "/etc/tessera/dynamic/dynamic.json";
+/// Secret `<node>-tls`: `tls.crt`, `tls.key`, `ca.crt` (own network CA: P2P, Q2T and metrics).
+pub const NODE_TLS: &str = "/etc/tessera/tls/node";
+/// Secret `<node>-admin-tls`: `tls.crt`, `tls.key`, `ca.crt` (the network's admin CA, whatever its issuer).
+pub const ADMIN_TLS: &str = "/etc/tessera/tls/admin";
+/// The CA bundle of the secret store, file `ca.crt`.
+pub const STORE_CA: &str = "/etc/tessera/store/ca.crt";
+/// The projected ServiceAccount token whose audience is the secret store's URL.
+pub const STORE_TOKEN: &str = "/var/run/secrets/tessera/store/token";
+/// The payload volume.
+pub const DATA: &str = "/var/lib/tessera";
+/// A memory-backed directory for sockets.
+pub const RUN: &str = "/run/tessera";
+/// The socket of `tessera-node probe`.
+pub const PROBE_SOCKET: &str = "/run/tessera/probe.sock";
+
+/// The file of a TLS directory that holds the leaf, then its chain, as PEM.
+pub const CERTIFICATE_FILE: &str = "tls.crt";
+/// The file of a TLS directory that holds the PKCS#8 key as PEM.
+pub const KEY_FILE: &str = "tls.key";
+/// The file of a TLS directory that holds the trusted roots as PEM.
+pub const CA_FILE: &str = "ca.crt";
+
+/// Ledger nodes connect here.
+pub const Q2T_PORT: u16 = 8080;
+/// Other transaction managers connect here.
+pub const P2P_PORT: u16 = 9000;
+/// The operator connects here.
+pub const ADMIN_PORT: u16 = 9443;
+/// Scrapers connect here.
+pub const METRICS_PORT: u16 = 9464;
