@@ -1,0 +1,210 @@
+//! A certificate authority: its certificate, its key, and issuing from it.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SerialNumber,
+};
+use zeroize::Zeroizing;
+
+use crate::BACKDATE;
+use crate::inspect::{Certificate, InspectError};
+use crate::key::PrivateKeyPem;
+use crate::leaf::{Leaf, LeafSpec};
+
+/// What a new authority is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaSpec {
+    common_name: String,
+    lifetime: SignedDuration,
+}
+
+impl CaSpec {
+    /// The authority of `network`'s nodes, ledger nodes and scrapers.
+    pub fn network(network: &str, lifetime: SignedDuration) -> Self {
+        Self { common_name: format!("{network} network CA"), lifetime }
+    }
+
+    /// The authority of `network`'s admin ports.
+    pub fn admin(network: &str, lifetime: SignedDuration) -> Self {
+        Self { common_name: format!("{network} admin CA"), lifetime }
+    }
+}
+
+/// Why an authority cannot be made, loaded or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// The system has no randomness to give.
+    #[error("no randomness for a certificate's serial number: {0}")]
+    Random(getrandom::Error),
+    /// A key or a certificate could not be made.
+    #[error("could not {action}")]
+    Generate {
+        /// What was tried.
+        action: &'static str,
+        /// What the library says.
+        source: rcgen::Error,
+    },
+    /// The certificate made or stored cannot be read.
+    #[error("the CA's certificate is unusable")]
+    Certificate(#[source] InspectError),
+    /// The stored certificate is of something else than an authority.
+    #[error("certificate {fingerprint} is not a certificate authority")]
+    NotAnAuthority {
+        /// SHA-256 of the DER.
+        fingerprint: String,
+    },
+    /// The stored key cannot be read.
+    #[error("the private key of CA {fingerprint} is unusable")]
+    Key {
+        /// SHA-256 of the CA certificate's DER.
+        fingerprint: String,
+        /// What the library says; it never quotes the key.
+        source: rcgen::Error,
+    },
+    /// Certificate and key are not a pair.
+    #[error("the private key stored beside CA {fingerprint} is another certificate's")]
+    KeyMismatch {
+        /// SHA-256 of the CA certificate's DER.
+        fingerprint: String,
+    },
+    /// The authority has expired, so nothing that it signs would be accepted.
+    #[error("CA {fingerprint} expired at {not_after}: roll it over before issuing")]
+    Expired {
+        /// SHA-256 of the CA certificate's DER.
+        fingerprint: String,
+        /// When it expired.
+        not_after: Timestamp,
+    },
+    /// A date is beyond what X.509 can say.
+    #[error("a lifetime of {0:#} ends beyond what a certificate can express: choose a shorter one")]
+    Lifetime(SignedDuration),
+    /// A name does not fit into a certificate.
+    #[error("{name:?} cannot stand in a certificate: use ASCII only")]
+    Name {
+        /// The name.
+        name: String,
+        /// What the library says.
+        source: rcgen::Error,
+    },
+}
+
+/// A certificate authority with its private key (P-256). `Debug` shows the fingerprint alone.
+pub struct Ca {
+    certificate: Certificate,
+    key: Zeroizing<KeyPair>,
+}
+
+impl Ca {
+    /// A new authority with a new key: self-signed, path length 0 (it signs leaves only).
+    pub fn generate(spec: &CaSpec, now: Timestamp) -> Result<Self, CaError> {
+        let key = generate_key()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, spec.common_name.as_str());
+        params.serial_number = Some(random_serial()?);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, now, end_of(now, spec.lifetime)?, spec.lifetime)?;
+        let certificate = params
+            .self_signed(&*key)
+            .map_err(|source| CaError::Generate { action: "sign the CA's certificate", source })?;
+        let certificate = Certificate::parse(certificate.pem().as_bytes()).map_err(CaError::Certificate)?;
+        Ok(Self { certificate, key })
+    }
+
+    /// The authority that `certificate` and `key` (both PEM) hold; they must be a pair.
+    pub fn from_pem(certificate: &str, key: &PrivateKeyPem) -> Result<Self, CaError> {
+        let certificate = Certificate::parse(certificate.as_bytes()).map_err(CaError::Certificate)?;
+        let fingerprint = certificate.fingerprint().to_owned();
+        if !certificate.is_authority() {
+            return Err(CaError::NotAnAuthority { fingerprint });
+        }
+        let key = match KeyPair::from_pem(key.expose()) {
+            Ok(key) => Zeroizing::new(key),
+            Err(source) => return Err(CaError::Key { fingerprint, source }),
+        };
+        if !certificate.has_public_key(key.public_key_raw()) {
+            return Err(CaError::KeyMismatch { fingerprint });
+        }
+        Ok(Self { certificate, key })
+    }
+
+    /// Issues a leaf with a new key. It ends no later than this authority does.
+    pub fn issue(&self, spec: &LeafSpec, now: Timestamp) -> Result<Leaf, CaError> {
+        let ca_end = self.certificate.not_after();
+        if ca_end <= now {
+            let fingerprint = self.certificate.fingerprint().to_owned();
+            return Err(CaError::Expired { fingerprint, not_after: ca_end });
+        }
+        let key = generate_key()?;
+        let mut params = spec.params()?;
+        params.serial_number = Some(random_serial()?);
+        let not_after = end_of(now, spec.lifetime())?.min(ca_end);
+        set_validity(&mut params, now, not_after, spec.lifetime())?;
+        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), &*self.key)
+            .map_err(|source| CaError::Generate { action: "read the CA's certificate", source })?;
+        let certificate = params
+            .signed_by(&*key, &issuer)
+            .map_err(|source| CaError::Generate { action: "sign a leaf certificate", source })?;
+        Ok(Leaf {
+            certificate_pem: certificate.pem(),
+            private_key_pem: PrivateKeyPem::new(key.serialize_pem()),
+        })
+    }
+
+    /// The authority's own certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The certificate in PEM: what goes into `ca.crt`.
+    pub fn certificate_pem(&self) -> &str {
+        self.certificate.pem()
+    }
+
+    /// The private key in PEM, for the CA state.
+    pub fn private_key_pem(&self) -> PrivateKeyPem {
+        PrivateKeyPem::new(self.key.serialize_pem())
+    }
+}
+
+impl fmt::Debug for Ca {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ca").field("fingerprint", &self.certificate.fingerprint()).finish_non_exhaustive()
+    }
+}
+
+fn generate_key() -> Result<Zeroizing<KeyPair>, CaError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map(Zeroizing::new)
+        .map_err(|source| CaError::Generate { action: "generate a P-256 key", source })
+}
+
+/// 126 random bits, so unpredictable, below a fixed leading one, so positive and of one length in every encoding.
+fn random_serial() -> Result<SerialNumber, CaError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(CaError::Random)?;
+    bytes[0] = (bytes[0] & 0x3f) | 0x40;
+    Ok(SerialNumber::from(bytes.to_vec()))
+}
+
+fn end_of(now: Timestamp, lifetime: SignedDuration) -> Result<Timestamp, CaError> {
+    now.checked_add(lifetime).map_err(|_| CaError::Lifetime(lifetime))
+}
+
+fn set_validity(
+    params: &mut CertificateParams,
+    now: Timestamp,
+    not_after: Timestamp,
+    lifetime: SignedDuration,
+) -> Result<(), CaError> {
+    let date = |at: Timestamp| {
+        time::OffsetDateTime::from_unix_timestamp(at.as_second()).map_err(|_| CaError::Lifetime(lifetime))
+    };
+    params.not_before = date(now - BACKDATE)?;
+    params.not_after = date(not_after)?;
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Must a stored leaf be issued anew, and why: an ordered list of small checks, the first that objects wins.
+//!
+//! The order is from "there is nothing to look at" to "all is well, but it is time", so that a check may rely on what
+//! those before it found in order.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::KeyPair;
+use zeroize::Zeroizing;
+
+use crate::inspect::Certificate;
+use crate::leaf::LeafSpec;
+use crate::renewal;
+
+/// How much longer than asked for a leaf may last before it counts as issued for another lifetime: clocks differ.
+const LIFETIME_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a leaf should be.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What it says.
+    pub spec: &'a LeafSpec,
+    /// Who signed it.
+    pub ca: &'a Certificate,
+    /// How long before its end it is replaced.
+    pub renew_before: SignedDuration,
+}
+
+/// What lies in the Secret, read as it is. No `Debug`: it holds a private key.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    /// `tls.crt`.
+    pub certificate: Option<&'a [u8]>,
+    /// `tls.key`.
+    pub private_key: Option<&'a [u8]>,
+}
+
+/// Why a leaf must be issued anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The certificate or its key is not there.
+    Missing,
+    /// The certificate or its key cannot be read.
+    Unparsable {
+        /// Which of them: `tls.crt` or `tls.key`.
+        item: &'static str,
+    },
+    /// The key is not the certificate's.
+    KeyMismatch,
+    /// Another authority signed it.
+    WrongIssuer,
+    /// Its identity, DNS names or usages are others.
+    WrongNames,
+    /// It has expired.
+    Expired {
+        /// When.
+        not_after: Timestamp,
+    },
+    /// It lasts longer than is asked for now.
+    LifetimeReduced {
+        /// Its end.
+        not_after: Timestamp,
+    },
+    /// It is valid, and the time to replace it has come.
+    RenewalDue {
+        /// Its end.
+        not_after: Timestamp,
+    },
+}
+
+impl Reason {
+    /// One word, for a condition's reason and a metric's label.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Missing => "Missing",
+            Self::Unparsable { .. } => "Unparsable",
+            Self::KeyMismatch => "KeyMismatch",
+            Self::WrongIssuer => "WrongIssuer",
+            Self::WrongNames => "WrongNames",
+            Self::Expired { .. } => "Expired",
+            Self::LifetimeReduced { .. } => "LifetimeReduced",
+            Self::RenewalDue { .. } => "RenewalDue",
+        }
+    }
+
+    /// Whether the stored leaf is unusable, so that whoever needs it waits; otherwise it serves until it is replaced.
+    pub fn is_outage(&self) -> bool {
+        !matches!(self, Self::LifetimeReduced { .. } | Self::RenewalDue { .. })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "there is no certificate"),
+            Self::Unparsable { item } => write!(f, "{item} is not readable"),
+            Self::KeyMismatch => write!(f, "tls.key is not the key of tls.crt"),
+            Self::WrongIssuer => write!(f, "the certificate is of another CA"),
+            Self::WrongNames => write!(f, "the certificate's names or usages are not those asked for"),
+            Self::Expired { not_after } => write!(f, "the certificate expired at {not_after}"),
+            Self::LifetimeReduced { not_after } => {
+                write!(f, "the certificate lasts until {not_after}, longer than asked for now")
+            }
+            Self::RenewalDue { not_after } => write!(f, "the certificate ends at {not_after} and is due"),
+        }
+    }
+}
+
+/// A leaf with nothing to object to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// When to look again at the latest: it is due then.
+    pub due_at: Timestamp,
+}
+
+/// The leaf if it may stay, else why it must be issued anew.
+pub fn check(wanted: &Wanted<'_>, stored: &Stored<'_>, now: Timestamp) -> Result<Current, Reason> {
+    let (certificate, key) = parse(stored)?;
+    let due_at = renewal::due_at(
+        wanted.spec.identity(),
+        certificate.not_before(),
+        certificate.not_after(),
+        wanted.renew_before,
+    );
+    let leaf = Gathered { wanted, certificate: &certificate, key: &key, due_at, now };
+    for object in CHECKS {
+        if let Some(reason) = object(&leaf) {
+            return Err(reason);
+        }
+    }
+    Ok(Current { certificate, due_at })
+}
+
+struct Gathered<'a> {
+    wanted: &'a Wanted<'a>,
+    certificate: &'a Certificate,
+    key: &'a KeyPair,
+    due_at: Timestamp,
+    now: Timestamp,
+}
+
+type Check = fn(&Gathered<'_>) -> Option<Reason>;
+
+const CHECKS: [Check; 6] = [key_mismatch, wrong_issuer, wrong_names, expired, lifetime_reduced, renewal_due];
+
+fn parse(stored: &Stored<'_>) -> Result<(Certificate, Zeroizing<KeyPair>), Reason> {
+    let present = |bytes: Option<&'_ [u8]>| bytes.is_some_and(|bytes| !bytes.is_empty());
+    if !present(stored.certificate) || !present(stored.private_key) {
+        return Err(Reason::Missing);
+    }
+    let certificate = stored
+        .certificate
+        .and_then(|pem| Certificate::parse(pem).ok())
+        .ok_or(Reason::Unparsable { item: "tls.crt" })?;
+    let key = stored
+        .private_key
+        .and_then(|pem| std::str::from_utf8(pem).ok())
+        .and_then(|pem| KeyPair::from_pem(pem).ok())
+        .ok_or(Reason::Unparsable { item: "tls.key" })?;
+    Ok((certificate, Zeroizing::new(key)))
+}
+
+fn key_mismatch(leaf: &Gathered<'_>) -> Option<Reason> {
+    (!leaf.certificate.has_public_key(leaf.key.public_key_raw())).then_some(Reason::KeyMismatch)
+}
+
+fn wrong_issuer(leaf: &Gathered<'_>) -> Option<Reason> {
+    (!leaf.certificate.is_issued_by(leaf.wanted.ca)).then_some(Reason::WrongIssuer)
+}
+
+fn wrong_names(leaf: &Gathered<'_>) -> Option<Reason> {
+    let (spec, certificate) = (leaf.wanted.spec, leaf.certificate);
+    let right = certificate.identity() == Some(spec.identity())
+        && certificate.dns_names() == spec.dns_names()
+        && certificate.usage() == Some(spec.usage());
+    (!right).then_some(Reason::WrongNames)
+}
+
+fn expired(leaf: &Gathered<'_>) -> Option<Reason> {
+    let not_after = leaf.certificate.not_after();
+    (not_after <= leaf.now).then_some(Reason::Expired { not_after })
+}
+
+fn lifetime_reduced(leaf: &Gathered<'_>) -> Option<Reason> {
+    let not_after = leaf.certificate.not_after();
+    let left = not_after.duration_since(leaf.now);
+    (left > leaf.wanted.spec.lifetime() + LIFETIME_TOLERANCE).then_some(Reason::LifetimeReduced { not_after })
+}
+
+fn renewal_due(leaf: &Gathered<'_>) -> Option<Reason> {
+    let not_after = leaf.certificate.not_after();
+    (leaf.due_at <= leaf.now).then_some(Reason::RenewalDue { not_after })
+}

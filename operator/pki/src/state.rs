@@ -1,0 +1,144 @@
+//! The document that holds a network's authorities: one Secret, changed only by update with its resourceVersion.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::ca::{Ca, CaError, CaSpec};
+use crate::key::PrivateKeyPem;
+
+/// The version of the document.
+pub const STATE_VERSION: u32 = 1;
+
+/// A network's authorities.
+#[derive(Debug)]
+pub struct CaState {
+    /// Counts the pairs of authorities of this network, from 1.
+    pub generation: u64,
+    /// Signs nodes, ledger nodes and scrapers.
+    pub network: Ca,
+    /// Signs the two ends of the admin ports.
+    pub admin: Ca,
+}
+
+/// Why a CA state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Not the JSON document that we write.
+    #[error("the CA state is not a document of ours: {0}")]
+    Document(Malformed),
+    /// Written by a newer operator.
+    #[error(
+        "the CA state has version {found}, this operator reads version {STATE_VERSION}: upgrade the operator"
+    )]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// One of the authorities is unusable.
+    #[error("the {which} CA of the CA state is unusable")]
+    Authority {
+        /// `network` or `admin`.
+        which: &'static str,
+        /// Why.
+        source: CaError,
+    },
+}
+
+/// Where a document is malformed. The parser's own message could quote a key, so it is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed at line {line}, column {column}")]
+pub struct Malformed {
+    line: usize,
+    column: usize,
+}
+
+impl CaState {
+    /// New authorities, both for `lifetime`.
+    pub fn generate(network: &str, lifetime: SignedDuration, now: Timestamp) -> Result<Self, CaError> {
+        Ok(Self {
+            generation: 1,
+            network: Ca::generate(&CaSpec::network(network, lifetime), now)?,
+            admin: Ca::generate(&CaSpec::admin(network, lifetime), now)?,
+        })
+    }
+
+    /// Reads the document; both authorities must be whole.
+    pub fn from_json(json: &[u8]) -> Result<Self, StateError> {
+        // The version is read first: a newer document need not have this one's members.
+        let Versioned { version } = parse(json)?;
+        if version != STATE_VERSION {
+            return Err(StateError::Version { found: version });
+        }
+        let document: Document = parse(json)?;
+        Ok(Self {
+            generation: document.generation,
+            network: document.network.load("network")?,
+            admin: document.admin.load("admin")?,
+        })
+    }
+
+    /// The document. It holds the private keys.
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        let document = Document {
+            version: STATE_VERSION,
+            generation: self.generation,
+            network: StoredCa::store(&self.network),
+            admin: StoredCa::store(&self.admin),
+        };
+        // The exact size first: a buffer that grows leaves copies of the keys behind.
+        let mut size = CountingWriter(0);
+        serde_json::to_writer(&mut size, &document)
+            .expect("strings and numbers serialize, and counting cannot fail");
+        let mut json = Zeroizing::new(Vec::with_capacity(size.0));
+        serde_json::to_writer(&mut *json, &document).expect("strings and numbers serialize into memory");
+        json
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    generation: u64,
+    network: StoredCa,
+    admin: StoredCa,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCa {
+    certificate: String,
+    key: PrivateKeyPem,
+}
+
+impl StoredCa {
+    fn store(ca: &Ca) -> Self {
+        Self { certificate: ca.certificate_pem().to_owned(), key: ca.private_key_pem() }
+    }
+
+    fn load(&self, which: &'static str) -> Result<Ca, StateError> {
+        Ca::from_pem(&self.certificate, &self.key).map_err(|source| StateError::Authority { which, source })
+    }
+}
+
+fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, StateError> {
+    serde_json::from_slice(json)
+        .map_err(|error| StateError::Document(Malformed { line: error.line(), column: error.column() }))
+}
+
+struct CountingWriter(usize);
+
+impl std::io::Write for CountingWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
