@@ -1,0 +1,97 @@
+//! Completions: await them on any executor, or block a plain thread on them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::{oneshot, watch};
+
+use crate::error::WriteError;
+
+/// The answer to a write, given when it is durable and readable.
+///
+/// Dropping it does not take the write back.
+#[must_use = "a write is known to be durable only when its answer has come"]
+#[derive(Debug)]
+pub struct Pending<T>(State<T>);
+
+#[derive(Debug)]
+enum State<T> {
+    Queued(oneshot::Receiver<Result<T, WriteError>>),
+    Refused(WriteError),
+}
+
+impl<T> Pending<T> {
+    /// An answer that will come, and the way to give it.
+    pub(crate) fn queued() -> (Completion<T>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (Completion(sender), Self(State::Queued(receiver)))
+    }
+
+    /// A write that was not even queued.
+    pub(crate) fn refused(error: WriteError) -> Self {
+        Self(State::Refused(error))
+    }
+
+    /// Blocks this thread until the answer is there. Not for threads of an async runtime.
+    pub fn wait(self) -> Result<T, WriteError> {
+        match self.0 {
+            State::Queued(receiver) => receiver.blocking_recv().unwrap_or(Err(WriteError::Closed)),
+            State::Refused(error) => Err(error),
+        }
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, WriteError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Queued(receiver) => {
+                Pin::new(receiver).poll(cx).map(|answer| answer.unwrap_or(Err(WriteError::Closed)))
+            }
+            State::Refused(error) => Poll::Ready(Err(*error)),
+        }
+    }
+}
+
+/// The writer's end of a [`Pending`].
+#[derive(Debug)]
+pub(crate) struct Completion<T>(oneshot::Sender<Result<T, WriteError>>);
+
+impl<T> Completion<T> {
+    /// Answers; a caller that went away is no error.
+    pub(crate) fn complete(self, answer: Result<T, WriteError>) {
+        let _ = self.0.send(answer);
+    }
+}
+
+/// Tells that the store is poisoned: whoever holds it must end the process.
+#[derive(Debug, Clone)]
+pub struct Fatal(watch::Receiver<Option<String>>);
+
+impl Fatal {
+    /// A signal that is not raised, and the way to raise it.
+    pub(crate) fn new() -> (watch::Sender<Option<String>>, Self) {
+        let (sender, receiver) = watch::channel(None);
+        (sender, Self(receiver))
+    }
+
+    /// Waits for the poisoning and returns its reason; never returns for a store that stays sound.
+    pub async fn reason(mut self) -> String {
+        loop {
+            if let Some(reason) = self.now() {
+                return reason;
+            }
+            if self.0.changed().await.is_err() {
+                // Closed while sound: there will be no reason.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The reason, if the store is poisoned already.
+    pub fn now(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
+}
