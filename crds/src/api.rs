@@ -1,0 +1,13 @@
+//! The kinds, and the types that they are made of.
+
+pub mod condition;
+pub mod name;
+pub mod network;
+pub mod node;
+pub mod peer;
+mod schema;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "tessera.rs";
+/// The only served version.
+pub const VERSION: &str = "v1alpha1";

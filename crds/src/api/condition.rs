@@ -1,0 +1,151 @@
+//! Types and reasons of conditions. `Ready`, `Reconciling` and `Stalled` follow kstatus.
+
+use std::fmt;
+
+/// An enum whose variants are written as their names.
+macro_rules! names {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $enum {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $enum {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name, as it stands in a condition.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)*
+                }
+            }
+        }
+
+        impl fmt::Display for $enum {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+names! {
+    /// What a condition speaks of.
+    ConditionType {
+        /// Network, node: it does what it is for. Operation only, never the checklist.
+        Ready,
+        /// Network, node: the operator is still changing things. Present only while true.
+        Reconciling,
+        /// Network, node: only a person can get it going. Present only while true.
+        Stalled,
+        /// Network: certificates are renewed in time.
+        CertificatesCurrent,
+        /// Network: the secret store answers and lets us in.
+        SecretStoreReady,
+        /// Node: every key is in the store and in the node's memory.
+        KeysReady,
+        /// Node: the pods serve the certificate that was issued.
+        CertificatesServed,
+        /// Node: the volume outlives its claim.
+        DataProtected,
+    }
+}
+
+names! {
+    /// Why a condition is what it is.
+    Reason {
+        // Ready
+        /// Ready, KeysReady, SecretStoreReady: all is well.
+        Ready,
+        /// Ready of a network: the secret store does not answer. Of a node: the same, while it starts.
+        StoreUnreachable,
+        /// Ready of a network: certificates cannot be issued.
+        IssuerUnavailable,
+        /// Ready: the API server refuses us something; the message says what.
+        PermissionDenied,
+        /// Ready of a network: at least one node is not ready.
+        NodesNotReady,
+        /// Ready: paused by the spec.
+        Paused,
+        /// Ready of a node: no such network in the namespace.
+        NetworkNotFound,
+        /// Ready of a node: the network's CA or settings are not there yet.
+        NetworkNotReady,
+        /// Ready of a node: the image cannot be pulled.
+        ImagePullFailed,
+        /// Ready of a node: the volume that held its payloads is gone.
+        VolumeLost,
+        /// Ready of a node: the store lacks a key that existed.
+        KeyMissing,
+        /// Ready of a node: the node's certificate is expired or cannot be used.
+        CertificateInvalid,
+        /// Ready of a node: its pod is being started.
+        Starting,
+        /// Ready of a node: its pod runs but is not ready; the message says what it awaits.
+        NotReady,
+        /// Ready of a node: replicas is 0.
+        ScaledToZero,
+        // Reconciling
+        /// Reconciling: the newest spec is being put in place.
+        Progressing,
+        // Stalled
+        /// Stalled: an object of a name that we need exists and is not ours.
+        NameConflict,
+        /// Stalled of a network: a reference leads to nothing usable.
+        InvalidReference,
+        /// Stalled of a node: the spec cannot work as it stands; the message names the field.
+        InvalidConfiguration,
+        // KeysReady
+        /// KeysReady: the node has not reported all its keys yet.
+        Waiting,
+        // CertificatesServed
+        /// CertificatesServed: the pods serve the certificate that was issued.
+        Served,
+        /// CertificatesServed: a pod still serves another certificate.
+        IssuedNotServed,
+        /// CertificatesServed: what is served has expired.
+        Expired,
+        /// CertificatesServed: what lies in the Secret cannot be used; the node keeps the last good one.
+        Garbage,
+        // CertificatesCurrent
+        /// CertificatesCurrent: nothing is due for renewal.
+        Current,
+        /// CertificatesCurrent: a renewal is due and fails.
+        RenewalFailing,
+        // SecretStoreReady
+        /// SecretStoreReady: the store is sealed.
+        Sealed,
+        /// SecretStoreReady: the store does not answer.
+        Unreachable,
+        /// SecretStoreReady: the store refuses the login.
+        LoginDenied,
+        /// SecretStoreReady: login works, but role or policy do not allow what is needed.
+        NotProvisioned,
+        // DataProtected
+        /// DataProtected: the volume's reclaim policy is Retain.
+        Protected,
+        /// DataProtected: the volume goes with its claim.
+        ReclaimPolicyDelete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_one_that_the_api_server_accepts() {
+        for reason in Reason::ALL {
+            let name = reason.as_str();
+            assert!(name.starts_with(|c: char| c.is_ascii_uppercase()), "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
+        }
+    }
+
+    #[test]
+    fn types_are_written_as_their_names() {
+        assert_eq!(ConditionType::CertificatesServed.to_string(), "CertificatesServed");
+    }
+}

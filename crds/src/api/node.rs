@@ -1,0 +1,336 @@
+//! TesseraNode: one logical transaction manager of a network.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::{ListMerge, Rule};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
+use super::peer::PodPeer;
+use super::schema;
+
+/// What a node is asked to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "tessera.rs",
+    version = "v1alpha1",
+    kind = "TesseraNode",
+    plural = "tesseranodes",
+    shortname = "tnode",
+    category = "tessera",
+    namespaced,
+    status = "TesseraNodeStatus",
+    derive = "PartialEq",
+    doc = "TesseraNode is one logical transaction manager of a network: its keys, its storage and who may use it.",
+    validation = schema::object_name_rule(),
+    selectable = ".spec.networkRef.name",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why the node is ready or not."),
+    printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", description = "The network of the node."),
+    printcolumn(name = "Key", type_ = "string", json_path = ".status.defaultKey", description = "The start of the default public key."),
+    // A string, since the type `date` is shown as an age and a future time as <invalid>.
+    printcolumn(name = "Cert-Expires", type_ = "string", json_path = ".status.certificate.notAfter", description = "End of validity of the node's certificate."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the node was made."),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.pods[0].imageID", description = "What runs.", priority = 1),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas", description = "How many pods are asked for.", priority = 1),
+    printcolumn(name = "Storage", type_ = "string", json_path = ".spec.storage.type", description = "Where payloads are kept.", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TesseraNodeSpec {
+    /// The network of the node, in this namespace. Immutable: identity and keys belong to it.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("networkRef is immutable: identity and keys belong to the network"))]
+    pub network_ref: NetworkRef,
+
+    /// The node image, pinned by digest; absent means the network's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageDigest>,
+
+    /// 1 runs the node, 0 stops it and keeps volume and keys.
+    #[serde(default = "TesseraNodeSpec::default_replicas")]
+    #[schemars(range(min = 0, max = 1))]
+    pub replicas: i32,
+
+    /// True stops all changes to the node's objects, also repair and renewal; status goes on.
+    #[serde(default)]
+    pub paused: bool,
+
+    /// Where the node keeps payloads.
+    pub storage: Storage,
+
+    /// The node's keys. A key is an address that stored payloads and privacy groups name for ever, so none is removed.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new("self.filter(k, k.default).size() == 1")
+            .message("keys needs exactly one key with default: true"),
+        validation = Rule::new("oldSelf.all(old, self.exists(k, k.name == old.name))")
+            .message("keys: a key cannot be removed, since stored payloads need it"),
+    )]
+    pub keys: Vec<Key>,
+
+    /// The ledger nodes that may use this node. A certificate is issued for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub clients: Vec<Client>,
+
+    /// What becomes of volume and keys when the node is deleted. Retain: they stay.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+impl TesseraNodeSpec {
+    fn default_replicas() -> i32 {
+        1
+    }
+
+    /// The key for sends that name none; admission sees to it that there is exactly one.
+    pub fn default_key(&self) -> Option<&Key> {
+        self.keys.iter().find(|key| key.default)
+    }
+}
+
+/// A network of this namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkRef {
+    /// The network's name.
+    pub name: Name,
+}
+
+/// Where a node keeps payloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.embedded) == (self.type == 'Embedded')")
+    .message("storage.embedded must be set if and only if storage.type is Embedded").field_path(".embedded"))]
+pub struct Storage {
+    /// Embedded: the node's own store on a volume. Immutable: payloads do not move.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("storage.type is immutable: payloads do not move"))]
+    pub r#type: StorageType,
+    /// The volume; set if and only if type is Embedded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedStorage>,
+}
+
+/// The kinds of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StorageType {
+    /// The node's own store on a volume.
+    Embedded,
+}
+
+/// The volume of the embedded store.
+// The rule on the class stands here and not on the field: one on an optional field is bypassed by removing the field and
+// adding it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+    .message("embedded.storageClassName is immutable, also from absent to present and back: a volume cannot change its class").field_path(".storageClassName"))]
+pub struct EmbeddedStorage {
+    /// The volume's size. It only grows.
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
+        .message("embedded.size must not shrink: a volume only grows"))]
+    pub size: StorageSize,
+    /// The volume's class; absent means the network's default or else the cluster's. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class_name: Option<ObjectName>,
+}
+
+/// A key of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Key {
+    /// The key's name, part of its path in the secret store.
+    pub name: Name,
+    /// True for the key that is used for sends that name none; exactly one key has it.
+    #[serde(default)]
+    pub default: bool,
+    /// Vault: the private key is kept in the network's secret store. Immutable.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("keys[].type is immutable: a key does not move"))]
+    pub r#type: KeyType,
+    /// When the key is followed by a new version.
+    #[serde(default)]
+    pub rotation: Rotation,
+}
+
+/// Where a private key is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyType {
+    /// In the network's secret store.
+    Vault,
+}
+
+/// When a key is followed by a new version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// Add one to ask for a new version. It only grows.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    #[x_kube(validation = Rule::new("self >= oldSelf").message("rotation.trigger must not be lowered: it only grows"))]
+    pub trigger: i32,
+}
+
+/// A ledger node that may use a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Client {
+    /// The client's name; its certificate is in the Secret <node>-client-<name>.
+    pub name: Name,
+    /// The client's pods.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub from: Vec<PodPeer>,
+}
+
+/// What becomes of volume and keys when a node is deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They stay; a node of the same name takes them up again.
+    #[default]
+    Retain,
+}
+
+/// What a node is seen to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TesseraNodeStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How many pods exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// How many pods are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Selects the node's pods, for the scale sub-resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Which pod template runs. Changed by the spec, never by an upgrade of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_revision: Option<String>,
+    /// Where the node is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+    /// The start of the default public key, for the table; the whole one is under keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_key: Option<String>,
+    /// Every version of every key that the node has in memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "version".into()]))]
+    pub keys: Vec<KeyStatus>,
+    /// The certificate that was issued for the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+    /// The node's pods, as they report themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub pods: Vec<PodStatus>,
+    /// Ready, Reconciling, Stalled, KeysReady, CertificatesServed, DataProtected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+impl TesseraNodeStatus {
+    /// The start of a public key, as [`Self::default_key`] shows it.
+    pub fn short_key(public_key: &str) -> String {
+        let mut short: String = public_key.chars().take(12).collect();
+        if short.len() < public_key.len() {
+            short.push('…');
+        }
+        short
+    }
+}
+
+/// Where a node is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// For ledger nodes.
+    pub q2t: String,
+    /// For other transaction managers; the advertised URL.
+    pub p2p: String,
+}
+
+/// One version of one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// The key's name in the spec.
+    pub name: String,
+    /// The version, from 1.
+    pub version: i32,
+    /// The public key in base64.
+    pub public_key: String,
+    /// Default: new sends use it. Receiving: it accepts pushes.
+    pub state: KeyState,
+    /// When the node made the key, as stamped in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_at: Option<Timestamp>,
+    /// Where the key lies in the secret store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreLocation>,
+}
+
+/// What a key is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyState {
+    /// New sends that name no key use it; advertised.
+    Default,
+    /// Advertised, accepts pushes, may be named in a send.
+    Receiving,
+}
+
+/// A place in the secret store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreLocation {
+    /// Mount and path.
+    pub path: String,
+    /// The version of the secret.
+    pub version: i64,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// The serial number, in lower-case hexadecimal.
+    pub serial: String,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// SHA-256 of the certificate, in lower-case hexadecimal.
+    pub issued_fingerprint: String,
+}
+
+/// A pod of the node, as it reports itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// The pod's name.
+    pub name: String,
+    /// The image that runs, with its digest.
+    #[serde(default, rename = "imageID", skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// The version that the node says it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_version: Option<String>,
+    /// SHA-256 of the certificate that the node serves, in lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_fingerprint: Option<String>,
+    /// SHA-256 of each root that the node's peer-to-peer port trusts, in lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub trust_fingerprints: Vec<String>,
+    /// Since when the node knows its egress closed; absent means not examined, or open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_closed_since: Option<Timestamp>,
+}

@@ -1,0 +1,106 @@
+//! Schemas of Kubernetes' own types, narrowed to what a cluster would accept later: a selector or a quantity that only the
+//! StatefulSet or the NetworkPolicy refuses is a fault that nobody sees.
+
+use kube::core::Rule;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+/// The rule on a kind's own name: it becomes the name of Services and pods and the value of labels.
+pub(super) fn object_name_rule() -> Rule {
+    Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name must be a DNS label of at most 40 characters that starts with a letter")
+        .field_path(".metadata.name")
+}
+
+/// A label selector.
+pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": with_description(label_map(), "Labels that must all be there with these values."),
+            "matchExpressions": {
+                "description": "Requirements that must all hold.",
+                "type": "array",
+                "maxItems": 16,
+                "x-kubernetes-list-type": "atomic",
+                "items": label_requirement(),
+            },
+        },
+    })
+}
+
+/// A map of labels.
+pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
+    Schema::try_from(label_map()).expect("an object is a schema")
+}
+
+/// Requests and limits of a container.
+pub(super) fn resources(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "requests": quantities("What is set aside for the container."),
+            "limits": quantities("What the container may not exceed."),
+        },
+    })
+}
+
+/// A list of tolerations.
+pub(super) fn tolerations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "atomic",
+        "items": {
+            "type": "object",
+            "properties": {
+                "key": { "type": "string", "maxLength": 316, "description": "The taint's key; empty with operator Exists means all taints." },
+                "operator": { "type": "string", "enum": ["Exists", "Equal"], "description": "Exists, or Equal (the default), which compares the value." },
+                "value": { "type": "string", "maxLength": 63, "description": "The taint's value, for operator Equal." },
+                "effect": { "type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"], "description": "The taint's effect; absent means all effects." },
+                "tolerationSeconds": { "type": "integer", "format": "int64", "description": "How long a taint of effect NoExecute is tolerated; absent means for ever." },
+            },
+        },
+    })
+}
+
+fn label_map() -> Value {
+    json!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 63 },
+    })
+}
+
+fn label_requirement() -> Value {
+    json!({
+        "type": "object",
+        "required": ["key", "operator"],
+        "properties": {
+            "key": { "type": "string", "minLength": 1, "maxLength": 316, "description": "The label's key." },
+            "operator": { "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How the label relates to the values." },
+            "values": {
+                "description": "The values for In and NotIn; absent for Exists and DoesNotExist.",
+                "type": "array",
+                "maxItems": 16,
+                "x-kubernetes-list-type": "atomic",
+                "items": { "type": "string", "maxLength": 63 },
+            },
+        },
+    })
+}
+
+fn quantities(description: &str) -> Value {
+    json!({
+        "description": description,
+        "type": "object",
+        "maxProperties": 8,
+        "additionalProperties": { "anyOf": [{ "type": "integer" }, { "type": "string" }], "x-kubernetes-int-or-string": true },
+    })
+}
+
+fn with_description(mut schema: Value, description: &str) -> Value {
+    schema["description"] = description.into();
+    schema
+}

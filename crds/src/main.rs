@@ -1,0 +1,3 @@
+//! `cargo run -p tessera-crds` writes `crds/generated/*.yaml`.
+
+fn main() {}
