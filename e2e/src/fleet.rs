@@ -1,0 +1,260 @@
+//! A network with its nodes and ledger stand-ins in one namespace.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::client_pod::{Answer, ClientPod};
+use crate::cluster::{Cluster, Kind, condition};
+use crate::settings::Settings;
+use crate::vault::Vault;
+use crate::wait;
+
+/// How long a slow machine may take to bring a node up.
+pub const READY_DEADLINE: Duration = Duration::from_secs(240);
+
+/// The name of the network in every test's namespace.
+pub const NETWORK: &str = "net";
+
+/// One test's fleet.
+pub struct Fleet {
+    /// The API server.
+    pub cluster: Cluster,
+    /// What `hack/e2e` said.
+    pub settings: Settings,
+    /// Vault's administrator.
+    pub vault: Vault,
+    /// The test's namespace.
+    pub namespace: String,
+    /// Where the nodes' keys lie in the store, new for each run.
+    pub path_prefix: String,
+}
+
+impl Fleet {
+    /// Clears the namespace, then creates a network whose store is set up, and `nodes`; waits until all are ready.
+    pub async fn start(namespace: &str, nodes: &[&str]) -> Result<Self> {
+        let fleet = Self::prepare(namespace).await?;
+        fleet.create_network().await?;
+        fleet.set_up_store().await?;
+        for node in nodes {
+            fleet.create_node(node).await?;
+        }
+        for node in nodes {
+            fleet.node_ready(node).await?;
+        }
+        Ok(fleet)
+    }
+
+    /// A cleared namespace with the store's CA in it, and nothing else yet.
+    pub async fn prepare(namespace: &str) -> Result<Self> {
+        let settings = Settings::from_env()?;
+        let cluster = Cluster::connect().await?;
+        for kind in [Kind::TesseraNode, Kind::TesseraNetwork] {
+            cluster.clear(kind, namespace, "").await?;
+        }
+        for kind in [Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim] {
+            cluster.clear(kind, namespace, "").await?;
+        }
+        let ca = std::fs::read_to_string(&settings.vault_ca_file)?;
+        cluster
+            .apply(Kind::ConfigMap, namespace, &json!({"metadata": {"name": "vault-ca"}, "data": {"ca.crt": ca}}))
+            .await?;
+        let path_prefix = format!("e2e/{namespace}/{}", run_id()?);
+        let vault = Vault::connect(&settings)?;
+        Ok(Self { vault, cluster, settings, namespace: namespace.to_owned(), path_prefix })
+    }
+
+    /// The network's manifest; tests change what they are about.
+    pub fn network_manifest(&self) -> Value {
+        json!({
+            "metadata": {"name": NETWORK},
+            "spec": {
+                "trustDomain": format!("{}.example", self.namespace),
+                "secretStore": {
+                    "type": "Vault",
+                    "vault": {
+                        "address": "https://vault.vault.svc:8200",
+                        "caBundleRef": {"kind": "ConfigMap", "name": "vault-ca", "key": "ca.crt"},
+                        "auth": {
+                            "mount": "kubernetes",
+                            "role": format!("tessera-{}", self.namespace),
+                            "serviceAccountRef": {"name": "tessera-provisioner"},
+                        },
+                        "kv": {"mount": "secret", "pathPrefix": self.path_prefix},
+                    },
+                    "egress": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "vault"}}, "port": 8200}],
+                },
+                "monitoring": [{"name": "scraper", "from": {"podSelector": {"matchLabels": {"app": "scraper"}}}}],
+                "nodeDefaults": {
+                    "image": self.settings.node_image,
+                    "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+                },
+            },
+        })
+    }
+
+    /// A node's manifest: one key, one client named `ledger` from pods with label `app: ledger-<node>`.
+    pub fn node_manifest(&self, node: &str) -> Value {
+        json!({
+            "metadata": {"name": node},
+            "spec": {
+                "networkRef": {"name": NETWORK},
+                "storage": {"type": "Embedded", "embedded": {"size": "256Mi", "storageClassName": "standard"}},
+                "keys": [{"name": "main", "default": true, "type": "Vault"}],
+                "clients": [{
+                    "name": "ledger",
+                    "from": [{"podSelector": {"matchLabels": {"app": format!("ledger-{node}")}}}],
+                }],
+            },
+        })
+    }
+
+    /// Applies [`Self::network_manifest`].
+    pub async fn create_network(&self) -> Result<()> {
+        self.cluster.apply(Kind::TesseraNetwork, &self.namespace, &self.network_manifest()).await.map(drop)
+    }
+
+    /// Applies [`Self::node_manifest`].
+    pub async fn create_node(&self, node: &str) -> Result<()> {
+        self.cluster.apply(Kind::TesseraNode, &self.namespace, &self.node_manifest(node)).await.map(drop)
+    }
+
+    /// What a person does once for a network: `kubectl tessera store-setup`.
+    pub async fn set_up_store(&self) -> Result<()> {
+        let token = std::fs::read_to_string(&self.settings.vault_token_file)?;
+        let output = tokio::process::Command::new(&self.settings.kubectl_tessera)
+            .args(["store-setup", NETWORK, "-n", &self.namespace])
+            .args(["--vault-addr", &self.settings.vault_address, "--ca-file", &self.settings.vault_ca_file])
+            .env("VAULT_TOKEN", token.trim())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .context("starting kubectl-tessera")?;
+        if !output.status.success() {
+            bail!("store-setup: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// The TesseraNode as it is.
+    pub async fn node(&self, node: &str) -> Result<Value> {
+        self.cluster.get(Kind::TesseraNode, &self.namespace, node).await
+    }
+
+    /// Waits until the node is ready; gives it back.
+    pub async fn node_ready(&self, node: &str) -> Result<Value> {
+        self.node_condition(node, "Ready", "True", "Ready").await
+    }
+
+    /// Waits until a condition of the node has this status and reason; gives the node back.
+    pub async fn node_condition(&self, node: &str, type_: &str, status: &str, reason: &str) -> Result<Value> {
+        let what = format!("TesseraNode {}/{node} {type_}={status} {reason}", self.namespace);
+        wait::until(&what, READY_DEADLINE, || async {
+            let live = self.node(node).await?;
+            expect_condition(&live, type_, status, reason)?;
+            Ok(live)
+        })
+        .await
+    }
+
+    /// Waits until a condition of the network has this status and reason; gives the network back.
+    pub async fn network_condition(&self, type_: &str, status: &str, reason: &str) -> Result<Value> {
+        let what = format!("TesseraNetwork {}/{NETWORK} {type_}={status} {reason}", self.namespace);
+        wait::until(&what, READY_DEADLINE, || async {
+            let live = self.cluster.get(Kind::TesseraNetwork, &self.namespace, NETWORK).await?;
+            expect_condition(&live, type_, status, reason)?;
+            Ok(live)
+        })
+        .await
+    }
+
+    /// A node's default public key, from its status.
+    pub async fn public_key(&self, node: &str) -> Result<String> {
+        let live = self.node(node).await?;
+        live["status"]["defaultKey"].as_str().map(str::to_owned).with_context(|| format!("{node} reports no key"))
+    }
+
+    /// Starts the ledger stand-in of a node.
+    pub async fn ledger(&self, node: &str) -> Result<Ledger> {
+        let secret = format!("{node}-client-ledger");
+        let pod = ClientPod::start(
+            &self.cluster,
+            &self.namespace,
+            &format!("ledger-{node}"),
+            &self.settings.client_image,
+            Some(&secret),
+        )
+        .await?;
+        Ok(Ledger { pod, url: format!("https://{node}.{}.svc:8080", self.namespace) })
+    }
+
+    /// Starts a pod without any certificate and without any label that a policy names.
+    pub async fn stranger(&self) -> Result<ClientPod> {
+        ClientPod::start(&self.cluster, &self.namespace, "stranger", &self.settings.client_image, None).await
+    }
+}
+
+/// The ledger stand-in of one node.
+pub struct Ledger {
+    /// Its pod.
+    pub pod: ClientPod,
+    /// The node's Q2T URL.
+    pub url: String,
+}
+
+impl Ledger {
+    /// `POST /send`; the answer as it comes.
+    pub async fn try_send(&self, payload: &[u8], to: &[String]) -> Result<Answer> {
+        let body = json!({"payload": STANDARD.encode(payload), "to": to});
+        self.pod.request("POST", &format!("{}/send", self.url), Some(&body)).await
+    }
+
+    /// Sends until the answer is 201, since recipients become known with their party info; gives the hash back.
+    pub async fn send(&self, payload: &[u8], to: &[String]) -> Result<String> {
+        wait::until("a send answered with 201", Duration::from_secs(90), || async {
+            let answer = self.try_send(payload, to).await?;
+            if answer.status != 201 {
+                bail!("{answer:?}");
+            }
+            let body: Value = serde_json::from_str(&answer.body)?;
+            body["key"].as_str().map(str::to_owned).context("no key in the answer")
+        })
+        .await
+    }
+
+    /// `GET /transaction/{hash}`; the answer as it comes.
+    pub async fn receive(&self, hash: &str) -> Result<Answer> {
+        let escaped = hash.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
+        self.pod.request("GET", &format!("{}/transaction/{escaped}", self.url), None).await
+    }
+
+    /// The payload of a hash; an error when the node does not give it.
+    pub async fn payload(&self, hash: &str) -> Result<Vec<u8>> {
+        let answer = self.receive(hash).await?;
+        if answer.status != 200 {
+            bail!("{answer:?}");
+        }
+        let body: Value = serde_json::from_str(&answer.body)?;
+        Ok(STANDARD.decode(body["payload"].as_str().context("no payload in the answer")?)?)
+    }
+}
+
+/// Whether a condition of an object has this status and reason; the error says what it has.
+pub fn expect_condition(object: &Value, type_: &str, status: &str, reason: &str) -> Result<()> {
+    match condition(object, type_) {
+        Some((s, r, _)) if s == status && r == reason => Ok(()),
+        Some((s, r, message)) => bail!("{type_}={s} {r}: {message}"),
+        None => bail!("no condition {type_} yet"),
+    }
+}
+
+/// Tells this run's store paths from those of runs before it.
+fn run_id() -> Result<String> {
+    let mut bytes = [0_u8; 6];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,38 @@
+//! What `hack/e2e` tells the tests. The only reader of the environment.
+
+use anyhow::{Context as _, Result};
+
+/// The cluster's images and tools.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `localhost:5001/tessera-node@sha256:…`
+    pub node_image: String,
+    /// `localhost:5001/tessera-client@sha256:…`
+    pub client_image: String,
+    /// The plug-in's binary.
+    pub kubectl_tessera: String,
+    /// Vault as it is reached from the tests' machine, through a port-forward.
+    pub vault_address: String,
+    /// PEM file with the CA of Vault's certificate.
+    pub vault_ca_file: String,
+    /// File with the token of Vault's administrator.
+    pub vault_token_file: String,
+}
+
+impl Settings {
+    /// Reads the environment; a missing variable names the command that sets it.
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            node_image: var("TESSERA_NODE_IMAGE")?,
+            client_image: var("TESSERA_CLIENT_IMAGE")?,
+            kubectl_tessera: var("KUBECTL_TESSERA")?,
+            vault_address: var("TESSERA_VAULT_ADDR")?,
+            vault_ca_file: var("TESSERA_VAULT_CA_FILE")?,
+            vault_token_file: var("TESSERA_VAULT_TOKEN_FILE")?,
+        })
+    }
+}
+
+fn var(name: &str) -> Result<String> {
+    std::env::var(name).with_context(|| format!("{name} is not set: run the tests with hack/e2e"))
+}

@@ -1,0 +1,77 @@
+//! Vault, spoken to as its administrator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::settings::Settings;
+
+/// Vault with its administrator's token.
+#[derive(Clone)]
+pub struct Vault {
+    http: reqwest::Client,
+    address: String,
+    token: String,
+}
+
+impl Vault {
+    /// Connects with the settings of `hack/e2e`.
+    pub fn connect(settings: &Settings) -> Result<Self> {
+        let ca = reqwest::Certificate::from_pem(&std::fs::read(&settings.vault_ca_file)?)?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only([ca])
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()?;
+        let token = std::fs::read_to_string(&settings.vault_token_file)
+            .with_context(|| format!("reading Vault's token in {}", settings.vault_token_file))?
+            .trim()
+            .to_owned();
+        Ok(Self { http, address: settings.vault_address.clone(), token })
+    }
+
+    /// The data of a KV version 2 secret and how many versions it has; an error when it is not there.
+    pub async fn secret(&self, mount: &str, path: &str) -> Result<(Value, u64)> {
+        let data = self.get(&format!("{mount}/data/{path}")).await?;
+        let version = data["data"]["metadata"]["version"].as_u64().context("no version")?;
+        Ok((data["data"]["data"].clone(), version))
+    }
+
+    /// The names under a KV version 2 directory.
+    pub async fn names(&self, mount: &str, path: &str) -> Result<Vec<String>> {
+        let listed = self.get(&format!("{mount}/metadata/{path}?list=true")).await?;
+        let keys = listed["data"]["keys"].as_array().context("no keys")?;
+        Ok(keys.iter().filter_map(|k| k.as_str().map(str::to_owned)).collect())
+    }
+
+    /// Whether a token of a stranger's making is accepted by the login of a role.
+    pub async fn login_accepts(&self, mount: &str, role: &str, jwt: &str) -> Result<bool> {
+        let response = self
+            .http
+            .post(format!("{}/v1/auth/{mount}/login", self.address))
+            .json(&serde_json::json!({"role": role, "jwt": jwt}))
+            .send()
+            .await?;
+        Ok(response.status().is_success())
+    }
+
+    /// Seals Vault: every request is refused until it is unsealed.
+    pub async fn seal(&self) -> Result<()> {
+        let response =
+            self.http.put(format!("{}/v1/sys/seal", self.address)).header("X-Vault-Token", &self.token).send().await?;
+        if !response.status().is_success() {
+            bail!("sealing Vault: {}", response.status());
+        }
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}/v1/{path}", self.address);
+        let response = self.http.get(&url).header("X-Vault-Token", &self.token).send().await?;
+        if !response.status().is_success() {
+            bail!("GET {url}: {}", response.status());
+        }
+        Ok(response.json().await?)
+    }
+}

@@ -1,0 +1,84 @@
+//! Keys and payloads outlive the TesseraNode; deletion needs neither the operator nor the store.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+use tessera_e2e::cluster::Kind;
+use tessera_e2e::fleet::Fleet;
+use tessera_e2e::wait;
+
+#[tokio::test]
+async fn deleted_and_created_again() -> Result<()> {
+    let fleet = Fleet::start("e2e-lifecycle", &["a", "b"]).await?;
+    let (a, b) = (fleet.ledger("a").await?, fleet.ledger("b").await?);
+    let (key_a, key_b) = (fleet.public_key("a").await?, fleet.public_key("b").await?);
+    let hash = a.send(b"older than the node", &[key_b]).await?;
+
+    fleet.cluster.clear(Kind::TesseraNode, &fleet.namespace, "").await?;
+    pods_gone(&fleet).await?;
+    fleet.cluster.get(Kind::PersistentVolumeClaim, &fleet.namespace, "data-a-0").await.context("the volume is kept")?;
+    for node in ["a", "b"] {
+        fleet.create_node(node).await?;
+    }
+    for node in ["a", "b"] {
+        fleet.node_ready(node).await?;
+    }
+
+    ensure!(fleet.public_key("a").await? == key_a, "the same key after deletion and creation");
+    // The stand-ins mount Secrets that were made anew: the kubelet brings the new certificate within its period.
+    wait::until("old payloads readable at both", Duration::from_secs(180), || async {
+        ensure!(a.payload(&hash).await? == b"older than the node");
+        ensure!(b.payload(&hash).await? == b"older than the node");
+        Ok(())
+    })
+    .await?;
+    exactly_one_version(&fleet, "a").await
+}
+
+#[tokio::test]
+async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
+    let fleet = Fleet::start("e2e-rotation", &["a", "b"]).await?;
+    let (a, b) = (fleet.ledger("a").await?, fleet.ledger("b").await?);
+    let old = fleet.public_key("b").await?;
+    let before = a.send(b"to the old key", std::slice::from_ref(&old)).await?;
+    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?["metadata"]["uid"].clone();
+
+    let keys = json!({"spec": {"keys": [{"name": "main", "default": true, "type": "Vault", "rotation": {"trigger": 1}}]}});
+    fleet.cluster.edit(Kind::TesseraNode, &fleet.namespace, "b", &keys).await?;
+    let new = wait::until("a new default key", Duration::from_secs(240), || async {
+        let now = fleet.public_key("b").await?;
+        if now == old { bail!("still the old key") } else { Ok(now) }
+    })
+    .await?;
+
+    let to_new = a.send(b"to the new key", &[new]).await?;
+    let to_old = a.send(b"to the old key again", &[old]).await?;
+    for (hash, payload) in [(&before, "to the old key"), (&to_new, "to the new key"), (&to_old, "to the old key again")] {
+        ensure!(b.payload(hash).await? == payload.as_bytes(), "{payload}");
+    }
+    let same = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
+    ensure!(same["metadata"]["uid"] == pod, "the pod was not replaced");
+    ensure!(same["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
+    Ok(())
+}
+
+/// No pod of a node is left in the namespace.
+pub(crate) async fn pods_gone(fleet: &Fleet) -> Result<()> {
+    wait::until("the nodes' pods gone", Duration::from_secs(120), || async {
+        let left = fleet.cluster.list(Kind::Pod, &fleet.namespace, "tessera.rs/node").await?;
+        if left.is_empty() { Ok(()) } else { bail!("{} left", left.len()) }
+    })
+    .await
+}
+
+/// The store holds exactly one secret of the node's key, in exactly one version.
+pub(crate) async fn exactly_one_version(fleet: &Fleet, node: &str) -> Result<()> {
+    let directory = format!("{}/{}/tessera-node-{node}/main", fleet.path_prefix, fleet.namespace);
+    let names = fleet.vault.names("secret", &directory).await?;
+    ensure!(names == ["1"], "secrets under {directory}: {names:?}");
+    let (data, version) = fleet.vault.secret("secret", &format!("{directory}/1")).await?;
+    ensure!(version == 1, "version {version} of {directory}/1");
+    ensure!(data["publicKey"].as_str() == Some(&fleet.public_key(node).await?), "the stored key is the reported one");
+    Ok(())
+}

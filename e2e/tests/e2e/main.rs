@@ -1,0 +1,12 @@
+//! End-to-end tests, one module per sentence that they prove. `hack/e2e [NAME…]` runs them, all or by name.
+
+mod access;
+mod admission_policies;
+mod drift;
+mod faults;
+mod isolation;
+mod lifecycle;
+mod peers;
+mod private_transaction;
+mod quiet;
+mod token_audience;
