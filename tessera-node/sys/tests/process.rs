@@ -1,0 +1,83 @@
+//! What hardening does to a whole process: each test runs itself again as a child.
+
+use std::process::{Command, Output};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tessera_sys::{Arena, ArenaError, CoreLimit, harden, self_limits};
+
+const ROLE: &str = "TESSERA_SYS_TEST_CHILD";
+
+/// Runs the named test of this binary again with a role, and waits for it.
+fn child(test: &str, role: &str) -> Output {
+    let this = std::env::current_exe().expect("a running test has a path");
+    Command::new(this)
+        .args(["--exact", test, "--nocapture"])
+        .env(ROLE, role)
+        .output()
+        .expect("the test binary starts")
+}
+
+fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+#[test]
+fn a_hardened_process_has_no_core_limit_and_is_not_dumpable() {
+    const NAME: &str = "a_hardened_process_has_no_core_limit_and_is_not_dumpable";
+    match role().as_deref() {
+        Some("hardened") => {
+            harden().expect("a process may give up dumps");
+            let limits = self_limits().expect("/proc is mounted");
+            let none = CoreLimit { soft: Some(0), hard: Some(0) };
+            assert_eq!((limits.core, limits.dumpable), (none, false));
+            println!("child: hardened");
+        }
+        // The control: without `harden` the same observation comes out otherwise.
+        Some("soft") => {
+            assert!(self_limits().expect("/proc is mounted").dumpable);
+            println!("child: dumpable");
+        }
+        _ => {
+            for (role, said) in [("hardened", "child: hardened"), ("soft", "child: dumpable")] {
+                let output = child(NAME, role);
+                assert!(output.status.success(), "{role}: {output:?}");
+                assert!(String::from_utf8_lossy(&output.stdout).contains(said));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refused_lock_names_the_limit() {
+    const NAME: &str = "a_refused_lock_names_the_limit";
+    if role().is_none() {
+        let output = child(NAME, "unlocked");
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("child: refused"));
+        return;
+    }
+    let limit = Rlimit { current: Some(4096), maximum: Some(4096) };
+    setrlimit(Resource::Memlock, limit).expect("a process may lower its own limit");
+    give_up_root();
+    let error = Arena::new(16 * 1024).err().expect("four pages are too many");
+    assert!(matches!(error, ArenaError::Lock { .. }), "{error}");
+    assert!(error.to_string().contains("4096 bytes"), "{error}");
+    println!("child: refused");
+}
+
+#[test]
+fn locked_memory_is_seen_in_the_limits() {
+    let before = self_limits().expect("/proc is mounted").locked_bytes;
+    let arena = Arena::new(8192).expect("two pages can be locked");
+    let during = self_limits().expect("/proc is mounted").locked_bytes;
+    assert!(during >= before + 8192, "{before} {during}");
+    drop(arena);
+}
+
+/// Root ignores `RLIMIT_MEMLOCK`.
+fn give_up_root() {
+    // SAFETY: changes only the ids of this child, which touches nothing that needs them.
+    let code = unsafe { libc::setresuid(65534, 65534, 65534) };
+    let already = std::io::Error::last_os_error().kind() == std::io::ErrorKind::PermissionDenied;
+    assert!(code == 0 || already, "the child can give up root");
+}
