@@ -1,5 +1,8 @@
 //! The kinds, and the types that they are made of.
 
+// The derives copy a `pub struct` into a function, where it is not reachable.
+#![allow(unreachable_pub)]
+
 pub mod condition;
 pub mod name;
 pub mod network;

@@ -1,9 +1,202 @@
 //! The name of every object and label that follows from a network or a node, in one place.
 //!
-//! Every name is a function of the object it belongs to, so that a person can tell one from the other and an object that
-//! was deleted comes back under the same name.
+//! ```text
+//! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<uid> (operator's namespace)
+//! node node-a     node-a  node-a-p2p  node-a-config  node-a-peers  node-a-tls  node-a-admin-tls
+//!                 node-a-client-quorum-a  tessera-node-node-a  data-node-a-0
+//! ```
+//!
+//! Every name is a function of the object that it belongs to, so that an object that was deleted comes back under the
+//! same name. Two names may still meet (node `a-admin` and the admin Secret of node `a`): the later one is
+//! `Stalled NameConflict`, never an adoption.
 
-/// The operator's field manager, and the value of `app.kubernetes.io/managed-by`.
+/// The operator's field manager, and the value of the label [`label::MANAGED_BY`].
 pub const FIELD_MANAGER: &str = "tessera-operator";
 /// The ServiceAccount that the operator logs in to the secret store as; the chart makes it in each managed namespace.
 pub const PROVISIONER: &str = "tessera-provisioner";
+
+/// Keys and values of labels and annotations.
+pub mod label {
+    /// What an object is part of: [`NODE_APP`] or [`NETWORK_APP`].
+    pub const NAME: &str = "app.kubernetes.io/name";
+    /// Who writes an object: [`super::FIELD_MANAGER`].
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// The network that an object belongs to.
+    pub const NETWORK: &str = "tessera.rs/network";
+    /// The node that an object belongs to; also what selects the node's pods.
+    pub const NODE: &str = "tessera.rs/node";
+    /// Annotation of a pod template: SHA-256 of the static configuration, so that a change of it rolls the pods.
+    pub const CONFIG_HASH: &str = "tessera.rs/config-hash";
+    /// Label of a namespace that must not be deleted, since its volumes go with it.
+    pub const PROTECT: &str = "tessera.rs/protect";
+    /// [`NAME`] of what belongs to a node.
+    pub const NODE_APP: &str = "tessera-node";
+    /// [`NAME`] of what belongs to a network.
+    pub const NETWORK_APP: &str = "tessera-network";
+}
+
+/// Names that follow from a network.
+pub mod network {
+    /// The ConfigMap with the public bundle of the CA, for ledger nodes.
+    pub fn ca_bundle(network: &str) -> String {
+        format!("{network}-ca")
+    }
+
+    /// The NetworkPolicy that denies all traffic of the namespace.
+    pub fn default_deny(network: &str) -> String {
+        format!("{network}-default-deny")
+    }
+
+    /// The Secret with the certificate of the scraper `scraper`.
+    pub fn monitoring_secret(network: &str, scraper: &str) -> String {
+        format!("{network}-monitoring-{scraper}")
+    }
+
+    /// The Secret in the operator's namespace with both CAs of the network. By UID: a network that is made again under
+    /// the same name is another network.
+    pub fn ca_state(network_uid: &str) -> String {
+        format!("tessera-ca-{network_uid}")
+    }
+}
+
+/// Names that follow from a node.
+pub mod node {
+    /// The claim template of the node's volume, and so the start of the claim's name.
+    pub const VOLUME_CLAIM: &str = "data";
+
+    /// The node's ServiceAccount. The admission policies of the chart go by this prefix.
+    pub fn service_account(node: &str) -> String {
+        format!("tessera-node-{node}")
+    }
+
+    /// The StatefulSet.
+    pub fn stateful_set(node: &str) -> String {
+        node.to_owned()
+    }
+
+    /// The pod with this ordinal.
+    pub fn pod(node: &str, ordinal: u32) -> String {
+        format!("{node}-{ordinal}")
+    }
+
+    /// The volume claim of the pod with this ordinal.
+    pub fn volume_claim(node: &str, ordinal: u32) -> String {
+        format!("{VOLUME_CLAIM}-{node}-{ordinal}")
+    }
+
+    /// The Service for ledger nodes and scrapers.
+    pub fn client_service(node: &str) -> String {
+        node.to_owned()
+    }
+
+    /// The headless Service for other transaction managers and for the operator.
+    pub fn p2p_service(node: &str) -> String {
+        format!("{node}-p2p")
+    }
+
+    /// The ConfigMap with the static configuration.
+    pub fn static_config(node: &str) -> String {
+        format!("{node}-config")
+    }
+
+    /// The ConfigMap with the dynamic configuration: peers and clients.
+    pub fn dynamic_config(node: &str) -> String {
+        format!("{node}-peers")
+    }
+
+    /// The Secret with the node's certificate.
+    pub fn tls_secret(node: &str) -> String {
+        format!("{node}-tls")
+    }
+
+    /// The Secret with the certificate of the node's admin port.
+    pub fn admin_tls_secret(node: &str) -> String {
+        format!("{node}-admin-tls")
+    }
+
+    /// The Secret with the certificate of the ledger node `client`, for the ledger node to mount.
+    pub fn client_secret(node: &str, client: &str) -> String {
+        format!("{node}-client-{client}")
+    }
+
+    /// The NetworkPolicy of the node's pods.
+    pub fn network_policy(node: &str) -> String {
+        node.to_owned()
+    }
+
+    /// The PodDisruptionBudget.
+    pub fn disruption_budget(node: &str) -> String {
+        node.to_owned()
+    }
+
+    /// The start of the path, below the mount, of every version of `key` in the secret store. The store's policy lets a
+    /// node reach the paths of its own namespace and ServiceAccount only.
+    pub fn key_path(path_prefix: &str, namespace: &str, node: &str, key: &str) -> String {
+        format!("{path_prefix}/{namespace}/{}/{key}", service_account(node))
+    }
+
+    /// The host name of a Service of the network's namespace, as certificates and URLs say it.
+    pub fn service_host(service: &str, namespace: &str) -> String {
+        format!("{service}.{namespace}.svc")
+    }
+
+    /// The URL for ledger nodes.
+    pub fn q2t_url(node: &str, namespace: &str) -> String {
+        format!("https://{}:8080/", service_host(&client_service(node), namespace))
+    }
+
+    /// The URL that the node advertises to other transaction managers.
+    pub fn p2p_url(node: &str, namespace: &str) -> String {
+        format!("https://{}:9000/", service_host(&p2p_service(node), namespace))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A label value and a Service name hold 63 characters; a pod's label `controller-revision-hash` is the name of the
+    /// StatefulSet and eleven more.
+    #[test]
+    fn the_longest_names_fit_their_limits() {
+        let longest = "n".repeat(40);
+        assert!(node::p2p_service(&longest).len() <= 63);
+        assert!(node::stateful_set(&longest).len() + 11 <= 63);
+        assert!(node::pod(&longest, 9).len() <= 63);
+        assert!(node::service_account(&longest).len() <= 63);
+        assert!(node::volume_claim(&longest, 9).len() <= 63);
+        assert!(node::client_secret(&longest, &longest).len() <= 253);
+        assert!(network::monitoring_secret(&longest, &longest).len() <= 253);
+    }
+
+    #[test]
+    fn objects_of_one_kind_do_not_share_a_name() {
+        let secrets = [
+            node::tls_secret("x"),
+            node::admin_tls_secret("x"),
+            node::client_secret("x", "x"),
+            network::monitoring_secret("x", "x"),
+            network::ca_state("x"),
+        ];
+        let config_maps = [node::static_config("x"), node::dynamic_config("x"), network::ca_bundle("x")];
+        let services = [node::client_service("x"), node::p2p_service("x")];
+        assert_eq!(BTreeSet::from(secrets).len(), 5);
+        assert_eq!(BTreeSet::from(config_maps).len(), 3);
+        assert_eq!(BTreeSet::from(services).len(), 2);
+    }
+
+    #[test]
+    fn urls_name_the_services() {
+        assert_eq!(node::q2t_url("node-a", "org-a"), "https://node-a.org-a.svc:8080/");
+        assert_eq!(node::p2p_url("node-a", "org-a"), "https://node-a-p2p.org-a.svc:9000/");
+    }
+
+    #[test]
+    fn a_key_lies_under_its_nodes_service_account() {
+        assert_eq!(
+            node::key_path("prod-eu1/org-a", "org-a", "node-a", "main"),
+            "prod-eu1/org-a/org-a/tessera-node-node-a/main"
+        );
+    }
+}
