@@ -1,0 +1,160 @@
+//! Why a peer was refused: findings, so that they can be compared, counted and tested.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::{CertificateError, OtherError};
+use tessera_node_api::identity::{Identity, Role};
+
+use crate::certificate::LeafError;
+
+/// Why a peer was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The peer showed none.
+    #[error("peer presented no certificate")]
+    NoCertificate,
+    /// We have no trusted roots yet.
+    #[error("no credentials are loaded yet, so no peer can be judged")]
+    NotReady,
+    /// The chain does not verify.
+    #[error("peer's certificate does not verify: {0}")]
+    Chain(ChainProblem),
+    /// The leaf does not say whom it speaks for.
+    #[error("peer's {0}")]
+    Leaf(LeafError),
+    /// Its CA may not speak for this trust domain.
+    #[error("peer {found} is outside trust domain {expected}, which is all that its CA may speak for")]
+    TrustDomain {
+        /// Whom the certificate speaks for.
+        found: Identity,
+        /// What its CA is trusted for.
+        expected: String,
+    },
+    /// The right CA, the wrong kind of party.
+    #[error("peer {found} is not a {}, and only that is served here", expected.as_str())]
+    Role {
+        /// Whom the certificate speaks for.
+        found: Identity,
+        /// What is served here.
+        expected: Role,
+    },
+    /// The right kind of party, but not one that is listed here.
+    #[error("peer {0} is not in the list of those served here")]
+    NotListed(Identity),
+    /// Only one identity is accepted here, and this is another.
+    #[error("peer is {found}, but only {expected} is accepted here")]
+    NotExpected {
+        /// Whom the certificate speaks for.
+        found: Identity,
+        /// The one that is accepted.
+        expected: Identity,
+    },
+    /// A partner's certificate for names outside `dnsNames`.
+    #[error("peer {found} has no name among those that its CA may speak for")]
+    UndeclaredName {
+        /// Whom the certificate speaks for.
+        found: Identity,
+    },
+    /// The server's certificate is for another host.
+    #[error("server's certificate is not valid for {0}")]
+    WrongName(String),
+}
+
+/// Why a chain does not verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChainProblem {
+    /// It ends in no root that is trusted here.
+    #[error("it is issued by no CA that is trusted here")]
+    UnknownIssuer,
+    /// Past its end.
+    #[error("it has expired")]
+    Expired,
+    /// Before its start.
+    #[error("it is not valid yet")]
+    NotYetValid,
+    /// Its extended key usage does not cover this use.
+    #[error("its extended key usage does not allow this use")]
+    Purpose,
+    /// Anything else: encoding, signature, algorithm, critical extension, path length.
+    #[error("its encoding, signature or constraints are invalid")]
+    Invalid,
+}
+
+impl Refusal {
+    /// A word for a metric's label or a log's field; constant per kind.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "NoCertificate",
+            Self::NotReady => "NotReady",
+            Self::Chain(ChainProblem::UnknownIssuer) => "UnknownIssuer",
+            Self::Chain(ChainProblem::Expired) => "Expired",
+            Self::Chain(ChainProblem::NotYetValid) => "NotYetValid",
+            Self::Chain(ChainProblem::Purpose) => "Purpose",
+            Self::Chain(ChainProblem::Invalid) => "InvalidChain",
+            Self::Leaf(_) => "Identity",
+            Self::TrustDomain { .. } => "TrustDomain",
+            Self::Role { .. } => "Role",
+            Self::NotListed(_) => "NotListed",
+            Self::NotExpected { .. } => "NotExpected",
+            Self::UndeclaredName { .. } => "UndeclaredName",
+            Self::WrongName(_) => "WrongName",
+        }
+    }
+
+    /// Whether another root of the listener might still accept the peer.
+    pub(crate) fn is_unknown_issuer(&self) -> bool {
+        matches!(self, Self::Chain(ChainProblem::UnknownIssuer))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+    pub(crate) fn from_chain(error: rustls::Error) -> Self {
+        use CertificateError as E;
+        Self::Chain(match error {
+            // A path that leads to an anchor of the right name but another key is, to us, an unknown issuer.
+            rustls::Error::InvalidCertificate(E::UnknownIssuer | E::BadSignature) => {
+                ChainProblem::UnknownIssuer
+            }
+            rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => ChainProblem::Expired,
+            rustls::Error::InvalidCertificate(E::NotValidYet | E::NotValidYetContext { .. }) => {
+                ChainProblem::NotYetValid
+            }
+            rustls::Error::InvalidCertificate(E::InvalidPurpose | E::InvalidPurposeContext { .. }) => {
+                ChainProblem::Purpose
+            }
+            _ => ChainProblem::Invalid,
+        })
+    }
+
+    /// The refusal inside a failed handshake, if that is why it failed.
+    pub(crate) fn from_handshake(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+            rustls::Error::NoCertificatesPresented => Some(Self::NoCertificate),
+            rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+                other.0.downcast_ref().cloned()
+            }
+            error @ rustls::Error::InvalidCertificate(_) => Some(Self::from_chain(error.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// What the verifier answers to rustls. Problems of the chain keep their own alert, which helps the peer's operator; any
+/// other finding travels inside, so that whoever ran the handshake gets it back, and the peer learns nothing.
+impl From<Refusal> for rustls::Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::InvalidCertificate(match refusal {
+            Refusal::Chain(ChainProblem::UnknownIssuer) => CertificateError::UnknownIssuer,
+            Refusal::Chain(ChainProblem::Expired) => CertificateError::Expired,
+            Refusal::Chain(ChainProblem::NotYetValid) => CertificateError::NotValidYet,
+            Refusal::Chain(ChainProblem::Purpose) => CertificateError::InvalidPurpose,
+            other => CertificateError::Other(OtherError(Arc::new(other))),
+        })
+    }
+}
+
+impl From<LeafError> for Refusal {
+    fn from(error: LeafError) -> Self {
+        Self::Leaf(error)
+    }
+}
