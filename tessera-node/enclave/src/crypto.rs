@@ -1,0 +1,102 @@
+//! NaCl `crypto_box` as Tessera uses it: X25519 + HSalsa20 for the shared key, XSalsa20-Poly1305 for everything sealed,
+//! the tag in front. A master key is used as a shared key directly.
+
+use crypto_secretbox::aead::generic_array::GenericArray;
+use crypto_secretbox::{AeadInPlace, Kdf, KeyInit, Tag, XSalsa20Poly1305};
+use curve25519_dalek::MontgomeryPoint;
+use zeroize::Zeroizing;
+
+use crate::key::{Nonce, PrivateKey, PublicKey, SharedKey};
+use crate::secret::SecretBytes;
+
+/// Length of keys of either kind.
+pub(crate) const KEY_LEN: usize = 32;
+/// Length of a nonce.
+pub(crate) const NONCE_LEN: usize = 24;
+/// Length of the authentication tag in front of each sealed value.
+pub(crate) const TAG_LEN: usize = 16;
+
+/// Why a primitive refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+#[non_exhaustive]
+pub enum CryptoError {
+    /// The text is the one of the Java array access that meets the end of the key.
+    #[error("Index {0} out of bounds for length {0}")]
+    ShortPublicKey(usize),
+    /// Java uses the first 32 bytes; then many strings would name one key.
+    #[error("public key has {0} bytes: give the 32 bytes of an X25519 key")]
+    LongPublicKey(usize),
+    /// A nonce that is not 24 bytes long: the payload was not made by this cipher.
+    #[error("nonce has {0} bytes: 24 are needed")]
+    NonceLength(usize),
+    /// Wrong key or nonce, or the sealed bytes were changed.
+    #[error("jnacl could not open the payload using the shared key")]
+    Open,
+    /// The plaintext exceeds what one nonce may protect.
+    #[error("jnacl could not seal the payload using the shared key")]
+    Seal,
+}
+
+/// The public half of a private key.
+pub(crate) fn public_key(private: &PrivateKey) -> PublicKey {
+    PublicKey::from(MontgomeryPoint::mul_base_clamped(*private.expose()).to_bytes())
+}
+
+/// `crypto_box_beforenm`. Low-order points are accepted, as by Tessera.
+pub(crate) fn shared_key(public: &PublicKey, private: &PrivateKey) -> Result<SharedKey, CryptoError> {
+    let point = MontgomeryPoint(*public.x25519()?);
+    let secret = Zeroizing::new(point.mul_clamped(*private.expose()));
+    let key = Zeroizing::new(XSalsa20Poly1305::kdf(
+        GenericArray::from_slice(secret.as_bytes()),
+        &GenericArray::default(),
+    ));
+    Ok(SharedKey(SecretBytes::fill_with(|bytes| bytes.copy_from_slice(&key))))
+}
+
+/// Seals in place. The buffer's first [`TAG_LEN`] bytes are room for the tag; the rest is the plaintext.
+pub(crate) fn seal_in_place(
+    key: &[u8; KEY_LEN],
+    nonce: &Nonce,
+    buffer: &mut [u8],
+) -> Result<(), CryptoError> {
+    let (tag, text) = buffer.split_at_mut_checked(TAG_LEN).ok_or(CryptoError::Seal)?;
+    let made = cipher(key)
+        .encrypt_in_place_detached(nonce.nacl()?.into(), b"", text)
+        .map_err(|_| CryptoError::Seal)?;
+    tag.copy_from_slice(&made);
+    Ok(())
+}
+
+/// Opens a long value: one allocation, decrypted in its final place.
+pub(crate) fn open(key: &[u8; KEY_LEN], nonce: &Nonce, sealed: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let (tag, text) = sealed.split_at_checked(TAG_LEN).ok_or(CryptoError::Open)?;
+    let mut text = text.to_vec();
+    open_in_place(key, nonce, tag, &mut text)?;
+    Ok(text)
+}
+
+/// Opens a box that must hold exactly `N` secret bytes.
+pub(crate) fn open_secret<const N: usize>(
+    key: &[u8; KEY_LEN],
+    nonce: &Nonce,
+    sealed: &[u8],
+) -> Result<SecretBytes<N>, CryptoError> {
+    let (tag, text) = sealed.split_at_checked(TAG_LEN).ok_or(CryptoError::Open)?;
+    if text.len() != N {
+        return Err(CryptoError::Open);
+    }
+    SecretBytes::try_fill_with(|bytes| {
+        bytes.copy_from_slice(text);
+        open_in_place(key, nonce, tag, bytes)
+    })
+}
+
+fn open_in_place(key: &[u8; KEY_LEN], nonce: &Nonce, tag: &[u8], text: &mut [u8]) -> Result<(), CryptoError> {
+    cipher(key)
+        .decrypt_in_place_detached(nonce.nacl()?.into(), b"", text, Tag::from_slice(tag))
+        .map_err(|_| CryptoError::Open)
+}
+
+fn cipher(key: &[u8; KEY_LEN]) -> XSalsa20Poly1305 {
+    XSalsa20Poly1305::new(key.into())
+}

@@ -1,0 +1,100 @@
+//! Transaction hashes and security hashes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Sha512_256;
+use sha3::{Digest, Sha3_512};
+
+use crate::base64::{self, Base64Error};
+
+/// Which digest names a transaction: the member `mode` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DigestMode {
+    /// SHA3-512.
+    #[default]
+    Tessera,
+    /// SHA-512/256, the digest of the manager that Tessera replaced.
+    Orion,
+}
+
+/// A transaction's name: the digest of its cipher text. Decoded ones may have any length.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TxHash(Bytes);
+
+impl TxHash {
+    /// The name of a cipher text.
+    pub fn of(mode: DigestMode, cipher_text: &[u8]) -> Self {
+        Self(match mode {
+            DigestMode::Tessera => Bytes::copy_from_slice(&Sha3_512::digest(cipher_text)),
+            DigestMode::Orion => Bytes::copy_from_slice(&Sha512_256::digest(cipher_text)),
+        })
+    }
+
+    /// A hash received or stored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The hash as it is on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromStr for TxHash {
+    type Err = Base64Error;
+
+    fn from_str(text: &str) -> Result<Self, Base64Error> {
+        base64::decode_strict(text).map(|bytes| Self(bytes.into()))
+    }
+}
+
+impl fmt::Display for TxHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&base64::display(&self.0), f)
+    }
+}
+
+impl fmt::Debug for TxHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for TxHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TxHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What binds a transaction to one that it affects; see [`crate::security_hash`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecurityHash(Bytes);
+
+impl SecurityHash {
+    /// A hash received or stored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The hash as it is on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecurityHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&base64::display(&self.0), f)
+    }
+}

@@ -1,0 +1,217 @@
+//! Keys and nonces.
+//!
+//! A [`PublicKey`] is a name as much as a key: payloads and party lists carry names of any length, and only the
+//! operations that need an X25519 point ask for 32 bytes. Secret keys are [`SecretBytes`]: not printable, not clonable.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use rand_core::{OsRng, RngCore};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base64::{self, Base64Error};
+use crate::crypto::{self, CryptoError, KEY_LEN, NONCE_LEN};
+use crate::secret::SecretBytes;
+
+/// A public key: what `from`, `to` and party lists name. Printed and ordered as bytes, shown as base64.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PublicKey(Bytes);
+
+impl PublicKey {
+    /// Copies the bytes: a key outlives the message that it came in and must not keep it alive.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The key as it is on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn x25519(&self) -> Result<&[u8; KEY_LEN], CryptoError> {
+        self.as_bytes().try_into().map_err(|_| match self.0.len() {
+            short @ ..KEY_LEN => CryptoError::ShortPublicKey(short),
+            long => CryptoError::LongPublicKey(long),
+        })
+    }
+}
+
+impl From<[u8; KEY_LEN]> for PublicKey {
+    fn from(bytes: [u8; KEY_LEN]) -> Self {
+        Self::from_bytes(&bytes)
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = Base64Error;
+
+    fn from_str(text: &str) -> Result<Self, Base64Error> {
+        base64::decode_strict(text).map(|bytes| Self(bytes.into()))
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&base64::display(&self.0), f)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A private key. Its bytes are reachable only for storing them: see [`PrivateKey::expose`].
+#[derive(PartialEq, Eq, Debug)]
+pub struct PrivateKey(pub(crate) SecretBytes<KEY_LEN>);
+
+impl PrivateKey {
+    /// A new key from the operating system's random source.
+    pub fn generate() -> Self {
+        Self(SecretBytes::fill_with(|bytes| OsRng.fill_bytes(bytes)))
+    }
+
+    /// Takes the bytes; `source` is zeroed.
+    pub fn take(source: &mut [u8; KEY_LEN]) -> Self {
+        Self(SecretBytes::take(source))
+    }
+
+    /// Copies the bytes. The caller zeroes its own copy.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, PrivateKeyLength> {
+        let bytes: &[u8; KEY_LEN] = bytes.try_into().map_err(|_| PrivateKeyLength(bytes.len()))?;
+        Ok(Self(SecretBytes::fill_with(|place| *place = *bytes)))
+    }
+
+    /// The secret itself, for writing it to a secret store. Zero every copy.
+    pub fn expose(&self) -> &[u8; KEY_LEN] {
+        self.0.expose()
+    }
+}
+
+/// A private key of the wrong length.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+#[error("private key has {0} bytes: give the 32 bytes of an X25519 key")]
+pub struct PrivateKeyLength(pub usize);
+
+/// The key two parties share: sealed boxes between them are made with it.
+#[derive(PartialEq, Eq, Debug)]
+pub struct SharedKey(pub(crate) SecretBytes<KEY_LEN>);
+
+impl SharedKey {
+    pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
+        self.0.expose()
+    }
+}
+
+/// The key that seals one message.
+#[derive(PartialEq, Eq, Debug)]
+pub struct MasterKey(pub(crate) SecretBytes<KEY_LEN>);
+
+impl MasterKey {
+    /// A new key from the operating system's random source.
+    pub(crate) fn generate() -> Self {
+        Self(SecretBytes::fill_with(|bytes| OsRng.fill_bytes(bytes)))
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
+        self.0.expose()
+    }
+}
+
+/// A nonce. Not a secret. Decoded ones may have any length; opening asks for 24 bytes.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Nonce(Bytes);
+
+impl Nonce {
+    /// A new nonce from the operating system's random source.
+    pub fn generate() -> Self {
+        let mut bytes = [0; NONCE_LEN];
+        OsRng.fill_bytes(&mut bytes);
+        Self::from_bytes(&bytes)
+    }
+
+    /// A nonce received or stored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The nonce as it is on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn nacl(&self) -> Result<&[u8; NONCE_LEN], CryptoError> {
+        self.as_bytes().try_into().map_err(|_| CryptoError::NonceLength(self.0.len()))
+    }
+}
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&base64::display(&self.0), f)
+    }
+}
+
+/// A private key with its public half, which is always derived, never believed.
+#[derive(Debug)]
+pub struct KeyPair {
+    public: PublicKey,
+    private: PrivateKey,
+}
+
+impl KeyPair {
+    /// A new pair.
+    pub fn generate() -> Self {
+        Self::from_private(PrivateKey::generate())
+    }
+
+    /// The pair of a private key.
+    pub fn from_private(private: PrivateKey) -> Self {
+        let public = crypto::public_key(&private);
+        Self { public, private }
+    }
+
+    /// The pair of a private key whose public key is on record; a mismatch is refused, since a node would otherwise
+    /// answer to a name that it cannot open payloads for.
+    pub fn checked(public: &PublicKey, private: PrivateKey) -> Result<Self, KeyMismatch> {
+        let pair = Self::from_private(private);
+        if pair.public == *public {
+            return Ok(pair);
+        }
+        Err(KeyMismatch { given: public.clone(), derived: pair.public })
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The private half.
+    pub fn private(&self) -> &PrivateKey {
+        &self.private
+    }
+}
+
+/// A public and a private key that do not belong together.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
+#[error("public key {given} does not belong to its private key, whose public key is {derived}")]
+pub struct KeyMismatch {
+    /// The public key on record.
+    pub given: PublicKey,
+    /// The public key of the private key.
+    pub derived: PublicKey,
+}
