@@ -9,4 +9,3 @@ mod lifecycle;
 mod peers;
 mod private_transaction;
 mod quiet;
-mod token_audience;

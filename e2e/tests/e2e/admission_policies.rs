@@ -1,0 +1,71 @@
+//! What even an administrator of the namespace cannot do by accident: the chart's admission policies.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tessera_e2e::cluster::{Cluster, Kind};
+use tessera_e2e::fleet::Fleet;
+
+#[tokio::test]
+async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
+    let fleet = Fleet::start("e2e-guard", &["a"]).await?;
+    let ns = &fleet.namespace;
+
+    for account in ["tessera-node-a", "tessera-provisioner"] {
+        let refused = request_token(&fleet.cluster, ns, account).await;
+        ensure!(forbidden(&refused), "a token of {account}: {refused:?}");
+    }
+    let control = request_token(&fleet.cluster, ns, "default").await;
+    ensure!(control.is_ok(), "control: a token of another account is given: {control:?}");
+
+    let pod = |account: &str| {
+        json!({"metadata": {"name": "thief"}, "spec": {
+            "serviceAccountName": account,
+            "containers": [{"name": "thief", "image": fleet.settings.client_image}],
+        }})
+    };
+    let refused = fleet.cluster.create(Kind::Pod, ns, &pod("tessera-node-a")).await;
+    ensure!(forbidden(&refused), "a pod: {refused:?}");
+    fleet.cluster.create(Kind::Pod, ns, &pod("default")).await?;
+    fleet.cluster.delete(Kind::Pod, ns, "thief").await?;
+
+    let set = |account: &str| {
+        json!({"metadata": {"name": "thief"}, "spec": {
+            "serviceName": "thief", "replicas": 0, "selector": {"matchLabels": {"app": "thief"}},
+            "template": {"metadata": {"labels": {"app": "thief"}}, "spec": pod(account)["spec"]},
+        }})
+    };
+    let refused = fleet.cluster.create(Kind::StatefulSet, ns, &set("tessera-node-a")).await;
+    ensure!(forbidden(&refused), "a StatefulSet: {refused:?}");
+    fleet.cluster.create(Kind::StatefulSet, ns, &set("default")).await?;
+    fleet.cluster.delete(Kind::StatefulSet, ns, "thief").await
+}
+
+#[tokio::test]
+async fn protected_namespaces_are_not_deleted() -> Result<()> {
+    let cluster = Cluster::connect().await?;
+    let name = "e2e-protected";
+    cluster
+        .apply(Kind::Namespace, "", &json!({"metadata": {"name": name, "labels": {"tessera.rs/protect": "true"}}}))
+        .await?;
+    let refused = cluster.delete(Kind::Namespace, "", name).await;
+    ensure!(forbidden(&refused), "{refused:?}");
+    cluster.edit(Kind::Namespace, "", name, &json!({"metadata": {"labels": {"tessera.rs/protect": null}}})).await?;
+    cluster.delete(Kind::Namespace, "", name).await
+}
+
+async fn request_token(cluster: &Cluster, namespace: &str, account: &str) -> Result<()> {
+    use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+    use k8s_openapi::api::core::v1::ServiceAccount;
+    let spec = TokenRequestSpec { audiences: vec!["https://anywhere".to_owned()], ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let accounts = kube::Api::<ServiceAccount>::namespaced(cluster.client().clone(), namespace);
+    accounts.create_token_request(account, &kube::api::PostParams::default(), &request).await?;
+    Ok(())
+}
+
+/// Refused by a policy of ours, as 403.
+fn forbidden<T>(result: &Result<T>) -> bool {
+    let Err(error) = result else { return false };
+    let text = format!("{error:#}");
+    text.contains("ValidatingAdmissionPolicy") && text.contains("tessera")
+}

@@ -1,0 +1,159 @@
+//! What is wrong is said in status, nothing else breaks, and it heals when the cause goes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+use tessera_e2e::cluster::{Kind, condition};
+use tessera_e2e::fleet::{Fleet, NETWORK};
+use tessera_e2e::wait;
+
+#[tokio::test]
+async fn network_not_there() -> Result<()> {
+    let fleet = Fleet::prepare("e2e-no-network").await?;
+    fleet.create_node("a").await?;
+    let node = fleet.node_condition("a", "Ready", "False", "NetworkNotFound").await?;
+    let (_, _, message) = condition(&node, "Ready").context("no condition")?;
+    ensure!(message.contains(NETWORK), "the message names the network: {message}");
+    fleet.create_network().await?;
+    fleet.set_up_store().await?;
+    fleet.node_ready("a").await.map(drop)
+}
+
+#[tokio::test]
+async fn store_not_set_up() -> Result<()> {
+    let fleet = Fleet::prepare("e2e-no-store").await?;
+    fleet.create_network().await?;
+    fleet.network_condition("SecretStoreReady", "False", "NotProvisioned").await?;
+    fleet.create_node("a").await?;
+    fleet.set_up_store().await?;
+    fleet.network_condition("SecretStoreReady", "True", "Ready").await?;
+    fleet.node_ready("a").await.map(drop)
+}
+
+#[tokio::test]
+async fn image_not_pullable() -> Result<()> {
+    let fleet = Fleet::start("e2e-image", &["good"]).await?;
+    let mut manifest = fleet.node_manifest("bad");
+    let nowhere = format!("localhost:5001/tessera-node@sha256:{}", "0".repeat(64));
+    manifest["spec"]["image"] = json!(nowhere);
+    fleet.cluster.apply(Kind::TesseraNode, &fleet.namespace, &manifest).await?;
+    let node = fleet.node_condition("bad", "Ready", "False", "ImagePullFailed").await?;
+    let (_, _, message) = condition(&node, "Ready").context("no condition")?;
+    ensure!(message.contains(&nowhere), "the message names the image: {message}");
+    fleet.node_ready("good").await?;
+    fleet.cluster.edit(Kind::TesseraNode, &fleet.namespace, "bad", &json!({"spec": {"image": fleet.settings.node_image}})).await?;
+    fleet.node_ready("bad").await.map(drop)
+}
+
+#[tokio::test]
+async fn certificate_secret_gone_or_garbage() -> Result<()> {
+    let fleet = Fleet::start("e2e-certificate", &["a", "b"]).await?;
+    let (a, key_b) = (fleet.ledger("a").await?, fleet.public_key("b").await?);
+    a.send(b"before", std::slice::from_ref(&key_b)).await?;
+    let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?["metadata"]["uid"].clone();
+
+    fleet.cluster.edit(Kind::Secret, &fleet.namespace, "b-tls", &json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}})).await?;
+    reissued(&fleet, "b-tls").await?;
+    fleet.cluster.delete(Kind::Secret, &fleet.namespace, "b-tls").await?;
+    reissued(&fleet, "b-tls").await?;
+
+    a.send(b"after", &[key_b]).await?;
+    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
+    ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
+    ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
+    fleet.node_condition("b", "CertificatesServed", "True", "Served").await.map(drop)
+}
+
+async fn reissued(fleet: &Fleet, secret: &str) -> Result<()> {
+    use base64::Engine as _;
+    wait::until(&format!("Secret {secret} issued again"), Duration::from_secs(60), || async {
+        let live = fleet.cluster.get(Kind::Secret, &fleet.namespace, secret).await?;
+        let pem = base64::engine::general_purpose::STANDARD.decode(live["data"]["tls.crt"].as_str().unwrap_or_default())?;
+        ensure!(pem.starts_with(b"-----BEGIN CERTIFICATE-----"), "not a certificate");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_object_of_our_name_is_not_ours() -> Result<()> {
+    let fleet = Fleet::start("e2e-conflict", &["good"]).await?;
+    let squatter = json!({"metadata": {"name": "bad"}, "spec": {"ports": [{"name": "mine", "port": 1234}]}});
+    fleet.cluster.create(Kind::Service, &fleet.namespace, &squatter).await?;
+    fleet.create_node("bad").await?;
+    let node = fleet.node_condition("bad", "Stalled", "True", "NameConflict").await?;
+    let (_, _, message) = condition(&node, "Stalled").context("no condition")?;
+    ensure!(message.contains("Service") && message.contains("bad"), "the message names the object: {message}");
+    let kept = fleet.cluster.get(Kind::Service, &fleet.namespace, "bad").await?;
+    ensure!(kept["spec"]["ports"][0]["name"] == "mine", "the stranger's object is untouched");
+    fleet.node_ready("good").await?;
+    fleet.cluster.delete(Kind::Service, &fleet.namespace, "bad").await?;
+    fleet.node_ready("bad").await?;
+    fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "bad").await
+}
+
+#[tokio::test]
+async fn volume_gone() -> Result<()> {
+    let fleet = Fleet::start("e2e-volume", &["a"]).await?;
+    let ns = &fleet.namespace;
+    let claim = fleet.cluster.get(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
+    let volume = claim["spec"]["volumeName"].as_str().context("the claim is bound")?.to_owned();
+    fleet.cluster.delete(Kind::PersistentVolume, "", &volume).await?;
+    fleet.cluster.edit(Kind::PersistentVolume, "", &volume, &json!({"metadata": {"finalizers": null}})).await?;
+    fleet.node_condition("a", "Ready", "False", "VolumeLost").await?;
+    // The person's part: give up the claim and the pod that holds it; both are made anew.
+    fleet.cluster.delete(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
+    fleet.cluster.delete(Kind::Pod, ns, "a-0").await?;
+    fleet.node_ready("a").await.map(drop)
+}
+
+/// Seals the one Vault of the cluster: `hack/e2e` runs tests of this prefix alone and last.
+#[tokio::test]
+async fn serial_store_sealed() -> Result<()> {
+    let fleet = Fleet::start("e2e-sealed", &["a", "b"]).await?;
+    let (a, key_b) = (fleet.ledger("a").await?, fleet.public_key("b").await?);
+    let hash = a.send(b"before the seal", std::slice::from_ref(&key_b)).await?;
+
+    fleet.vault.seal().await?;
+    let outcome = while_sealed(&fleet, &a, &key_b, &hash).await;
+    unseal().await?;
+    outcome?;
+    fleet.network_condition("SecretStoreReady", "True", "Ready").await?;
+    fleet.node_ready("late").await.map(drop)
+}
+
+async fn while_sealed(fleet: &Fleet, a: &tessera_e2e::fleet::Ledger, key_b: &str, hash: &str) -> Result<()> {
+    fleet.network_condition("SecretStoreReady", "False", "Sealed").await?;
+    a.send(b"under seal", &[key_b.to_owned()]).await.context("running nodes need no store")?;
+    ensure!(a.payload(hash).await? == b"before the seal");
+    fleet.create_node("late").await?;
+    fleet.node_condition("late", "Ready", "False", "StoreUnreachable").await?;
+    let node = fleet.node("a").await?;
+    ensure!(condition(&node, "Ready").is_some_and(|(status, ..)| status == "True"), "a running node stays ready");
+
+    // Deletion needs neither store nor operator.
+    fleet.cluster.edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 0}})).await?;
+    let gone = async {
+        fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "b").await?;
+        wait::until("the node and its pod gone", Duration::from_secs(90), || async {
+            if fleet.node("b").await.is_ok() {
+                bail!("TesseraNode b is still there");
+            }
+            let pods = fleet.cluster.list(Kind::Pod, &fleet.namespace, "tessera.rs/node=b").await?;
+            ensure!(pods.is_empty(), "its pod is still there");
+            Ok(())
+        })
+        .await
+    }
+    .await;
+    fleet.cluster.edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 1}})).await?;
+    gone
+}
+
+async fn unseal() -> Result<()> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let status = tokio::process::Command::new("hack/vault").arg("unseal").current_dir(root).status().await?;
+    ensure!(status.success(), "hack/vault unseal: {status}");
+    Ok(())
+}

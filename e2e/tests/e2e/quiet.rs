@@ -1,0 +1,74 @@
+//! When nothing changes, nothing is written; when something does, it is seen.
+
+use std::io::BufRead as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use tessera_e2e::cluster::Kind;
+use tessera_e2e::fleet::Fleet;
+use tessera_e2e::wait;
+
+/// The operator as the API server's audit log names it.
+const OPERATOR: &str = "system:serviceaccount:tessera-system:tessera-operator";
+
+#[tokio::test]
+async fn nothing_changes_nothing_is_written() -> Result<()> {
+    let fleet = Fleet::start("e2e-quiet", &["a", "b", "c"]).await?;
+    // Status may still be told of the peers' first contact: quiet begins when a whole period passed without a write.
+    wait::until("the fleet settled", Duration::from_secs(180), || async {
+        let from = position()?;
+        wait::holds("one period", Duration::from_secs(15), || async { Ok(()) }).await?;
+        let writes = writes_since(from, &fleet.namespace)?;
+        if writes.is_empty() { Ok(()) } else { bail!("{writes:?}") }
+    })
+    .await?;
+
+    let from = position()?;
+    let period = std::env::var("TESSERA_QUIET_SECONDS").map_or(Ok(60), |s| s.parse())?;
+    wait::holds("no write by the operator", Duration::from_secs(period), || async {
+        let writes = writes_since(from, &fleet.namespace)?;
+        ensure!(writes.is_empty(), "{writes:?}");
+        Ok(())
+    })
+    .await?;
+
+    // The positive control: the log sees what the operator writes.
+    let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}});
+    fleet.cluster.edit(Kind::ConfigMap, &fleet.namespace, "a-config", &label).await?;
+    wait::until("the audit log to show the repair", Duration::from_secs(60), || async {
+        let writes = writes_since(from, &fleet.namespace)?;
+        ensure!(writes.iter().any(|w| w.contains("a-config")), "{writes:?}");
+        Ok(())
+    })
+    .await
+}
+
+fn audit_log() -> Result<std::fs::File> {
+    let path = std::env::var("TESSERA_AUDIT_LOG").context("TESSERA_AUDIT_LOG is not set: run the tests with hack/e2e")?;
+    std::fs::File::open(&path).with_context(|| format!("opening the audit log {path}"))
+}
+
+fn position() -> Result<u64> {
+    Ok(audit_log()?.metadata()?.len())
+}
+
+/// The operator's completed mutating requests in a namespace after a position of the log.
+fn writes_since(position: u64, namespace: &str) -> Result<Vec<String>> {
+    use std::io::Seek as _;
+    let mut log = audit_log()?;
+    log.seek(std::io::SeekFrom::Start(position))?;
+    let mut writes = Vec::new();
+    for line in std::io::BufReader::new(log).lines() {
+        // The last line may be half written: it is whole at the next look.
+        let Ok(event) = serde_json::from_str::<Value>(&line?) else { continue };
+        let mutating = matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete" | "deletecollection"));
+        let ours = event["user"]["username"] == OPERATOR && event["objectRef"]["namespace"] == namespace;
+        // A token request and an access review create nothing.
+        let virtual_object = event["objectRef"]["subresource"] == "token";
+        if mutating && ours && !virtual_object && event["stage"] == "ResponseComplete" {
+            writes.push(format!("{} {}", event["verb"], event["requestURI"]));
+        }
+    }
+    Ok(writes)
+}
