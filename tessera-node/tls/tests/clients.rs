@@ -1,0 +1,115 @@
+//! The connecting side: whom it accepts as a server.
+
+mod common;
+
+use std::io;
+use std::sync::Arc;
+
+use common::{Ca, DOMAIN, Issued, PARTNER_DOMAIN, Wish, fixed, identity, meet, node, wish};
+use tessera_node_api::identity::Identity;
+use tessera_tls::{AllowedPeers, ClientTls, ConnectError, PartnerTrust, Peer, Refusal, ServerTls};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+const PEER: &str = "spiffe://org-a.example/node/node-b";
+const OPERATOR: &str = "spiffe://org-a.example/operator/tessera-operator";
+
+/// A server that shows `shown` and serves whoever `client` is, so that only the client's judgement decides.
+async fn connect(
+    client: &ClientTls,
+    host: &str,
+    shown: &Issued,
+    serves: AllowedPeers,
+) -> Result<Peer, ConnectError> {
+    let who = tessera_tls::Leaf::parse(&shown.der()).unwrap().identity().unwrap();
+    let server = ServerTls::new(fixed(shown, &who), serves);
+    let mut judged = None;
+    let (_, _) = meet(&server, async |stream: TcpStream| match client.connect(host, stream).await {
+        Ok(connection) => {
+            judged = Some(Ok(connection.peer));
+            Ok(connection.stream)
+        }
+        Err(error) => {
+            judged = Some(Err(error));
+            Err(io::Error::other("refused"))
+        }
+    })
+    .await;
+    judged.expect("the client has judged")
+}
+
+fn p2p(ca: &Ca, partners: Vec<PartnerTrust>) -> ClientTls {
+    let allowed =
+        AllowedPeers::Nodes { trust_domain: DOMAIN.into(), partners: watch::channel(Arc::new(partners)).1 };
+    ClientTls::new(fixed(&ca.issue(&wish("spiffe://org-a.example/node/node-a")), &node("node-a")), allowed)
+}
+
+fn refusal(result: Result<Peer, ConnectError>) -> Refusal {
+    match result {
+        Err(ConnectError::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_peer_needs_chain_name_and_role() {
+    let (network, stranger) = (Ca::new("network"), Ca::new("stranger"));
+    let client = p2p(&network, vec![]);
+    let nodes = || AllowedPeers::own_nodes(DOMAIN);
+
+    let peer = connect(&client, "localhost", &network.issue(&wish(PEER)), nodes()).await.unwrap();
+    assert_eq!(peer.identity, identity(PEER));
+
+    let elsewhere = Wish { dns_names: vec!["elsewhere.example".into()], ..wish(PEER) };
+    let found = refusal(connect(&client, "localhost", &network.issue(&elsewhere), nodes()).await);
+    assert_eq!(found, Refusal::WrongName("localhost".into()));
+
+    let not_a_node = "spiffe://org-a.example/client/node-a.quorum";
+    let found = refusal(connect(&client, "localhost", &network.issue(&wish(not_a_node)), nodes()).await);
+    assert_eq!(found.reason(), "Role");
+
+    let found = refusal(connect(&client, "localhost", &stranger.issue(&wish(PEER)), nodes()).await);
+    assert_eq!(found.reason(), "UnknownIssuer");
+}
+
+#[tokio::test]
+async fn a_partner_is_accepted_under_its_declared_names_only() {
+    let (network, partner) = (Ca::new("network"), Ca::new("partner"));
+    let trust = |names: &[&str]| PartnerTrust {
+        roots: partner.roots(),
+        trust_domain: PARTNER_DOMAIN.into(),
+        dns_names: names.iter().map(|&name| name.into()).collect(),
+    };
+    let shown = partner.issue(&wish("spiffe://org-b.example/node/node-x"));
+    // The partner's listener knows our CA as we know theirs; here it need not accept us.
+    let serves = || AllowedPeers::own_nodes(PARTNER_DOMAIN);
+
+    let declared = p2p(&network, vec![trust(&["localhost"])]);
+    let peer = connect(&declared, "localhost", &shown, serves()).await.unwrap();
+    assert_eq!(peer.identity.trust_domain(), PARTNER_DOMAIN);
+
+    let undeclared = p2p(&network, vec![trust(&["*.tm.org-b.example"])]);
+    assert_eq!(refusal(connect(&undeclared, "localhost", &shown, serves()).await).reason(), "UndeclaredName");
+
+    // A partner's CA that signs a leaf for one of our own nodes.
+    let impostor = partner.issue(&wish(PEER));
+    let found = refusal(connect(&declared, "localhost", &impostor, AllowedPeers::own_nodes(DOMAIN)).await);
+    assert_eq!(found.reason(), "TrustDomain");
+}
+
+#[tokio::test]
+async fn the_operator_dials_an_address_and_wants_one_identity() {
+    let admin = Ca::new("admin");
+    let operator = Identity::operator(DOMAIN).unwrap();
+    let wants = |name| {
+        ClientTls::new(fixed(&admin.issue(&wish(OPERATOR)), &operator), AllowedPeers::Exactly(node(name)))
+    };
+    let shown = admin.issue(&wish(PEER));
+    let serves = || AllowedPeers::Exactly(operator.clone());
+
+    let peer = connect(&wants("node-b"), "127.0.0.1", &shown, serves()).await.unwrap();
+    assert_eq!(peer.identity, node("node-b"));
+
+    let found = refusal(connect(&wants("node-c"), "127.0.0.1", &shown, serves()).await);
+    assert_eq!(found, Refusal::NotExpected { found: node("node-b"), expected: node("node-c") });
+}
