@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# The Rust side of the scripts: the toolchain they expect, tools from crates.io, where builds go.
+
+# The minor version that Cargo.toml pins: one place, read here.
+RUST_VERSION=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
+
+# Outside the repository, so that a fresh clone builds on what the last one built.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+
+require_rust() {
+  need cargo "install it with rustup (https://rustup.rs)"
+  rustc --version | grep -q "^rustc $RUST_VERSION\." ||
+    die "this tree is built and tested with Rust $RUST_VERSION, here is $(rustc --version): rustup toolchain install $RUST_VERSION"
+}
+
+# cargo_tool NAME VERSION: the path of a tool from crates.io, built once and kept beside the other builds.
+cargo_tool() {
+  local root=$CACHE/cargo-tools/$1-$2
+  [[ -x $root/bin/$1 ]] ||
+    long_step "building $1 $2: once, about 5 minutes" "$CACHE/log/$1.log" \
+      cargo install --locked --root "$root" --target-dir "$CACHE/cargo-tools/target" "$1" --version "$2"
+  printf '%s/bin/%s\n' "$root" "$1"
+}
