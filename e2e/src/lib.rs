@@ -14,6 +14,7 @@
 pub mod client_pod;
 pub mod cluster;
 pub mod fleet;
+pub mod search;
 pub mod settings;
 pub mod vault;
 pub mod wait;

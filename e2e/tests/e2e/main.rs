@@ -9,3 +9,4 @@ mod lifecycle;
 mod peers;
 mod private_transaction;
 mod quiet;
+mod secrets_search;
