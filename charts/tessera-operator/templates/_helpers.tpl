@@ -1,0 +1,33 @@
+{{/* Labels of every object of this chart. */}}
+{{- define "tessera-operator.labels" -}}
+{{ include "tessera-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* What selects the operator's pods. The nodes' NetworkPolicies admit pods with this name to their admin port. */}}
+{{- define "tessera-operator.selector" -}}
+app.kubernetes.io/name: tessera-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Who the operator is to the API server. */}}
+{{- define "tessera-operator.username" -}}
+system:serviceaccount:{{ .Release.Namespace }}:tessera-operator
+{{- end }}
+
+{{/* The subject of every binding. */}}
+{{- define "tessera-operator.subjects" -}}
+- kind: ServiceAccount
+  name: tessera-operator
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* The managed namespaces, by the label that the API server itself puts on every namespace. */}}
+{{- define "tessera-operator.managed" -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: In
+    values: {{ .Values.namespaces | toJson }}
+{{- end }}
