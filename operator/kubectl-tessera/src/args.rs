@@ -1,0 +1,56 @@
+//! The command line. No secret is an argument: arguments show in process lists and shell histories.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// What a person does for a TesseraNetwork that its operator must not be able to do.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-tessera", bin_name = "kubectl tessera", version)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prepare the secret store for a TesseraNetwork: engine, login, policy and role
+    ///
+    /// Logs in with the token in VAULT_TOKEN or else in ~/.vault-token. Shows each step; what is already right is left
+    /// alone, so running it again is safe.
+    StoreSetup(StoreSetup),
+}
+
+/// Arguments of `store-setup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreSetup {
+    /// The TesseraNetwork, which must exist: all settings are read from it
+    pub(crate) network: String,
+
+    /// The network's namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// Where this machine reaches the store, if not at the address in the network, for example
+    /// https://127.0.0.1:8200 behind a port-forward. The store's certificate must hold that name.
+    #[arg(long, value_name = "URL", env = "VAULT_ADDR")]
+    pub(crate) vault_addr: Option<String>,
+
+    /// PEM file with the CA of the store's certificate; default: the bundle that the network refers to
+    #[arg(long, value_name = "FILE", env = "VAULT_CACERT")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// Where the store reaches the API server to check logins
+    /// [default for a new auth method: https://kubernetes.default.svc]
+    #[arg(long, value_name = "URL")]
+    pub(crate) kubernetes_host: Option<String>,
+
+    /// Show what would be done and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}

@@ -1,0 +1,114 @@
+//! Reading the network and its CA bundle, with the person's own kubeconfig.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::config::KubeConfigOptions;
+use kube::{Api, Client, Config, Error as KubeError};
+use tessera_crds::TesseraNetwork;
+use tessera_crds::api::network::{CaBundleRef, VaultStore};
+
+/// Why the network's settings cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClusterError {
+    /// No kubeconfig, or no such context.
+    #[error("no usable kubeconfig: set KUBECONFIG, or name an existing context with --context")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    /// The kubeconfig's credentials cannot be used.
+    #[error("the kubeconfig makes no usable client")]
+    Client(#[source] KubeError),
+    /// There is no such network.
+    #[error(
+        "there is no TesseraNetwork {name:?} in namespace {namespace:?}: apply it first, or name another with -n"
+    )]
+    NoNetwork {
+        /// The name asked for.
+        name: String,
+        /// The namespace asked.
+        namespace: String,
+    },
+    /// The network cannot be read.
+    #[error("cannot read TesseraNetwork {name:?} in namespace {namespace:?}")]
+    Network {
+        /// The name asked for.
+        name: String,
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
+    /// The network keeps its keys elsewhere.
+    #[error("TesseraNetwork {0:?} does not keep its keys in a Vault: there is nothing to set up")]
+    NotVault(String),
+    /// The CA bundle cannot be read.
+    #[error("cannot read ConfigMap {name:?} in namespace {namespace:?}, the network's caBundleRef")]
+    Bundle {
+        /// The ConfigMap.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
+    /// The ConfigMap has no such key.
+    #[error(
+        "ConfigMap {name:?} in namespace {namespace:?} has no key {key:?}, which the network's caBundleRef names"
+    )]
+    BundleKey {
+        /// The ConfigMap.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// The cluster as the person's kubeconfig shows it.
+pub(crate) struct Cluster {
+    client: Client,
+    namespace: String,
+}
+
+impl Cluster {
+    /// The cluster of `context` (else the current one); `namespace` overrides the context's.
+    pub(crate) async fn connect(
+        context: Option<&str>,
+        namespace: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        let options =
+            KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let config = Config::from_kubeconfig(&options).await.map_err(ClusterError::Kubeconfig)?;
+        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+        let client = Client::try_from(config).map_err(ClusterError::Client)?;
+        Ok(Self { client, namespace })
+    }
+
+    /// The namespace that is looked into.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The Vault of the network `name`.
+    pub(crate) async fn vault_of(&self, name: &str) -> Result<VaultStore, ClusterError> {
+        let networks: Api<TesseraNetwork> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (named, namespace) = (name.to_owned(), self.namespace.clone());
+        let network = match networks.get_opt(name).await {
+            Ok(Some(network)) => network,
+            Ok(None) => return Err(ClusterError::NoNetwork { name: named, namespace }),
+            Err(source) => return Err(ClusterError::Network { name: named, namespace, source }),
+        };
+        network.spec.secret_store.vault.ok_or(ClusterError::NotVault(named))
+    }
+
+    /// The certificates that `reference` names, in PEM.
+    pub(crate) async fn ca_bundle(&self, reference: &CaBundleRef) -> Result<Vec<u8>, ClusterError> {
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (name, namespace) = (reference.name.to_string(), self.namespace.clone());
+        let key = reference.key.to_string();
+        let mut config_map = match config_maps.get(&name).await {
+            Ok(config_map) => config_map,
+            Err(source) => return Err(ClusterError::Bundle { name, namespace, source }),
+        };
+        let text = config_map.data.as_mut().and_then(|data| data.remove(&key));
+        text.map(String::into_bytes).ok_or(ClusterError::BundleKey { name, namespace, key })
+    }
+}

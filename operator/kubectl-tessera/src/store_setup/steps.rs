@@ -1,0 +1,262 @@
+//! The steps, in order: each looks first, and writes only what is not yet so.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::vault::{Store, VaultError};
+
+use super::wanted::{IN_CLUSTER_API, Wanted};
+
+/// The auth method's types, the built-in one first. A Vault without built-in plug-ins has it under its own name.
+const AUTH_TYPES: [&str; 2] = ["kubernetes", "vault-plugin-auth-kubernetes"];
+
+/// Why the store cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    /// The store refused or did not answer.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The mount is another engine.
+    #[error(
+        "mount {mount:?} is {found}, not a key-value engine of version 2: choose another spec.secretStore.vault.kv.mount, or upgrade it with `vault kv enable-versioning`"
+    )]
+    NotKv2 {
+        /// The mount.
+        mount: String,
+        /// What it is.
+        found: String,
+    },
+    /// The auth mount is another method.
+    #[error(
+        "auth mount {mount:?} is of type {found:?}, not kubernetes: choose another spec.secretStore.vault.auth.mount"
+    )]
+    NotKubernetes {
+        /// The mount.
+        mount: String,
+        /// Its type.
+        found: String,
+    },
+    /// The store has no such auth method.
+    #[error(
+        "the secret store has no Kubernetes auth method: register the plug-in vault-plugin-auth-kubernetes in its catalog"
+    )]
+    NoAuthPlugin,
+    /// The auth mount was enabled and does not show.
+    #[error("auth mount {0:?} was enabled and is not listed: run this again")]
+    NotListed(String),
+    /// The policy is of another path.
+    #[error(
+        "policy {name:?} exists and is not that of {mark:?}: choose another spec.secretStore.vault.kv.pathPrefix, or delete the policy if it is not used"
+    )]
+    ForeignPolicy {
+        /// The policy.
+        name: String,
+        /// The mark it should have.
+        mark: String,
+    },
+    /// The role is of another namespace.
+    #[error(
+        "role {role:?} admits the namespaces {found}: choose another spec.secretStore.vault.auth.role, or delete the role if it is not used"
+    )]
+    ForeignRole {
+        /// The role.
+        role: String,
+        /// The namespaces.
+        found: String,
+    },
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    outcome: Outcome,
+    what: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    AlreadySo,
+    Done,
+    WouldDo,
+    Kept,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::AlreadySo => "already so",
+            Outcome::Done => "done",
+            Outcome::WouldDo => "would do",
+            Outcome::Kept => "kept",
+        };
+        write!(f, "{outcome:<10}  {}", self.what)
+    }
+}
+
+/// The steps with what they work on.
+pub(crate) struct Setup<'a, S> {
+    pub(crate) store: &'a S,
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) dry_run: bool,
+}
+
+impl<S: Store> Setup<'_, S> {
+    /// All steps; `show` gets each as it ends. The role comes last: until then nobody can log in to a store that is
+    /// half set up.
+    pub(crate) async fn run(&self, mut show: impl FnMut(Step)) -> Result<(), SetupError> {
+        show(self.kv_engine().await?);
+        let (step, accessor) = self.auth_method().await?;
+        show(step);
+        show(self.auth_config(accessor.is_some()).await?);
+        show(self.policy(accessor.as_deref()).await?);
+        show(self.role(accessor.is_some()).await?);
+        Ok(())
+    }
+
+    async fn kv_engine(&self) -> Result<Step, SetupError> {
+        let mount = &self.wanted.kv_mount;
+        let what = format!("key-value engine, version 2, at {mount}/");
+        let mounts = self.store.read("sys/mounts").await?.unwrap_or_default();
+        let Some(found) = mounts.get(format!("{mount}/")) else {
+            let body = json!({"type": "kv", "options": {"version": "2"}});
+            return self.change(&format!("sys/mounts/{mount}"), &body, what).await;
+        };
+        if text(found, "type") == "kv" && text(&found["options"], "version") == "2" {
+            return Ok(already(what));
+        }
+        let found = format!("{} version {:?}", text(found, "type"), text(&found["options"], "version"));
+        Err(SetupError::NotKv2 { mount: mount.clone(), found })
+    }
+
+    /// The auth method and its accessor, by which the policy names who logged in through it. No accessor: it is not
+    /// there yet, which only a dry run leaves so.
+    async fn auth_method(&self) -> Result<(Step, Option<String>), SetupError> {
+        let mount = &self.wanted.auth_mount;
+        let what = |kind: &str| format!("auth method {kind} at auth/{mount}/");
+        if let Some(found) = self.auth_mount().await? {
+            let kind = text(&found, "type");
+            if !AUTH_TYPES.contains(&kind) {
+                return Err(SetupError::NotKubernetes { mount: mount.clone(), found: kind.to_owned() });
+            }
+            return Ok((already(what(kind)), Some(text(&found, "accessor").to_owned())));
+        }
+        if self.dry_run {
+            return Ok((Step { outcome: Outcome::WouldDo, what: what(AUTH_TYPES[0]) }, None));
+        }
+        let kind = self.enable_auth().await?;
+        let found = self.auth_mount().await?.ok_or_else(|| SetupError::NotListed(mount.clone()))?;
+        let step = Step { outcome: Outcome::Done, what: what(kind) };
+        Ok((step, Some(text(&found, "accessor").to_owned())))
+    }
+
+    async fn auth_mount(&self) -> Result<Option<Value>, SetupError> {
+        let mut mounts = self.store.read("sys/auth").await?.unwrap_or_default();
+        let mount = mounts.get_mut(format!("{}/", self.wanted.auth_mount));
+        Ok(mount.map(Value::take))
+    }
+
+    async fn enable_auth(&self) -> Result<&'static str, SetupError> {
+        let path = format!("sys/auth/{}", self.wanted.auth_mount);
+        for kind in AUTH_TYPES {
+            match self.store.write(&path, &json!({ "type": kind })).await {
+                Ok(()) => return Ok(kind),
+                Err(VaultError::Refused { errors, .. }) if errors.contains("not found in the catalog") => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(SetupError::NoAuthPlugin)
+    }
+
+    /// Where the store asks whether a token is good. It may serve other clients too, so what is there stays unless the
+    /// person says otherwise.
+    async fn auth_config(&self, mounted: bool) -> Result<Step, SetupError> {
+        let path = format!("auth/{}/config", self.wanted.auth_mount);
+        let found = if mounted { self.store.read(&path).await? } else { None };
+        let found = found.as_ref().map(|found| text(found, "kubernetes_host"));
+        let asked = self.wanted.kubernetes_host.as_deref();
+        let what = |host: &str| format!("logins are checked at {host}");
+        match (found, asked) {
+            (Some(found), Some(asked)) if found == asked => Ok(already(what(found))),
+            (Some(IN_CLUSTER_API), None) => Ok(already(what(IN_CLUSTER_API))),
+            (Some(found), None) if !found.is_empty() => {
+                let what = format!("{} (change it with --kubernetes-host)", what(found));
+                Ok(Step { outcome: Outcome::Kept, what })
+            }
+            (_, asked) => {
+                let host = asked.unwrap_or(IN_CLUSTER_API);
+                // The store's own pod is the reviewer: its ServiceAccount may create TokenReviews, and no token is
+                // copied into the store's storage.
+                let body = json!({"kubernetes_host": host, "disable_local_ca_jwt": false});
+                self.change(&path, &body, what(host)).await
+            }
+        }
+    }
+
+    async fn policy(&self, accessor: Option<&str>) -> Result<Step, SetupError> {
+        let name = self.wanted.policy_name();
+        let path = format!("sys/policies/acl/{name}");
+        let what = format!("policy {name}: each node reads and creates its own keys, and no other's");
+        let policy = self.wanted.policy(accessor.unwrap_or("ACCESSOR"));
+        let found = self.store.read(&path).await?;
+        if let Some(found) = found.as_ref().map(|found| text(found, "policy")) {
+            if found == policy {
+                return Ok(already(what));
+            }
+            let mark = self.wanted.policy_mark();
+            if found.lines().next() != Some(mark.as_str()) {
+                return Err(SetupError::ForeignPolicy { name, mark });
+            }
+        }
+        self.change(&path, &json!({ "policy": policy }), what).await
+    }
+
+    async fn role(&self, mounted: bool) -> Result<Step, SetupError> {
+        let (mount, role) = (&self.wanted.auth_mount, &self.wanted.role);
+        let path = format!("auth/{mount}/role/{role}");
+        let what = format!("role {role}: ServiceAccounts of namespace {} may log in", self.wanted.namespace);
+        let document = self.wanted.role_document();
+        let found = if mounted { self.store.read(&path).await? } else { None };
+        if let Some(found) = found {
+            let namespaces = &found["bound_service_account_namespaces"];
+            if *namespaces != document["bound_service_account_namespaces"] {
+                return Err(SetupError::ForeignRole { role: role.clone(), found: namespaces.to_string() });
+            }
+            if holds(&found, &document) {
+                return Ok(already(what));
+            }
+        }
+        self.change(&path, &document, what).await
+    }
+
+    async fn change(&self, path: &str, body: &Value, what: String) -> Result<Step, SetupError> {
+        if self.dry_run {
+            return Ok(Step { outcome: Outcome::WouldDo, what });
+        }
+        self.store.write(path, body).await?;
+        Ok(Step { outcome: Outcome::Done, what })
+    }
+}
+
+fn already(what: String) -> Step {
+    Step { outcome: Outcome::AlreadySo, what }
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether `found` has every member of `wanted`; lists in any order, since the store sorts some.
+fn holds(found: &Value, wanted: &Value) -> bool {
+    let Some(wanted) = wanted.as_object() else { return false };
+    wanted.iter().all(|(member, value)| match (found.get(member), value) {
+        (Some(Value::Array(found)), Value::Array(wanted)) => {
+            found.len() == wanted.len() && wanted.iter().all(|item| found.contains(item))
+        }
+        (Some(found), wanted) => found == wanted,
+        (None, _) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests;
