@@ -1,2 +1,89 @@
-//! Placeholder.
-fn main() {}
+//! The binary: harden first, then read the command line, then run.
+
+use std::process::ExitCode;
+
+use tessera_node::args::{self, Action, ProbeArgs, RunArgs};
+use tessera_node::{config, fault, node, probe, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit codes of Java Tessera: 1 validation, 2 anything else, 3 unreadable configuration, 4 command line.
+const FAILED: u8 = 2;
+const COMMAND_LINE: u8 = 4;
+
+fn main() -> ExitCode {
+    // Before anything is parsed: from here on no memory of this process reaches a disk or another process.
+    if let Err(error) = tessera_sys::harden() {
+        eprintln!("ERROR: cannot harden the process: {error:#}");
+        return ExitCode::from(FAILED);
+    }
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("ERROR: another cryptography provider is installed");
+        return ExitCode::from(FAILED);
+    }
+    match args::parse(std::env::args_os()) {
+        Ok(Action::Run(args)) => run(&args),
+        Ok(Action::Probe(args)) => ask(&args),
+        Err(error) => {
+            // Help and version are no errors, and go to standard output.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { COMMAND_LINE } else { 0 })
+        }
+    }
+}
+
+fn ask(args: &ProbeArgs) -> ExitCode {
+    match probe::ask(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(answer) => {
+            eprintln!("{answer}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> ExitCode {
+    if let Some(point) = args.fault_point {
+        fault::arm(point);
+    }
+    let config = match config::load(&args.configfile) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    telemetry::start();
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the node ends");
+            eprintln!("ERROR: Cause is {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn refuse(error: &config::ConfigError) -> ExitCode {
+    match error {
+        config::ConfigError::Invalid(problems) => {
+            for problem in problems {
+                eprintln!("ERROR: Config validation issue: {problem}");
+            }
+        }
+        other => {
+            let cause = std::error::Error::source(other).map(|source| format!(": {source}")).unwrap_or_default();
+            eprintln!("ERROR: Configuration exception, cause is {other}{cause}");
+        }
+    }
+    ExitCode::from(error.exit_code())
+}
+
+#[tokio::main]
+async fn serve(config: config::Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(node::run(config, shutdown).await?)
+}

@@ -1,0 +1,138 @@
+//! What the operator asks: `GET /v1/status`, and what a scraper asks: `GET /metrics`. Each on a port of its own, with
+//! roots of its own.
+
+use std::sync::Arc;
+
+use http::Method;
+use http::request::Parts;
+use hyper::body::Incoming;
+use tessera_keys::VaultKeys;
+use tessera_node_api::admin::{CertificateStatus, DependencyStatus, PROTOCOL, STATUS_PATH, Status};
+use tessera_tls::{CredentialsReceiver, Trust};
+use tokio::sync::watch;
+
+use crate::config::watch::DynamicConfiguration;
+use crate::http::common::{self, VERSION};
+use crate::http::problem::Problem;
+use crate::http::reply;
+use crate::http::server::{Answer, Api, Caller};
+use crate::keyring::Keys;
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::readiness::Readiness;
+use crate::clock;
+
+/// Everything that the status tells of. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Board {
+    pub(crate) identity: String,
+    pub(crate) started_at: String,
+    pub(crate) database_since: String,
+    pub(crate) readiness: Readiness,
+    pub(crate) keys: watch::Receiver<Option<Arc<Keys>>>,
+    pub(crate) vault: Option<Arc<VaultKeys>>,
+    pub(crate) credentials: CredentialsReceiver,
+    pub(crate) admin_credentials: Option<CredentialsReceiver>,
+    pub(crate) p2p_trust: Trust,
+    pub(crate) configuration: DynamicConfiguration,
+    pub(crate) egress_closed_since: watch::Receiver<Option<String>>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Board {
+    fn status(&self) -> Status {
+        Status {
+            protocol: PROTOCOL,
+            node_version: VERSION.to_owned(),
+            identity: self.identity.clone(),
+            started_at: self.started_at.clone(),
+            ready: self.readiness.is_ready(),
+            awaiting: self.readiness.awaiting(),
+            keys: self.keys.borrow().as_ref().map(|keys| keys.status().to_vec()).unwrap_or_default(),
+            secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
+            database: DependencyStatus {
+                available: true,
+                message: String::new(),
+                since: self.database_since.clone(),
+            },
+            certificate: self.credentials.current().map(|credentials| CertificateStatus {
+                serial: credentials.leaf().serial().to_owned(),
+                not_after: clock::rfc3339(credentials.leaf().not_after()),
+                fingerprint: credentials.leaf().fingerprint().to_owned(),
+            }),
+            trust_fingerprints: self.p2p_trust.fingerprints(),
+            reload_errors: self.reload_errors(),
+            dynamic_config_sha256: self.configuration.current().map(|dynamic| dynamic.sha256.clone()),
+            egress_closed_since: self.egress_closed_since.borrow().clone(),
+            peers_reached: self.peers.reached(),
+        }
+    }
+
+    fn secret_store(&self, vault: &VaultKeys) -> DependencyStatus {
+        match vault.state().borrow().clone() {
+            None => DependencyStatus {
+                available: false,
+                message: "not asked yet".into(),
+                since: self.started_at.clone(),
+            },
+            Some(state) => DependencyStatus {
+                available: state.failure.is_none(),
+                message: state.failure.unwrap_or_default(),
+                since: clock::rfc3339(state.since),
+            },
+        }
+    }
+
+    fn reload_errors(&self) -> Vec<String> {
+        let credentials = [Some(&self.credentials), self.admin_credentials.as_ref()];
+        let failures = credentials.into_iter().flatten().filter_map(|receiver| receiver.snapshot().failure);
+        let failures = failures.map(|failure| format!("{} (since {})", failure.message, clock::rfc3339(failure.since)));
+        failures.chain(self.configuration.failure()).collect()
+    }
+
+    /// Sets the gauges that follow the status.
+    fn refresh_gauges(&self) {
+        self.metrics.set_ready(self.readiness.is_ready());
+        self.metrics.set_peers_reached(self.peers.reached().len());
+        if let Some(credentials) = self.credentials.current() {
+            self.metrics.set_certificate_not_after(credentials.leaf().not_after().as_second());
+        }
+        if let Some(vault) = &self.vault {
+            self.metrics.set_secret_store(self.secret_store(vault).available);
+        }
+    }
+}
+
+/// The operator's API.
+#[derive(Debug)]
+pub(crate) struct AdminApi(pub(crate) Board);
+
+impl Api for AdminApi {
+    async fn answer(&self, request: &Parts, _body: Incoming, _caller: &Caller) -> Answer {
+        if request.uri.path() != STATUS_PATH {
+            return Answer::new("unknown", Problem::not_found().into_reply(request));
+        }
+        let reply = common::only(request, &[Method::GET])
+            .and_then(|()| serde_json::to_string(&self.0.status()).map_err(|error| Problem::internal(error.to_string())))
+            .map(|status| reply::ok("application/json", status));
+        Answer::new("status", reply.unwrap_or_else(|problem| problem.into_reply(request)))
+    }
+}
+
+/// The scrapers' API.
+#[derive(Debug)]
+pub(crate) struct MetricsApi(pub(crate) Board);
+
+impl Api for MetricsApi {
+    async fn answer(&self, request: &Parts, _body: Incoming, _caller: &Caller) -> Answer {
+        if request.uri.path() != "/metrics" {
+            return Answer::new("unknown", Problem::not_found().into_reply(request));
+        }
+        let reply = common::only(request, &[Method::GET]).map(|()| {
+            self.0.refresh_gauges();
+            reply::ok("application/openmetrics-text; version=1.0.0; charset=utf-8", self.0.metrics.text())
+        });
+        Answer::new("metrics", reply.unwrap_or_else(|problem| problem.into_reply(request)))
+    }
+}

@@ -1,0 +1,143 @@
+//! The dynamic configuration: peers, clients, scrapers, keys. Verified whole before any of it is used.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tessera_node_api::dynamic_config::{DynamicConfig, VERSION};
+use tessera_node_api::identity::{Identity, Role};
+
+use crate::peers::NodeUrl;
+
+/// A verified dynamic configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dynamic {
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+    /// The P2P URLs to poll.
+    pub peers: Vec<NodeUrl>,
+    /// Who Q2T serves.
+    pub clients: Vec<Identity>,
+    /// Who the metrics port serves.
+    pub monitoring: Vec<Identity>,
+    /// The keys that exist.
+    pub keys: Vec<tessera_node_api::dynamic_config::Key>,
+}
+
+/// Why a dynamic configuration is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum DynamicError {
+    /// The file cannot be read.
+    #[error("dynamic configuration {path} cannot be read")]
+    Read {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not JSON, a member unknown, or one of the wrong type.
+    #[error("dynamic configuration is malformed")]
+    Json(#[source] serde_json::Error),
+    /// A version of the document that this node does not know.
+    #[error("dynamic configuration has version {0}, and this node knows only {VERSION}")]
+    Version(u32),
+    /// A member says what cannot be.
+    #[error("dynamic configuration: {0}")]
+    Invalid(String),
+}
+
+/// Reads the file and checks it.
+pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| DynamicError::Read { path: path.to_owned(), source })?;
+    parse(&bytes)
+}
+
+/// Checks the bytes of a dynamic configuration.
+pub fn parse(bytes: &[u8]) -> Result<Dynamic, DynamicError> {
+    let file: DynamicConfig = serde_json::from_slice(bytes).map_err(DynamicError::Json)?;
+    if file.version != VERSION {
+        return Err(DynamicError::Version(file.version));
+    }
+    check_keys(&file)?;
+    Ok(Dynamic {
+        sha256: hex::encode(Sha256::digest(bytes)),
+        peers: file.peers.iter().map(|peer| peer_url(&peer.url)).collect::<Result<_, _>>()?,
+        clients: clients("clients", &file.clients)?,
+        monitoring: clients("monitoring", &file.monitoring)?,
+        keys: file.keys,
+    })
+}
+
+fn peer_url(text: &str) -> Result<NodeUrl, DynamicError> {
+    let url = text.parse::<NodeUrl>().map_err(|error| DynamicError::Invalid(format!("peers: {error}")))?;
+    if url.scheme() == "https" {
+        Ok(url)
+    } else {
+        Err(DynamicError::Invalid(format!("peers: {text:?} must start with https://")))
+    }
+}
+
+fn clients(member: &str, uris: &[String]) -> Result<Vec<Identity>, DynamicError> {
+    let parse = |uri: &String| match uri.parse::<Identity>() {
+        Ok(identity) if identity.role() == Role::Client => Ok(identity),
+        Ok(_) => Err(DynamicError::Invalid(format!("{member}: {uri:?} is not the identity of a client"))),
+        Err(error) => Err(DynamicError::Invalid(format!("{member}: {error}"))),
+    };
+    uris.iter().map(parse).collect()
+}
+
+fn check_keys(file: &DynamicConfig) -> Result<(), DynamicError> {
+    let invalid = |message: String| Err(DynamicError::Invalid(message));
+    let mut names = HashSet::new();
+    for key in &file.keys {
+        if !names.insert(&key.name) {
+            return invalid(format!("keys: {:?} is listed twice", key.name));
+        }
+        let path_safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if key.name.is_empty() || key.name.len() > 63 || !key.name.bytes().all(path_safe) {
+            return invalid(format!("keys: {:?} is not a DNS label", key.name));
+        }
+        if key.versions == 0 || key.versions > 10_000 {
+            return invalid(format!("keys: {:?} must have 1 to 10000 versions", key.name));
+        }
+    }
+    match file.keys.iter().filter(|key| key.default).count() {
+        1 => Ok(()),
+        0 if file.keys.is_empty() => Ok(()),
+        n => invalid(format!("keys: exactly one must be the default, and {n} are")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"version":1,"peers":[{"url":"https://node-b-p2p.org-a.svc:9000"}],
+        "clients":["spiffe://org-a.example/client/node-a.quorum-a"],"monitoring":[],
+        "keys":[{"name":"main","versions":2,"default":true}]}"#;
+
+    #[test]
+    fn a_good_one_is_normalised_and_hashed() {
+        let dynamic = parse(GOOD.as_bytes()).unwrap();
+        assert_eq!(dynamic.peers[0].as_str(), "https://node-b-p2p.org-a.svc:9000/");
+        assert_eq!(dynamic.sha256.len(), 64);
+    }
+
+    #[test]
+    fn each_bad_one_differs_in_one_place_and_says_where() {
+        for (good, bad, says) in [
+            ("\"version\":1", "\"version\":2", "version 2"),
+            ("https:", "http:", "https"),
+            ("/client/", "/node/", "not the identity of a client"),
+            ("spiffe://", "spiffe:", "spiffe"),
+            ("\"versions\":2", "\"versions\":0", "1 to 10000"),
+            ("\"default\":true", "\"default\":false", "exactly one"),
+            ("\"main\"", "\"../x\"", "DNS label"),
+            ("\"monitoring\"", "\"scrapers\"", "malformed"),
+        ] {
+            let text = GOOD.replacen(good, bad, 1);
+            assert!(parse(text.as_bytes()).unwrap_err().to_string().contains(says), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `keys`: keys that lie in files, for nodes without a secret store.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tessera_keys::KeyConfiguration;
+
+use super::section::Section;
+
+/// The key files; absent when keys live in the secret store.
+pub(super) fn read(top: Section<'_>, vaulted: bool) -> Option<Arc<KeyConfiguration>> {
+    if vaulted {
+        if top.value("keys").is_some() {
+            top.problem("keys", "must be absent: keys are born in tesseraNode.secretStore");
+        }
+        return None;
+    }
+    let Some(object) = top.object("keys") else {
+        top.problem("keys", "may not be null without tesseraNode.secretStore");
+        return None;
+    };
+    let keys = Section::new("keys", object, top.problems());
+    for member in ["keyVaultConfigs", "azureKeyVaultConfig", "hashicorpKeyVaultConfig"] {
+        if keys.value(member).is_some_and(|value| !matches!(value, Value::Array(list) if list.is_empty())) {
+            keys.problem(member, "is not supported: use tesseraNode.secretStore");
+        }
+    }
+    if keys.array("keyData").is_empty() {
+        keys.problem("keyData", "At least 1 public/private key pair must be provided");
+    }
+    match serde_json::from_value(Value::Object(object.clone())) {
+        Ok(configuration) => Some(Arc::new(configuration)),
+        // The error names the place and not the value, which may be a key.
+        Err(_) => {
+            top.problem("keys", "has a member of the wrong type");
+            None
+        }
+    }
+}

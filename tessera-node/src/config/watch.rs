@@ -1,0 +1,150 @@
+//! Follows the dynamic configuration file: verified before use, the last good one kept.
+//!
+//! The file is read once a second and compared by content, which is simpler than watching (the kubelet replaces a symlink)
+//! and cannot miss a change.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tessera_node_api::identity::Identity;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::dynamic::{self, Dynamic, DynamicError};
+use crate::tasks;
+
+/// Between two looks at the file.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The configuration in use, for all who follow it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DynamicConfiguration {
+    current: watch::Receiver<Option<Arc<Dynamic>>>,
+    clients: watch::Receiver<Arc<HashSet<Identity>>>,
+    monitoring: watch::Receiver<Arc<HashSet<Identity>>>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// Reads the file and publishes what it says.
+#[derive(Debug)]
+pub struct Watcher {
+    path: Arc<Path>,
+    current: watch::Sender<Option<Arc<Dynamic>>>,
+    clients: watch::Sender<Arc<HashSet<Identity>>>,
+    monitoring: watch::Sender<Arc<HashSet<Identity>>>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// Follows the file at `path`. The first look has been taken when this returns.
+pub async fn follow(path: PathBuf) -> (Watcher, DynamicConfiguration) {
+    let current = watch::Sender::new(None);
+    let (clients, monitoring) = (watch::Sender::default(), watch::Sender::default());
+    let failure = Arc::default();
+    let configuration = DynamicConfiguration {
+        current: current.subscribe(),
+        clients: clients.subscribe(),
+        monitoring: monitoring.subscribe(),
+        failure: Arc::clone(&failure),
+    };
+    let watcher = Watcher { path: path.into(), current, clients, monitoring, failure };
+    watcher.look().await;
+    (watcher, configuration)
+}
+
+impl DynamicConfiguration {
+    /// One that never changes: a node without a dynamic file.
+    pub fn fixed(dynamic: Dynamic) -> Self {
+        let set = |list: &[Identity]| watch::channel(Arc::new(list.iter().cloned().collect())).1;
+        Self {
+            clients: set(&dynamic.clients),
+            monitoring: set(&dynamic.monitoring),
+            current: watch::channel(Some(Arc::new(dynamic))).1,
+            failure: Arc::default(),
+        }
+    }
+
+    /// The last good one; none before the first.
+    pub fn current(&self) -> Option<Arc<Dynamic>> {
+        self.current.borrow().clone()
+    }
+
+    /// Follows [`Self::current`].
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Dynamic>>> {
+        self.current.clone()
+    }
+
+    /// Who Q2T serves.
+    pub fn clients(&self) -> watch::Receiver<Arc<HashSet<Identity>>> {
+        self.clients.clone()
+    }
+
+    /// Who the metrics port serves.
+    pub fn monitoring(&self) -> watch::Receiver<Arc<HashSet<Identity>>> {
+        self.monitoring.clone()
+    }
+
+    /// Why the file as it stands now is not in use.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Watcher {
+    /// Looks for ever.
+    pub async fn run(self) -> Result<(), Infallible> {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        let path = Arc::clone(&self.path);
+        match tasks::blocking(move || dynamic::load(&path)).await {
+            Some(Ok(dynamic)) => self.publish(dynamic),
+            Some(Err(error)) => self.refuse(&error),
+            None => {}
+        }
+    }
+
+    fn publish(&self, dynamic: Dynamic) {
+        self.set_failure(None);
+        if self.current.borrow().as_ref().is_some_and(|current| current.sha256 == dynamic.sha256) {
+            return;
+        }
+        tracing::info!(sha256 = dynamic.sha256, peers = dynamic.peers.len(), "dynamic configuration in use");
+        let set = |list: &[Identity]| Arc::new(list.iter().cloned().collect::<HashSet<_>>());
+        publish_changed(&self.clients, set(&dynamic.clients));
+        publish_changed(&self.monitoring, set(&dynamic.monitoring));
+        self.current.send_replace(Some(Arc::new(dynamic)));
+    }
+
+    fn refuse(&self, error: &DynamicError) {
+        let message = crate::telemetry::chain(error);
+        if self.set_failure(Some(message.clone())) {
+            tracing::warn!(error = message, "dynamic configuration refused; the last good one stays in use");
+        }
+    }
+
+    /// True if that is news.
+    fn set_failure(&self, failure: Option<String>) -> bool {
+        let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *known != failure;
+        *known = failure;
+        news
+    }
+}
+
+/// Who follows a list re-judges its connections when told, so it is told of changes only.
+fn publish_changed(sender: &watch::Sender<Arc<HashSet<Identity>>>, value: Arc<HashSet<Identity>>) {
+    sender.send_if_modified(|known| {
+        let changed = *known != value;
+        *known = value;
+        changed
+    });
+}

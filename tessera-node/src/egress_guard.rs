@@ -1,0 +1,94 @@
+//! No key is fetched while the pod can still reach what policy keeps from it: a new pod is not policed for its first
+//! second, and a key that was in memory then could have left.
+//!
+//! A forbidden connect that fails counts only beside an allowed one that succeeds at the same time: a node without any
+//! network would otherwise call itself isolated.
+
+use std::time::Duration;
+
+use tessera_node_api::static_config::EgressGuard;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::clock;
+
+/// A connect that takes longer is denied: a policy that drops packets answers nothing.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What the guard found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Egress {
+    /// Closed since then (RFC 3339).
+    Closed {
+        /// When it was first seen closed.
+        since: String,
+    },
+    /// Not seen closed in time, for this reason.
+    Open(&'static str),
+}
+
+/// Waits until the egress is closed, or until the guard's time is up.
+pub async fn wait(guard: &EgressGuard) -> Egress {
+    let deadline = Instant::now() + Duration::from_secs(guard.timeout_seconds.into());
+    loop {
+        let (forbidden, allowed) = tokio::join!(connects(&guard.forbidden), connects(&guard.allowed));
+        match (forbidden, allowed) {
+            (false, true) => return Egress::Closed { since: clock::now_rfc3339() },
+            _ if Instant::now() >= deadline => {
+                return Egress::Open(if forbidden {
+                    "the forbidden address was reached"
+                } else {
+                    "the allowed address was not reached, so a failed connect proves nothing"
+                });
+            }
+            _ => sleep_until((Instant::now() + PAUSE).min(deadline)).await,
+        }
+    }
+}
+
+/// A refusal and a timeout both count as denied.
+async fn connects(address: &str) -> bool {
+    matches!(timeout(CONNECT, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn listening() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        (listener, address)
+    }
+
+    async fn refusing() -> String {
+        listening().await.1
+    }
+
+    fn guard(forbidden: String, allowed: String, timeout_seconds: u32) -> EgressGuard {
+        EgressGuard { forbidden, allowed, timeout_seconds }
+    }
+
+    #[tokio::test]
+    async fn closed_needs_both_findings() {
+        let (_open, allowed) = listening().await;
+        let found = wait(&guard(refusing().await, allowed, 5)).await;
+        assert!(matches!(found, Egress::Closed { .. }));
+    }
+
+    #[tokio::test]
+    async fn an_open_egress_is_told_after_the_bound() {
+        let (_a, forbidden) = listening().await;
+        let (_b, allowed) = listening().await;
+        assert_eq!(wait(&guard(forbidden, allowed, 0)).await, Egress::Open("the forbidden address was reached"));
+    }
+
+    #[tokio::test]
+    async fn no_network_is_no_isolation() {
+        let found = wait(&guard(refusing().await, refusing().await, 0)).await;
+        assert!(matches!(found, Egress::Open(reason) if reason.contains("proves nothing")));
+    }
+}

@@ -1,0 +1,305 @@
+//! Q2T: what ledger nodes ask for.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, Method};
+use hyper::body::Incoming;
+use tessera_enclave::base64::Base64Error;
+use tessera_enclave::{PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
+
+use super::common::{self, Common};
+use super::media::{self, Media};
+use super::members::{self, Members, not_base64};
+use super::problem::{Problem, Violation};
+use super::reply::{self, Reply, with_location};
+use super::server::{Answer, Api, Caller};
+use super::{body, path, wire};
+use crate::config::Limits;
+use crate::transaction::{PrivacyRequest, SendRequest, SendSignedRequest, TransactionManager};
+
+const FROM: HeaderName = HeaderName::from_static("c11n-from");
+const TO: HeaderName = HeaderName::from_static("c11n-to");
+const KEY: HeaderName = HeaderName::from_static("c11n-key");
+
+/// The API for ledger nodes.
+#[derive(Debug)]
+pub(crate) struct ClientApi {
+    manager: Arc<TransactionManager>,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Resource {
+    Common(Common),
+    Send,
+    SendSigned,
+    SendRaw,
+    StoreRaw,
+    Transaction(String),
+    ReceiveRaw,
+}
+
+impl Resource {
+    fn find(segments: &[Cow<'_, str>]) -> Option<Self> {
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
+        Some(match segments.as_slice() {
+            ["send"] => Self::Send,
+            ["sendsignedtx"] => Self::SendSigned,
+            ["sendraw"] => Self::SendRaw,
+            ["storeraw"] => Self::StoreRaw,
+            ["transaction", hash] => Self::Transaction((*hash).to_owned()),
+            ["receiveraw"] => Self::ReceiveRaw,
+            other => Self::Common(Common::find(other)?),
+        })
+    }
+
+    fn route(&self) -> &'static str {
+        match self {
+            Self::Common(common) => common.route(),
+            Self::Send => "send",
+            Self::SendSigned => "sendsignedtx",
+            Self::SendRaw => "sendraw",
+            Self::StoreRaw => "storeraw",
+            Self::Transaction(_) => "transaction",
+            Self::ReceiveRaw => "receiveraw",
+        }
+    }
+
+    fn methods(&self) -> [Method; 1] {
+        match self {
+            Self::Common(_) | Self::Transaction(_) | Self::ReceiveRaw => [Method::GET],
+            Self::Send | Self::SendSigned | Self::SendRaw | Self::StoreRaw => [Method::POST],
+        }
+    }
+}
+
+impl Api for ClientApi {
+    async fn answer(&self, request: &Parts, body: Incoming, _caller: &Caller) -> Answer {
+        let resource = match path::segments(request.uri.path()) {
+            Ok(segments) => Resource::find(&segments),
+            Err(problem) => return Answer::new("unknown", problem.into_reply(request)),
+        };
+        let Some(resource) = resource else {
+            return Answer::new("unknown", Problem::not_found().into_reply(request));
+        };
+        let route = resource.route();
+        if request.method == Method::OPTIONS {
+            return Answer::new(route, common::options(&resource.methods()));
+        }
+        let reply = self.serve(request, body, resource).await.unwrap_or_else(|problem| problem.into_reply(request));
+        Answer::new(route, reply)
+    }
+}
+
+impl ClientApi {
+    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits) -> Self {
+        Self { manager, limits }
+    }
+
+    async fn serve(&self, request: &Parts, body: Incoming, resource: Resource) -> Result<Reply, Problem> {
+        common::only(request, &resource.methods())?;
+        let body = async || body::collect(request, body, &self.limits).await;
+        match resource {
+            Resource::Common(common) => common.answer(request),
+            Resource::Send => self.send(request, body().await?).await,
+            Resource::SendSigned => self.send_signed(request, body().await?).await,
+            Resource::SendRaw => self.send_raw(request, body().await?).await,
+            Resource::StoreRaw => self.store_raw(request, body().await?).await,
+            Resource::Transaction(hash) => self.transaction(request, &hash).await,
+            Resource::ReceiveRaw => self.receive_raw(request).await,
+        }
+    }
+
+    async fn send(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+        let (consumed, produced) = negotiate(request, &[Media::Json, Media::V21, Media::V30, Media::V40])?;
+        let wanted = send_request(&body, consumed)?;
+        // It may be large, and the pushes take their time.
+        drop(body);
+        let sent = self.manager.send(wanted).await?;
+        Ok(with_location(reply::created(produced.as_str(), wire::sent(produced, &sent)), &location(request, &sent.hash)))
+    }
+
+    async fn send_signed(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+        let consumed =
+            media::content(&request.headers, &[Media::Octets, Media::Json, Media::V21, Media::V30, Media::V40])?;
+        if consumed == Media::Octets {
+            return self.send_signed_octets(request, &body).await;
+        }
+        let produced = media::accepted(&request.headers, consumed.family())?;
+        let members = Members::parse(&body)?;
+        let at = format!("{}.sendSignedTransaction.arg0", resource_class(consumed));
+        let hash = required_bytes(members.hash.as_deref(), &format!("{at}.hash"))?;
+        let privacy = privacy(&members, consumed, "SendSigned request not valid", &at)?;
+        let signed = SendSignedRequest {
+            hash: TxHash::from_bytes(&hash),
+            to: parse_all(&members.to)?,
+            privacy,
+            privacy_group: members.privacy_group_id.map(Cow::into_owned),
+        };
+        let sent = self.manager.send_signed(signed).await?;
+        Ok(with_location(reply::created(produced.as_str(), wire::sent(produced, &sent)), &location(request, &sent.hash)))
+    }
+
+    async fn send_signed_octets(&self, request: &Parts, body: &Bytes) -> Result<Reply, Problem> {
+        media::accepted(&request.headers, &[Media::Text])?;
+        if body.is_empty() {
+            return Err(violated(Violation::empty("TransactionResource.sendSignedTransaction.arg1")));
+        }
+        let signed = SendSignedRequest {
+            hash: TxHash::from_bytes(body),
+            to: header_keys(request)?,
+            privacy: PrivacyRequest::default(),
+            privacy_group: None,
+        };
+        let sent = self.manager.send_signed(signed).await?;
+        Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
+    }
+
+    async fn send_raw(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+        media::content(&request.headers, &[Media::Octets])?;
+        media::accepted(&request.headers, &[Media::Text])?;
+        if body.is_empty() {
+            return Err(violated(Violation::empty("TransactionResource.sendRaw.arg2")));
+        }
+        let from = header(request, &FROM).map(|text| checked(text, "TransactionResource.sendRaw.arg0")).transpose()?;
+        let to = header_keys(request)?;
+        let message = SealBuffer::from(&body[..]);
+        drop(body);
+        let privacy = PrivacyRequest::default();
+        let sent = self.manager.send(SendRequest { message, from, to, privacy, privacy_group: None }).await?;
+        Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
+    }
+
+    async fn store_raw(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+        let consumed = media::content(&request.headers, &[Media::Json, Media::V21])?;
+        let produced = media::accepted(&request.headers, &[consumed])?;
+        let members = Members::parse(&body)?;
+        let message = message(members.payload.as_deref(), "RawTransactionResource.store.arg0.payload")?;
+        let from = members.from.as_deref().map(parse).transpose()?;
+        let hash = self.manager.store_raw(message, from).await?;
+        Ok(reply::ok(produced.as_str(), wire::stored(&hash)))
+    }
+
+    async fn transaction(&self, request: &Parts, hash: &str) -> Result<Reply, Problem> {
+        let produced = media::accepted(&request.headers, &[Media::Json, Media::V21, Media::V30])?;
+        let hash: TxHash = checked(hash, "TransactionResource.receive.arg0")?;
+        let query = request.uri.query();
+        let to = path::query(query, "to").map(|text| parse::<PublicKey>(&text)).transpose()?;
+        let raw = match path::query(query, "isRaw").as_deref() {
+            None => false,
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
+            Some(_) => return Err(violated(Violation::not_boolean("TransactionResource.receive.arg2"))),
+        };
+        let received =
+            if raw { self.manager.receive_raw(&hash).await? } else { self.manager.receive(&hash, to).await? };
+        Ok(reply::ok(produced.as_str(), wire::received(produced, &received)))
+    }
+
+    async fn receive_raw(&self, request: &Parts) -> Result<Reply, Problem> {
+        media::optional_content(&request.headers, Media::Octets)?;
+        media::accepted(&request.headers, &[Media::Octets])?;
+        let key = header(request, &KEY)
+            .ok_or_else(|| violated(Violation::missing("TransactionResource.receiveRaw.arg0")))?;
+        let hash: TxHash = checked(key, "TransactionResource.receiveRaw.arg0")?;
+        let to = header(request, &TO).map(|text| checked(text, "TransactionResource.receiveRaw.arg1")).transpose()?;
+        let received = self.manager.receive(&hash, to).await?;
+        Ok(reply::ok("application/octet-stream", received.message))
+    }
+}
+
+fn send_request(body: &[u8], consumed: Media) -> Result<SendRequest, Problem> {
+    let members = Members::parse(body)?;
+    let at = format!("{}.send.arg0", resource_class(consumed));
+    Ok(SendRequest {
+        message: message(members.payload.as_deref(), &format!("{at}.payload"))?,
+        privacy: privacy(&members, consumed, "Send request not valid", &at)?,
+        from: members.from.as_deref().map(parse).transpose()?,
+        to: parse_all(&members.to)?,
+        privacy_group: members.privacy_group_id.map(Cow::into_owned),
+    })
+}
+
+/// The class of Java's resource, which its constraint messages name.
+fn resource_class(consumed: Media) -> &'static str {
+    match consumed {
+        Media::V21 | Media::V30 => "TransactionResource3",
+        Media::V40 => "TransactionResource4",
+        Media::Json | Media::Octets | Media::Text => "TransactionResource",
+    }
+}
+
+/// What the body is, and what the answer will be: each consumer writes its own family only.
+fn negotiate(request: &Parts, consumed: &[Media]) -> Result<(Media, Media), Problem> {
+    let consumed = media::content(&request.headers, consumed)?;
+    let produced = media::accepted(&request.headers, consumed.family())?;
+    Ok((consumed, produced))
+}
+
+fn violated(violation: Violation) -> Problem {
+    Problem::Violations(vec![violation])
+}
+
+fn message(text: Option<&str>, path: &str) -> Result<SealBuffer, Problem> {
+    let text = text.ok_or_else(|| violated(Violation::missing(path)))?;
+    let message = SealBuffer::from_base64(text).map_err(not_base64)?;
+    if message.message().is_empty() { Err(violated(Violation::empty(path))) } else { Ok(message) }
+}
+
+fn required_bytes(text: Option<&str>, path: &str) -> Result<Vec<u8>, Problem> {
+    let text = text.ok_or_else(|| violated(Violation::missing(path)))?;
+    let bytes = members::bytes(text)?;
+    if bytes.is_empty() { Err(violated(Violation::empty(path))) } else { Ok(bytes) }
+}
+
+fn privacy(members: &Members<'_>, consumed: Media, invalid: &'static str, at: &str) -> Result<PrivacyRequest, Problem> {
+    let mode = PrivacyMode::from_flag(members.flag());
+    let exec_hash = members.exec_hash.as_deref().unwrap_or("");
+    if mode == PrivacyMode::PrivateStateValidation && exec_hash.is_empty() {
+        let both = [Violation::plain(invalid, at), Violation::plain("Exec hash missing", at)];
+        return Err(Problem::Violations(both.into()));
+    }
+    // Only the newest media type has mandatory recipients; others ignore the member.
+    let mandatory = if consumed == Media::V40 { parse_all(&members.mandatory_recipients)? } else { Vec::new() };
+    Ok(PrivacyRequest {
+        mode,
+        affected: parse_all(&members.affected)?.into_iter().collect(),
+        // The text as it is: it is never decoded.
+        exec_hash: Bytes::copy_from_slice(exec_hash.as_bytes()),
+        mandatory_recipients: mandatory.into_iter().collect(),
+    })
+}
+
+/// Base64 inside a body, a query or a list: bad is the server's error, as in Java.
+fn parse<T: FromStr<Err = Base64Error>>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(not_base64)
+}
+
+fn parse_all<T: FromStr<Err = Base64Error>>(texts: &[Cow<'_, str>]) -> Result<Vec<T>, Problem> {
+    texts.iter().map(|text| parse(text)).collect()
+}
+
+/// Base64 that is a constraint of the request: bad is the caller's error.
+fn checked<T: FromStr<Err = Base64Error>>(text: &str, path: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| violated(Violation::base64(path)))
+}
+
+fn header<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    request.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// `c11n-to`: comma-separated, no spaces; all lines count.
+fn header_keys(request: &Parts) -> Result<Vec<PublicKey>, Problem> {
+    let lines = request.headers.get_all(&TO).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).filter(|text| !text.is_empty()).map(parse).collect()
+}
+
+/// Where the transaction can be read: at the address that the caller used.
+fn location(request: &Parts, hash: &TxHash) -> String {
+    let host = request.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
+    format!("https://{host}/transaction/{}", path::encode_segment(&base64::encode(hash.as_bytes())))
+}

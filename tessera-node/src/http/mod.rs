@@ -1,0 +1,21 @@
+//! What comes in: routes, wire formats, limits. No decision about a transaction is made here.
+//!
+//! ```text
+//! accept ─► TLS ─► connection ─► client_api ─┐                     ┌─► reply
+//! server.rs        limits,       peer_api   ─┼─► transaction ──────┤
+//!                  guard, panic  admin, …   ─┘    Error ─► problem ┘
+//! ```
+//!
+//! [`problem`] is the only place that knows an error's status.
+
+pub(crate) mod body;
+pub(crate) mod client_api;
+pub(crate) mod common;
+pub(crate) mod media;
+pub(crate) mod members;
+pub(crate) mod path;
+pub(crate) mod peer_api;
+pub(crate) mod problem;
+pub(crate) mod reply;
+pub mod server;
+pub(crate) mod wire;

@@ -1,0 +1,205 @@
+//! Brings the configured keys into memory, and new versions when the configuration asks for them.
+//!
+//! ```text
+//! dynamic configuration ─► missing versions ─► secret store: read, or born there ─► Keys ─► everybody
+//!                               ▲                        │ fails
+//!                               └──── backoff, jitter ◄──┘   never ends the node
+//! ```
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use tessera_enclave::keyring::DefaultKey;
+use tessera_enclave::{KeyPair, KeyRing};
+use tessera_keys::{KeyConfiguration, Retry, VaultError, VaultKeys, WritePoint};
+use tessera_node_api::admin::{KeyState, KeyStatus};
+use tessera_node_api::dynamic_config::Key;
+use tokio::sync::watch;
+
+use crate::config::watch::DynamicConfiguration;
+use crate::fault::{self, FaultPoint};
+use crate::keyring::Keys;
+use crate::metrics::Metrics;
+use crate::readiness::{Need, Readiness};
+use crate::{clock, tasks};
+
+/// The first pause after a failure; doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause, while the store may heal by itself.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Keys that live in the secret store.
+#[derive(Debug)]
+pub struct KeyService {
+    vault: Arc<VaultKeys>,
+    configuration: DynamicConfiguration,
+    loaded: BTreeMap<(String, u32), Loaded>,
+    keys: watch::Sender<Option<Arc<Keys>>>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    pair: Arc<KeyPair>,
+    born_at: String,
+    store_path: String,
+}
+
+/// The hook that lets crash tests die around a key's birth.
+pub(crate) fn write_hook(point: WritePoint) {
+    fault::reach(match point {
+        WritePoint::Before => FaultPoint::BeforeKeyWrite,
+        WritePoint::After => FaultPoint::AfterKeyWrite,
+    });
+}
+
+impl KeyService {
+    /// A service that has loaded nothing yet, and publishes to `keys`.
+    pub fn new(
+        vault: Arc<VaultKeys>,
+        configuration: DynamicConfiguration,
+        keys: watch::Sender<Option<Arc<Keys>>>,
+        readiness: Readiness,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { vault, configuration, loaded: BTreeMap::new(), keys, readiness, metrics }
+    }
+
+    /// Loads what is missing, for ever.
+    pub async fn run(mut self) -> Result<(), Infallible> {
+        let mut changes = self.configuration.subscribe();
+        let mut failures = 0;
+        loop {
+            let wanted = changes.borrow_and_update().as_ref().map(|dynamic| dynamic.keys.clone()).unwrap_or_default();
+            let outcome = self.load(&wanted).await;
+            self.publish(&wanted);
+            failures = if outcome.is_ok() { 0 } else { failures + 1 };
+            let pause = match outcome.map_err(|error| error.classify()) {
+                Ok(()) | Err(Retry::Never) => None,
+                Err(Retry::Soon | Retry::Later) => Some(pause(failures)),
+            };
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = sleep_or_wait(pause) => {}
+            }
+        }
+    }
+
+    /// Loads every version that is missing. One that fails does not keep the others out.
+    async fn load(&mut self, wanted: &[Key]) -> Result<(), VaultError> {
+        let mut first_failure = Ok(());
+        for (name, version) in versions(wanted) {
+            if self.loaded.contains_key(&(name.clone(), version)) {
+                continue;
+            }
+            match self.vault.ensure(&name, version).await {
+                Ok(key) => {
+                    tracing::info!(key = name, version, born = key.new, public_key = %key.pair.public(), "key in memory");
+                    let loaded = Loaded {
+                        pair: Arc::new(key.pair),
+                        born_at: clock::rfc3339(key.born_at),
+                        store_path: key.store_path,
+                    };
+                    self.loaded.insert((name, version), loaded);
+                }
+                Err(error) => {
+                    let chain = crate::telemetry::chain(&error);
+                    tracing::warn!(key = name, version, error = chain, "key cannot be had from the secret store");
+                    if self.keys.borrow().is_none() {
+                        self.readiness.await_(Need::Keys, format!("key {name} version {version}: {chain}"));
+                    }
+                    first_failure = first_failure.and(Err(error));
+                }
+            }
+        }
+        first_failure
+    }
+
+    /// Replaces the keys in use. Before the first complete set nothing is published: the node must not serve with a part.
+    fn publish(&self, wanted: &[Key]) {
+        let complete = versions(wanted).all(|version| self.loaded.contains_key(&version));
+        let first = self.keys.borrow().is_none();
+        if wanted.is_empty() || (first && !complete) {
+            return;
+        }
+        let Some(default) = self.default_version(wanted) else { return };
+        let pairs: Vec<_> = self.in_order(wanted).map(|(_, loaded)| Arc::clone(&loaded.pair)).collect();
+        let named = DefaultKey::Named(self.loaded[&default].pair.public().clone());
+        // The default is one of the pairs.
+        let Ok(ring) = KeyRing::new(pairs, &named) else { return };
+        self.metrics.set_keys(ring.public_keys().len());
+        let status = self.in_order(wanted).map(|(version, loaded)| loaded.status(&version, version == default)).collect();
+        self.keys.send_replace(Some(Arc::new(Keys::new(ring, complete, status))));
+        if complete {
+            self.readiness.met(Need::Keys);
+        }
+    }
+
+    /// The newest loaded version of the default key.
+    fn default_version(&self, wanted: &[Key]) -> Option<(String, u32)> {
+        let default = wanted.iter().find(|key| key.default)?;
+        let newest = (1..=default.versions).rev().map(|version| (default.name.clone(), version));
+        newest.into_iter().find(|version| self.loaded.contains_key(version))
+    }
+
+    /// What is loaded: the configured keys in their order, then any that the configuration has dropped, since a stored
+    /// payload may need it.
+    fn in_order(&self, wanted: &[Key]) -> impl Iterator<Item = ((String, u32), &Loaded)> {
+        let configured: Vec<_> = versions(wanted).collect();
+        let dropped: Vec<_> = self.loaded.keys().filter(|version| !configured.contains(version)).cloned().collect();
+        let all = configured.into_iter().chain(dropped);
+        all.filter_map(|version| Some((version.clone(), self.loaded.get(&version)?)))
+    }
+}
+
+impl Loaded {
+    fn status(&self, (name, version): &(String, u32), default: bool) -> KeyStatus {
+        KeyStatus {
+            name: name.clone(),
+            version: *version,
+            public_key: self.pair.public().to_string(),
+            state: if default { KeyState::Default } else { KeyState::Receiving },
+            born_at: Some(self.born_at.clone()),
+            store_path: Some(self.store_path.clone()),
+        }
+    }
+}
+
+/// The keys of files: all of them, once.
+pub async fn load_files(configuration: Arc<KeyConfiguration>) -> Result<Keys, String> {
+    let loaded = tasks::blocking(move || configuration.load()).await;
+    let pairs = loaded.ok_or("unlocking the keys panicked")?.map_err(|error| crate::telemetry::chain(&error))?;
+    let ring = KeyRing::new(pairs.into_iter().map(Arc::new), &DefaultKey::AsJava).map_err(|error| error.to_string())?;
+    let status = ring.public_keys().enumerate().map(|(index, public)| KeyStatus {
+        name: format!("key-{index}"),
+        version: 1,
+        public_key: public.to_string(),
+        state: if public == ring.default_key() { KeyState::Default } else { KeyState::Receiving },
+        born_at: None,
+        store_path: None,
+    });
+    let status = status.collect();
+    tracing::info!(default = %ring.default_key(), "keys in memory");
+    Ok(Keys::new(ring, true, status))
+}
+
+fn versions(wanted: &[Key]) -> impl Iterator<Item = (String, u32)> {
+    wanted.iter().flat_map(|key| (1..=key.versions).map(|version| (key.name.clone(), version)))
+}
+
+/// Doubles up to the longest, then a random half of it is taken off: a fleet must not ask in step.
+fn pause(failures: u32) -> Duration {
+    let longest = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
+    longest.mul_f64(rand::rng().random_range(0.5..1.0))
+}
+
+async fn sleep_or_wait(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}

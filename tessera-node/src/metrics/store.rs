@@ -1,0 +1,60 @@
+//! The payload store's own numbers, read when scraped.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use tessera_store::{BATCH_SIZE_BOUNDS, Stats, Store};
+
+pub(super) fn register(registry: &mut Registry, store: Store) {
+    registry.register_collector(Box::new(StoreCollector(store)));
+}
+
+#[derive(Debug)]
+struct StoreCollector(Store);
+
+impl Collector for StoreCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stats = self.0.stats();
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
+        };
+        gauge("store_records", "Live records", None, stats.records)?;
+        gauge("store_log", "The log on disk", Some(&Unit::Bytes), stats.log_bytes)?;
+        gauge("store_segments", "Segment files", None, stats.segments)?;
+        gauge("store_corrupt_records", "Damaged records", None, stats.corrupt)?;
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let metric = ConstCounter::new(value);
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+        };
+        counter("store_written_records", "Records written", stats.written)?;
+        counter("store_syncs", "Times that the log was synced", stats.syncs)?;
+        counter("store_full", "Batches refused because the disk was full", stats.full)?;
+        counter("store_checkpoints", "Checkpoints of the index", stats.checkpoints)?;
+        counter("store_checkpoint_failures", "Checkpoints that failed", stats.checkpoint_failures)?;
+        sync_time(&mut encoder, &stats)?;
+        batch_sizes(&mut encoder, &stats)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // Nanoseconds of syncing lose a digit after a hundred days of it.
+fn sync_time(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+    let metric = ConstCounter::new(stats.sync_nanos as f64 / 1e9);
+    let help = "Time spent syncing the log";
+    metric.encode(encoder.encode_descriptor("store_sync_time", help, Some(&Unit::Seconds), metric.metric_type())?)
+}
+
+#[allow(clippy::cast_precision_loss)] // Bounds of a few hundred records.
+fn batch_sizes(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+    let bounds = BATCH_SIZE_BOUNDS.iter().map(|bound| *bound as f64).chain([f64::MAX]);
+    let buckets: Vec<_> = bounds.zip(stats.batch_sizes).collect();
+    let batches = stats.batch_sizes.iter().sum();
+    let help = "Records that one sync made durable";
+    let kind = prometheus_client::metrics::MetricType::Histogram;
+    let mut metric = encoder.encode_descriptor("store_batch_size", help, None, kind)?;
+    metric.encode_histogram::<()>(stats.written as f64, batches, &buckets, None)
+}

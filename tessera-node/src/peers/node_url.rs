@@ -1,0 +1,115 @@
+//! The address of a node, which is also its name: equality of nodes is equality of these strings.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+/// A node's P2P address, normalised as every Tessera node does it: an empty path becomes `/`, and nothing else changes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeUrl {
+    text: String,
+    https: bool,
+    host: String,
+    port: u16,
+}
+
+/// Why a text is not the address of a node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeUrlError {
+    /// Not a URL.
+    #[error("{0:?} is not a URL")]
+    Malformed(String),
+    /// A URL, and none that can be connected to.
+    #[error("{0:?} is not of the form https://host:port/")]
+    Form(String),
+}
+
+impl NodeUrl {
+    /// The normalised text, as it goes over the wire.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is `https`: only such a node is ever connected to.
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Host name, or IP literal without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of a resource of that node; `path` has no leading slash.
+    pub fn resource(&self, path: &str) -> String {
+        format!("{}/{path}", self.text.trim_end_matches('/'))
+    }
+}
+
+impl FromStr for NodeUrl {
+    type Err = NodeUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(text).map_err(|_| NodeUrlError::Malformed(text.to_owned()))?;
+        let form = || NodeUrlError::Form(text.to_owned());
+        let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+        let https = url.scheme() == "https";
+        if !plain || !(https || url.scheme() == "http") {
+            return Err(form());
+        }
+        let host = url.host_str().ok_or_else(form)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = url.port_or_known_default().ok_or_else(form)?;
+        let authority_only = text.matches('/').count() == 2;
+        let text = if authority_only { format!("{text}/") } else { text.to_owned() };
+        Ok(Self { text, https, host, port })
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_path_changes() {
+        for (text, normal) in [
+            ("https://h:9001", "https://h:9001/"),
+            ("https://h:9001/", "https://h:9001/"),
+            ("https://h:9001/x", "https://h:9001/x"),
+            ("https://H:443", "https://H:443/"),
+        ] {
+            assert_eq!(text.parse::<NodeUrl>().unwrap().as_str(), normal);
+        }
+    }
+
+    #[test]
+    fn resources_keep_a_path_prefix() {
+        let resource = |text: &str| text.parse::<NodeUrl>().unwrap().resource("push");
+        assert_eq!(resource("https://h:9001"), "https://h:9001/push");
+        assert_eq!(resource("https://h:9001/tm"), "https://h:9001/tm/push");
+    }
+
+    #[test]
+    fn what_cannot_be_connected_to_is_refused() {
+        for text in ["", "h:9001", "unix:/x", "https://u@h:1/", "https://h:1/?q", "ftp://h:1/"] {
+            assert!(text.parse::<NodeUrl>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The only place that spawns. A *service* runs until the node drains; one that ends earlier, by whatever way, stops
+//! the process: a node without its store's writer or its discovery looks alive and is not. A *job* (one connection, one
+//! push) may end whenever it likes and is awaited when the node drains.
+//!
+//! ```text
+//! service ── ended unexpectedly ──► Ended ──► run() returns an error ──► exit code 2
+//! job     ───────────────────────── tracked ─► drain waits for it, to a deadline
+//! ```
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A service that ended while the node was meant to run.
+#[derive(Debug, thiserror::Error)]
+#[error("{service} ended: {reason}")]
+pub struct Ended {
+    /// Its name.
+    pub service: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// Spawns, and knows when to stop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    drain: CancellationToken,
+    jobs: TaskTracker,
+    services: TaskTracker,
+    ended: mpsc::UnboundedSender<Ended>,
+}
+
+/// The receiving half: the first service that ends unexpectedly.
+#[derive(Debug)]
+pub struct Watch(mpsc::UnboundedReceiver<Ended>);
+
+impl Tasks {
+    /// No task yet.
+    pub fn new() -> (Self, Watch) {
+        let (ended, watch) = mpsc::unbounded_channel();
+        let tasks =
+            Self { drain: CancellationToken::new(), jobs: TaskTracker::new(), services: TaskTracker::new(), ended };
+        (tasks, Watch(watch))
+    }
+
+    /// Cancelled when the node drains: nothing new is accepted from then on.
+    pub fn draining(&self) -> &CancellationToken {
+        &self.drain
+    }
+
+    /// Runs `service` until the node drains.
+    pub fn service<E: Display + Send + 'static>(
+        &self,
+        name: &'static str,
+        service: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let (drain, ended) = (self.drain.clone(), self.ended.clone());
+        let mut running = tokio::spawn(service);
+        self.services.spawn(async move {
+            let joined = tokio::select! {
+                joined = &mut running => joined,
+                () = drain.cancelled() => return running.abort(),
+            };
+            let reason = match joined {
+                Ok(Ok(())) => "it returned".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(join) if join.is_panic() => "it panicked".to_owned(),
+                Err(_) => "it was cancelled".to_owned(),
+            };
+            if !drain.is_cancelled() {
+                // The receiver is gone only when the node is already on its way out.
+                let _ = ended.send(Ended { service: name, reason });
+            }
+        });
+    }
+
+    /// Runs `job`; the drain waits for it.
+    pub fn job(&self, job: impl Future<Output = ()> + Send + 'static) {
+        self.jobs.spawn(job);
+    }
+
+    /// Stops accepting, then waits for jobs and services, to `deadline`. False: something was still running.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.drain.cancel();
+        self.jobs.close();
+        self.services.close();
+        let all = async {
+            self.jobs.wait().await;
+            self.services.wait().await;
+        };
+        tokio::time::timeout(deadline, all).await.is_ok()
+    }
+}
+
+impl Watch {
+    /// The next service that ended unexpectedly; pending as long as there is none.
+    pub async fn ended(&mut self) -> Ended {
+        match self.0.recv().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Runs `work` off the event loop. None: it panicked.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_ends_is_reported_with_its_reason() {
+        let (tasks, mut watch) = Tasks::new();
+        tasks.service("discovery", async { Err::<(), _>("no route") });
+        assert_eq!(watch.ended().await.to_string(), "discovery ended: no route");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_end() {
+        let (tasks, mut watch) = Tasks::new();
+        tasks.service("writer", async {
+            assert!(std::hint::black_box(false), "boom");
+            Ok::<(), String>(())
+        });
+        assert_eq!(watch.ended().await.to_string(), "writer ended: it panicked");
+    }
+
+    #[tokio::test]
+    async fn draining_waits_for_jobs_to_its_deadline() {
+        let (tasks, _watch) = Tasks::new();
+        let draining = tasks.draining().clone();
+        tasks.job(async move { draining.cancelled().await });
+        assert!(tasks.drain(Duration::from_secs(5)).await);
+
+        let (tasks, _watch) = Tasks::new();
+        tasks.job(std::future::pending());
+        assert!(!tasks.drain(Duration::from_millis(1)).await);
+    }
+}

@@ -1,0 +1,195 @@
+//! What goes wrong in a transaction, as findings. The messages are Java's: clients match on them. What status each
+//! becomes stands in [`crate::http`]'s table and nowhere else.
+
+use tessera_enclave::codec::DecodeError;
+use tessera_enclave::keyring::KeyRingError;
+use tessera_enclave::merge::MergeError;
+use tessera_enclave::open::OpenError;
+use tessera_enclave::own_message::OwnMessageError;
+use tessera_enclave::payload::PayloadError;
+use tessera_enclave::seal::SealError;
+use tessera_enclave::security_hash::SecurityHashError;
+use tessera_enclave::{PublicKey, TxHash, base64};
+use tessera_store::{ReadError, WriteError};
+
+use crate::peers::PushError;
+
+/// Why a use case did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nobody has announced this key.
+    #[error("Recipient not found for key: {0}")]
+    RecipientUnknown(PublicKey),
+    /// The key is not one of ours.
+    #[error("Public key {0} not found when searching for private key")]
+    SenderUnknown(PublicKey),
+    /// There is no such transaction here, without any doubt.
+    #[error("Message with hash {0} was not found")]
+    TransactionUnknown(TxHash),
+    /// There is no such raw payload here, asked for by reading.
+    #[error("Raw Message with hash {0} was not found")]
+    RawUnknown(TxHash),
+    /// There is no such raw payload here, asked for by sending.
+    #[error("Raw Transaction with hash {0} was not found")]
+    RawTransactionUnknown(TxHash),
+    /// There is no such privacy group here.
+    #[error("Privacy group Id[{0}] not found")]
+    PrivacyGroupUnknown(String),
+    /// A rule of the privacy modes is broken.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A recipient's node did not answer.
+    #[error("Connection error while communicating with {0}")]
+    NodeOffline(String),
+    /// A recipient's node refused.
+    #[error("Unable to push payload to recipient url {0}")]
+    PushRejected(String),
+    /// None of our keys opens the payload.
+    #[error("No suitable recipient keys found to decrypt payload for : {0}")]
+    NoSuitableKey(TxHash),
+    /// The key given as `to` is no recipient.
+    #[error("recipient not found in listed keys")]
+    NotListed,
+    /// A pushed body is not a payload.
+    #[error("payload cannot be decoded")]
+    Undecodable,
+    /// Larger than the store takes.
+    #[error("payload of {0} bytes is larger than this node stores")]
+    TooLarge(usize),
+    /// Try again: a dependency does not answer, or an answer would be a guess.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Anything else, in the words of its root cause.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A broken rule of the privacy modes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Modes 1 to 3 are switched off here.
+    #[error("Enhanced Privacy is not enabled")]
+    Disabled,
+    /// An affected transaction is not stored here.
+    #[error("Unable to find affectedContractTransaction {0}")]
+    AffectedUnknown(TxHash),
+    /// A mandatory recipient is no recipient.
+    #[error("One or more mandatory recipients not included in the participant list")]
+    MandatoryMissing,
+    /// Private state validation needs one and the same set of recipients.
+    #[error("Recipients mismatched for Affected Txn {0}")]
+    Recipients(TxHash),
+    /// An affected transaction has another mode, or more mandatory recipients.
+    #[error("Privacy metadata mismatched with Affected Txn {0}")]
+    Metadata(TxHash),
+    /// A recipient's node is too old.
+    #[error("Transactions with enhanced privacy is not currently supported on recipient {0}")]
+    PeerPrivacy(PublicKey),
+    /// A recipient's node is too old for mandatory recipients.
+    #[error("Transactions with mandatory recipients are not currently supported on recipient {0}")]
+    PeerMandatory(PublicKey),
+    /// The sender could not read what it claims to affect.
+    #[error("Invalid security hashes identified for PSC TX TxHash[{0}]. Invalid ACOTHs: {1}")]
+    SecurityHashes(TxHash, String),
+    /// Only such transactions have mandatory recipients.
+    #[error("Operation invalid. Transaction found is not a mandatory recipients privacy type")]
+    NotMandatory,
+}
+
+impl Refusal {
+    /// The text of several hashes.
+    pub(crate) fn security_hashes<'a>(hash: TxHash, invalid: impl Iterator<Item = &'a TxHash>) -> Self {
+        let list: Vec<_> = invalid.map(|hash| base64::encode(hash.as_bytes())).collect();
+        Self::SecurityHashes(hash, list.join(","))
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        tracing::error!(error = crate::telemetry::chain(&error), "the payload store cannot be read");
+        Self::Unavailable("the payload store cannot be read".into())
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::TooLarge { bytes, .. } => Self::TooLarge(bytes),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<KeyRingError> for Error {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::UnknownKey(key) => Self::SenderUnknown(key),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::KeyRing(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotListed => Self::NotListed,
+            OpenError::KeyRing(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            // A payload that contradicts itself; everything else has no message in Java.
+            DecodeError::Payload(error) => error.into(),
+            _ => Self::Undecodable,
+        }
+    }
+}
+
+impl From<PayloadError> for Error {
+    fn from(error: PayloadError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<MergeError> for Error {
+    fn from(error: MergeError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<OwnMessageError> for Error {
+    fn from(error: OwnMessageError) -> Self {
+        match error {
+            OwnMessageError::Open(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<SecurityHashError> for Error {
+    fn from(error: SecurityHashError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<PushError> for Error {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Offline(uri) => Self::NodeOffline(uri),
+            PushError::Rejected(url) => Self::PushRejected(url),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the node does, one use case per file.
+//!
+//! ```text
+//! client: send ────────┐                       ┌─► push to each remote recipient ─► all 201 ─► one durable insert ─► answer
+//!         send_signed ─┴─ privacy ─ enclave ───┘
+//!         store_raw ────────────────────────────────────────────────────────────────────────► durable insert ─► answer
+//!         receive ◄── enclave ◄── payloads
+//! peer:   accept_push ─ privacy ─ merge ────────────────────────────────────────────────────► durable ─► 201
+//! ```
+//!
+//! "Not found" is an answer of weight: a ledger node takes it as "not a party", for ever. So it is given only when the
+//! store says so and every configured key is in memory; any doubt is [`Error::Unavailable`].
+
+mod accept_push;
+mod distribute;
+mod error;
+mod payloads;
+mod privacy;
+mod receive;
+mod send;
+mod send_signed;
+mod store_raw;
+mod validate_key;
+
+use std::sync::Arc;
+
+use tessera_enclave::{KeyRing, PublicKey, TxHash};
+use tokio::sync::watch;
+
+pub(crate) use error::{Error, Refusal};
+pub use payloads::Payloads;
+pub(crate) use privacy::PrivacyRequest;
+pub(crate) use receive::Received;
+pub(crate) use send::SendRequest;
+pub(crate) use send_signed::SendSignedRequest;
+
+use crate::keyring::Keys;
+use crate::peers::Peers;
+use crate::tasks;
+
+/// A payload of this size or more is sealed and opened off the event loop.
+const LARGE: usize = 64 << 10;
+
+/// The use cases, and what they need.
+#[derive(Debug)]
+pub struct TransactionManager {
+    keys: watch::Receiver<Option<Arc<Keys>>>,
+    payloads: Payloads,
+    peers: Arc<Peers>,
+    policy: Policy,
+}
+
+/// What the configuration decides about transactions.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Keys that every payload also goes to.
+    pub always_send_to: Vec<PublicKey>,
+    /// Modes 1 to 3 are offered.
+    pub privacy_enhancements: bool,
+    /// A peer must prove that it holds the keys it announces.
+    pub remote_key_validation: bool,
+}
+
+/// A transaction that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) hash: TxHash,
+    pub(crate) sender: PublicKey,
+    /// Our own keys among the recipients.
+    pub(crate) managed: Vec<PublicKey>,
+}
+
+impl TransactionManager {
+    /// Puts the parts together.
+    pub fn new(
+        keys: watch::Receiver<Option<Arc<Keys>>>,
+        payloads: Payloads,
+        peers: Arc<Peers>,
+        policy: Policy,
+    ) -> Arc<Self> {
+        Arc::new(Self { keys, payloads, peers, policy })
+    }
+
+    /// Other nodes.
+    pub(crate) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    /// What the configuration decides.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Our keys as they are now. A node serves only once it has them.
+    pub(crate) fn keys(&self) -> Result<Arc<Keys>, Error> {
+        self.keys.borrow().clone().ok_or_else(|| Error::Unavailable("no key is loaded yet".into()))
+    }
+
+    /// One of our keys: the one asked for, or the default.
+    fn sender(&self, keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> {
+        let ring = keys.ring();
+        match from {
+            None => Ok(ring.default_key().clone()),
+            Some(key) if ring.contains(key) => Ok(key.clone()),
+            Some(key) => Err(keys.unless_incomplete(Error::SenderUnknown(key.clone()))),
+        }
+    }
+}
+
+/// Our own keys among `keys`, in their order.
+fn managed(ring: &KeyRing, keys: &[PublicKey]) -> Vec<PublicKey> {
+    keys.iter().filter(|key| ring.contains(key)).cloned().collect()
+}
+
+/// Runs cryptography over `size` bytes: here if that is quick.
+async fn compute<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    if size < LARGE {
+        return Ok(work());
+    }
+    tasks::blocking(work).await.ok_or_else(|| Error::Failed("a computation panicked".into()))
+}

@@ -1,0 +1,118 @@
+//! Encrypted payloads in the store.
+
+use bytes::Bytes;
+use tessera_enclave::payload::{PayloadParts, PrivacyMetadata};
+use tessera_enclave::{EncodedPayload, PayloadCodec, RawTransaction, TxHash};
+use tessera_store::{Hash, InsertOutcome, Kind, ReplaceOutcome, Store, Stored, Value, Version};
+
+use super::Error;
+use crate::{clock, tasks};
+
+/// The codec byte of a record.
+const LEGACY: u8 = 0;
+const CBOR: u8 = 1;
+
+/// The payload store, in terms of payloads. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Payloads(Store);
+
+impl Payloads {
+    /// Payloads in `store`.
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// A transaction's payload. None: there is none, without any doubt.
+    pub(super) async fn get(&self, hash: &TxHash) -> Result<Option<(EncodedPayload, Version)>, Error> {
+        match self.read(Kind::Transaction, hash).await? {
+            None => Ok(None),
+            Some(stored) => {
+                let version = stored.version;
+                Ok(Some((decode(stored.value)?, version)))
+            }
+        }
+    }
+
+    /// Keeps a payload if its hash is free.
+    pub(super) async fn insert(&self, hash: &TxHash, payload: &EncodedPayload) -> Result<InsertOutcome, Error> {
+        Ok(self.0.insert(Kind::Transaction, name(hash)?, encode(payload)).await?)
+    }
+
+    /// Replaces a payload if it is still the one that was read.
+    pub(super) async fn replace(
+        &self,
+        hash: &TxHash,
+        read: Version,
+        payload: &EncodedPayload,
+    ) -> Result<ReplaceOutcome, Error> {
+        Ok(self.0.compare_and_replace(Kind::Transaction, name(hash)?, read, encode(payload)).await?)
+    }
+
+    /// A raw transaction.
+    pub(super) async fn get_raw(&self, hash: &TxHash) -> Result<Option<RawTransaction>, Error> {
+        match self.read(Kind::Raw, hash).await? {
+            None => Ok(None),
+            Some(stored) => Ok(Some(raw_of(&decode(stored.value)?))),
+        }
+    }
+
+    /// Keeps a raw transaction.
+    pub(super) async fn insert_raw(&self, hash: &TxHash, raw: &RawTransaction) -> Result<InsertOutcome, Error> {
+        let record = payload_of(raw)?;
+        Ok(self.0.insert(Kind::Raw, name(hash)?, encode(&record)).await?)
+    }
+
+    async fn read(&self, kind: Kind, hash: &TxHash) -> Result<Option<Stored>, Error> {
+        // A hash of another length names nothing that we could have stored.
+        let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(None) };
+        let store = self.0.clone();
+        tasks::blocking(move || store.get(kind, &hash))
+            .await
+            .ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))?
+            .map_err(Error::from)
+    }
+}
+
+fn name(hash: &TxHash) -> Result<Hash, Error> {
+    // Always 64 bytes: we computed it.
+    Hash::try_from(hash.as_bytes()).map_err(|_| Error::Failed("hash is not 64 bytes long".into()))
+}
+
+fn encode(payload: &EncodedPayload) -> Value {
+    let timestamp_ms = u64::try_from(clock::now().as_millisecond()).unwrap_or(0);
+    Value { codec: CBOR, timestamp_ms, body: PayloadCodec::Cbor.encode(payload) }
+}
+
+fn decode(value: Value) -> Result<EncodedPayload, Error> {
+    let codec = match value.codec {
+        LEGACY => PayloadCodec::Legacy,
+        CBOR => PayloadCodec::Cbor,
+        other => return Err(Error::Unavailable(format!("a stored payload has the unknown codec {other}"))),
+    };
+    codec.decode(&Bytes::from(value.body)).map_err(|error| {
+        tracing::error!(%error, "a stored payload cannot be decoded");
+        Error::Unavailable("a stored payload cannot be decoded".into())
+    })
+}
+
+/// A raw transaction is kept as the payload that its sender alone can open: one format for all records.
+fn payload_of(raw: &RawTransaction) -> Result<EncodedPayload, Error> {
+    Ok(EncodedPayload::new(PayloadParts {
+        sender: raw.sender.clone(),
+        cipher_text: raw.encrypted_payload.clone(),
+        cipher_text_nonce: raw.nonce.clone(),
+        recipient_boxes: vec![raw.encrypted_key.clone()],
+        recipient_nonce: raw.nonce.clone(),
+        recipient_keys: vec![raw.sender.clone()],
+        privacy: PrivacyMetadata::default(),
+    })?)
+}
+
+fn raw_of(payload: &EncodedPayload) -> RawTransaction {
+    RawTransaction {
+        encrypted_payload: payload.cipher_text.clone(),
+        encrypted_key: payload.recipient_boxes.first().cloned().unwrap_or_default(),
+        nonce: payload.cipher_text_nonce.clone(),
+        sender: payload.sender.clone(),
+    }
+}

@@ -1,0 +1,19 @@
+//! A peer asks us to prove that we hold a key: we open what is sealed for it.
+
+use bytes::Bytes;
+use tessera_enclave::{PayloadCodec, open};
+
+use super::{Error, TransactionManager};
+
+impl TransactionManager {
+    /// The challenge inside `body`, if it is one: nothing but a UUID is ever decrypted for a peer.
+    pub(crate) fn prove_key(&self, body: &Bytes) -> Result<Option<String>, Error> {
+        let payload = PayloadCodec::Legacy.decode(body)?;
+        let Some(own) = payload.recipient_keys.first() else { return Err(Error::Undecodable) };
+        let keys = self.keys()?;
+        let message =
+            open::open(keys.ring(), &payload, own).map_err(|error| keys.unless_incomplete(error.into()))?;
+        let text = String::from_utf8(message).ok();
+        Ok(text.filter(|text| uuid::Uuid::parse_str(text).is_ok()))
+    }
+}
