@@ -169,3 +169,100 @@ impl SharedKeyCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Vectors;
+
+    fn pair() -> Arc<KeyPair> {
+        Arc::new(KeyPair::generate())
+    }
+
+    fn refused(pairs: Vec<Arc<KeyPair>>, default: &DefaultKey) -> KeyRingError {
+        KeyRing::new(pairs, default).expect_err("refused")
+    }
+
+    #[test]
+    fn the_default_is_the_one_of_java() {
+        let ring = Vectors::load().key_ring();
+        assert_eq!(ring.default_key().to_string(), "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=");
+    }
+
+    #[test]
+    fn a_named_default_wins() {
+        let pairs = Vectors::load().pairs();
+        let named = pairs[2].public().clone();
+        let ring = KeyRing::new(pairs, &DefaultKey::Named(named.clone())).expect("a ring");
+        assert_eq!(*ring.default_key(), named);
+    }
+
+    #[test]
+    fn an_empty_ring_is_refused() {
+        assert_eq!(refused(Vec::new(), &DefaultKey::AsJava), KeyRingError::Empty);
+        let named = DefaultKey::Named(PublicKey::default());
+        assert_eq!(refused(Vec::new(), &named), KeyRingError::Empty);
+    }
+
+    #[test]
+    fn a_default_that_is_not_ours_is_refused() {
+        let key = PublicKey::from([1; 32]);
+        assert_eq!(
+            refused(vec![pair()], &DefaultKey::Named(key.clone())).to_string(),
+            format!("default key {key} is not among the node's keys")
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_has_the_text_of_java() {
+        let ring = KeyRing::new([pair()], &DefaultKey::AsJava).expect("a ring");
+        let error = ring.pair(&PublicKey::default()).expect_err("unknown").to_string();
+        assert_eq!(error, "Public key  not found when searching for private key");
+    }
+
+    #[test]
+    fn a_peer_key_of_another_length_is_refused() {
+        let ring = KeyRing::new([pair()], &DefaultKey::AsJava).expect("a ring");
+        let shared = |length| {
+            let peer = PublicKey::from_bytes(&vec![7; length]);
+            ring.shared_key(ring.default_key(), &peer).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(shared(3), Err("Index 3 out of bounds for length 3".to_owned()));
+        assert_eq!(shared(0), Err("Index 0 out of bounds for length 0".to_owned()));
+        assert_eq!(shared(33), Err("public key has 33 bytes: give the 32 bytes of an X25519 key".to_owned()));
+        assert_eq!(shared(32), Ok(()));
+    }
+
+    #[test]
+    fn a_pair_given_twice_counts_once() {
+        let pair = pair();
+        let ring = KeyRing::new([Arc::clone(&pair), pair], &DefaultKey::AsJava).expect("a ring");
+        assert_eq!(ring.public_keys().len(), 1);
+    }
+
+    #[test]
+    fn the_cache_drops_the_least_recently_used() {
+        let ring = KeyRing::new([pair()], &DefaultKey::AsJava).expect("a ring");
+        let own = ring.default_key().clone();
+        let parties = |n| (0, PublicKey::from([n; 32]));
+        let mut cache = SharedKeyCache::new(2);
+        for n in [1, 2] {
+            cache.insert(parties(n), ring.shared_key(&own, &parties(n).1).expect("derived"));
+        }
+        assert!(cache.get(&parties(1)).is_some());
+        cache.insert(parties(3), ring.shared_key(&own, &parties(3).1).expect("derived"));
+        assert!(cache.get(&parties(2)).is_none());
+        assert!(cache.get(&parties(1)).is_some());
+        assert!(cache.get(&parties(3)).is_some());
+    }
+
+    #[test]
+    fn a_cached_key_is_the_derived_one() {
+        let (ours, theirs) = (pair(), pair());
+        let ring = KeyRing::new([Arc::clone(&ours)], &DefaultKey::AsJava).expect("a ring");
+        let peers = KeyRing::new([Arc::clone(&theirs)], &DefaultKey::AsJava).expect("a ring");
+        let shared = || ring.shared_key(ours.public(), theirs.public()).expect("derived");
+        assert!(Arc::ptr_eq(&shared(), &shared()));
+        assert_eq!(shared(), peers.shared_key(theirs.public(), ours.public()).expect("derived"));
+    }
+}

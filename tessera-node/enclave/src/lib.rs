@@ -30,6 +30,8 @@ pub mod security_hash;
 mod crypto;
 mod java;
 mod secret;
+#[cfg(test)]
+mod testing;
 
 pub use codec::PayloadCodec;
 pub use crypto::CryptoError;

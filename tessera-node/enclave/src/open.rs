@@ -43,8 +43,7 @@ pub(crate) fn master_key(
     payload: &EncodedPayload,
     own: &PublicKey,
 ) -> Result<MasterKey, OpenError> {
-    // An unknown key is reported as such, whatever the payload lists.
-    keys.pair(own)?;
+    // The list first: clients tell a key that is no recipient from a recipient's key that is not ours.
     let (peer, sealed) = choose_box(keys, payload, own)?;
     Ok(open_box(keys, own, peer, payload, sealed)?)
 }

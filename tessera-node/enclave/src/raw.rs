@@ -102,3 +102,77 @@ fn recipient_nonce(master_key: &MasterKey, recipients: &[PublicKey]) -> Nonce {
     }
     Nonce::from_bytes(&digest.finalize()[..crypto::NONCE_LEN])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PrivacyMetadata;
+    use crate::testing::{self, Vectors};
+
+    #[test]
+    fn store_vector() {
+        let vectors = Vectors::load();
+        let entry = vectors.at("/end_to_end_computed");
+        let expected = &entry["raw_transaction_same_message"];
+        let message = entry["plaintext_utf8"].as_str().expect("text").as_bytes();
+        let raw = store_with(
+            &vectors.key_ring(),
+            message.into(),
+            testing::key(&entry["sender_publicKey_base64"]),
+            &testing::master_key(entry, "masterKey_hex"),
+            Nonce::from_bytes(&testing::hex(&expected["nonce_hex"])),
+        )
+        .expect("stored");
+        assert_eq!(raw.encrypted_payload, testing::hex(&expected["encryptedPayload_hex"]));
+        assert_eq!(raw.encrypted_key, testing::hex(&expected["encryptedKey_hex"]));
+        assert_eq!(raw.hash(DigestMode::Tessera).to_string(), entry["transactionHash_base64"]);
+        assert_eq!(open(&vectors.key_ring(), &raw).expect("own message"), message);
+    }
+
+    fn send(keys: &KeyRing, raw: &RawTransaction, recipients: Vec<PublicKey>) -> EncodedPayload {
+        let request = SealRequest {
+            sender: PublicKey::default(),
+            recipients,
+            privacy: PrivacyMetadata::default(),
+            affected: Vec::new(),
+        };
+        send_signed(keys, raw, request).expect("sent")
+    }
+
+    #[test]
+    fn a_retry_is_identical_and_other_recipients_are_not() {
+        let (own, keys) = testing::ring_of_one();
+        let peer = PublicKey::from([9; 32]);
+        let raw = store(&keys, b"message"[..].into(), own.clone()).expect("stored");
+        let first = send(&keys, &raw, vec![peer.clone(), own.clone()]);
+        assert_eq!(first, send(&keys, &raw, vec![peer.clone(), own.clone()]));
+        assert_eq!(first.hash(DigestMode::Tessera), raw.hash(DigestMode::Tessera));
+        assert_eq!(first.sender, own);
+        assert_eq!(crate::open::open(&keys, &first, &own).expect("a recipient"), b"message");
+        let other = send(&keys, &raw, vec![own.clone()]);
+        assert_ne!(first.recipient_nonce, other.recipient_nonce);
+        assert_ne!(first.recipient_nonce, raw.nonce);
+    }
+
+    #[test]
+    fn recipients_are_delimited_in_the_nonce() {
+        let (own, keys) = testing::ring_of_one();
+        let raw = store(&keys, b"message"[..].into(), own).expect("stored");
+        let master_key = master_key(&keys, &raw).expect("ours");
+        let nonce = |keys: &[&[u8]]| {
+            let keys: Vec<_> = keys.iter().map(|key| PublicKey::from_bytes(key)).collect();
+            recipient_nonce(&master_key, &keys)
+        };
+        assert_ne!(nonce(&[b"ab", b"c"]), nonce(&[b"a", b"bc"]));
+        assert_ne!(nonce(&[b"ab"]), nonce(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn a_raw_transaction_of_another_node_stays_closed() {
+        let (own, keys) = testing::ring_of_one();
+        let raw = store(&keys, b"message"[..].into(), own.clone()).expect("stored");
+        let (_, others) = testing::ring_of_one();
+        let refused = open(&others, &raw).expect_err("not ours");
+        assert_eq!(refused, OpenError::KeyRing(KeyRingError::UnknownKey(own)));
+    }
+}

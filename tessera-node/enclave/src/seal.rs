@@ -172,3 +172,115 @@ pub(crate) fn seal_box(
     crypto::seal_in_place(shared.expose(), nonce, &mut sealed)?;
     Ok(sealed.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, Vectors};
+
+    /// The payload of the vectors' end-to-end entry.
+    fn sealed(vectors: &Vectors, privacy: PrivacyMetadata) -> EncodedPayload {
+        let entry = vectors.at("/end_to_end_computed");
+        let keys = vectors.key_ring();
+        let message = entry["plaintext_utf8"].as_str().expect("text").as_bytes();
+        let random = Randomness {
+            master_key: testing::master_key(entry, "masterKey_hex"),
+            cipher_text_nonce: Nonce::from_bytes(&testing::hex(&entry["cipherTextNonce_hex"])),
+            recipient_nonce: Nonce::from_bytes(&testing::hex(&entry["recipientNonce_hex"])),
+        };
+        let request = SealRequest {
+            sender: testing::key(&entry["sender_publicKey_base64"]),
+            recipients: testing::keys(&entry["recipients_base64_in_order"]),
+            privacy,
+            affected: Vec::new(),
+        };
+        seal_with(&keys, message.into(), request, &random).expect("sealed")
+    }
+
+    fn assert_encoded(payload: &EncodedPayload, entry: &serde_json::Value) {
+        for (codec, member) in [(PayloadCodec::Legacy, "legacy_hex"), (PayloadCodec::Cbor, "cbor_hex")] {
+            assert_eq!(hex::encode(codec.encode(payload)), entry[member].as_str().expect("hex"), "{codec:?}");
+        }
+    }
+
+    use crate::codec::PayloadCodec;
+
+    #[test]
+    fn end_to_end_vector() {
+        let vectors = Vectors::load();
+        let entry = vectors.at("/end_to_end_computed");
+        let payload = sealed(&vectors, PrivacyMetadata::default());
+        assert_eq!(payload.cipher_text, testing::hex(&entry["cipherText_hex"]));
+        let boxes = entry["recipientBoxes_hex"].as_array().expect("boxes");
+        let boxes: Vec<_> = boxes.iter().map(testing::hex).collect();
+        assert_eq!(payload.recipient_boxes, boxes);
+        assert_eq!(payload.hash(crate::DigestMode::Tessera).to_string(), entry["transactionHash_base64"]);
+        assert_encoded(&payload, &entry["stored_by_sender"]);
+    }
+
+    #[test]
+    fn pushed_to_a_recipient() {
+        let vectors = Vectors::load();
+        let entry = vectors.at("/end_to_end_computed");
+        let payload = sealed(&vectors, PrivacyMetadata::default());
+        let pushed = payload.for_recipient(&payload.recipient_keys[1]).expect("a recipient");
+        assert_encoded(&pushed, &entry["pushed_to_second_recipient"]);
+    }
+
+    #[test]
+    fn pushed_with_state_validation() {
+        let vectors = Vectors::load();
+        let entry = vectors.at("/end_to_end_computed");
+        let exec_hash = entry["psv_execHash_utf8"].as_str().expect("text").to_owned().into();
+        let privacy = PrivacyMetadata {
+            mode: crate::PrivacyMode::PrivateStateValidation,
+            exec_hash,
+            ..PrivacyMetadata::default()
+        };
+        let payload = sealed(&vectors, privacy);
+        let pushed = payload.for_recipient(&payload.recipient_keys[1]).expect("a recipient");
+        let entry = &entry["psv_pushed_to_second_recipient"];
+        assert_eq!(pushed.recipient_keys, testing::keys(&entry["recipientKeys_order_base64"]));
+        assert_encoded(&pushed, entry);
+    }
+
+    #[test]
+    fn shared_keys_of_the_vector() {
+        let vectors = Vectors::load();
+        let entry = vectors.at("/end_to_end_computed");
+        let keys = vectors.key_ring();
+        let sender = testing::key(&entry["sender_publicKey_base64"]);
+        let recipients = testing::keys(&entry["recipients_base64_in_order"]);
+        for (recipient, expected) in recipients.iter().zip(entry["sharedKeys_hex"].as_array().expect("keys"))
+        {
+            let shared = keys.shared_key(&sender, recipient).expect("derived");
+            assert_eq!(hex::encode(shared.expose()), expected.as_str().expect("hex"));
+        }
+    }
+
+    #[test]
+    fn every_message_has_its_own_randomness() {
+        let (own, keys) = testing::ring_of_one();
+        let seal_once = || {
+            let request = SealRequest {
+                sender: own.clone(),
+                recipients: vec![own.clone()],
+                privacy: PrivacyMetadata::default(),
+                affected: Vec::new(),
+            };
+            seal(&keys, b"message"[..].into(), request).expect("sealed")
+        };
+        let (one, other) = (seal_once(), seal_once());
+        assert_ne!(one.cipher_text, other.cipher_text);
+        assert_ne!(one.cipher_text_nonce, other.cipher_text_nonce);
+        assert_ne!(one.recipient_nonce, other.recipient_nonce);
+        assert_ne!(one.cipher_text_nonce, one.recipient_nonce);
+    }
+
+    #[test]
+    fn a_base64_message_is_decoded_in_place() {
+        let buffer = SealBuffer::from_base64("aGVsbG8\n").expect("lenient");
+        assert_eq!(buffer.message(), b"hello");
+        assert_eq!(SealBuffer::from_base64("aGVsbG8x=").expect_err("bad padding"), Base64Error::WrongEnding);
+    }
+}
