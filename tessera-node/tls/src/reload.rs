@@ -112,7 +112,7 @@ struct Watcher {
     expected: Arc<Expectation>,
     sender: watch::Sender<Snapshot>,
     /// Of the files that the credentials in use came from.
-    digest: Option<[u8; 32]>,
+    digest: Option<Digest>,
 }
 
 impl Watcher {
@@ -134,15 +134,15 @@ impl Watcher {
             (Arc::clone(&self.directory), Arc::clone(&self.expected), self.digest);
         let looked = tokio::task::spawn_blocking(move || look(&directory, &expected, known)).await;
         match looked {
-            Ok(Ok(Look::Unchanged)) => self.clear_failure(),
-            Ok(Ok(Look::New(digest, credentials))) => self.publish(digest, credentials),
+            Ok(Ok(None)) => self.clear_failure(),
+            Ok(Ok(Some((digest, credentials)))) => self.publish(digest, credentials),
             Ok(Err(error)) => self.fail(&error),
             // The runtime is going down.
             Err(_) => {}
         }
     }
 
-    fn publish(&mut self, digest: [u8; 32], credentials: Credentials) {
+    fn publish(&mut self, digest: Digest, credentials: Arc<Credentials>) {
         let leaf = credentials.leaf();
         tracing::info!(
             directory = %self.directory.display(),
@@ -152,7 +152,7 @@ impl Watcher {
             "credentials loaded"
         );
         self.digest = Some(digest);
-        self.sender.send_replace(Snapshot { credentials: Some(Arc::new(credentials)), failure: None });
+        self.sender.send_replace(Snapshot { credentials: Some(credentials), failure: None });
     }
 
     /// The good files are back as they were.
@@ -180,18 +180,21 @@ impl Watcher {
     }
 }
 
-enum Look {
-    Unchanged,
-    New([u8; 32], Credentials),
-}
+/// SHA-256 of all three files.
+type Digest = [u8; 32];
 
-fn look(directory: &Path, expected: &Expectation, known: Option<[u8; 32]>) -> Result<Look, CredentialsError> {
+/// Nothing when the files are those whose digest is known.
+fn look(
+    directory: &Path,
+    expected: &Expectation,
+    known: Option<Digest>,
+) -> Result<Option<(Digest, Arc<Credentials>)>, CredentialsError> {
     let files = Files::read(directory)?;
     let digest = files.digest();
     if known == Some(digest) {
-        return Ok(Look::Unchanged);
+        return Ok(None);
     }
-    Ok(Look::New(digest, files.verify(expected)?))
+    Ok(Some((digest, Arc::new(files.verify(expected)?))))
 }
 
 fn with_source(error: &CredentialsError) -> String {

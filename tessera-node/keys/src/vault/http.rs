@@ -1,0 +1,155 @@
+//! The connection to the store, and what its answers mean before anybody asks what they were for.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect;
+use rustify::errors::ClientError as RestError;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde::Deserialize;
+use tessera_node_api::static_config::SecretStore;
+use url::Url;
+use vaultrs::error::ClientError;
+
+use super::error::VaultError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a whole request. A store that stores takes milliseconds; a login that asks the API server takes tens of them.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a store says about itself is quoted up to here.
+const MAX_REASON: usize = 300;
+
+/// `https` only: everything that we send is a secret.
+pub(super) fn validate_address(address: &str) -> Result<Url, VaultError> {
+    let url = Url::parse(address).ok().filter(|url| {
+        url.scheme() == "https" && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    });
+    url.ok_or_else(|| VaultError::Address { address: address.to_owned() })
+}
+
+/// A client that trusts the store's CA and nothing else (vaultrs by itself would add it to the system's roots), and that
+/// carries the token nowhere else: no redirect, no proxy.
+pub(super) fn client(config: &SecretStore) -> Result<reqwest::Client, VaultError> {
+    let problem = |error: &dyn std::fmt::Display| VaultError::Client { problem: error.to_string() };
+    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| problem(&error))?
+        .with_root_certificates(roots(&config.ca_file)?)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .build()
+        .map_err(|error| problem(&error))
+}
+
+fn roots(path: &str) -> Result<RootCertStore, VaultError> {
+    let refuse = |problem: String| VaultError::Ca { path: path.to_owned(), problem };
+    let pem = fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|_| refuse("not PEM".to_owned()))?;
+        roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(refuse("no certificate in it".to_owned())) } else { Ok(roots) }
+}
+
+/// A request that did not succeed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No answer.
+    Transport(String),
+    /// An answer other than 2xx.
+    Status {
+        status: u16,
+        /// What the store says; none when the body is not the store's way to say it.
+        errors: Option<Vec<String>>,
+        /// The body says that there was a version, and that it is gone.
+        deleted: bool,
+    },
+    /// 2xx, and not understood.
+    Body,
+}
+
+impl Failure {
+    /// What the failure means: the same for every operation, or what `specific` makes of the rest.
+    pub(super) fn explain(self, address: &str, specific: impl FnOnce(Self) -> VaultError) -> VaultError {
+        let address = address.to_owned();
+        match self {
+            Self::Transport(problem) => VaultError::Unreachable { address, problem },
+            Self::Status { status: 503, errors, .. } if says(errors.as_deref(), "sealed") => {
+                VaultError::Sealed { address }
+            }
+            Self::Status { status: status @ (412 | 429 | 472 | 473 | 500..), errors, .. } => {
+                VaultError::Unavailable { address, status, reason: quote(errors.as_deref()) }
+            }
+            other => specific(other),
+        }
+    }
+}
+
+/// Whether one of the store's messages contains `text`.
+pub(super) fn says(errors: Option<&[String]>, text: &str) -> bool {
+    errors.is_some_and(|errors| errors.iter().any(|error| error.contains(text)))
+}
+
+/// The store's messages on one line, bounded, without control characters.
+pub(super) fn quote(errors: Option<&[String]>) -> String {
+    match errors {
+        None => "no message of a secret store".to_owned(),
+        Some([]) => "no reason given".to_owned(),
+        Some(errors) => {
+            let text = errors.join("; ");
+            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            line.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::APIError { code, errors } => {
+                Self::Status { status: code, errors: Some(errors), deleted: false }
+            }
+            ClientError::RestClientError { source } => source.into(),
+            _ => Self::Body,
+        }
+    }
+}
+
+impl From<RestError> for Failure {
+    /// Sources of parse errors are dropped, not shown: they may quote a body with a key in it.
+    fn from(error: RestError) -> Self {
+        match error {
+            RestError::RequestError { source, .. } | RestError::ResponseError { source } => {
+                Self::Transport(format!("{source:#}"))
+            }
+            RestError::ServerResponseError { code, content } => Self::refused(code, content.as_deref()),
+            _ => Self::Body,
+        }
+    }
+}
+
+impl Failure {
+    fn refused(status: u16, content: Option<&str>) -> Self {
+        let body =
+            content.and_then(|content| serde_json::from_str::<Refusal>(content).ok()).unwrap_or_default();
+        Self::Status { status, errors: body.errors, deleted: body.data.is_some() }
+    }
+}
+
+/// The body of a refusal: messages, or, for a version that is gone, its metadata.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    errors: Option<Vec<String>>,
+    data: Option<serde::de::IgnoredAny>,
+}

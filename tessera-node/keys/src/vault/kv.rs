@@ -1,0 +1,241 @@
+//! The secret of one version of one key, in a KV version 2 engine.
+//!
+//! These requests do not go through vaultrs' own `kv2`, which holds values as `serde_json::Value` and keeps the text of an
+//! answer that it cannot parse: here the texts are zeroed and no error holds them.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
+use rustify::errors::ClientError as RestError;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use tessera_enclave::{KeyPair, PrivateKey, PublicKey, base64};
+use tessera_node_api::static_config::SecretStore;
+use vaultrs::client::Client;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::VaultKey;
+use super::error::VaultError;
+use super::http::{Failure, quote, says};
+use super::session::Session;
+use crate::secret::SecretText;
+
+/// A buffer of this size takes any secret of ours without growing, and so without leaving copies behind.
+const BODY_CAPACITY: usize = 4096;
+
+/// Where a version of a key lies. Shown as people name it: `<mount>/<path>`.
+pub(super) struct Path {
+    mount: String,
+    path: String,
+}
+
+/// What is stored. Fields that we do not know are kept out of our way, not refused: the backup's ciphertext joins later.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stored {
+    public_key: Option<String>,
+    private_key: Option<SecretText>,
+    network_uid: Option<String>,
+    born_at: Option<String>,
+}
+
+/// How a check-and-set write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The secret is ours.
+    Won,
+    /// There was one already.
+    Lost,
+}
+
+impl Path {
+    pub(super) fn new(config: &SecretStore, key: &str, version: u32) -> Result<Self, VaultError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if key.is_empty() || key.starts_with('.') || !key.chars().all(plain) {
+            return Err(VaultError::KeyName { name: key.to_owned() });
+        }
+        let directory = config.path.trim_matches('/');
+        let mount = config.kv_mount.trim_matches('/').to_owned();
+        Ok(Self { mount, path: format!("{directory}/{key}/{version}") })
+    }
+
+    fn in_engine(&self) -> String {
+        format!("{}/data/{}", self.mount, self.path)
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.mount, self.path)
+    }
+}
+
+impl Stored {
+    pub(super) fn new(pair: &KeyPair, network_uid: &str, born_at: Timestamp) -> Self {
+        Self {
+            public_key: Some(pair.public().to_string()),
+            private_key: Some(base64::encode(pair.private().expose()).into()),
+            network_uid: Some(network_uid.to_owned()),
+            born_at: Some(born_at.to_string()),
+        }
+    }
+
+    /// Believes nothing: the stamp must be ours, the public key that of the private key.
+    pub(super) fn verify(self, path: &Path, network_uid: &str) -> Result<VaultKey, VaultError> {
+        let malformed = |field, problem| VaultError::Malformed { path: path.to_string(), field, problem };
+        let found = self.network_uid.ok_or_else(|| malformed("networkUid", "is missing"))?;
+        if found != network_uid {
+            let expected = network_uid.to_owned();
+            return Err(VaultError::StampMismatch { path: path.to_string(), found, expected });
+        }
+        let private = self.private_key.ok_or_else(|| malformed("privateKey", "is missing"))?;
+        let private = decode_private(&private).ok_or_else(|| malformed("privateKey", NOT_A_KEY))?;
+        let public = self.public_key.ok_or_else(|| malformed("publicKey", "is missing"))?;
+        let public: PublicKey = public.parse().map_err(|_| malformed("publicKey", NOT_A_KEY))?;
+        let pair = KeyPair::checked(&public, private)
+            .map_err(|_| malformed("publicKey", "is not the public key of privateKey"))?;
+        let born_at = self.born_at.ok_or_else(|| malformed("bornAt", "is missing"))?;
+        let born_at = born_at.parse().map_err(|_| malformed("bornAt", "is not an RFC 3339 time"))?;
+        Ok(VaultKey { pair, born_at, store_path: path.to_string(), new: false })
+    }
+}
+
+const NOT_A_KEY: &str = "is not the base64 of 32 bytes";
+
+fn decode_private(text: &SecretText) -> Option<PrivateKey> {
+    let bytes = Zeroizing::new(base64::decode_strict(text.expose()).ok()?);
+    PrivateKey::from_slice(&bytes).ok()
+}
+
+impl Session {
+    /// The secret, if there is one.
+    pub(super) async fn read(&self, path: &Path) -> Result<Option<Stored>, VaultError> {
+        match self.run::<Answer<ReadData>>(Read { path: path.in_engine() }).await {
+            Ok(answer) => Ok(Some(answer.data.data)),
+            Err(Failure::Status { status: 404, deleted: true, .. }) => {
+                Err(VaultError::Deleted { path: path.to_string() })
+            }
+            // The one answer that says "nothing there": the store's own, without a message.
+            Err(Failure::Status { status: 404, errors: Some(errors), .. }) if errors.is_empty() => Ok(None),
+            Err(failure) => Err(self.explain(failure, path)),
+        }
+    }
+
+    /// Writes the secret unless there is one or ever was one.
+    pub(super) async fn write(&self, path: &Path, stored: &Stored) -> Result<Written, VaultError> {
+        let request = Write { path: path.in_engine(), body: body(stored) };
+        match self.run::<Answer<WriteData>>(request).await {
+            Ok(answer) if answer.data.version == 1 => Ok(Written::Won),
+            Ok(_) => Err(VaultError::Answer {
+                path: path.to_string(),
+                problem: "the first version is not version 1",
+            }),
+            Err(Failure::Status { status: 400, errors, .. })
+                if says(errors.as_deref(), "check-and-set parameter") =>
+            {
+                Ok(Written::Lost)
+            }
+            Err(failure) => Err(self.explain(failure, path)),
+        }
+    }
+
+    fn explain(&self, failure: Failure, path: &Path) -> VaultError {
+        failure.explain(self.address(), |failure| match failure {
+            Failure::Status { status: 403, .. } => VaultError::Forbidden { path: path.to_string() },
+            Failure::Status { status: 404, errors: Some(_), .. } => {
+                VaultError::NoEngine { mount: path.mount.clone() }
+            }
+            Failure::Status { status, errors, .. } => VaultError::Unavailable {
+                address: self.address().to_owned(),
+                status,
+                reason: quote(errors.as_deref()),
+            },
+            Failure::Transport(_) | Failure::Body => VaultError::Answer {
+                path: path.to_string(),
+                problem: "it is not that of a KV version 2 engine",
+            },
+        })
+    }
+
+    /// Parses the answer ourselves, so that its text can be zeroed and an error cannot carry it.
+    async fn run<A: DeserializeOwned>(&self, request: impl Endpoint) -> Result<A, Failure> {
+        let mut result = request.with_middleware(self.middle()).exec(self.http()).await?;
+        let answer = serde_json::from_slice(result.response.body()).map_err(|_| Failure::Body);
+        result.response.body_mut().zeroize();
+        answer
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<D> {
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct ReadData {
+    data: Stored,
+}
+
+#[derive(Deserialize)]
+struct WriteData {
+    version: u64,
+}
+
+struct Read {
+    path: String,
+}
+
+impl Endpoint for Read {
+    type Response = IgnoredAny;
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::GET
+    }
+}
+
+struct Write {
+    path: String,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Endpoint for Write {
+    type Response = IgnoredAny;
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::POST
+    }
+
+    fn body(&self) -> Result<Option<Vec<u8>>, RestError> {
+        Ok(Some(self.body.to_vec()))
+    }
+}
+
+fn body(stored: &Stored) -> Zeroizing<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        options: Options,
+        data: &'a Stored,
+    }
+    #[derive(Serialize)]
+    struct Options {
+        cas: u32,
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(BODY_CAPACITY));
+    serde_json::to_writer(&mut *text, &Body { options: Options { cas: 0 }, data: stored })
+        .expect("strings and a number are JSON, and memory does not fail to take them");
+    text
+}

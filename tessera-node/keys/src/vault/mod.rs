@@ -1,0 +1,244 @@
+//! Keys that are born in this process and kept in Vault (or `OpenBao`), KV version 2.
+//!
+//! ```text
+//!            ┌── there ──► verify stamp, verify pair ──────────────────────────────────► KeyPair
+//! ensure ──► read
+//!            └── absent ─► generate ─► write, check-and-set 0 ── won ──────────────────► KeyPair
+//!                                                             └─ lost ─► read, verify ─► KeyPair
+//! ```
+//!
+//! The one write carries everything, so a kill at any moment leaves either no key or a whole one, and of several
+//! processes that make the same key one wins and all return the winner's.
+//!
+//! # Where secrets lie
+//!
+//! The login token, the ServiceAccount token, the response that holds a private key and the texts parsed from it are
+//! zeroed by us. Not within our reach: the request body that carries a new key and the header that carries the token,
+//! once reqwest has them; the login request of vaultrs; TLS buffers. Pages are not dumped and not swapped by what the
+//! node does at boot.
+
+mod error;
+mod http;
+mod kv;
+mod login;
+mod session;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tessera_enclave::KeyPair;
+use tessera_node_api::static_config::SecretStore;
+use tokio::sync::{Mutex, Notify, watch};
+
+pub use error::{Retry, VaultError};
+use kv::Stored;
+pub use login::Login;
+use session::Session;
+
+/// The node's keys in the secret store. One per process; share it by reference or in an `Arc`.
+pub struct VaultKeys {
+    config: SecretStore,
+    network_uid: String,
+    login: Login,
+    session: Mutex<Option<Arc<Session>>>,
+    logged_in: Notify,
+    state: watch::Sender<Option<StoreState>>,
+    hook: Box<dyn Fn(WritePoint) + Send + Sync>,
+}
+
+/// One version of one key.
+#[derive(Debug)]
+pub struct VaultKey {
+    /// The pair; the public key has been recomputed.
+    pub pair: KeyPair,
+    /// When it was born, as stamped beside it.
+    pub born_at: Timestamp,
+    /// `<mount>/<path>`.
+    pub store_path: String,
+    /// Whether this call gave birth to it.
+    pub new: bool,
+}
+
+/// The secret store as its last use left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreState {
+    /// Why the last use failed; none when it succeeded. No secret in it.
+    pub failure: Option<String>,
+    /// Since when it is so.
+    pub since: Timestamp,
+}
+
+/// A moment of [`VaultKeys::ensure`] at which tests kill the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritePoint {
+    /// The key is generated, nothing is written.
+    Before,
+    /// The store has the key, nobody else knows.
+    After,
+}
+
+impl VaultKeys {
+    /// Keys under `config.path`, stamped with `network_uid`, by the Kubernetes login of `config`. Nothing is sent yet.
+    pub fn new(config: SecretStore, network_uid: impl Into<String>) -> Result<Self, VaultError> {
+        http::validate_address(&config.address)?;
+        Ok(Self {
+            login: Login::kubernetes(&config),
+            config,
+            network_uid: network_uid.into(),
+            session: Mutex::new(None),
+            logged_in: Notify::new(),
+            state: watch::Sender::new(None),
+            hook: Box::new(|_| {}),
+        })
+    }
+
+    /// Logs in otherwise than by Kubernetes.
+    #[must_use]
+    pub fn with_login(mut self, login: Login) -> Self {
+        self.login = login;
+        self
+    }
+
+    /// Calls `hook` at each [`WritePoint`].
+    #[must_use]
+    pub fn with_write_hook(mut self, hook: impl Fn(WritePoint) + Send + Sync + 'static) -> Self {
+        self.hook = Box::new(hook);
+        self
+    }
+
+    /// The key's version: read, or born and written when the store has none. Safe to repeat after any error.
+    pub async fn ensure(&self, key: &str, version: u32) -> Result<VaultKey, VaultError> {
+        let path = kv::Path::new(&self.config, key, version)?;
+        let result = self.with_session(async |session| self.read_or_bear(session, &path).await).await;
+        self.record(&result);
+        result
+    }
+
+    /// Keeps the login alive: renews at two thirds of its time and logs in anew when that fails. Never returns; run it beside
+    /// the node.
+    pub async fn keep_alive(&self) -> std::convert::Infallible {
+        loop {
+            let Some(session) = self.session.lock().await.clone() else {
+                self.logged_in.notified().await;
+                continue;
+            };
+            tokio::time::sleep(session.until_renewal()).await;
+            let result = self.renew(&session).await;
+            self.record(&result);
+            if let Err(error) = result {
+                tracing::warn!(%error, "cannot keep the login at the secret store alive");
+                tokio::time::sleep(RENEWAL_RETRY).await;
+            }
+        }
+    }
+
+    /// Ends the login: the token is worthless afterwards. For shutdown.
+    pub async fn revoke(&self) -> Result<(), VaultError> {
+        let session = self.session.lock().await.take();
+        match session {
+            Some(session) => session.revoke().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The store as its last use left it; none before the first.
+    pub fn state(&self) -> watch::Receiver<Option<StoreState>> {
+        self.state.subscribe()
+    }
+
+    async fn read_or_bear(&self, session: &Session, path: &kv::Path) -> Result<VaultKey, VaultError> {
+        if let Some(stored) = session.read(path).await? {
+            return stored.verify(path, &self.network_uid);
+        }
+        let pair = KeyPair::generate();
+        let born_at = Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now());
+        (self.hook)(WritePoint::Before);
+        let written = session.write(path, &Stored::new(&pair, &self.network_uid, born_at)).await?;
+        (self.hook)(WritePoint::After);
+        match written {
+            kv::Written::Won => {
+                tracing::info!(public_key = %pair.public(), path = %path, "key born and stored");
+                Ok(VaultKey { pair, born_at, store_path: path.to_string(), new: true })
+            }
+            kv::Written::Lost => {
+                let stored = session.read(path).await?;
+                stored
+                    .ok_or_else(|| VaultError::Deleted { path: path.to_string() })?
+                    .verify(path, &self.network_uid)
+            }
+        }
+    }
+
+    /// Runs `operation` with a login. The store answers an expired token and a forbidden path alike, so a refusal is tried
+    /// once more with a new login before it is believed.
+    async fn with_session<T>(
+        &self,
+        operation: impl AsyncFn(&Session) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let (session, fresh) = self.session().await?;
+        match operation(&session).await {
+            Err(VaultError::Forbidden { .. }) if !fresh => {
+                let session = self.replace(&session).await?;
+                operation(&session).await
+            }
+            result => result,
+        }
+    }
+
+    /// The present login, or a new one, and whether it is new.
+    async fn session(&self) -> Result<(Arc<Session>, bool), VaultError> {
+        let mut slot = self.session.lock().await;
+        if let Some(session) = &*slot {
+            return Ok((Arc::clone(session), false));
+        }
+        let session = Arc::new(Session::open(&self.config, &self.login).await?);
+        *slot = Some(Arc::clone(&session));
+        self.logged_in.notify_one();
+        Ok((session, true))
+    }
+
+    /// Logs in anew unless somebody else just did. The old login stays when the new one fails: it may still serve.
+    async fn replace(&self, old: &Arc<Session>) -> Result<Arc<Session>, VaultError> {
+        let mut slot = self.session.lock().await;
+        if let Some(current) = slot.as_ref().filter(|current| !Arc::ptr_eq(current, old)) {
+            return Ok(Arc::clone(current));
+        }
+        let session = Arc::new(Session::open(&self.config, &self.login).await?);
+        *slot = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    async fn renew(&self, session: &Arc<Session>) -> Result<(), VaultError> {
+        if session.renew().await.is_ok_and(|outcome| outcome == session::Renewal::Extended) {
+            return Ok(());
+        }
+        let new = self.replace(session).await?;
+        if !Arc::ptr_eq(&new, session) {
+            // Best effort: the old token ends by itself soon.
+            let _ = session.revoke().await;
+        }
+        Ok(())
+    }
+
+    fn record<T>(&self, result: &Result<T, VaultError>) {
+        let failure = result.as_ref().err().map(ToString::to_string);
+        self.state.send_if_modified(|state| {
+            if state.as_ref().is_some_and(|state| state.failure == failure) {
+                return false;
+            }
+            *state = Some(StoreState { failure, since: Timestamp::now() });
+            true
+        });
+    }
+}
+
+impl fmt::Debug for VaultKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultKeys").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Between two attempts to keep a login alive. A token lives for minutes at least.
+const RENEWAL_RETRY: Duration = Duration::from_secs(5);
