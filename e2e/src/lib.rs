@@ -11,6 +11,7 @@
 //! Each test has a namespace of its own, by its name, because the chart grants the operator a Role per namespace. A test
 //! clears its namespace before it starts, and leaves it as it is when it fails: that is the evidence.
 
+pub mod capture;
 pub mod client_pod;
 pub mod cluster;
 pub mod fleet;

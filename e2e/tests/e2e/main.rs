@@ -10,3 +10,4 @@ mod peers;
 mod private_transaction;
 mod quiet;
 mod secrets_search;
+mod token_audience;
