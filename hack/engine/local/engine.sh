@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# The local engine: Kubernetes from its Go modules and Debian's containerd, without Docker.
+#
+# What every engine gives (lib/engine.sh): engine_up, engine_down, engine_status, $PUSH_REGISTRY and $AUDIT_LOG.
+
+LOCAL=$HACK/engine/local
+for part in settings process packages network cgroups pki registry control-plane node; do
+  # shellcheck source=/dev/null
+  . "$LOCAL/$part.sh"
+done
+
+engine_build() {
+  HYPERKUBE=$(binary hyperkube)
+  COREDNS=$(binary coredns)
+  NETPOL=$(binary netpol)
+  PROVISIONER=$(binary provisioner)
+  OUTSIDE_SERVER=$(binary outside)
+  put_on_path kubectl "$HYPERKUBE"
+}
+
+engine_up() {
+  local node
+  check_machine
+  mkdir -p "$LOG"
+  install_packages
+  engine_build
+  pki_up
+  network_up
+  registry_up
+  daemon outside outside "$OUTSIDE_SERVER" -ports "$OUTSIDE_PORTS"
+  say "starting the control plane (about 5 seconds)"
+  control_plane_up
+  say "starting the nodes ${NODES[*]} (about 10 seconds)"
+  for node in "${NODES[@]}"; do node_up "$node"; done
+  kubectl apply -f "$LOCAL/manifests/base.yaml" >/dev/null
+  sed "s#IMAGE#$(cat "$STATE/images/coredns.digest")#" "$LOCAL/manifests/coredns.yaml" | kubectl apply -f - >/dev/null
+  for node in "${NODES[@]}"; do node_ready "$node"; done
+  kubectl -n kube-system rollout status deployment/coredns --timeout=120s >/dev/null || die "the cluster's DNS does not get ready"
+}
+
+engine_down() { # engine_down [--wipe]
+  local node namespace
+  for node in "${NODES[@]}"; do node_down "$node"; done
+  stop_daemons scheduler controller-manager apiserver etcd outside registry
+  # Pods' namespaces of containers that ended without a goodbye. Only names that were ours: the node's CNI made them.
+  for namespace in $(pod_namespaces); do ip netns del "$namespace" 2>/dev/null || true; done
+  network_down
+}
+
+# A pod's network namespace is ours when its default route leads to a node's pod range.
+pod_namespaces() {
+  local file
+  for file in /run/netns/cni-*; do
+    [[ -e $file ]] || continue
+    ip -n "${file##*/}" -brief -4 address show 2>/dev/null | grep -q ' 10\.244\.' && printf '%s\n' "${file##*/}"
+  done
+}
+
+engine_status() {
+  local record
+  for record in "$RECORDS"/*; do
+    [[ -e $record ]] || continue
+    recorded_pid "${record##*/}" >/dev/null || printf 'DEAD       %s (log %s)\n' "${record##*/}" "$LOG/${record##*/}.log"
+  done
+}
+
+engine_running() { recorded_pid apiserver >/dev/null 2>&1; }

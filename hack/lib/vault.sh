@@ -1,0 +1,164 @@
+# shellcheck shell=bash
+# The Vault of the cluster, up to what a store team hands over: initialised, unsealed, the Kubernetes auth plug-in
+# registered, an audit device on. Engines, policies and roles are what `kubectl tessera store-setup` makes.
+#
+# Whoever sources this may also use vault_cli, or vault_forward … vault_forward_close around several calls.
+# The unseal key and the root token stay in files of mode 600 outside Kubernetes, and pass to programs by file or
+# environment, never by argument: arguments are readable by every process of the machine.
+
+VAULT_STATE=$STATE/vault
+VAULT_ADDRESS=https://vault.vault.svc:8200 # the address nodes use
+VAULT_FORWARD_PID='' VAULT_FORWARD_PORT=''
+
+vault_up() {
+  local vault plugin
+  vault=$(binary vault)
+  plugin=$(binary vault-plugin-auth-kubernetes)
+  put_on_path vault "$vault"
+  push_image vault /bin/vault "$vault=/bin/vault" "$plugin=/plugins/vault-plugin-auth-kubernetes"
+  vault_certificates
+  vault_objects
+  vault_await_server
+  vault_initialise
+  vault_unseal
+  vault_offer "$(sha256sum <"$plugin" | cut -d' ' -f1)"
+  say "Vault is unsealed at $VAULT_ADDRESS"
+}
+
+# --- objects -----------------------------------------------------------------------------------------------------
+
+vault_certificates() {
+  local umask_before
+  [[ -f $VAULT_STATE/tls.crt ]] && return
+  umask_before=$(umask)
+  umask 077
+  mkdir -p "$VAULT_STATE"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 3650 -subj '/CN=test store CA' \
+    -keyout "$VAULT_STATE/ca.key" -out "$VAULT_STATE/ca.crt" 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj '/CN=vault' \
+    -keyout "$VAULT_STATE/tls.key" -out "$VAULT_STATE/tls.csr" 2>/dev/null
+  printf '%s\n' basicConstraints=CA:FALSE keyUsage=critical,digitalSignature extendedKeyUsage=serverAuth \
+    "subjectAltName=DNS:vault,DNS:vault.vault,DNS:vault.vault.svc,DNS:vault.vault.svc.cluster.local,\
+DNS:vault-0.vault-internal.vault.svc,DNS:vault-0.vault-internal.vault.svc.cluster.local,DNS:localhost,IP:127.0.0.1" \
+    >"$VAULT_STATE/tls.ext"
+  openssl x509 -req -in "$VAULT_STATE/tls.csr" -CA "$VAULT_STATE/ca.crt" -CAkey "$VAULT_STATE/ca.key" -CAcreateserial \
+    -days 3650 -extfile "$VAULT_STATE/tls.ext" -out "$VAULT_STATE/tls.crt" 2>/dev/null
+  rm "$VAULT_STATE/tls.csr" "$VAULT_STATE/tls.ext"
+  umask "$umask_before"
+}
+
+vault_objects() {
+  local labels='pod-security.kubernetes.io/enforce=restricted'
+  {
+    kubectl create namespace vault --dry-run=client -o yaml | kubectl label --local -f - "$labels" -o yaml
+    echo ---
+    kubectl create configmap vault-ca -n vault --from-file=ca.crt="$VAULT_STATE/ca.crt" --dry-run=client -o yaml
+    echo ---
+    kubectl create secret tls vault-tls -n vault --cert="$VAULT_STATE/tls.crt" --key="$VAULT_STATE/tls.key" \
+      --dry-run=client -o yaml
+    echo ---
+    sed "s#IMAGE#$(cat "$STATE/images/vault.digest")#" "$HACK/platform/vault.yaml"
+  } | kubectl apply -f - >/dev/null
+}
+
+vault_await_server() {
+  waitfor 'the pod vault-0 exists' 60 kubectl -n vault get pod vault-0
+  # Not Ready: it is sealed. Running is enough for what follows.
+  kubectl -n vault wait --for='jsonpath={.status.containerStatuses[0].state.running}' pod/vault-0 --timeout=180s >/dev/null ||
+    die "Vault does not start; see kubectl -n vault describe pod vault-0"
+  vault_forward
+  waitfor 'Vault answers' 60 vault_seal_status
+}
+
+# --- handing over ------------------------------------------------------------------------------------------------
+
+vault_seal_status() { vault_request GET sys/seal-status; }
+
+# vault_request METHOD PATH [FILE]: Vault's HTTP API through the open forward, without a token.
+vault_request() {
+  local body=()
+  [[ -z ${3:-} ]] || body=(--data-binary "@$3")
+  curl -fsS --max-time 30 --cacert "$VAULT_STATE/ca.crt" --request "$1" "${body[@]}" \
+    "https://127.0.0.1:$VAULT_FORWARD_PORT/v1/$2"
+}
+
+vault_initialise() {
+  local answer=$VAULT_STATE/init.json request=$VAULT_STATE/request.json
+  [[ $(vault_seal_status | jq .initialized) == false ]] || {
+    [[ -s $VAULT_STATE/root-token ]] || die "Vault is initialised, but $VAULT_STATE/root-token is lost; hack/cluster down --wipe starts anew"
+    return 0
+  }
+  say "initialising Vault with one key share; the key and the root token go to $VAULT_STATE"
+  (
+    umask 077
+    printf '{"secret_shares": 1, "secret_threshold": 1}' >"$request"
+    vault_request POST sys/init "$request" >"$answer"
+    jq '{key: .keys_base64[0]}' "$answer" >"$VAULT_STATE/unseal-key.json"
+    jq -j .root_token "$answer" >"$VAULT_STATE/root-token"
+    rm "$answer" "$request"
+  )
+}
+
+# Succeeds at once when it is not sealed, so that a restarted Vault is opened by the same command.
+vault_unseal() {
+  vault_forward
+  waitfor 'Vault answers' 60 vault_seal_status
+  if [[ $(vault_seal_status | jq .sealed) == true ]]; then
+    vault_request POST sys/unseal "$VAULT_STATE/unseal-key.json" >/dev/null
+  fi
+  # 200 is active; just after unsealing it is still a standby.
+  waitfor 'Vault is active' 60 vault_request GET sys/health
+}
+
+# vault_offer SHA256-OF-PLUGIN: what every tenant may then use. Registered under its plain name too, so that
+# `vault auth enable kubernetes` works as on any Vault.
+vault_offer() {
+  local name devices
+  for name in kubernetes vault-plugin-auth-kubernetes; do
+    [[ $(vault_cli plugin info -field=sha256 auth "$name" 2>/dev/null) == "$1" ]] ||
+      vault_cli plugin register -sha256="$1" -command=vault-plugin-auth-kubernetes auth "$name" >/dev/null
+  done
+  devices=$(vault_cli audit list -format=json 2>/dev/null || true)
+  [[ $devices == *'"stdout/"'* ]] || vault_cli audit enable -path=stdout file file_path=stdout >/dev/null
+}
+
+# vault_state: one word and the address, for people.
+vault_state() {
+  local ready
+  ready=$(kubectl -n vault get pod vault-0 -o 'jsonpath={.status.containerStatuses[0].ready}' 2>/dev/null) || ready=absent
+  case $ready in
+    true) printf 'unsealed at %s' "$VAULT_ADDRESS" ;;
+    false) printf 'sealed or starting; open it with hack/vault unseal' ;;
+    *) printf 'absent; hack/cluster up makes it' ;;
+  esac
+}
+
+# --- speaking to it ----------------------------------------------------------------------------------------------
+
+# vault_forward: a free port of this machine to the pod, in $VAULT_FORWARD_PORT, closed when the script ends.
+vault_forward() {
+  local log
+  if [[ -n $VAULT_FORWARD_PID ]] && kill -0 "$VAULT_FORWARD_PID" 2>/dev/null; then return; fi
+  log=$(mktemp)
+  "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 :8200 --address=127.0.0.1 \
+    >"$log" 2>&1 </dev/null 9>&- &
+  VAULT_FORWARD_PID=$!
+  trap vault_forward_close EXIT
+  waitfor 'the port-forward to Vault opens' 30 grep -q 'Forwarding from' "$log"
+  VAULT_FORWARD_PORT=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$log")
+  rm -f "$log"
+}
+
+vault_forward_close() {
+  [[ -n $VAULT_FORWARD_PID ]] || return 0
+  kill "$VAULT_FORWARD_PID" 2>/dev/null || true
+  wait "$VAULT_FORWARD_PID" 2>/dev/null || true
+  VAULT_FORWARD_PID=''
+}
+
+# vault_cli ARGUMENT…: Vault's own command line as root.
+vault_cli() {
+  vault_forward
+  VAULT_ADDR=https://127.0.0.1:$VAULT_FORWARD_PORT VAULT_CACERT=$VAULT_STATE/ca.crt \
+    VAULT_TOKEN=$(cat "$VAULT_STATE/root-token") "$STATE/bin/vault" "$@"
+}
