@@ -31,3 +31,11 @@ matchExpressions:
     operator: In
     values: {{ .Values.namespaces | toJson }}
 {{- end }}
+
+{{/* The managed namespaces and the operator's own: where nobody may take a token of a ServiceAccount of ours. */}}
+{{- define "tessera-operator.guarded" -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: In
+    values: {{ append .Values.namespaces .Release.Namespace | toJson }}
+{{- end }}

@@ -26,11 +26,11 @@ pub(crate) enum TokenError {
 pub(crate) fn find() -> Result<Zeroizing<String>, TokenError> {
     let variable = std::env::var("VAULT_TOKEN").ok().map(Zeroizing::new);
     let file = std::env::home_dir().map(|home| home.join(".vault-token"));
-    choose(variable, file.as_deref())
+    choose(variable.as_deref().map(String::as_str), file.as_deref())
 }
 
-fn choose(variable: Option<Zeroizing<String>>, file: Option<&Path>) -> Result<Zeroizing<String>, TokenError> {
-    if let Some(token) = variable.as_deref().and_then(|token| non_empty(token)) {
+fn choose(variable: Option<&str>, file: Option<&Path>) -> Result<Zeroizing<String>, TokenError> {
+    if let Some(token) = variable.and_then(non_empty) {
         return Ok(token);
     }
     let path = file.ok_or(TokenError::Missing)?;
@@ -50,16 +50,12 @@ fn non_empty(token: &str) -> Option<Zeroizing<String>> {
 mod tests {
     use super::*;
 
-    fn text(token: &str) -> Zeroizing<String> {
-        Zeroizing::new(token.to_owned())
-    }
-
     #[test]
     fn the_variable_comes_before_the_file() {
         let file = std::env::temp_dir().join(format!("vault-token-{}", std::process::id()));
         std::fs::write(&file, "of the file\n").unwrap();
-        assert_eq!(*choose(Some(text("of the variable")), Some(&file)).unwrap(), "of the variable");
-        assert_eq!(*choose(Some(text("")), Some(&file)).unwrap(), "of the file");
+        assert_eq!(*choose(Some("of the variable"), Some(&file)).unwrap(), "of the variable");
+        assert_eq!(*choose(Some(""), Some(&file)).unwrap(), "of the file");
         assert_eq!(*choose(None, Some(&file)).unwrap(), "of the file");
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(choose(None, Some(&file)), Err(TokenError::Missing)));
