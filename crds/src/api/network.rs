@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::core::{ListMerge, Rule};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,8 +82,10 @@ pub enum NamespaceIsolation {
 }
 
 /// Certificates: who issues them and for how long.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("duration(self.ca.lifetime) > duration(self.leaf.lifetime)")
+    .message("ca.lifetime must be longer than pki.leaf.lifetime").field_path(".ca.lifetime"))]
 pub struct Pki {
     /// Who issues the network's certificates.
     #[serde(default)]

@@ -2,7 +2,6 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
-use kube::core::Rule;
 use serde::{Deserialize, Serialize};
 
 use super::name::Cidr;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 /// The rule on a kind's own name: it becomes the name of Services and pods and the value of labels.
 pub(super) fn object_name_rule() -> Rule {
-    Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must be a DNS label of at most 40 characters that starts with a letter")
-        .field_path(".metadata.name")
+    Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
+        "metadata.name must be a DNS label of at most 40 characters: lower-case letters, digits and '-', starting with a letter, ending with a letter or digit",
+    )
 }
 
 /// A label selector.
@@ -43,6 +43,11 @@ pub(super) fn resources(_: &mut SchemaGenerator) -> Schema {
             "requests": quantities("What is set aside for the container."),
             "limits": quantities("What the container may not exceed."),
         },
+        // A pod that breaks this is refused one by one by the API server, long after the apply.
+        "x-kubernetes-validations": [{
+            "rule": "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+            "message": "resources.requests must not exceed resources.limits",
+        }],
     })
 }
 
@@ -69,8 +74,12 @@ fn label_map() -> Value {
     json!({
         "type": "object",
         "maxProperties": 16,
-        "additionalProperties": { "type": "string", "maxLength": 63 },
+        "additionalProperties": label_value(),
     })
+}
+
+fn label_value() -> Value {
+    json!({ "type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$" })
 }
 
 fn label_requirement() -> Value {
@@ -78,16 +87,26 @@ fn label_requirement() -> Value {
         "type": "object",
         "required": ["key", "operator"],
         "properties": {
-            "key": { "type": "string", "minLength": 1, "maxLength": 316, "description": "The label's key." },
+            "key": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 316,
+                "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$",
+                "description": "The label's key.",
+            },
             "operator": { "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How the label relates to the values." },
             "values": {
                 "description": "The values for In and NotIn; absent for Exists and DoesNotExist.",
                 "type": "array",
                 "maxItems": 16,
                 "x-kubernetes-list-type": "atomic",
-                "items": { "type": "string", "maxLength": 63 },
+                "items": label_value(),
             },
         },
+        "x-kubernetes-validations": [{
+            "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+            "message": "matchExpressions: In and NotIn need values, Exists and DoesNotExist allow none",
+        }],
     })
 }
 
@@ -95,8 +114,13 @@ fn quantities(description: &str) -> Value {
     json!({
         "description": description,
         "type": "object",
-        "maxProperties": 8,
-        "additionalProperties": { "anyOf": [{ "type": "integer" }, { "type": "string" }], "x-kubernetes-int-or-string": true },
+        "maxProperties": 4,
+        "additionalProperties": {
+            "anyOf": [{ "type": "integer" }, { "type": "string" }],
+            "x-kubernetes-int-or-string": true,
+            // Kubernetes' own grammar of a quantity, without a sign.
+            "pattern": "^[+]?(([0-9]+([.][0-9]*)?)|([.][0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][-+]?[0-9]+))?$",
+        },
     })
 }
 
