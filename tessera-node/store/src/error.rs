@@ -88,9 +88,19 @@ pub enum ReadError {
         /// How many records it could be.
         unidentified: u64,
     },
+    /// Met while iterating: records between two others are gone with their names.
+    #[error(
+        "{records} records of log segment {segment} are damaged beyond recognition; restore the store from its backup"
+    )]
+    Unrecognisable {
+        /// The segment's number.
+        segment: u64,
+        /// How many.
+        records: u64,
+    },
     /// The index did not answer.
     #[error("the index cannot be read")]
-    Index(#[source] IndexError),
+    Index(#[from] IndexError),
     /// The log did not answer.
     #[error("log segment {segment} cannot be read: {reason}")]
     Log {
@@ -140,5 +150,15 @@ impl IndexError {
     /// Keeps the text only: the sources differ by call and are not all `Clone`.
     pub(crate) fn new(error: &dyn std::error::Error) -> Self {
         Self { message: error.to_string() }
+    }
+
+    /// Something in it does not decode.
+    pub(crate) fn damaged(what: &str) -> Self {
+        Self { message: format!("{what} in it does not decode") }
+    }
+
+    /// It could not be opened again after an error.
+    pub(crate) fn closed() -> Self {
+        Self { message: "it could not be opened again after an error".to_owned() }
     }
 }

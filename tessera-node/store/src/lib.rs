@@ -16,16 +16,33 @@
 //! process must exit and replay); `None` for a record that may have been acknowledged (damage is
 //! an error); bytes whose checksum or hash does not fit.
 
+mod background;
+mod batch;
+mod catalog;
+mod disk;
 mod error;
+mod health;
+mod index;
+mod iterate;
+mod log;
 mod pending;
+mod place;
+mod queue;
+mod record;
+mod recover;
+mod scan;
+mod segment;
 mod stats;
 mod store;
 mod types;
+mod writer;
 
+pub use disk::{Disk, DiskFile};
 pub use error::{IndexError, OpenError, ReadError, WriteError};
+pub use iterate::Records;
 pub use pending::{Fatal, Pending};
 pub use stats::{BATCH_SIZE_BOUNDS, Stats};
-pub use store::{Options, Records, Store};
+pub use store::{Options, Store};
 pub use types::{
     Cursor, DeleteOutcome, Entry, Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version,
 };

@@ -1,5 +1,8 @@
 //! What the store tells about itself.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 /// Upper bounds of [`Stats::batch_sizes`], in records; a last bucket takes the rest.
 pub const BATCH_SIZE_BOUNDS: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
@@ -8,7 +11,7 @@ pub const BATCH_SIZE_BOUNDS: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 pub struct Stats {
     /// Live records of all kinds.
     pub records: u64,
-    /// Bytes of the log in use, superseded records included.
+    /// Bytes of the segments that are full, and of the one in use up to its end.
     pub log_bytes: u64,
     /// Segment files.
     pub segments: u64,
@@ -20,7 +23,7 @@ pub struct Stats {
     pub replayed: u64,
     /// Calls of `fdatasync` for batches.
     pub syncs: u64,
-    /// Seconds spent in them, in nanoseconds.
+    /// Time spent in them, in nanoseconds.
     pub sync_nanos: u64,
     /// Records written.
     pub written: u64,
@@ -28,8 +31,62 @@ pub struct Stats {
     pub batch_sizes: [u64; BATCH_SIZE_BOUNDS.len() + 1],
     /// Checkpoints of the index.
     pub checkpoints: u64,
-    /// Checkpoints that failed and will be tried again.
+    /// Checkpoints that found the disk full and will be tried again.
     pub checkpoint_failures: u64,
     /// Batches refused because the disk was full.
     pub full: u64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    replayed: AtomicU64,
+    syncs: AtomicU64,
+    sync_nanos: AtomicU64,
+    written: AtomicU64,
+    batch_sizes: [AtomicU64; BATCH_SIZE_BOUNDS.len() + 1],
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoint_failures: AtomicU64,
+    pub(crate) full: AtomicU64,
+}
+
+impl Counters {
+    /// All zero, but for what opening did.
+    pub(crate) fn new(replayed: u64) -> Self {
+        Self { replayed: AtomicU64::new(replayed), ..Self::default() }
+    }
+
+    /// A batch became durable.
+    pub(crate) fn synced(&self, records: u64, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BATCH_SIZE_BOUNDS.partition_point(|bound| *bound < records);
+        add(&self.syncs, 1);
+        add(&self.sync_nanos, nanos);
+        add(&self.written, records);
+        add(&self.batch_sizes[bucket], 1);
+    }
+
+    /// The counted part of [`Stats`].
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            replayed: get(&self.replayed),
+            syncs: get(&self.syncs),
+            sync_nanos: get(&self.sync_nanos),
+            written: get(&self.written),
+            batch_sizes: self.batch_sizes.each_ref().map(get),
+            checkpoints: get(&self.checkpoints),
+            checkpoint_failures: get(&self.checkpoint_failures),
+            full: get(&self.full),
+            ..Stats::default()
+        }
+    }
+}
+
+/// The counters order nothing else.
+pub(crate) fn add(counter: &AtomicU64, value: u64) {
+    counter.fetch_add(value, Ordering::Relaxed);
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }

@@ -1,15 +1,27 @@
 //! The store as its callers see it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
 
+use crate::background::Background;
+use crate::catalog::Catalog;
+use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, ReadError, WriteError};
-use crate::pending::{Fatal, Pending};
-use crate::stats::Stats;
+use crate::health::Health;
+use crate::iterate::Records;
+use crate::log::Log;
+use crate::pending::{Completion, Fatal, Pending};
+use crate::place::{Key, State};
+use crate::queue::{Change, Queue, Request};
+use crate::record::record_bytes;
+use crate::recover;
+use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::stats::{Counters, Stats};
 use crate::types::{
-    Cursor, DeleteOutcome, Entry, Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version,
+    Cursor, DeleteOutcome, Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version,
 };
+use crate::writer::{Next, Thresholds, Writer};
 
 /// Where the store lies and how it behaves.
 #[derive(Debug, Clone)]
@@ -17,62 +29,139 @@ pub struct Options {
     dir: PathBuf,
     segment_bytes: u64,
     max_body_bytes: usize,
+    max_queued_bytes: usize,
+    checkpoint_records: usize,
 }
 
 impl Options {
     /// The defaults for a store in `dir`, which is made if it is not there.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), segment_bytes: 64 << 20, max_body_bytes: 32 << 20 }
+        Self {
+            dir: dir.into(),
+            segment_bytes: 64 << 20,
+            max_body_bytes: 32 << 20,
+            max_queued_bytes: 128 << 20,
+            checkpoint_records: 16_384,
+        }
     }
 
-    /// Bytes of a new segment.
+    /// Bytes of a new segment; it is larger where the largest body needs it.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// The largest body taken.
+    /// The largest body taken, up to 1 GiB.
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
-        self.max_body_bytes = bytes;
+        self.max_body_bytes = bytes.min(1 << 30);
+        self
+    }
+
+    /// Bodies that may wait for the writer; more are refused with [`WriteError::Busy`].
+    #[must_use]
+    pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.max_queued_bytes = bytes;
+        self
+    }
+
+    /// After how many records the index is written: so many are replayed at a start after a kill.
+    #[must_use]
+    pub fn checkpoint_records(mut self, records: usize) -> Self {
+        self.checkpoint_records = records;
         self
     }
 
     /// Opens the store: index first, then the log after the index's checkpoint. Blocks.
     pub fn open(self) -> Result<Store, OpenError> {
-        let (_, fatal) = Fatal::new();
-        Ok(Store { memory: Arc::default(), fatal })
+        let disk = RealDisk::lock(&self.dir)?;
+        self.open_on(Arc::new(disk))
     }
+
+    /// Opens the store on a file layer of the caller's; `dir` is not used then.
+    pub fn open_on(self, disk: Arc<dyn Disk>) -> Result<Store, OpenError> {
+        let needed = SEGMENT_HEADER_BYTES + record_bytes(self.max_body_bytes) as u64;
+        let segment_bytes = self.segment_bytes.max(needed).next_multiple_of(4096);
+        let opened = recover::open(&disk, segment_bytes)?;
+        start(&self, segment_bytes, disk, opened)
+    }
+}
+
+/// Starts the threads of an opened store.
+fn start(
+    options: &Options,
+    segment_bytes: u64,
+    disk: Arc<dyn Disk>,
+    opened: recover::Opened,
+) -> Result<Store, OpenError> {
+    let failed = |thread| move |source| OpenError::Thread { thread, source };
+    let newest = opened.segments.keys().last().copied().unwrap_or(0);
+    let tag = opened.catalog.identity().tag;
+    let log = Arc::new(Log::new(disk, tag, opened.segments));
+    let catalog = Arc::new(opened.catalog);
+    let queue = Arc::new(Queue::new(options.max_queued_bytes));
+    let health = Arc::new(Health::new(Arc::clone(&queue)));
+    let counters = Arc::new(Counters::new(opened.replayed));
+    let (background, background_thread) =
+        Background::start(Arc::clone(&log), Arc::clone(&catalog), Arc::clone(&health), Arc::clone(&counters))
+            .map_err(failed("background"))?;
+    let writer = Writer {
+        queue: Arc::clone(&queue),
+        log: Arc::clone(&log),
+        progress: catalog.progress(),
+        catalog: Arc::clone(&catalog),
+        health: Arc::clone(&health),
+        counters: Arc::clone(&counters),
+        background,
+        thresholds: Thresholds { checkpoint_records: options.checkpoint_records, segment_bytes },
+        segment: opened.current,
+        next: opened.next.map_or(Next::None, Next::Ready),
+        newest,
+        dirty_until: 0,
+    };
+    let writer_thread = Builder::new()
+        .name("store-writer".to_owned())
+        .spawn(move || writer.run())
+        .map_err(failed("writer"))?;
+    Ok(Store(Arc::new(Shared {
+        log,
+        catalog,
+        queue,
+        health,
+        counters,
+        max_body_bytes: options.max_body_bytes,
+        threads: Mutex::new(vec![writer_thread, background_thread]),
+    })))
 }
 
 /// An open store. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
-pub struct Store {
-    memory: Arc<Mutex<BTreeMap<(Kind, Hash), Stored>>>,
-    fatal: Fatal,
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    log: Arc<Log>,
+    catalog: Arc<Catalog>,
+    queue: Arc<Queue>,
+    health: Arc<Health>,
+    counters: Arc<Counters>,
+    max_body_bytes: usize,
+    /// In the order in which they end.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Store {
     /// Writes a record if its hash is free; the decision is atomic.
+    ///
+    /// A record that was found damaged when the store was opened does not count: it is replaced.
     pub fn insert(&self, kind: Kind, hash: Hash, value: Value) -> Pending<InsertOutcome> {
-        let mut memory = self.lock();
-        let outcome = match memory.get(&(kind, hash)) {
-            Some(stored) => InsertOutcome::AlreadyExists(stored.version),
-            None => {
-                let version = Version(memory.len() as u64);
-                memory.insert((kind, hash), Stored { value, version });
-                InsertOutcome::Inserted(version)
-            }
-        };
-        done(outcome)
+        self.push(kind, hash, value.body.len(), |completion| Change::Insert(value, completion))
     }
 
-    /// Writes a record, whatever is there.
+    /// Writes a record, whatever is there: a repair.
     pub fn replace(&self, kind: Kind, hash: Hash, value: Value) -> Pending<Version> {
-        let version = Version(1);
-        self.lock().insert((kind, hash), Stored { value, version });
-        done(version)
+        self.push(kind, hash, value.body.len(), |completion| Change::Replace(value, completion))
     }
 
     /// Writes a record if the one that is there is still `expected`: a merge.
@@ -83,72 +172,111 @@ impl Store {
         expected: Version,
         value: Value,
     ) -> Pending<ReplaceOutcome> {
-        let mut memory = self.lock();
-        done(match memory.get_mut(&(kind, hash)) {
-            None => ReplaceOutcome::Absent,
-            Some(stored) if stored.version != expected => ReplaceOutcome::Changed { current: stored.version },
-            Some(stored) => {
-                stored.version = Version(stored.version.0 + 1);
-                stored.value = value;
-                ReplaceOutcome::Replaced(stored.version)
-            }
+        self.push(kind, hash, value.body.len(), |completion| {
+            Change::CompareAndReplace(value, expected, completion)
         })
     }
 
     /// Removes a record.
     pub fn delete(&self, kind: Kind, hash: Hash) -> Pending<DeleteOutcome> {
-        done(match self.lock().remove(&(kind, hash)) {
-            Some(_) => DeleteOutcome::Deleted,
-            None => DeleteOutcome::Absent,
-        })
+        self.push(kind, hash, 0, Change::Delete)
     }
 
     /// Reads a record. `None` means that there is none: any doubt is an error.
+    ///
+    /// At most a few reads of single pages and one of the record: fit for a thread of an async
+    /// runtime.
     pub fn get(&self, kind: Kind, hash: &Hash) -> Result<Option<Stored>, ReadError> {
-        Ok(self.lock().get(&(kind, *hash)).cloned())
+        let key = Key { kind, hash: *hash };
+        let Some(place) = self.0.catalog.lookup(&key)? else {
+            return self.absent(hash).map(|()| None);
+        };
+        let read = self.0.log.read(&key, &place);
+        if matches!(read, Err(ReadError::Corrupt { .. })) && place.state == State::Live {
+            tracing::error!(?kind, %hash, segment = place.segment, "a stored record is damaged");
+            self.0.catalog.remember_damage(key);
+        }
+        read.map(Some)
     }
 
-    /// Whether there is such a record, without reading its body.
+    /// Whether there is such a record, without reading it: a damaged one is there.
     pub fn contains(&self, kind: Kind, hash: &Hash) -> Result<bool, ReadError> {
-        Ok(self.lock().contains_key(&(kind, *hash)))
+        let key = Key { kind, hash: *hash };
+        match self.0.catalog.lookup(&key)? {
+            Some(_) => Ok(true),
+            None => self.absent(hash).map(|()| false),
+        }
     }
 
-    /// Walks the live records in the order of their last write, from `after` on.
+    /// Walks the live records in the order of their last write, from `after` on, up to the log's
+    /// end as it is now. A damaged record is an error in its place, and the walk goes on.
     ///
     /// Reads the log in large pieces: not for a thread of an async runtime.
-    pub fn iterate(&self, _after: Option<Cursor>) -> Records {
-        Records(Vec::new().into_iter())
+    pub fn iterate(&self, after: Option<Cursor>) -> Records {
+        Records::new(Arc::clone(&self.0.log), Arc::clone(&self.0.catalog), after)
     }
 
     /// What the store tells about itself.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let progress = self.0.catalog.progress();
+        Stats {
+            records: progress.records,
+            log_bytes: self.0.log.bytes_before(progress.end),
+            segments: self.0.log.count() as u64,
+            corrupt: self.0.catalog.corrupt(),
+            unidentified: progress.unidentified,
+            ..self.0.counters.snapshot()
+        }
     }
 
     /// Resolves when the store is poisoned; the process must then exit.
     pub fn fatal(&self) -> Fatal {
-        self.fatal.clone()
+        self.0.health.fatal()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Kind, Hash), Stored>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Serves what is queued, writes a checkpoint and refuses further writes. Blocks. Reads go on.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// There is no such record, if that can be said.
+    fn absent(&self, hash: &Hash) -> Result<(), ReadError> {
+        match self.0.catalog.progress().unidentified {
+            0 => Ok(()),
+            unidentified => Err(ReadError::Undecidable { hash: *hash, unidentified }),
+        }
+    }
+
+    fn push<T>(
+        &self,
+        kind: Kind,
+        hash: Hash,
+        bytes: usize,
+        change: impl FnOnce(Completion<T>) -> Change,
+    ) -> Pending<T> {
+        let limit = self.0.max_body_bytes;
+        if bytes > limit {
+            return Pending::refused(WriteError::TooLarge { bytes, limit });
+        }
+        let (completion, pending) = Pending::queued();
+        self.0.queue.push(Request { key: Key { kind, hash }, change: change(completion) });
+        pending
     }
 }
 
-fn done<T>(answer: T) -> Pending<T> {
-    let (completion, pending) = Pending::queued();
-    completion.complete(Ok::<T, WriteError>(answer));
-    pending
+impl Shared {
+    fn close(&self) {
+        self.queue.close();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A thread that panicked has poisoned the store and said so.
+            let _ = thread.join();
+        }
+    }
 }
 
-/// The walk of [`Store::iterate`].
-#[derive(Debug)]
-pub struct Records(std::vec::IntoIter<Entry>);
-
-impl Iterator for Records {
-    type Item = Result<Entry, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(Ok)
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
     }
 }

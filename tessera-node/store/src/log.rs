@@ -1,0 +1,101 @@
+//! The segments that are open, for readers and the writer.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::disk::Disk;
+use crate::error::ReadError;
+use crate::place::{Key, Place, State};
+use crate::record::{Operation, Tag, parse};
+use crate::segment::Segment;
+use crate::types::{Cursor, Stored, Value};
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) disk: Arc<dyn Disk>,
+    tag: Tag,
+    segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
+}
+
+impl Log {
+    pub(crate) fn new(disk: Arc<dyn Disk>, tag: Tag, segments: BTreeMap<u64, Arc<Segment>>) -> Self {
+        Self { disk, tag, segments: RwLock::new(segments) }
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    pub(crate) fn add(&self, segment: Arc<Segment>) {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).insert(segment.id, segment);
+    }
+
+    pub(crate) fn segment(&self, id: u64) -> Option<Arc<Segment>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// The first segment numbered `id` or later.
+    pub(crate) fn segment_from(&self, id: u64) -> Option<Arc<Segment>> {
+        self.segments
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .range(id..)
+            .next()
+            .map(|(_, segment)| Arc::clone(segment))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Bytes of the log up to `end`.
+    pub(crate) fn bytes_before(&self, end: Cursor) -> u64 {
+        self.segments
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .range(..end.segment)
+            .map(|(_, segment)| segment.size)
+            .sum::<u64>()
+            + end.offset
+    }
+
+    /// The record at a place, or that it is damaged.
+    pub(crate) fn read(&self, key: &Key, place: &Place) -> Result<Stored, ReadError> {
+        let corrupt = || ReadError::Corrupt { kind: key.kind, hash: key.hash };
+        if place.state != State::Live {
+            return Err(corrupt());
+        }
+        // A segment that is gone, or shorter than the place, is damage as well.
+        let segment = self
+            .segment(place.segment)
+            .filter(|segment| place.offset + u64::from(place.bytes) <= segment.size)
+            .ok_or_else(corrupt)?;
+        let mut bytes = vec![0; place.bytes as usize];
+        match segment.file.read_exact_at(&mut bytes, place.offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(corrupt()),
+            Err(error) => {
+                return Err(ReadError::Log { segment: place.segment, reason: error.kind() });
+            }
+            Ok(()) => {}
+        }
+        let parsed = parse(&bytes, self.tag)
+            .filter(|parsed| parsed.intact)
+            .filter(|parsed| {
+                let header = &parsed.header;
+                header.operation == Operation::Put
+                    && header.sequence == place.sequence
+                    && header.kind == key.kind
+                    && header.hash == key.hash
+            })
+            .ok_or_else(corrupt)?;
+        Ok(Stored {
+            value: Value {
+                codec: parsed.header.codec,
+                timestamp_ms: parsed.header.timestamp_ms,
+                body: parsed.body.to_vec(),
+            },
+            version: place.version(),
+        })
+    }
+}

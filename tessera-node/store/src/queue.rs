@@ -1,0 +1,121 @@
+//! What waits for the writer.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::WriteError;
+use crate::pending::Completion;
+use crate::place::Key;
+use crate::types::{DeleteOutcome, InsertOutcome, ReplaceOutcome, Value, Version};
+
+/// One call, with the way to answer it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) key: Key,
+    pub(crate) change: Change,
+}
+
+/// What to do. What comes of it is decided by the writer, one request after the other.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Insert(Value, Completion<InsertOutcome>),
+    Replace(Value, Completion<Version>),
+    CompareAndReplace(Value, Version, Completion<ReplaceOutcome>),
+    Delete(Completion<DeleteOutcome>),
+}
+
+impl Change {
+    pub(crate) fn body_bytes(&self) -> usize {
+        match self {
+            Self::Insert(value, _) | Self::Replace(value, _) => value.body.len(),
+            Self::CompareAndReplace(value, ..) => value.body.len(),
+            Self::Delete(_) => 0,
+        }
+    }
+
+    pub(crate) fn fail(self, error: WriteError) {
+        match self {
+            Self::Insert(_, completion) => completion.complete(Err(error)),
+            Self::Replace(_, completion) => completion.complete(Err(error)),
+            Self::CompareAndReplace(_, _, completion) => completion.complete(Err(error)),
+            Self::Delete(completion) => completion.complete(Err(error)),
+        }
+    }
+}
+
+/// The queue between callers and the writer.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    limit_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    bytes: usize,
+    /// Why no more are taken.
+    refused: Option<WriteError>,
+}
+
+impl Queue {
+    /// A queue that refuses more than `limit_bytes` of bodies.
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self { waiting: Mutex::default(), filled: Condvar::new(), limit_bytes }
+    }
+
+    /// Queues a request, or answers it with the reason why not.
+    pub(crate) fn push(&self, request: Request) {
+        let mut waiting = self.lock();
+        let refused = waiting.refused.or((waiting.bytes > self.limit_bytes).then_some(WriteError::Busy));
+        match refused {
+            Some(error) => {
+                drop(waiting);
+                request.change.fail(error);
+            }
+            None => {
+                waiting.bytes += request.change.body_bytes();
+                waiting.requests.push_back(request);
+                drop(waiting);
+                self.filled.notify_one();
+            }
+        }
+    }
+
+    /// Takes all that waits; blocks while nothing does. `None` when closed and empty.
+    pub(crate) fn take(&self) -> Option<VecDeque<Request>> {
+        let mut waiting = self.lock();
+        while waiting.requests.is_empty() {
+            if waiting.refused.is_some() {
+                return None;
+            }
+            waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.bytes = 0;
+        Some(std::mem::take(&mut waiting.requests))
+    }
+
+    /// Takes no more; what waits is still served.
+    pub(crate) fn close(&self) {
+        self.lock().refused.get_or_insert(WriteError::Closed);
+        self.filled.notify_all();
+    }
+
+    /// Takes no more and answers what waits: the writer serves nothing after this.
+    pub(crate) fn poison(&self) {
+        let mut waiting = self.lock();
+        waiting.refused = Some(WriteError::Poisoned);
+        let requests = std::mem::take(&mut waiting.requests);
+        drop(waiting);
+        self.filled.notify_all();
+        for request in requests {
+            request.change.fail(WriteError::Poisoned);
+        }
+    }
+
+    /// Single pushes and takes cannot panic half way.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,376 @@
+//! Opening: what the log holds, and where it goes on.
+//!
+//! Only the log after the index's checkpoint is read. What is bad in it is one of two things:
+//!
+//! - **A torn write**: the batch that was being written when the machine stopped. Nothing of it was
+//!   acknowledged. The log is cut before its first bad record and the rest is zeroed.
+//! - **Damage**: a record that was durable and is bad now. It is kept, counted, and its reads fail.
+//!
+//! They are told apart by what proves durability. A batch is written only when the one before is
+//! durable, and each record says where its batch starts; a marker is written behind a batch when it
+//! is durable; a checkpoint covers durable records only. So everything before the *latest batch
+//! start, marker or checkpoint* was durable: bad means damaged. What comes after is the last batch,
+//! unmarked: bad means torn. (Were a batch acknowledged, its marker lost with the power *and* one
+//! of its records damaged on disk at once, that batch would be cut from there on.)
+//!
+//! Sequence numbers have no gaps, so a record whose both headers are bad is missed and counted: it
+//! could be any hash, and from then on an unknown hash is "undecidable", not "no such record".
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::disk::Disk;
+use crate::error::{IndexError, OpenError};
+use crate::index::{CheckpointError, Index};
+use crate::place::{Key, Place, Progress, State};
+use crate::record::{End, HEADER_BYTES, Header, Operation, Tag};
+use crate::scan::{Found, Scan};
+use crate::segment::{
+    FORMAT, HeaderFound, Identity, SEGMENT_HEADER_BYTES, Segment, file_name, id_of, is_unfinished, prepare,
+    read_header,
+};
+use crate::types::Cursor;
+
+/// How many replayed records are kept in memory before they go to the index.
+const REPLAYED_IN_MEMORY: usize = 100_000;
+
+type Segments = BTreeMap<u64, Arc<Segment>>;
+
+/// What opening found and made.
+pub(crate) struct Opened {
+    pub(crate) catalog: Catalog,
+    pub(crate) segments: Segments,
+    /// The segment that the log goes on in.
+    pub(crate) current: Arc<Segment>,
+    /// The one after, if it was made ahead.
+    pub(crate) next: Option<Arc<Segment>>,
+    pub(crate) replayed: u64,
+}
+
+/// Opens what is on the disk, or makes the first segment.
+pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, OpenError> {
+    remove_unfinished(&**disk)?;
+    let (mut segments, in_log) = open_segments(&**disk)?;
+    let (index, identity, checkpoint) = open_index(disk, in_log, segments.is_empty())?;
+    let catalog = Catalog::new(identity, index, checkpoint);
+
+    let mut replay = Replay {
+        catalog: &catalog,
+        tag: identity.tag,
+        progress: checkpoint,
+        marked: false,
+        replayed: 0,
+        waiting: 0,
+        dirty: Vec::new(),
+    };
+    replay.run(&segments)?;
+    replay.doubt_what_was_cut(&segments);
+    replay.clean(&segments)?;
+    let (mut progress, replayed) = (replay.progress, replay.replayed);
+
+    let (current, next) = place_of_next_record(&segments, progress);
+    let current = match current {
+        Some(current) => current,
+        None => {
+            let id = segments.keys().last().copied().unwrap_or(0).max(progress.end.segment) + 1;
+            // An empty store begins with number 1.
+            let id = if segments.is_empty() && progress == Progress::EMPTY { 1 } else { id };
+            let segment =
+                prepare(&**disk, id, identity, segment_bytes).map_err(|source| segment_error(id, source))?;
+            segments.insert(id, Arc::clone(&segment));
+            progress.end = Cursor { segment: id, offset: SEGMENT_HEADER_BYTES };
+            segment
+        }
+    };
+    mark(&current, progress, identity.tag)?;
+    catalog.publish([], progress);
+    Ok(Opened { catalog, segments, current, next, replayed })
+}
+
+/// Removes segments that were never finished: nothing was ever written to them.
+fn remove_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
+    for name in list(disk)?.iter().filter(|name| is_unfinished(name)) {
+        disk.remove(name).map_err(|source| OpenError::Segment { name: name.clone(), source })?;
+    }
+    Ok(())
+}
+
+fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
+    disk.list().map_err(|source| OpenError::Segment { name: "list".to_owned(), source })
+}
+
+/// Opens all segments; they must agree about the store that they are of.
+fn open_segments(disk: &dyn Disk) -> Result<(Segments, Option<Identity>), OpenError> {
+    let mut segments = Segments::new();
+    let mut identity = None;
+    for id in list(disk)?.iter().filter_map(|name| id_of(name)) {
+        let (segment, found) = open_segment(disk, id)?;
+        if let Some(found) = found
+            && found != *identity.get_or_insert(found)
+        {
+            return Err(OpenError::ForeignSegment { name: file_name(id) });
+        }
+        segments.insert(id, Arc::new(segment));
+    }
+    Ok((segments, identity))
+}
+
+fn open_segment(disk: &dyn Disk, id: u64) -> Result<(Segment, Option<Identity>), OpenError> {
+    let error = |source| segment_error(id, source);
+    let file = disk.open(&file_name(id)).map_err(error)?;
+    let size = file.size().map_err(error)?;
+    let (size, cut, identity) = match read_header(&*file, id).map_err(error)? {
+        HeaderFound::Ours(identity, made) => (size.min(made), size < made, Some(identity)),
+        HeaderFound::Newer(version) => {
+            return Err(OpenError::Format { name: file_name(id), version, supported: FORMAT });
+        }
+        HeaderFound::Unreadable => {
+            tracing::error!(segment = id, "a log segment has no readable header; reading what is in it");
+            (size, true, None)
+        }
+    };
+    let segment = Segment { id, file, size, cut };
+    Ok((segment, identity))
+}
+
+/// The index if it is of this log, else an empty one; and where the replay starts.
+fn open_index(
+    disk: &Arc<dyn Disk>,
+    in_log: Option<Identity>,
+    no_segments: bool,
+) -> Result<(Index, Identity, Progress), OpenError> {
+    let mut index = Index::open(Arc::clone(disk)).map_err(OpenError::Index)?;
+    let checkpoint = index.checkpoint().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the store's index has no readable checkpoint");
+        None
+    });
+    match (in_log, checkpoint) {
+        (Some(log), Some((identity, progress))) if log == identity => Ok((index, identity, progress)),
+        // The names of the records are known, if nothing else: their reads say "damaged".
+        (None, Some((identity, progress))) => Ok((index, identity, progress)),
+        (Some(log), _) => {
+            // Also after a half-read checkpoint: an index without one may hold anything.
+            drop(index);
+            index = Index::recreate(Arc::clone(disk)).map_err(OpenError::Index)?;
+            Ok((index, log, Progress::EMPTY))
+        }
+        (None, None) if no_segments => {
+            let identity = Identity::random().map_err(OpenError::Random)?;
+            Ok((index, identity, Progress::EMPTY))
+        }
+        (None, None) => Err(OpenError::NoReadableHeader),
+    }
+}
+
+/// Reads the log after the checkpoint into the catalog.
+struct Replay<'a> {
+    catalog: &'a Catalog,
+    tag: Tag,
+    progress: Progress,
+    /// Whether a marker is at the end of the log.
+    marked: bool,
+    replayed: u64,
+    /// Records in the catalog's memory.
+    waiting: usize,
+    /// Segments with bytes outside of records.
+    dirty: Vec<u64>,
+}
+
+impl Replay<'_> {
+    /// Segment by segment: a segment is settled when the next one with a record has been read,
+    /// since that record proves all before it durable.
+    fn run(&mut self, segments: &Segments) -> Result<(), OpenError> {
+        let start = self.progress.end;
+        let mut last: Option<(&Arc<Segment>, Vec<Found>)> = None;
+        for segment in segments.range(start.segment..).map(|(_, segment)| segment) {
+            let from = if segment.id == start.segment { start.offset } else { SEGMENT_HEADER_BYTES };
+            let found = self.scan(segment, from)?;
+            if found.is_empty() {
+                continue;
+            }
+            if let Some((segment, found)) = last.replace((segment, found)) {
+                self.settle(segment, &found, u64::MAX)?;
+            }
+        }
+        let Some((segment, found)) = last else {
+            return Ok(());
+        };
+        // A crash does not shorten a file that was made whole: nothing in a cut one is torn.
+        let durable = if segment.cut { u64::MAX } else { self.durable_before(&found) };
+        self.settle(segment, &found, durable)
+    }
+
+    fn scan(&mut self, segment: &Arc<Segment>, from: u64) -> Result<Vec<Found>, OpenError> {
+        let error = |source| segment_error(segment.id, source);
+        let mut scan = Scan::new(Arc::clone(segment), self.tag, from, segment.size);
+        let mut all = Vec::new();
+        while let Some(found) = scan.next().map_err(error)? {
+            all.push(found);
+        }
+        if scan.dirty {
+            self.dirty.push(segment.id);
+        }
+        if !all.is_empty() {
+            // A killed process leaves records in the page cache that were not synced. They are
+            // about to be served, so they must be durable.
+            segment.file.sync_data().map_err(error)?;
+        }
+        Ok(all)
+    }
+
+    /// The sequence number before which all was durable, as far as the last segment proves it.
+    fn durable_before(&self, found: &[Found]) -> u64 {
+        found
+            .iter()
+            .map(|found| match found.header.operation {
+                Operation::Marker => found.header.sequence,
+                Operation::Put | Operation::Delete => found.header.batch_start(),
+            })
+            .fold(self.progress.sequence, u64::max)
+    }
+
+    /// Takes the records of a segment into the catalog, up to the first torn one.
+    fn settle(&mut self, segment: &Segment, all: &[Found], durable: u64) -> Result<(), OpenError> {
+        for found in all {
+            let header = &found.header;
+            if header.sequence < self.progress.sequence {
+                // A marker whose segment was left, or bytes of a time before.
+                continue;
+            }
+            let lost = header.sequence.min(durable).saturating_sub(self.progress.sequence);
+            self.progress.unidentified += lost;
+            self.progress.sequence += lost;
+            let torn =
+                header.sequence > self.progress.sequence || (!found.intact && header.sequence >= durable);
+            if torn {
+                self.dirty.push(segment.id);
+                break;
+            }
+            if header.operation == Operation::Marker {
+                self.end_at(segment, found.offset, true);
+            } else {
+                self.take(segment, found).map_err(OpenError::Index)?;
+                self.end_at(segment, found.end(), false);
+            }
+        }
+        self.catalog.publish([], self.progress);
+        if self.waiting >= REPLAYED_IN_MEMORY {
+            match self.catalog.checkpoint() {
+                Ok(()) => self.waiting = 0,
+                Err(CheckpointError::Full) => {}
+                Err(CheckpointError::Failed(error)) => return Err(OpenError::Index(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn end_at(&mut self, segment: &Segment, offset: u64, marked: bool) {
+        self.progress.end = Cursor { segment: segment.id, offset };
+        self.marked = marked;
+    }
+
+    fn take(&mut self, segment: &Segment, found: &Found) -> Result<(), IndexError> {
+        let header = &found.header;
+        let key = Key { kind: header.kind, hash: header.hash };
+        let place = Place {
+            segment: segment.id,
+            offset: found.offset,
+            sequence: header.sequence,
+            bytes: u32::try_from(header.record_bytes()).unwrap_or(u32::MAX),
+            state: match (header.operation, found.intact) {
+                (Operation::Delete, _) => State::Deleted,
+                (_, true) => State::Live,
+                (_, false) => State::Damaged,
+            },
+        };
+        let before = self.catalog.lookup(&key)?;
+        self.progress = Catalog::count(self.progress, before, &place);
+        self.progress.sequence += 1;
+        self.waiting = self.catalog.publish([(key, place)], self.progress);
+        self.replayed += 1;
+        Ok(())
+    }
+
+    /// A file that ends before the log's end was shortened: what followed is not known. The sequence
+    /// number left out makes a rebuilt index come to the same doubt.
+    fn doubt_what_was_cut(&mut self, segments: &Segments) {
+        let end = self.progress.end;
+        let Some(segment) = segments.get(&end.segment) else {
+            return;
+        };
+        let whole = segment.size >= end.offset + HEADER_BYTES as u64;
+        if segment.cut && !whole {
+            tracing::error!(segment = segment.id, "a log segment was shortened; what it lost is not known");
+            self.progress.unidentified += 1;
+            self.progress.sequence += 1;
+        }
+    }
+
+    /// Zeroes what lies behind the end of the log, so that it is never taken for a record.
+    fn clean(&self, segments: &Segments) -> Result<(), OpenError> {
+        let end = self.progress.end;
+        let dirty = segments
+            .range(end.segment..)
+            .map(|(_, segment)| segment)
+            .filter(|segment| !segment.cut && self.dirty.contains(&segment.id));
+        for segment in dirty {
+            let from = match (segment.id == end.segment, self.marked) {
+                (true, true) => end.offset + HEADER_BYTES as u64,
+                (true, false) => end.offset,
+                (false, _) => SEGMENT_HEADER_BYTES,
+            };
+            zero(segment, from).map_err(|source| segment_error(segment.id, source))?;
+        }
+        Ok(())
+    }
+}
+
+/// The segment that takes the next record, and the one after it.
+fn place_of_next_record(
+    segments: &Segments,
+    progress: Progress,
+) -> (Option<Arc<Segment>>, Option<Arc<Segment>>) {
+    let usable = |segment: &&Arc<Segment>| !segment.cut;
+    let current = segments.get(&progress.end.segment).filter(usable).cloned();
+    let next = current.as_ref().and_then(|current| {
+        let (_, next) = segments.range(current.id + 1..).next()?;
+        Some(next).filter(usable).cloned()
+    });
+    (current, next)
+}
+
+/// All that is kept is durable now; says so in the log.
+fn mark(segment: &Segment, progress: Progress, tag: Tag) -> Result<(), OpenError> {
+    let fits = progress.end.offset + HEADER_BYTES as u64 <= segment.size;
+    if fits && progress != Progress::EMPTY {
+        let marker = Header::marker(progress.sequence).encode(tag, End::Head);
+        segment
+            .file
+            .write_all_at(&marker, progress.end.offset)
+            .map_err(|source| segment_error(segment.id, source))?;
+    }
+    Ok(())
+}
+
+/// Overwrites with zeros what is not zero, durably.
+fn zero(segment: &Segment, from: u64) -> io::Result<()> {
+    const PIECE: u64 = 256 << 10;
+    let mut at = from;
+    while at < segment.size {
+        let piece = usize::try_from(PIECE.min(segment.size - at)).expect("a small number");
+        let mut bytes = vec![0; piece];
+        segment.file.read_exact_at(&mut bytes, at)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            bytes.fill(0);
+            segment.file.write_all_at(&bytes, at)?;
+        }
+        at += piece as u64;
+    }
+    segment.file.sync_data()
+}
+
+fn segment_error(id: u64, source: io::Error) -> OpenError {
+    OpenError::Segment { name: file_name(id), source }
+}

@@ -1,0 +1,213 @@
+//! The one thread that appends to the log.
+//!
+//! ```text
+//!   take all that queued ─► decide, encode ─► write ─► fdatasync ─► publish ─► mark ─► answer ─┐
+//!        ▲                                                                                     │
+//!        └─────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use crate::background::{Background, Prepared};
+use crate::batch::Batch;
+use crate::catalog::Catalog;
+use crate::disk::is_full;
+use crate::error::WriteError;
+use crate::health::{Health, PoisonOnPanic};
+use crate::log::Log;
+use crate::place::Progress;
+use crate::queue::{Queue, Request};
+use crate::record::{End, HEADER_BYTES, Header};
+use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
+use crate::stats::{Counters, add};
+use crate::types::Cursor;
+
+/// When the index is written: what comes later is replayed at the next start, a second per million.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Thresholds {
+    pub(crate) checkpoint_records: usize,
+    pub(crate) segment_bytes: u64,
+}
+
+pub(crate) struct Writer {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) background: Background,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) progress: Progress,
+    /// Made ahead: found at open, or on its way.
+    pub(crate) next: Next,
+    /// The highest number that a segment has.
+    pub(crate) newest: u64,
+    /// How far a batch that failed may have written: the next one overwrites it.
+    pub(crate) dirty_until: u64,
+}
+
+/// The segment after the current one.
+pub(crate) enum Next {
+    None,
+    Asked(Receiver<Prepared>),
+    Ready(Arc<Segment>),
+}
+
+impl Writer {
+    /// Serves until the queue is closed or the store poisoned.
+    pub(crate) fn run(mut self) {
+        let health = Arc::clone(&self.health);
+        let _guard = PoisonOnPanic(&health);
+        while let Some(mut requests) = self.queue.take() {
+            while !requests.is_empty() {
+                if health.is_poisoned() {
+                    fail_all(&mut requests, WriteError::Poisoned);
+                } else {
+                    self.serve(&mut requests);
+                }
+            }
+        }
+    }
+
+    /// Writes one batch from the front of the requests.
+    fn serve(&mut self, requests: &mut VecDeque<Request>) {
+        let catalog = Arc::clone(&self.catalog);
+        let mut batch = Batch::new(&catalog, self.log.tag(), self.progress, self.room());
+        while let Some(request) = requests.pop_front() {
+            if batch.takes(&request) {
+                batch.add(request);
+            } else {
+                requests.push_front(request);
+                break;
+            }
+        }
+        if batch.records > 0 {
+            let written = self.write(&mut batch);
+            batch.finish(written);
+        } else if let Some(request) = requests.front() {
+            batch.finish(Ok(()));
+            let bytes = request.change.body_bytes();
+            if let Err(error) = self.rotate() {
+                // Only who needs space fails now; the rest are asked again, one by one.
+                tracing::warn!(%error, bytes, "no space for a new log segment");
+                if let Some(request) = requests.pop_front() {
+                    request.change.fail(error);
+                }
+            }
+        }
+    }
+
+    /// Bytes that the current segment still takes.
+    fn room(&self) -> u64 {
+        self.segment.size.saturating_sub(self.progress.end.offset)
+    }
+
+    /// Makes a batch durable and readable.
+    fn write(&mut self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
+        let start = self.progress.end.offset;
+        self.cover_dirt(start, &mut batch.bytes);
+        if let Err(error) = self.segment.file.write_all_at(&batch.bytes, start) {
+            if is_full(&error) {
+                self.dirty_until = self.dirty_until.max(start + batch.bytes.len() as u64);
+                add(&self.counters.full, 1);
+                return Err(WriteError::Full);
+            }
+            return Err(self.poison("write", &error));
+        }
+        let before = Instant::now();
+        if let Err(error) = self.segment.file.sync_data() {
+            // Never again: the kernel may have dropped the pages and call the next sync a success.
+            return Err(self.poison("fdatasync", &error));
+        }
+        self.counters.synced(batch.records as u64, before.elapsed());
+        self.progress = batch.progress;
+        let waiting = self.catalog.publish(batch.places.drain(), self.progress);
+        self.mark();
+        self.look_ahead(waiting);
+        Ok(())
+    }
+
+    /// Lengthens the batch by zeros over what a failed one left behind.
+    fn cover_dirt(&mut self, start: u64, bytes: &mut Vec<u8>) {
+        let dirty = usize::try_from(self.dirty_until.saturating_sub(start)).unwrap_or(0);
+        if dirty > bytes.len() {
+            bytes.resize(dirty, 0);
+        }
+        self.dirty_until = 0;
+    }
+
+    /// Notes behind the batch that it is durable; the next batch overwrites the note.
+    ///
+    /// It is not synced: where it survives, a bad record before it is damage and not a torn write.
+    fn mark(&self) {
+        let end = self.progress.end.offset;
+        if end + HEADER_BYTES as u64 > self.segment.size {
+            return;
+        }
+        let marker = Header::marker(self.progress.sequence).encode(self.log.tag(), End::Head);
+        if let Err(error) = self.segment.file.write_all_at(&marker, end) {
+            tracing::warn!(%error, "cannot mark the end of the log");
+        }
+    }
+
+    /// Has done in the background what will be needed.
+    fn look_ahead(&mut self, waiting: usize) {
+        if waiting >= self.thresholds.checkpoint_records {
+            self.background.checkpoint();
+        }
+        if matches!(self.next, Next::None) && self.progress.end.offset > self.segment.size / 2 {
+            let size = self.thresholds.segment_bytes;
+            self.next = Next::Asked(self.background.prepare(self.newest + 1, size));
+        }
+    }
+
+    /// Goes on in the next segment.
+    fn rotate(&mut self) -> Result<(), WriteError> {
+        let segment = match std::mem::replace(&mut self.next, Next::None) {
+            Next::Ready(segment) => Ok(segment),
+            Next::Asked(prepared) => match prepared.recv() {
+                Ok(Ok(segment)) => Ok(segment),
+                // The disk was full when it was made ahead: there may be space by now.
+                Ok(Err(_)) | Err(_) => self.prepare(),
+            },
+            Next::None => self.prepare(),
+        }?;
+        self.log.add(Arc::clone(&segment));
+        self.progress.end = Cursor { segment: segment.id, offset: SEGMENT_HEADER_BYTES };
+        self.newest = self.newest.max(segment.id);
+        self.segment = segment;
+        self.dirty_until = 0;
+        // Bounds by bytes what the next start replays.
+        self.background.checkpoint();
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<Arc<Segment>, WriteError> {
+        let prepared = self.background.prepare(self.newest + 1, self.thresholds.segment_bytes);
+        match prepared.recv() {
+            Ok(Ok(segment)) => Ok(segment),
+            Ok(Err(error)) if is_full(&error) => {
+                add(&self.counters.full, 1);
+                Err(WriteError::Full)
+            }
+            // The background thread has poisoned the store.
+            Ok(Err(_)) | Err(_) => Err(WriteError::Poisoned),
+        }
+    }
+
+    fn poison(&self, call: &str, error: &io::Error) -> WriteError {
+        self.health.poison(&format!("{call} of log segment {} failed: {error}", self.segment.id));
+        WriteError::Poisoned
+    }
+}
+
+fn fail_all(requests: &mut VecDeque<Request>, error: WriteError) {
+    for request in requests.drain(..) {
+        request.change.fail(error);
+    }
+}

@@ -1,0 +1,235 @@
+//! What the operations answer, in one run and over restarts.
+
+use std::fs;
+
+use tessera_store::{DeleteOutcome, InsertOutcome, Kind, OpenError, ReplaceOutcome, Version, WriteError};
+
+use crate::support::{assert_holds, hash, insert, open, options, value};
+
+const TX: Kind = Kind::Transaction;
+
+#[test]
+fn an_inserted_record_is_read_as_it_was_put_in() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    for bytes in [0, 1, 7, 8, 9, 4096, 16 << 10] {
+        insert(&store, bytes as u64, bytes);
+        assert_holds(&store, bytes as u64, bytes);
+    }
+    assert_eq!(store.stats().records, 7);
+}
+
+#[test]
+fn an_unknown_hash_is_none() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    assert_eq!(store.get(TX, &hash(1)).expect("an answer"), None);
+    assert!(!store.contains(TX, &hash(1)).expect("an answer"));
+}
+
+#[test]
+fn a_hash_is_taken_once_per_kind() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let first = store.insert(TX, hash(1), value(1, 10)).wait().expect("durable");
+    let InsertOutcome::Inserted(version) = first else { panic!("{first:?}") };
+    let second = store.insert(TX, hash(1), value(2, 10)).wait().expect("decided");
+    assert_eq!(second, InsertOutcome::AlreadyExists(version));
+    assert_holds(&store, 1, 10);
+
+    let raw = store.insert(Kind::Raw, hash(1), value(3, 10)).wait().expect("durable");
+    assert!(matches!(raw, InsertOutcome::Inserted(_)));
+    let raw = store.get(Kind::Raw, &hash(1)).expect("an answer").expect("there");
+    assert_eq!(raw.value, value(3, 10));
+}
+
+#[test]
+fn of_many_inserts_of_one_hash_at_once_exactly_one_wins() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let pending: Vec<_> = (0..64).map(|n| store.insert(TX, hash(9), value(n, 50))).collect();
+    let outcomes: Vec<_> = pending.into_iter().map(|p| p.wait().expect("decided")).collect();
+    let won: Vec<_> = (0..64_u64)
+        .zip(&outcomes)
+        .filter(|(_, outcome)| matches!(outcome, InsertOutcome::Inserted(_)))
+        .map(|(number, _)| number)
+        .collect();
+    assert_eq!(won.len(), 1, "{outcomes:?}");
+    let stored = store.get(TX, &hash(9)).expect("an answer").expect("there");
+    assert_eq!(stored.value, value(won[0], 50));
+}
+
+#[test]
+fn a_merge_replaces_only_the_version_that_it_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let absent = store.compare_and_replace(TX, hash(1), any_version(&store), value(1, 1)).wait();
+    assert_eq!(absent, Ok(ReplaceOutcome::Absent));
+
+    insert(&store, 1, 10);
+    let read = store.get(TX, &hash(1)).expect("an answer").expect("there");
+    let merged = store.compare_and_replace(TX, hash(1), read.version, value(2, 20)).wait();
+    let Ok(ReplaceOutcome::Replaced(version)) = merged else { panic!("{merged:?}") };
+    assert!(version > read.version);
+
+    let late = store.compare_and_replace(TX, hash(1), read.version, value(3, 30)).wait();
+    assert_eq!(late, Ok(ReplaceOutcome::Changed { current: version }));
+    let stored = store.get(TX, &hash(1)).expect("an answer").expect("there");
+    assert_eq!((stored.value, stored.version), (value(2, 20), version));
+    assert_eq!(store.stats().records, 2);
+}
+
+/// A version that some other record has.
+fn any_version(store: &tessera_store::Store) -> Version {
+    store.replace(Kind::Raw, hash(77), value(77, 1)).wait().expect("durable")
+}
+
+#[test]
+fn a_deleted_record_is_gone_and_its_hash_is_free() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    insert(&store, 1, 10);
+    assert_eq!(store.delete(TX, hash(1)).wait(), Ok(DeleteOutcome::Deleted));
+    assert_eq!(store.get(TX, &hash(1)).expect("an answer"), None);
+    assert_eq!(store.delete(TX, hash(1)).wait(), Ok(DeleteOutcome::Absent));
+    assert_eq!(store.stats().records, 0);
+    insert(&store, 1, 10);
+    assert_holds(&store, 1, 10);
+}
+
+#[test]
+fn everything_is_there_after_a_restart_with_and_without_the_index() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let bytes = |number: u64| 100 + usize::try_from(number).expect("small");
+    for number in 0..500 {
+        insert(&store, number, bytes(number));
+    }
+    store.delete(TX, hash(3)).wait().expect("durable");
+    store.replace(TX, hash(4), value(4000, 33)).wait().expect("durable");
+    let before = store.stats();
+    assert!(before.segments > 3, "{before:?}");
+    drop(store);
+
+    for (rebuild, replayed) in [(false, 0), (true, 502)] {
+        if rebuild {
+            fs::remove_file(dir.path().join("index.redb")).expect("the index is a file");
+        }
+        let store = open(dir.path());
+        let stats = store.stats();
+        assert_eq!((stats.records, stats.corrupt, stats.replayed), (499, 0, replayed));
+        for number in (0..500).filter(|number| ![3, 4].contains(number)) {
+            assert_holds(&store, number, bytes(number));
+        }
+        assert_eq!(store.get(TX, &hash(3)).expect("an answer"), None);
+        let replaced = store.get(TX, &hash(4)).expect("an answer").expect("there");
+        assert_eq!(replaced.value, value(4000, 33));
+    }
+    let store = open(dir.path());
+    insert(&store, 1000, 10);
+    assert_holds(&store, 1000, 10);
+}
+
+#[test]
+fn a_checkpoint_moves_records_to_the_index_while_they_are_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = options(dir.path()).checkpoint_records(16).open().expect("the store opens");
+    std::thread::scope(|scope| {
+        for writer in 0..4_u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in (writer * 1000)..(writer * 1000 + 200) {
+                    insert(store, number, 40);
+                    assert_holds(store, number, 40);
+                    assert_holds(store, writer * 1000, 40);
+                }
+            });
+        }
+    });
+    store.close();
+    let stats = store.stats();
+    assert!(stats.checkpoints > 2, "{stats:?}");
+    assert_eq!(stats.records, 800);
+}
+
+#[test]
+fn iteration_gives_live_records_in_the_order_of_their_last_write_and_goes_on_at_a_cursor() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    for number in 0..300 {
+        insert(&store, number, 200);
+    }
+    store.delete(TX, hash(5)).wait().expect("durable");
+    store.replace(TX, hash(7), value(7, 201)).wait().expect("durable");
+
+    let all: Vec<_> = store.iterate(None).map(|entry| entry.expect("sound")).collect();
+
+    let expected: Vec<_> = (0..300).filter(|n| ![5, 7].contains(n)).chain([7]).map(hash).collect();
+    assert_eq!(all.iter().map(|entry| entry.hash).collect::<Vec<_>>(), expected);
+    let rest: Vec<_> = store.iterate(Some(all[99].cursor)).map(|entry| entry.expect("sound")).collect();
+    assert_eq!(rest, all[100..]);
+    assert_eq!(store.iterate(Some(all[all.len() - 1].cursor)).count(), 0);
+}
+
+#[test]
+fn a_second_open_is_refused_while_the_first_lives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let error = options(dir.path()).open().expect_err("locked");
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    drop(store);
+    drop(open(dir.path()));
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let answer = store.insert(TX, hash(1), value(1, (16 << 10) + 1)).wait();
+    assert_eq!(answer, Err(WriteError::TooLarge { bytes: (16 << 10) + 1, limit: 16 << 10 }));
+}
+
+#[test]
+fn a_full_queue_refuses_and_serves_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = options(dir.path()).max_queued_bytes(0).open().expect("the store opens");
+    let pending: Vec<_> =
+        (0..2000).map(|number| store.insert(TX, hash(number), value(number, 1000))).collect();
+    let answers: Vec<_> = pending.into_iter().map(tessera_store::Pending::wait).collect();
+    assert!(answers.contains(&Err(WriteError::Busy)));
+    for (number, answer) in (0..).zip(answers) {
+        match answer {
+            Ok(_) => assert_holds(&store, number, 1000),
+            Err(error) => assert_eq!(error, WriteError::Busy),
+        }
+    }
+    insert(&store, 9999, 1000);
+}
+
+#[test]
+fn a_closed_store_still_reads() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    insert(&store, 1, 10);
+    store.close();
+    assert_eq!(store.insert(TX, hash(2), value(2, 10)).wait(), Err(WriteError::Closed));
+    assert_holds(&store, 1, 10);
+}
+
+#[test]
+fn a_segment_of_another_store_is_refused() {
+    let (ours, theirs) = (tempfile::tempdir(), tempfile::tempdir());
+    let (ours, theirs) = (ours.expect("a directory"), theirs.expect("a directory"));
+    drop(open(ours.path()));
+    drop(open(theirs.path()));
+    let from = theirs.path().join("0000000000000001.log");
+    fs::copy(&from, ours.path().join("0000000000000002.log")).expect("copied");
+    // Under another number it is not even readable: nothing of it is served.
+    let store = open(ours.path());
+    assert_eq!(store.stats().records, 0);
+    drop(store);
+    fs::remove_file(ours.path().join("0000000000000002.log")).expect("removed");
+    fs::copy(&from, ours.path().join("0000000000000001.log")).expect("copied");
+    // The index is of the store that was: it is made anew from the log that is there.
+    assert_eq!(open(ours.path()).stats().records, 0);
+}

@@ -1,0 +1,7 @@
+//! The store from outside: what it answers, what survives, what damage does.
+
+// Tests say what they expect by panicking.
+#![allow(clippy::panic)]
+
+mod behaviour;
+mod support;
