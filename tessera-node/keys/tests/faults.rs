@@ -1,0 +1,328 @@
+//! What goes wrong between a node and its secret store: told apart, and never with a secret in the message.
+
+#[path = "fake/mod.rs"]
+#[allow(unreachable_pub, reason = "shared with no other crate")]
+mod fake;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use fake::{ABSENT, FakeStore, JWT, Request, TOKEN, login};
+use tessera_keys::{Retry, VaultError, VaultKeys};
+
+const UID: &str = "uid-of-org-a";
+const PUBLIC: &str = "/+UuD63zItL1EbjxkKUljMgG8Z1w0AJ8pNOR4iq2yQc=";
+const PRIVATE: &str = "yAWAJjwPqUtNVlqGjSrBmr1/iIkghuOh1803Yzx9jLM=";
+const OTHER_PUBLIC: &str = "yGcjkFyZklTTXrn8+WIkYwicA2EGBn9wZFkctAad4X0=";
+const SECRET_PATH: &str = "secret/tessera/org-a/tessera-node-node-a/main/1";
+
+fn is_login(request: &Request) -> bool {
+    request.path.ends_with("/login")
+}
+
+/// A store that lets us in and answers every request for a key alike.
+async fn answering(status: u16, body: impl Into<String>) -> FakeStore {
+    let body = body.into();
+    FakeStore::start(move |request| {
+        Some(if is_login(request) { login(3600) } else { (status, body.clone()) })
+    })
+    .await
+}
+
+fn keys(store: &FakeStore) -> VaultKeys {
+    VaultKeys::new(store.config.clone(), UID).unwrap()
+}
+
+async fn failure(store: &FakeStore) -> VaultError {
+    let error = keys(store).ensure("main", 1).await.expect_err("fails");
+    let shown = format!("{error} {error:?}");
+    for secret in [PRIVATE, JWT, TOKEN] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    error
+}
+
+fn stored(public: &str, private: &str, uid: &str) -> String {
+    format!(
+        r#"{{"data":{{"data":{{"publicKey":"{public}","privateKey":"{private}","networkUid":"{uid}",
+            "bornAt":"2026-01-02T03:04:05Z","backup":"later"}},"metadata":{{"version":1}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_stored_key_is_read_and_nothing_is_written() {
+    let store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let key = keys(&store).ensure("main", 1).await.unwrap();
+    assert_eq!(key.pair.public().to_string(), PUBLIC);
+    assert_eq!(key.born_at.to_string(), "2026-01-02T03:04:05Z");
+    assert_eq!(key.store_path, SECRET_PATH);
+    assert!(!key.new);
+    let requests = store.requests("/v1/secret/data/");
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].method, "GET");
+    assert_eq!(requests[0].path, "/v1/secret/data/tessera/org-a/tessera-node-node-a/main/1");
+    assert_eq!(requests[0].token.as_deref(), Some(TOKEN));
+    let logins = store.requests("/login");
+    assert_eq!(logins.len(), 1);
+    assert_eq!(logins[0].path, "/v1/auth/kubernetes/login");
+    assert!(logins[0].body.contains(JWT) && logins[0].body.contains("tessera-node"), "{}", logins[0].body);
+}
+
+#[tokio::test]
+async fn the_namespace_goes_along() {
+    let mut store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    store.config.namespace = "team-a".to_owned();
+    keys(&store).ensure("main", 1).await.unwrap();
+    assert!(store.seen.lock().unwrap().iter().all(|request| request.namespace.as_deref() == Some("team-a")));
+}
+
+#[tokio::test]
+async fn a_sealed_store_is_told_from_a_broken_one() {
+    let store = answering(503, r#"{"errors":["Vault is sealed"]}"#).await;
+    let error = failure(&store).await;
+    assert!(matches!(error, VaultError::Sealed { .. }), "{error}");
+    assert_eq!(error.classify(), Retry::Soon);
+
+    for (status, body) in [(503, "<html>no backend</html>"), (500, r#"{"errors":["boom"]}"#), (429, "{}")] {
+        let error = failure(&answering(status, body).await).await;
+        assert!(matches!(error, VaultError::Unavailable { status: found, .. } if found == status), "{error}");
+        assert_eq!(error.classify(), Retry::Soon);
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_store_says_what_failed_on_the_way() {
+    let mut store = answering(404, ABSENT.1).await;
+    let trusted = store.config.ca_file.clone();
+
+    // Another CA's bundle: the connection is refused by us, not by luck.
+    let stranger = answering(404, ABSENT.1).await;
+    store.config.ca_file.clone_from(&stranger.config.ca_file);
+    let error = failure(&store).await;
+    assert!(
+        matches!(&error, VaultError::Unreachable { problem, .. } if problem.contains("certificate")),
+        "{error}"
+    );
+    assert!(store.seen.lock().unwrap().is_empty(), "nothing was said to a store that is not ours");
+
+    store.config.ca_file = trusted;
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    store.config.address = format!("https://localhost:{}", unused.port());
+    let error = failure(&store).await;
+    assert!(
+        matches!(&error, VaultError::Unreachable { problem, .. } if problem.contains("refused")),
+        "{error}"
+    );
+    assert_eq!(error.classify(), Retry::Soon);
+}
+
+#[tokio::test]
+async fn a_slow_store_is_given_up() {
+    let store = FakeStore::start(|request| is_login(request).then(|| login(3600))).await;
+    let began = Instant::now();
+    let error = failure(&store).await;
+    assert!(matches!(error, VaultError::Unreachable { .. }), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn refused_logins_say_why() {
+    let refusing = async |status: u16, body: &'static str| {
+        failure(&FakeStore::start(move |_| Some((status, body.to_owned()))).await).await
+    };
+    let error = refusing(400, r#"{"errors":["invalid role name \"tessera-node\""]}"#).await;
+    assert!(matches!(error, VaultError::RoleMissing { .. }), "{error}");
+    assert_eq!(error.classify(), Retry::Later);
+
+    let error = refusing(403, r#"{"errors":["invalid audience (aud) claim"]}"#).await;
+    assert!(matches!(error, VaultError::LoginDenied { status: 403, .. }), "{error}");
+    assert!(error.to_string().contains("invalid audience (aud) claim"), "{error}");
+
+    let error = refusing(200, "{}").await;
+    assert!(matches!(error, VaultError::Answer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_not_there_is_named() {
+    let store = answering(404, ABSENT.1).await;
+    std::fs::remove_file(store.directory.path().join("token")).unwrap();
+    let error = failure(&store).await;
+    assert!(
+        matches!(&error, VaultError::TokenFile { path, .. } if *path == store.config.token_file),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_forbidden_path_is_believed_after_a_new_login() {
+    let store = answering(403, r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#).await;
+    let keys = keys(&store);
+    for _ in 0..2 {
+        let error = keys.ensure("main", 1).await.expect_err("forbidden");
+        assert!(matches!(&error, VaultError::Forbidden { path } if path == SECRET_PATH), "{error}");
+    }
+    // The first call logs in and believes; the second has an old login, so it tries a new one.
+    assert_eq!(store.requests("/login").len(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_token_is_replaced_without_anybody_noticing() {
+    let reads = AtomicUsize::new(0);
+    let store = FakeStore::start(move |request| {
+        Some(if is_login(request) {
+            login(3600)
+        } else if reads.fetch_add(1, Ordering::Relaxed) == 1 {
+            (403, r#"{"errors":["permission denied","invalid token"]}"#.to_owned())
+        } else {
+            (200, stored(PUBLIC, PRIVATE, UID))
+        })
+    })
+    .await;
+    let keys = keys(&store);
+    keys.ensure("main", 1).await.unwrap();
+    keys.ensure("main", 1).await.unwrap();
+    assert_eq!(store.requests("/login").len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_by_field() {
+    let cases = [
+        (stored(OTHER_PUBLIC, PRIVATE, UID), "publicKey", "is not the public key of privateKey"),
+        (stored("!", PRIVATE, UID), "publicKey", "is not the base64 of 32 bytes"),
+        (stored(PUBLIC, &PRIVATE[..20], UID), "privateKey", "is not the base64 of 32 bytes"),
+        (stored(PUBLIC, PRIVATE, UID).replace("privateKey", "x"), "privateKey", "is missing"),
+        (stored(PUBLIC, PRIVATE, UID).replace("networkUid", "x"), "networkUid", "is missing"),
+        (stored(PUBLIC, PRIVATE, UID).replace("2026-01-02T", "soon"), "bornAt", "is not an RFC 3339 time"),
+    ];
+    for (body, field, problem) in cases {
+        let error = failure(&answering(200, body).await).await;
+        assert!(
+            matches!(&error, VaultError::Malformed { field: f, problem: p, .. } if *f == field && *p == problem),
+            "{error}"
+        );
+        assert!(error.to_string().contains(SECRET_PATH), "{error}");
+    }
+    let error = failure(&answering(200, stored(PUBLIC, PRIVATE, "uid-of-org-b")).await).await;
+    assert!(matches!(&error, VaultError::StampMismatch { found, .. } if found == "uid-of-org-b"), "{error}");
+}
+
+#[tokio::test]
+async fn garbage_is_never_taken_for_an_absent_key() {
+    let private = format!(r#"{{"data":"{PRIVATE}"}}"#);
+    for (status, body) in
+        [(200, "garbage"), (200, ""), (200, private.as_str()), (404, "<html>not found</html>")]
+    {
+        let store = answering(status, body).await;
+        let error = failure(&store).await;
+        assert!(
+            matches!(error, VaultError::Answer { .. } | VaultError::Unavailable { .. }),
+            "{body}: {error}"
+        );
+        assert!(
+            store.seen.lock().unwrap().iter().all(|request| request.method == "GET" || is_login(request))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_does_not_carry_the_token_away() {
+    let thief = FakeStore::start(|_| Some((200, "{}".to_owned()))).await;
+    let store = answering(307, format!("{}/v1/secret/data/x", thief.config.address)).await;
+    let error = failure(&store).await;
+    assert!(matches!(error, VaultError::Unavailable { status: 307, .. }), "{error}");
+    assert!(thief.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_state_tells_the_last_use_and_since_when() {
+    let uses = AtomicUsize::new(0);
+    let store = FakeStore::start(move |request| {
+        Some(if is_login(request) {
+            login(3600)
+        } else if uses.fetch_add(1, Ordering::Relaxed) < 2 {
+            (503, r#"{"errors":["Vault is sealed"]}"#.to_owned())
+        } else {
+            (200, stored(PUBLIC, PRIVATE, UID))
+        })
+    })
+    .await;
+    let keys = keys(&store);
+    let state = keys.state();
+    assert_eq!(*state.borrow(), None);
+    keys.ensure("main", 1).await.expect_err("sealed");
+    let first = state.borrow().clone().expect("used");
+    assert!(first.failure.as_ref().is_some_and(|failure| failure.contains("sealed")));
+    keys.ensure("main", 1).await.expect_err("sealed");
+    assert_eq!(*state.borrow(), Some(first));
+    keys.ensure("main", 1).await.unwrap();
+    assert_eq!(state.borrow().as_ref().map(|state| state.failure.clone()), Some(None));
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_before_it_ends_and_replaced_when_renewal_fails() {
+    let renewals = AtomicUsize::new(0);
+    let store = FakeStore::start(move |request| {
+        Some(match request.path.as_str() {
+            "/v1/auth/token/renew-self" if renewals.fetch_add(1, Ordering::Relaxed) == 0 => login(1),
+            "/v1/auth/token/renew-self" => (403, r#"{"errors":["invalid token"]}"#.to_owned()),
+            path if path.ends_with("/login") => login(1),
+            _ => (200, stored(PUBLIC, PRIVATE, UID)),
+        })
+    })
+    .await;
+    let keys = keys(&store);
+    keys.ensure("main", 1).await.unwrap();
+    let enough = async {
+        while store.requests("/login").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        never = keys.keep_alive() => match never {},
+        done = tokio::time::timeout(Duration::from_secs(20), enough) => done.expect("never logged in anew"),
+    }
+    assert!(store.requests("renew-self").len() >= 2);
+}
+
+#[tokio::test]
+async fn shutdown_revokes_the_login_once() {
+    let store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let keys = keys(&store);
+    keys.revoke().await.expect("nothing to revoke yet");
+    keys.ensure("main", 1).await.unwrap();
+    keys.revoke().await.unwrap();
+    keys.revoke().await.unwrap();
+    let revocations = store.requests("/v1/auth/token/revoke-self");
+    assert_eq!(revocations.len(), 1);
+    assert_eq!(revocations[0].token.as_deref(), Some(TOKEN));
+}
+
+#[test]
+fn unusable_settings_are_refused_before_anything_is_sent() {
+    let directory = tempfile::TempDir::new().unwrap();
+    for address in ["http://vault:8200", "vault:8200", "https://", "https://vault:8200/?x=1", ""] {
+        let error = VaultKeys::new(fake::config(&directory, address), UID).expect_err(address);
+        assert!(matches!(error, VaultError::Address { .. }), "{error}");
+        assert_eq!(error.classify(), Retry::Never);
+    }
+    VaultKeys::new(fake::config(&directory, "https://vault:8200"), UID).expect("the valid twin");
+}
+
+#[tokio::test]
+async fn a_key_name_cannot_leave_the_nodes_directory() {
+    let store = answering(404, ABSENT.1).await;
+    for name in ["", "..", "a/b", "../x", ".hidden", "a b", "a%2fb"] {
+        let error = keys(&store).ensure(name, 1).await.expect_err(name);
+        assert!(matches!(error, VaultError::KeyName { .. }), "{error}");
+    }
+    assert!(store.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_ca_bundle_that_is_no_bundle_is_named() {
+    let store = answering(404, ABSENT.1).await;
+    std::fs::write(&store.config.ca_file, "garbage").unwrap();
+    let error = failure(&store).await;
+    assert!(matches!(&error, VaultError::Ca { path, .. } if *path == store.config.ca_file), "{error}");
+    assert_eq!(error.classify(), Retry::Later);
+}
