@@ -1,5 +1,5 @@
-//! NaCl `crypto_box` as Tessera uses it: X25519 + HSalsa20 for the shared key, XSalsa20-Poly1305 for everything sealed,
-//! the tag in front. A master key is used as a shared key directly.
+//! `crypto_box` as Tessera uses it: X25519 and `HSalsa20` for the shared key, `XSalsa20`-`Poly1305` for everything
+//! sealed, the tag in front. A master key is used as a shared key directly.
 
 use crypto_secretbox::aead::generic_array::GenericArray;
 use crypto_secretbox::{AeadInPlace, Kdf, KeyInit, Tag, XSalsa20Poly1305};
@@ -99,4 +99,62 @@ fn open_in_place(key: &[u8; KEY_LEN], nonce: &Nonce, tag: &[u8], text: &mut [u8]
 
 fn cipher(key: &[u8; KEY_LEN]) -> XSalsa20Poly1305 {
     XSalsa20Poly1305::new(key.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto_box::SalsaBox;
+    use crypto_box::aead::Aead;
+
+    use super::*;
+    use crate::key::KeyPair;
+
+    #[test]
+    fn agrees_with_crypto_box() {
+        let (ours, theirs) = (KeyPair::generate(), KeyPair::generate());
+        let nonce = Nonce::generate();
+        let mut sealed = vec![0; TAG_LEN];
+        sealed.extend_from_slice(b"message");
+        let shared = shared_key(theirs.public(), ours.private()).expect("derived");
+        seal_in_place(shared.expose(), &nonce, &mut sealed).expect("sealed");
+
+        let their_secret = crypto_box::SecretKey::from_bytes(*theirs.private().expose());
+        assert_eq!(their_secret.public_key().as_bytes(), theirs.public().as_bytes());
+        let our_public = crypto_box::PublicKey::from_slice(ours.public().as_bytes()).expect("32 bytes");
+        let other = SalsaBox::new(&our_public, &their_secret);
+        let nonce = nonce.nacl().expect("24 bytes").into();
+        assert_eq!(other.decrypt(nonce, &sealed[..]).expect("opened"), b"message");
+        assert_eq!(other.encrypt(nonce, &b"message"[..]).expect("sealed"), sealed);
+    }
+
+    #[test]
+    fn an_all_zero_key_is_accepted() {
+        let own = KeyPair::generate();
+        shared_key(&PublicKey::from([0; 32]), own.private()).expect("as Tessera");
+    }
+
+    #[test]
+    fn a_buffer_without_room_for_the_tag_is_refused() {
+        let refused = seal_in_place(&[0; KEY_LEN], &Nonce::generate(), &mut [0; TAG_LEN - 1]);
+        assert_eq!(
+            refused.expect_err("no room").to_string(),
+            "jnacl could not seal the payload using the shared key"
+        );
+    }
+
+    #[test]
+    fn short_values_do_not_open() {
+        for length in 0..TAG_LEN {
+            let sealed = vec![0; length];
+            assert_eq!(open(&[0; KEY_LEN], &Nonce::generate(), &sealed), Err(CryptoError::Open));
+        }
+    }
+
+    #[test]
+    fn a_box_of_another_length_does_not_open() {
+        let nonce = Nonce::generate();
+        let mut sealed = vec![0; TAG_LEN + KEY_LEN + 1];
+        seal_in_place(&[1; KEY_LEN], &nonce, &mut sealed).expect("sealed");
+        assert_eq!(open_secret::<KEY_LEN>(&[1; KEY_LEN], &nonce, &sealed), Err(CryptoError::Open));
+    }
 }

@@ -215,3 +215,43 @@ pub struct KeyMismatch {
     /// The public key of the private key.
     pub derived: PublicKey,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mismatched_pair_is_refused() {
+        let (one, other) = (KeyPair::generate(), KeyPair::generate());
+        let private = PrivateKey::from_slice(one.private().expose()).expect("32 bytes");
+        let refused = KeyPair::checked(other.public(), private).expect_err("not its key");
+        assert_eq!(refused, KeyMismatch { given: other.public().clone(), derived: one.public().clone() });
+    }
+
+    #[test]
+    fn a_private_key_has_32_bytes() {
+        let refused = PrivateKey::from_slice(&[0; 31]).expect_err("too short");
+        assert_eq!(refused.to_string(), "private key has 31 bytes: give the 32 bytes of an X25519 key");
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let pair = KeyPair::from_private(PrivateKey::take(&mut [0xab; 32]));
+        let shown = format!("{pair:?} {:?}", MasterKey::generate());
+        let expected = format!(
+            "KeyPair {{ public: {}, private: PrivateKey([redacted]) }} MasterKey([redacted])",
+            pair.public()
+        );
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn public_keys_are_base64_in_json() {
+        let key = PublicKey::from([1; 32]);
+        let json = serde_json::to_string(&key).expect("a string");
+        assert_eq!(json, format!("\"{key}\""));
+        assert_eq!(serde_json::from_str::<PublicKey>(&json).expect("a key"), key);
+        let refused = serde_json::from_str::<PublicKey>("\"!!\"").expect_err("no base64");
+        assert!(refused.to_string().starts_with("Illegal base64 character 21"), "{refused}");
+    }
+}

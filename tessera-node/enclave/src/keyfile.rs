@@ -232,3 +232,93 @@ impl From<ArgonVariant> for Algorithm {
 fn member(member: &'static str, text: &str) -> Result<Vec<u8>, KeyFileError> {
     base64::decode_strict(text).map_err(|source| KeyFileError::Base64 { member, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: ArgonOptions =
+        ArgonOptions { variant: ArgonVariant::I, memory: 32, iterations: 1, parallelism: 2 };
+
+    fn locked() -> (PrivateKey, LockedKey) {
+        let key = PrivateKey::generate();
+        match KeyFile::locked(&key, b"password", QUICK).expect("locked") {
+            KeyFile::Locked(locked) => (key, locked),
+            KeyFile::Unlocked(_) => panic!("asked for a locked file"),
+        }
+    }
+
+    fn refused(key: LockedKey, password: Option<&[u8]>) -> String {
+        KeyFile::Locked(key).private_key(password).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn an_unlocked_file_returns_its_key() {
+        let key = PrivateKey::generate();
+        let json = KeyFile::unlocked(&key).to_json();
+        assert!(json.starts_with(r#"{"type":"unlocked","data":{"bytes":""#), "shape");
+        let file = KeyFile::from_json(json.as_bytes()).expect("a key file");
+        assert!(!file.is_locked());
+        assert_eq!(file.private_key(None).expect("unlocked"), key);
+    }
+
+    #[test]
+    fn a_locked_file_returns_its_key_for_the_password() {
+        for variant in [ArgonVariant::I, ArgonVariant::D, ArgonVariant::Id] {
+            let key = PrivateKey::generate();
+            let argon = ArgonOptions { variant, ..QUICK };
+            let json = KeyFile::locked(&key, b"password", argon).expect("locked").to_json();
+            let file = KeyFile::from_json(json.as_bytes()).expect("a key file");
+            assert!(file.is_locked());
+            assert_eq!(file.private_key(Some(b"password")).expect("unlocked"), key);
+        }
+    }
+
+    #[test]
+    fn a_wrong_or_missing_password_is_refused() {
+        let (_, key) = locked();
+        assert_eq!(
+            refused(key.clone(), Some(b"wrong")),
+            "key does not open: wrong password, or a damaged key file"
+        );
+        assert_eq!(refused(key, None), "key is locked: give its password");
+    }
+
+    #[test]
+    fn unreasonable_parameters_are_refused() {
+        let (_, key) = locked();
+        let with = |argon| LockedKey { argon, ..key.clone() };
+        let greedy = with(ArgonOptions { memory: MAX_MEMORY_KIB + 1, ..QUICK });
+        assert_eq!(
+            refused(greedy, Some(b"password")),
+            "key file asks for 4194305 KiB of memory to unlock: at most 4194304 are given"
+        );
+        let idle = with(ArgonOptions { iterations: 0, ..QUICK });
+        assert!(refused(idle, Some(b"password")).starts_with("key file asks for Argon2 parameters"));
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_refused() {
+        let not_json = KeyFile::from_json(b"{").expect_err("refused");
+        assert!(matches!(not_json, KeyFileError::Json(_)));
+        let other_type = KeyFile::from_json(br#"{"type":"vault","data":{}}"#).expect_err("refused");
+        assert!(matches!(other_type, KeyFileError::Json(_)));
+        let short = KeyFile::from_json(br#"{"type":"unlocked","data":{"bytes":"QUI="}}"#).expect("JSON");
+        assert!(matches!(short.private_key(None), Err(KeyFileError::Length(PrivateKeyLength(2)))));
+        let damaged = KeyFile::from_json(br#"{"type":"unlocked","data":{"bytes":"!!"}}"#).expect("JSON");
+        assert!(matches!(damaged.private_key(None), Err(KeyFileError::Base64 { member: "bytes", .. })));
+    }
+
+    #[test]
+    fn an_absent_variant_means_id_and_unknown_members_are_ignored() {
+        let json = r#"{"memory":8,"iterations":1,"parallelism":1,"version":"13"}"#;
+        let argon: ArgonOptions = serde_json::from_str(json).expect("options");
+        assert_eq!(argon.variant, ArgonVariant::Id);
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let file = KeyFile::unlocked(&PrivateKey::generate());
+        assert_eq!(format!("{file:?}"), "Unlocked(UnlockedKey { bytes: [redacted] })");
+    }
+}

@@ -39,7 +39,8 @@ pub fn accept(
     let returned = Returned::by(&incoming)?;
     let message = returned.open(keys)?;
     let Some(stored) = stored else {
-        return rebuild(keys, &returned, incoming.clone()).map(Merged::Store);
+        let master_key = returned.master_key(keys)?;
+        return rebuild(keys, &master_key, incoming).map(Merged::Store);
     };
     if stored.recipient_boxes.contains(returned.sealed) || stored.key_index(returned.peer).is_some() {
         return Ok(Merged::Unchanged);
@@ -88,17 +89,124 @@ impl<'p> Returned<'p> {
 /// The payload as its sender stored it: with itself among the keys, and a box for every key.
 fn rebuild(
     keys: &KeyRing,
-    returned: &Returned<'_>,
+    master_key: &MasterKey,
     incoming: EncodedPayload,
 ) -> Result<EncodedPayload, OwnMessageError> {
-    let master_key = returned.master_key(keys)?;
     let mut parts = incoming.into_parts();
     if !parts.recipient_keys.contains(&parts.sender) {
         parts.recipient_keys.push(parts.sender.clone());
     }
     for recipient in parts.recipient_keys.iter().skip(parts.recipient_boxes.len()) {
-        let sealed = seal::seal_box(keys, &parts.sender, recipient, &parts.recipient_nonce, &master_key)?;
+        let sealed = seal::seal_box(keys, &parts.sender, recipient, &parts.recipient_nonce, master_key)?;
         parts.recipient_boxes.push(sealed);
     }
     Ok(EncodedPayload::new(parts)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PrivacyMode;
+    use crate::seal::SealRequest;
+    use crate::testing;
+
+    struct Sent {
+        own: PublicKey,
+        keys: KeyRing,
+        peers: [PublicKey; 2],
+        payload: EncodedPayload,
+    }
+
+    fn sent(mode: PrivacyMode) -> Sent {
+        let (own, keys) = testing::ring_of_one();
+        let peers = [(); 2].map(|()| testing::ring_of_one().0);
+        let exec_hash = if mode == PrivacyMode::PrivateStateValidation { "hash" } else { "" };
+        let request = SealRequest {
+            sender: own.clone(),
+            recipients: vec![peers[0].clone(), peers[1].clone(), own.clone()],
+            privacy: PrivacyMetadata { mode, exec_hash: exec_hash.into(), ..PrivacyMetadata::default() },
+            affected: Vec::new(),
+        };
+        let payload = seal::seal(&keys, b"message"[..].into(), request).expect("sealed");
+        Sent { own, keys, peers, payload }
+    }
+
+    fn stored(merged: Result<Merged, OwnMessageError>) -> EncodedPayload {
+        match merged.expect("accepted") {
+            Merged::Store(payload) => payload,
+            Merged::Unchanged => panic!("something new"),
+        }
+    }
+
+    #[test]
+    fn a_lost_payload_is_rebuilt_from_its_recipients() {
+        let Sent { own, keys, peers, payload } = sent(PrivacyMode::StandardPrivate);
+        let returned = peers.each_ref().map(|peer| payload.for_recipient(peer).expect("a recipient"));
+        let [first, second] = returned;
+
+        let rebuilt = stored(accept(&keys, None, first));
+        assert_eq!(rebuilt.recipient_keys, [peers[0].clone(), own.clone()]);
+        assert_eq!(rebuilt.recipient_boxes[1], payload.recipient_boxes[2]);
+        assert_eq!(open::open(&keys, &rebuilt, &own).expect("ours"), b"message");
+
+        let complete = stored(accept(&keys, Some(&rebuilt), second.clone()));
+        assert_eq!(complete.recipient_keys, [peers[0].clone(), own, peers[1].clone()]);
+        assert_eq!(complete.recipient_boxes[2], payload.recipient_boxes[1]);
+        assert_eq!(accept(&keys, Some(&complete), second), Ok(Merged::Unchanged));
+    }
+
+    #[test]
+    fn with_state_validation_every_box_is_made_again() {
+        let Sent { keys, peers, payload, .. } = sent(PrivacyMode::PrivateStateValidation);
+        let returned = payload.for_recipient(&peers[1]).expect("a recipient");
+        let rebuilt = stored(accept(&keys, None, returned));
+        assert_eq!(rebuilt.recipient_keys, payload.keys_led_by(&peers[1]));
+        for peer in &peers {
+            let original = payload.for_recipient(peer).expect("a recipient");
+            assert_eq!(
+                rebuilt.for_recipient(peer).expect("a recipient").recipient_boxes,
+                original.recipient_boxes
+            );
+        }
+    }
+
+    #[test]
+    fn a_forgery_does_not_open() {
+        let Sent { keys, peers, payload, .. } = sent(PrivacyMode::StandardPrivate);
+        let mut forged = payload.for_recipient(&peers[0]).expect("a recipient").into_parts();
+        forged.cipher_text = b"0123456789abcdef-no-message"[..].into();
+        let forged = EncodedPayload::new(forged).expect("consistent");
+        let refused = accept(&keys, None, forged).expect_err("forged");
+        assert_eq!(refused.to_string(), "jnacl could not open the payload using the shared key");
+    }
+
+    #[test]
+    fn another_message_is_refused() {
+        let Sent { own, keys, peers, payload } = sent(PrivacyMode::StandardPrivate);
+        let request = SealRequest {
+            sender: own,
+            recipients: vec![peers[1].clone()],
+            privacy: PrivacyMetadata::default(),
+            affected: Vec::new(),
+        };
+        let other = seal::seal(&keys, b"other"[..].into(), request).expect("sealed");
+        let stored = payload.for_recipient(&peers[0]).expect("a recipient");
+        let refused = accept(&keys, Some(&stored), other).expect_err("another message");
+        assert_eq!(refused.to_string(), "Invalid payload provided");
+    }
+
+    #[test]
+    fn nothing_comes_from_no_key_or_no_box() {
+        let Sent { keys, payload, .. } = sent(PrivacyMode::StandardPrivate);
+        let full = payload.into_parts();
+        let empty = [
+            PayloadParts { recipient_keys: Vec::new(), ..full.clone() },
+            PayloadParts { recipient_boxes: Vec::new(), ..full },
+        ];
+        for parts in empty {
+            let payload = EncodedPayload::new(parts).expect("consistent");
+            let refused = accept(&keys, None, payload);
+            assert_eq!(refused.expect_err("unusable").to_string(), "No key or recipient-box to use");
+        }
+    }
 }

@@ -193,3 +193,61 @@ impl Deref for EncodedPayload {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(privacy: PrivacyMetadata) -> String {
+        let parts = PayloadParts { privacy, ..PayloadParts::default() };
+        EncodedPayload::new(parts).expect_err("contradiction").to_string()
+    }
+
+    #[test]
+    fn an_execution_hash_belongs_to_state_validation() {
+        let text = "ExecutionHash data is invalid";
+        let stray = PrivacyMetadata { exec_hash: "hash".into(), ..PrivacyMetadata::default() };
+        assert_eq!(refused(stray), text);
+        let lacking =
+            PrivacyMetadata { mode: PrivacyMode::PrivateStateValidation, ..PrivacyMetadata::default() };
+        assert_eq!(refused(lacking), text);
+    }
+
+    #[test]
+    fn mandatory_recipients_belong_to_their_mode() {
+        let text = "Mandatory recipients data only applicable for Mandatory Recipients privacy mode. \
+                    In case no mandatory recipient is required, consider using Party Protection privacy mode";
+        let keys = BTreeSet::from([PublicKey::from([1; 32])]);
+        let stray = PrivacyMetadata { mandatory_recipients: keys, ..PrivacyMetadata::default() };
+        assert_eq!(refused(stray), text);
+        let lacking =
+            PrivacyMetadata { mode: PrivacyMode::MandatoryRecipients, ..PrivacyMetadata::default() };
+        assert_eq!(refused(lacking), text);
+    }
+
+    #[test]
+    fn a_stranger_gets_nothing() {
+        let payload = EncodedPayload::new(PayloadParts::default()).expect("consistent");
+        let refused = payload.for_recipient(&PublicKey::from([0; 32])).expect_err("a stranger");
+        assert_eq!(
+            refused.to_string(),
+            "Recipient AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= is not a recipient of transaction "
+        );
+    }
+
+    #[test]
+    fn a_recipient_whose_box_is_elsewhere_gets_nothing() {
+        let key = PublicKey::from([1; 32]);
+        let parts = PayloadParts { recipient_keys: vec![key.clone()], ..PayloadParts::default() };
+        let payload = EncodedPayload::new(parts).expect("consistent");
+        assert_eq!(payload.for_recipient(&key), Err(PayloadError::NoBox { index: 0, length: 0 }));
+    }
+
+    #[test]
+    fn an_unknown_flag_is_standard_private() {
+        for mode in (0..4).map(PrivacyMode::from_flag) {
+            assert_eq!(PrivacyMode::from_flag(mode.flag().into()), mode);
+        }
+        assert_eq!(PrivacyMode::from_flag(7), PrivacyMode::StandardPrivate);
+    }
+}

@@ -168,15 +168,17 @@ fn rlp_element(element: &[u8], out: &mut Vec<u8>) {
 
 /// RLP with Tessera's quirk: long lengths are little-endian and end at the first zero byte. Equal to RLP up to 255.
 fn rlp_head(base: u8, length: usize, out: &mut Vec<u8>) {
-    match u8::try_from(length) {
-        Ok(short @ ..=55) => out.push(base + short),
-        _ => {
-            let digits = length.to_le_bytes();
-            let digits = digits.split(|&digit| digit == 0).next().unwrap_or_default();
-            // At most 8 digits.
-            out.push(base + 55 + digits.len() as u8);
-            out.extend_from_slice(digits);
-        }
+    if let Ok(short @ ..=55) = u8::try_from(length) {
+        out.push(base + short);
+        return;
+    }
+    let digits = length.to_le_bytes();
+    let digits = digits.into_iter().take_while(|&digit| digit != 0);
+    let head = out.len();
+    out.push(base + 55);
+    for digit in digits {
+        out.push(digit);
+        out[head] += 1;
     }
 }
 
