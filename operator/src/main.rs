@@ -1,2 +1,22 @@
-//! Placeholder.
-fn main() {}
+//! The operator's process.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tessera_operator::{args::Args, run, telemetry};
+
+fn main() -> ExitCode {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("another TLS provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    let args = Args::parse();
+    telemetry::init(&args.log);
+    match run::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %run::chain(&error), "the operator ends");
+            ExitCode::FAILURE
+        }
+    }
+}

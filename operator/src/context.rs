@@ -1,0 +1,76 @@
+//! What every reconcile of one namespace has at hand.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use kube::Client;
+use tessera_crds::{TesseraNetworkStatus, TesseraNodeStatus};
+use tessera_pki::CaState;
+use tokio::sync::Semaphore;
+
+use crate::admin_client::{AdminClient, AdminError};
+use crate::authorities::Authorities;
+use crate::backoff::Backoff;
+use crate::caches::Caches;
+use crate::kube::events::Events;
+use crate::kube::writer::Writer;
+use crate::metrics::Metrics;
+use crate::network::observe::StoreLooks;
+use crate::status_memo::StatusMemo;
+
+/// Reads, writes and remembers. Pure stages receive none of it.
+#[derive(Clone)]
+pub struct Context {
+    /// For reads that no cache answers.
+    pub client: Client,
+    /// For writes.
+    pub writer: Arc<Writer>,
+    /// For what a person wants to know.
+    pub events: Events,
+    /// What the watches of this namespace last saw.
+    pub caches: Caches,
+    /// The CA states.
+    pub authorities: Arc<Authorities>,
+    /// Credentials for admin ports, by network UID.
+    pub admin: Arc<AdminClients>,
+    /// Waits of objects that failed.
+    pub backoff: Arc<Backoff>,
+    /// Bounds how many reconciles of all namespaces run at once.
+    pub slots: Arc<Semaphore>,
+    /// Counts reconciles.
+    pub metrics: Arc<Metrics>,
+    /// Statuses of nodes that the watch has not shown yet.
+    pub node_statuses: Arc<StatusMemo<TesseraNodeStatus>>,
+    /// Likewise of networks.
+    pub network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
+    /// What the last look at each network's secret store found.
+    pub stores: Arc<StoreLooks>,
+    /// Where CA states live and the operator's pods run.
+    pub operator_namespace: String,
+}
+
+/// Credentials for admin ports, made when first needed and renewed in time.
+#[derive(Default)]
+pub struct AdminClients {
+    known: Mutex<HashMap<String, AdminClient>>,
+}
+
+impl AdminClients {
+    /// Credentials for the nodes of the network with this UID.
+    pub fn get(
+        &self,
+        network_uid: &str,
+        trust_domain: &str,
+        authorities: &CaState,
+        now: Timestamp,
+    ) -> Result<AdminClient, AdminError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.get(network_uid).filter(|client| client.is_current(authorities, now)) {
+            return Ok(client.clone());
+        }
+        let client = AdminClient::new(authorities, trust_domain, now)?;
+        known.insert(network_uid.to_owned(), client.clone());
+        Ok(client)
+    }
+}

@@ -1,0 +1,77 @@
+//! Events: what a person wants to know, at the moment it becomes so. Never needed for anything: a failure is logged.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+/// Something that happened to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// Whether a person should look.
+    pub warning: bool,
+    /// One word in CamelCase.
+    pub reason: &'static str,
+    /// One sentence.
+    pub note: String,
+}
+
+impl Happening {
+    /// Good to know.
+    pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: false, reason, note: note.into() }
+    }
+
+    /// A person should look.
+    pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: true, reason, note: note.into() }
+    }
+}
+
+/// Publishes happenings.
+#[derive(Clone)]
+pub struct Events {
+    recorder: Recorder,
+}
+
+impl Events {
+    /// Reports as this operator, from `instance` (its pod).
+    pub fn new(client: Client, instance: &str) -> Self {
+        let reporter =
+            Reporter { controller: super::FIELD_MANAGER.to_owned(), instance: Some(instance.to_owned()) };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    /// Tells of each happening to the object `about`.
+    pub async fn publish(&self, about: &ObjectReference, happenings: &[Happening]) {
+        for happening in happenings {
+            let event = Event {
+                type_: if happening.warning { EventType::Warning } else { EventType::Normal },
+                reason: happening.reason.to_owned(),
+                note: Some(truncated(&happening.note)),
+                action: "Reconcile".to_owned(),
+                secondary: None,
+            };
+            if let Err(error) = self.recorder.publish(&event, about).await {
+                tracing::warn!(%error, reason = happening.reason, "an event could not be published");
+            }
+        }
+    }
+}
+
+/// The API refuses notes above 1024 bytes.
+fn truncated(note: &str) -> String {
+    const LIMIT: usize = 1000;
+    let end = (0..=LIMIT.min(note.len())).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
+    note[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::truncated;
+
+    #[test]
+    fn a_long_note_is_cut_at_a_character() {
+        assert_eq!(truncated("short"), "short");
+        assert_eq!(truncated(&"é".repeat(600)).len(), 1000);
+    }
+}

@@ -1,0 +1,19 @@
+//! The API server, as this operator uses it. Everything that changes an object goes through [`writer`]; the rest reads.
+//!
+//! ```text
+//! desired ──► Planned ──► drift::find(planned, cached) ── none ──► nothing is written
+//!                              │ some
+//!                              ▼
+//!                     GET, look again ──► POST (absent) | PUT at resourceVersion (ours) | NameConflict (not ours)
+//! ```
+
+pub mod drift;
+pub mod events;
+pub mod fault;
+pub mod lease;
+pub mod planned;
+mod quantity;
+pub mod writer;
+
+/// The name under which our writes appear in `managedFields`.
+pub const FIELD_MANAGER: &str = "tessera-operator";

@@ -1,0 +1,127 @@
+//! An object as it should be: what `desired` makes and the writer brings about.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+use kube::core::ApiResource;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// Carries the hash of everything that we set, so that a field which we no longer set is seen as outdated: nothing else
+/// tells it from a default of the server's.
+pub const HASH_ANNOTATION: &str = "tessera.rs/desired-hash";
+
+/// One object to bring about.
+#[derive(Clone)]
+pub struct Planned {
+    /// Group, version, kind and plural.
+    pub resource: ApiResource,
+    /// Where it lives.
+    pub namespace: String,
+    /// What it is called.
+    pub name: String,
+    /// The UID of the object that owns it. Absent for CA state, which must outlive its network.
+    pub owner_uid: Option<String>,
+    /// The whole object, with [`HASH_ANNOTATION`].
+    pub body: Value,
+}
+
+// No Debug of the body: it may be a Secret.
+impl std::fmt::Debug for Planned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Planned({self})")
+    }
+}
+
+impl std::fmt::Display for Planned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.resource.kind, self.namespace, self.name)
+    }
+}
+
+impl Planned {
+    /// Plans `object`, which must have a name and a namespace.
+    pub fn new<K>(object: &K) -> Self
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        let meta = object.meta();
+        let mut body = serde_json::to_value(object).expect("Kubernetes types have string keys only");
+        strip_nulls(&mut body);
+        let hash = hash(&body);
+        annotate(&mut body, &hash);
+        Self {
+            resource: ApiResource::erase::<K>(&()),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            owner_uid: controller_of(meta.owner_references.as_deref()).map(|owner| owner.uid.clone()),
+            body,
+        }
+    }
+}
+
+/// The controller among `owners`.
+pub fn controller_of(owners: Option<&[OwnerReference]>) -> Option<&OwnerReference> {
+    owners?.iter().find(|owner| owner.controller == Some(true))
+}
+
+fn annotate(body: &mut Value, hash: &str) {
+    let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.insert(HASH_ANNOTATION.to_owned(), Value::String(hash.to_owned()));
+    }
+}
+
+/// `data` is compared key by key, so it need not be hashed; and a hash of a private key does not belong in an annotation.
+fn hash(body: &Value) -> String {
+    let mut hasher = Sha256::new();
+    for (key, value) in body.as_object().into_iter().flatten().filter(|(key, _)| *key != "data") {
+        hasher.update(key.as_bytes());
+        hasher.update(value.to_string().as_bytes());
+    }
+    hex::encode(&hasher.finalize()[..8])
+}
+
+fn strip_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, member| !member.is_null());
+            map.values_mut().for_each(strip_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nulls),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    fn config_map(data: &str, label: &str) -> Planned {
+        Planned::new(
+            &serde_json::from_value::<ConfigMap>(serde_json::json!({
+                "metadata": {"name": "a", "namespace": "b", "labels": {"l": label}},
+                "data": {"k": data},
+            }))
+            .unwrap(),
+        )
+    }
+
+    fn hash_of(planned: &Planned) -> &Value {
+        &planned.body["metadata"]["annotations"][HASH_ANNOTATION]
+    }
+
+    #[test]
+    fn the_hash_follows_what_we_set_but_not_the_data() {
+        assert_eq!(hash_of(&config_map("1", "x")), hash_of(&config_map("2", "x")));
+        assert_ne!(hash_of(&config_map("1", "x")), hash_of(&config_map("1", "y")));
+    }
+
+    #[test]
+    fn neither_debug_nor_display_shows_the_content() {
+        let planned = config_map("sesame", "x");
+        assert_eq!(format!("{planned:?}"), "Planned(ConfigMap b/a)");
+    }
+}

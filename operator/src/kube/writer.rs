@@ -1,0 +1,358 @@
+//! The only caller of create, replace, patch and delete.
+//!
+//! Why POST and PUT, not server-side apply: an apply leaves in place what others added (a sidecar survives it) and takes
+//! over objects that were there before us. POST never adopts; PUT at a resourceVersion replaces the whole object, so an
+//! addition goes, a field that we no longer set goes, and a leader that was replaced meanwhile gets a conflict.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, TypeMeta};
+use kube::core::{ApiResource, ObjectMeta};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::FIELD_MANAGER;
+use super::drift::{self, Drift};
+use super::fault::Faults;
+use super::planned::{Planned, controller_of};
+
+/// What bringing about an object came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not there.
+    Created,
+    /// It was not as planned.
+    Replaced(Drift),
+    /// It was as planned; nothing was written.
+    Unchanged,
+}
+
+/// Why an object could not be brought about.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else's object has the name.
+    #[error("{object} exists and is not ours: delete or rename it")]
+    NameConflict {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// The object is on its way out; it can be made again when it is gone.
+    #[error("{object} is being deleted: waiting until it is gone")]
+    Terminating {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// Somebody, perhaps another leader, was faster; the next attempt sees it.
+    #[error("{object} changed while it was being written")]
+    Conflict {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// Our own rights do not suffice.
+    #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]
+    PermissionDenied {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        source: Box<kube::Error>,
+    },
+    /// The API server refuses the object itself.
+    #[error("{object} was refused: {message}")]
+    Invalid {
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// The API server failed or could not be reached.
+    #[error("failed to {verb} {object}")]
+    Api {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind, namespace and name.
+        object: String,
+        /// What happened.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Writes to the API server.
+pub struct Writer {
+    client: Client,
+    faults: Faults,
+    /// Objects, by UID, whose difference a PUT did not take away: a default that somebody else's apply also names.
+    /// Writing again would be a write for ever.
+    settled: Mutex<HashMap<String, String>>,
+}
+
+impl Writer {
+    /// A writer that dies at the chosen write, if any.
+    pub fn new(client: Client, faults: Faults) -> Self {
+        Self { client, faults, settled: Mutex::default() }
+    }
+
+    /// How many writes this process has begun.
+    pub fn writes(&self) -> u64 {
+        self.faults.writes()
+    }
+
+    /// Brings `planned` about. `cached` is what a watch last saw: if it is as planned, no request is made.
+    pub async fn ensure(
+        &self,
+        planned: &Planned,
+        cached: Option<&DynamicObject>,
+    ) -> Result<(DynamicObject, Outcome), WriteError> {
+        if let Some(cached) = cached
+            && is_ours(&cached.metadata, planned)
+            && cached.metadata.deletion_timestamp.is_none()
+            && self.difference(planned, cached).is_none()
+        {
+            return Ok((cached.clone(), Outcome::Unchanged));
+        }
+        let api = self.api(&planned.resource, &planned.namespace);
+        match api.get_opt(&planned.name).await.map_err(|error| fail("get", planned, error))? {
+            None => self.create(&api, planned).await,
+            Some(live) => self.replace_if_different(&api, planned, live).await,
+        }
+    }
+
+    /// Creates `planned`, and only that: what exists is never replaced.
+    pub async fn create_new(&self, planned: &Planned) -> Result<(), WriteError> {
+        let api = self.api(&planned.resource, &planned.namespace);
+        self.create(&api, planned).await.map(|_| ())
+    }
+
+    async fn create(
+        &self,
+        api: &Api<DynamicObject>,
+        planned: &Planned,
+    ) -> Result<(DynamicObject, Outcome), WriteError> {
+        let object = dynamic(planned, planned.body.clone());
+        let created = self.faults.around(api.create(&post_params(), &object)).await;
+        let created = created.map_err(|error| fail("create", planned, error))?;
+        Ok((created, Outcome::Created))
+    }
+
+    async fn replace_if_different(
+        &self,
+        api: &Api<DynamicObject>,
+        planned: &Planned,
+        live: DynamicObject,
+    ) -> Result<(DynamicObject, Outcome), WriteError> {
+        if !is_ours(&live.metadata, planned) {
+            return Err(WriteError::NameConflict { object: planned.to_string() });
+        }
+        if live.metadata.deletion_timestamp.is_some() {
+            return Err(WriteError::Terminating { object: planned.to_string() });
+        }
+        let Some(drift) = self.difference(planned, &live) else {
+            return Ok((live, Outcome::Unchanged));
+        };
+        let object = dynamic(planned, replacement(planned, &live));
+        let replaced = self.faults.around(api.replace(&planned.name, &post_params(), &object)).await;
+        let replaced = match replaced {
+            Err(kube::Error::Api(status)) if status.code == 422 && is_plain_data(&planned.resource) => {
+                return self.remake(api, planned, &live, drift).await;
+            }
+            other => other.map_err(|error| fail("replace", planned, error))?,
+        };
+        if replaced.metadata.resource_version == live.metadata.resource_version {
+            self.settle(&replaced.metadata);
+        }
+        Ok((replaced, Outcome::Replaced(drift)))
+    }
+
+    /// Somebody made a ConfigMap or Secret immutable: it can only go and come again.
+    async fn remake(
+        &self,
+        api: &Api<DynamicObject>,
+        planned: &Planned,
+        live: &DynamicObject,
+        drift: Drift,
+    ) -> Result<(DynamicObject, Outcome), WriteError> {
+        self.delete(&planned.resource, &planned.namespace, &live.metadata).await?;
+        let (created, _) = self.create(api, planned).await?;
+        Ok((created, Outcome::Replaced(drift)))
+    }
+
+    /// Deletes exactly the object that `metadata` describes, unless it is gone or has been made anew.
+    pub async fn delete(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        metadata: &ObjectMeta,
+    ) -> Result<(), WriteError> {
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let preconditions = Preconditions { uid: metadata.uid.clone(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let api = self.api(resource, namespace);
+        match self.faults.around(api.delete(name, &params)).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(classify("delete", format!("{} {namespace}/{name}", resource.kind), error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Writes the whole status in one server-side apply: members that it lacks go away.
+    pub async fn apply_status<K, S>(&self, object: &K, status: &S) -> Result<(), WriteError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+        S: Serialize + Sync,
+    {
+        let meta = object.meta();
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let name = meta.name.as_deref().unwrap_or_default();
+        let body = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            // The UID: a status must not land on a namesake made meanwhile.
+            "metadata": {"name": name, "uid": meta.uid},
+            "status": status,
+        });
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patched = self.faults.around(api.patch_status(name, &params, &Patch::Apply(&body))).await;
+        match patched {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => {
+                Err(classify("patch the status of", format!("{} {namespace}/{name}", K::kind(&())), error))
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// A token of `service_account` for `audience` alone, valid for ten minutes (the least that the API server gives).
+    pub async fn request_token(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        audience: &str,
+    ) -> Result<String, WriteError> {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![audience.to_owned()],
+                expiration_seconds: Some(600),
+                bound_object_ref: None,
+            },
+            ..TokenRequest::default()
+        };
+        let object = || format!("a token of ServiceAccount {namespace}/{service_account}");
+        // Not counted as a write: it leaves nothing behind in the API server.
+        let answer = api.create_token_request(service_account, &PostParams::default(), &request).await;
+        let answer = answer.map_err(|error| classify("request", object(), error))?;
+        Ok(answer.status.map(|status| status.token).unwrap_or_default())
+    }
+
+    fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
+    }
+
+    fn difference(&self, planned: &Planned, live: &DynamicObject) -> Option<Drift> {
+        let drift = drift::find(&planned.body, &as_value(live))?;
+        (!self.is_settled(&live.metadata)).then_some(drift)
+    }
+
+    fn is_settled(&self, metadata: &ObjectMeta) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let version = metadata.uid.as_ref().and_then(|uid| settled.get(uid));
+        version.is_some() && version == metadata.resource_version.as_ref()
+    }
+
+    fn settle(&self, metadata: &ObjectMeta) {
+        if let (Some(uid), Some(version)) = (metadata.uid.clone(), metadata.resource_version.clone()) {
+            self.settled.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(uid, version);
+        }
+    }
+}
+
+fn post_params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// Ours: controlled by the owner that the plan names; for CA state, which has no owner, made for the same network.
+fn is_ours(live: &ObjectMeta, planned: &Planned) -> bool {
+    match &planned.owner_uid {
+        Some(uid) => controller_of(live.owner_references.as_deref()).is_some_and(|owner| owner.uid == *uid),
+        None => controller_of(live.owner_references.as_deref()).is_none(),
+    }
+}
+
+fn is_plain_data(resource: &ApiResource) -> bool {
+    matches!(resource.kind.as_str(), "ConfigMap" | "Secret")
+}
+
+/// The planned object at the live one's version, with the annotations and finalizers that others need.
+fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
+    let mut body = planned.body.clone();
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
+        metadata.insert("uid".into(), json!(live.metadata.uid));
+        if let Some(finalizers) = &live.metadata.finalizers {
+            metadata.insert("finalizers".into(), json!(finalizers));
+        }
+        let ours = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+        for (key, value) in live.metadata.annotations.iter().flatten() {
+            if let Some(ours) = ours.as_object_mut() {
+                ours.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
+            }
+        }
+    }
+    body
+}
+
+fn dynamic(planned: &Planned, body: Value) -> DynamicObject {
+    let mut object = DynamicObject {
+        types: Some(TypeMeta {
+            api_version: planned.resource.api_version.clone(),
+            kind: planned.resource.kind.clone(),
+        }),
+        metadata: ObjectMeta::default(),
+        data: Value::Null,
+    };
+    if let Value::Object(mut members) = body {
+        members.remove("apiVersion");
+        members.remove("kind");
+        let metadata = members.remove("metadata").unwrap_or_default();
+        object.metadata =
+            serde_json::from_value(metadata).expect("`Planned::new` serialised it from the same type");
+        object.data = Value::Object(members);
+    }
+    object
+}
+
+/// The whole object as JSON.
+pub fn as_value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).expect("a JSON object with typed metadata serialises")
+}
+
+fn fail(verb: &'static str, planned: &Planned, error: kube::Error) -> WriteError {
+    classify(verb, planned.to_string(), error)
+}
+
+fn classify(verb: &'static str, object: String, error: kube::Error) -> WriteError {
+    match &error {
+        kube::Error::Api(status) if status.code == 403 => {
+            // A namespace on its way out refuses new objects with 403.
+            if status.message.contains("because it is being terminated") {
+                return WriteError::Terminating { object };
+            }
+            WriteError::PermissionDenied { verb, object, source: Box::new(error) }
+        }
+        kube::Error::Api(status) if status.code == 409 => WriteError::Conflict { object },
+        kube::Error::Api(status) if status.code == 422 => {
+            WriteError::Invalid { object, message: status.message.clone() }
+        }
+        _ => WriteError::Api { verb, object, source: Box::new(error) },
+    }
+}

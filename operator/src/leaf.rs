@@ -1,0 +1,162 @@
+//! One leaf certificate and the Secret that holds it: keep what is good, issue what is not. Pure but for randomness.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DynamicObject, ObjectMeta};
+use tessera_crds::api::network::LeafPolicy;
+use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
+use tessera_pki::policy::{self, Reason, Stored, Wanted};
+use tessera_pki::{Ca, CaError, Certificate, InspectError, LeafSpec};
+use zeroize::Zeroizing;
+
+/// A leaf as it should lie in its Secret.
+pub struct Leaf {
+    /// The Secret.
+    pub secret: String,
+    /// What it says.
+    pub certificate: Certificate,
+    /// When it must be looked at again at the latest.
+    pub due_at: Timestamp,
+    /// Why it was issued just now; `None`: it lay there and is good.
+    pub reissued: Option<Reason>,
+    private_key: Zeroizing<Vec<u8>>,
+    ca_pem: String,
+}
+
+/// Why there is no leaf.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// The authority does not issue.
+    #[error("the certificate for Secret {secret} cannot be issued")]
+    Issue {
+        /// The Secret that it is for.
+        secret: String,
+        /// Why.
+        source: CaError,
+    },
+    /// The authority issues what we cannot read.
+    #[error("the certificate issued for Secret {secret} is unreadable")]
+    Inspect {
+        /// The Secret that it is for.
+        secret: String,
+        /// Why.
+        source: InspectError,
+    },
+}
+
+/// How long leaves live, from the spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Of a new leaf.
+    pub lifetime: SignedDuration,
+    /// How long before its end it is replaced.
+    pub renew_before: SignedDuration,
+}
+
+impl From<&LeafPolicy> for Lifetimes {
+    fn from(policy: &LeafPolicy) -> Self {
+        Self {
+            lifetime: signed(policy.lifetime.as_std()),
+            renew_before: signed(policy.renew_before.as_std()),
+        }
+    }
+}
+
+/// A duration of a spec; five digits of hours are far from any limit.
+pub fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// The leaf that `secret` should hold: what `live` holds, if nothing speaks against it, else a new one.
+pub fn keep_or_issue(
+    ca: &Ca,
+    spec: &LeafSpec,
+    renew_before: SignedDuration,
+    secret: String,
+    live: Option<&DynamicObject>,
+    now: Timestamp,
+) -> Result<Leaf, LeafError> {
+    let data = live.map(data_of).unwrap_or_default();
+    let item = |key: &str| data.get(key).map(|bytes| bytes.as_slice());
+    let stored = Stored { certificate: item(CERTIFICATE_FILE), private_key: item(KEY_FILE) };
+    let wanted = Wanted { spec, ca: ca.certificate(), renew_before };
+    let ca_pem = ca.certificate_pem().to_owned();
+    match policy::check(&wanted, &stored, now) {
+        Ok(current) => Ok(Leaf {
+            secret,
+            certificate: current.certificate,
+            due_at: current.due_at,
+            reissued: None,
+            private_key: Zeroizing::new(item(KEY_FILE).unwrap_or_default().to_vec()),
+            ca_pem,
+        }),
+        Err(reason) => issue(ca, spec, renew_before, secret, reason, now),
+    }
+}
+
+fn issue(
+    ca: &Ca,
+    spec: &LeafSpec,
+    renew_before: SignedDuration,
+    secret: String,
+    reason: Reason,
+    now: Timestamp,
+) -> Result<Leaf, LeafError> {
+    let leaf = match ca.issue(spec, now) {
+        Ok(leaf) => leaf,
+        Err(source) => return Err(LeafError::Issue { secret, source }),
+    };
+    let certificate = match Certificate::parse(leaf.certificate_pem.as_bytes()) {
+        Ok(certificate) => certificate,
+        Err(source) => return Err(LeafError::Inspect { secret, source }),
+    };
+    let due_at = tessera_pki::renewal::due_at(
+        spec.identity(),
+        certificate.not_before(),
+        certificate.not_after(),
+        renew_before,
+    );
+    Ok(Leaf {
+        secret,
+        certificate,
+        due_at,
+        reissued: Some(reason),
+        private_key: Zeroizing::new(leaf.private_key_pem.expose().as_bytes().to_vec()),
+        ca_pem: ca.certificate_pem().to_owned(),
+    })
+}
+
+impl Leaf {
+    /// The Secret that holds it.
+    pub fn to_secret(&self, metadata: ObjectMeta) -> Secret {
+        let text = |text: &str| ByteString(text.as_bytes().to_vec());
+        Secret {
+            metadata,
+            type_: Some("kubernetes.io/tls".to_owned()),
+            data: Some(BTreeMap::from([
+                (CERTIFICATE_FILE.to_owned(), text(self.certificate.pem())),
+                (KEY_FILE.to_owned(), ByteString(self.private_key.to_vec())),
+                (CA_FILE.to_owned(), text(&self.ca_pem)),
+            ])),
+            ..Secret::default()
+        }
+    }
+}
+
+/// The data of a Secret that was read without its type. What is not base64 cannot come from the API server.
+pub fn data_of(secret: &DynamicObject) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
+    let members = secret.data.get("data").and_then(serde_json::Value::as_object);
+    members
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| {
+            Some((key.clone(), Zeroizing::new(STANDARD.decode(value.as_str()?).ok()?)))
+        })
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! In a dedicated namespace: nothing goes in or out but what policies allow, and scrapers of this namespace are let out
+//! to the nodes' metrics.
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tessera_crds::names::{self, label};
+use tessera_node_api::paths::METRICS_PORT;
+
+use crate::kube::planned::Planned;
+use crate::meta::selector;
+use crate::network::resolve::Resolved;
+use crate::node::desired::dns;
+
+pub(super) fn build(network: &Resolved) -> Vec<Planned> {
+    if !network.dedicated {
+        return Vec::new();
+    }
+    let deny = NetworkPolicySpec {
+        pod_selector: Some(LabelSelector::default()),
+        policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+        ..NetworkPolicySpec::default()
+    };
+    let local = network.scrapers.iter().filter(|scraper| scraper.from.namespace_selector.is_none());
+    let scrapers = local.map(|scraper| {
+        let name = names::network::monitoring_secret(&network.name, &scraper.name);
+        policy(network, name, let_out(network, scraper.from.pod_selector.clone().unwrap_or_default()))
+    });
+    [policy(network, names::network::default_deny(&network.name), deny)].into_iter().chain(scrapers).collect()
+}
+
+fn let_out(network: &Resolved, scraper: LabelSelector) -> NetworkPolicySpec {
+    let nodes = NetworkPolicyPeer {
+        pod_selector: Some(selector([(label::NAME, label::NODE_APP), (label::NETWORK, &network.name)])),
+        ..NetworkPolicyPeer::default()
+    };
+    let port = NetworkPolicyPort {
+        protocol: Some("TCP".to_owned()),
+        port: Some(IntOrString::Int(METRICS_PORT.into())),
+        end_port: None,
+    };
+    let to_nodes = NetworkPolicyEgressRule { to: Some(vec![nodes]), ports: Some(vec![port]) };
+    NetworkPolicySpec {
+        pod_selector: Some(scraper),
+        policy_types: Some(vec!["Egress".to_owned()]),
+        egress: Some(vec![to_nodes, dns()]),
+        ingress: None,
+    }
+}
+
+fn policy(network: &Resolved, name: String, spec: NetworkPolicySpec) -> Planned {
+    Planned::new(&NetworkPolicy { metadata: network.owner.metadata(name), spec: Some(spec) })
+}

@@ -1,0 +1,155 @@
+//! One TesseraNetwork: its authorities, what its nodes share, and how its secret store is.
+//!
+//! ```text
+//! inputs ──► resolve ──► desired ──► apply ──► observe ──► status
+//! [read]     [pure]      [pure]      [write]   [read]      [pure, one patch]
+//! ```
+
+pub mod apply;
+pub mod desired;
+mod events;
+pub mod inputs;
+pub mod observe;
+pub mod resolve;
+pub mod status;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use tessera_crds::condition::ConditionType;
+use tessera_crds::{TesseraNetwork, TesseraNetworkStatus};
+
+use crate::authorities::AuthoritiesError;
+use crate::backoff::jittered;
+use crate::conditions;
+use crate::context::Context;
+use crate::kube::events::Happening;
+use crate::kube::writer::WriteError;
+use crate::leaf::LeafError;
+use crate::meta::{reference_to, uid_of};
+use crate::metrics::Kind;
+use resolve::{Resolved, Unresolved};
+
+/// How often a store that lets us in is looked at.
+const PROBE: Duration = Duration::from_secs(30);
+/// How often one that does not.
+const PROBE_SOON: Duration = Duration::from_secs(5);
+
+/// Why a reconcile will be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate cannot be issued.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The CA state cannot be had.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
+    /// An object that the spec refers to cannot be read.
+    #[error("failed to read {object}")]
+    Read {
+        /// Which.
+        object: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// Secrets of ours cannot be read.
+    #[error(transparent)]
+    Node(#[from] crate::node::Error),
+    /// An object or the status cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Brings one network about and reports on it.
+pub async fn reconcile(network: Arc<TesseraNetwork>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let _slot = ctx.slots.acquire().await;
+    let begun = Instant::now();
+    let result = reconcile_once(&with_own_status(&network, &ctx), &ctx).await;
+    ctx.metrics.reconciled(Kind::Network, begun.elapsed(), result.is_ok());
+    if result.is_ok() {
+        ctx.backoff.reset(uid_of(&*network));
+    }
+    result
+}
+
+/// When to try again after an error.
+pub fn error_policy(network: Arc<TesseraNetwork>, error: &Error, ctx: Arc<Context>) -> Action {
+    tracing::warn!(error = %crate::error::chain(error), "a network could not be reconciled");
+    Action::requeue(ctx.backoff.after_failure(uid_of(&*network)))
+}
+
+/// The network with the status that we know it has.
+fn with_own_status(network: &TesseraNetwork, ctx: &Context) -> TesseraNetwork {
+    let mut network = network.clone();
+    let version = network.metadata.resource_version.as_deref();
+    let newer = ctx.network_statuses.newer_than(uid_of(&network), version);
+    network.status = newer.or(network.status);
+    network
+}
+
+async fn reconcile_once(network: &TesseraNetwork, ctx: &Context) -> Result<Action, Error> {
+    if network.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let inputs = inputs::gather(network, ctx, Timestamp::now()).await?;
+    match resolve::resolve(network, &inputs) {
+        Ok(resolved) => reconcile_resolved(network, &resolved, &inputs, ctx).await,
+        Err(why) => {
+            let status = status::of_unresolved(network, &why, &inputs);
+            report(network, status, &[], ctx).await?;
+            match why {
+                Unresolved::Leaf(error) => Err(error.into()),
+                _ => Ok(Action::requeue(jittered(PROBE_SOON))),
+            }
+        }
+    }
+}
+
+async fn reconcile_resolved(
+    network: &TesseraNetwork,
+    resolved: &Resolved,
+    inputs: &inputs::Inputs,
+    ctx: &Context,
+) -> Result<Action, Error> {
+    let applied = if resolved.paused {
+        apply::Applied::default()
+    } else {
+        apply::apply(&desired::desired(resolved, &ctx.operator_namespace), resolved, inputs, ctx).await
+    };
+    let store = observe::observe(network, inputs, ctx).await;
+    let seen = status::Seen { network: resolved, applied: &applied, store: &store };
+    let status = status::of_seen(network, &seen, inputs);
+    let settled = conditions::is_true(&status.conditions, ConditionType::SecretStoreReady);
+    report(network, status, &events::of_writes(resolved, &applied), ctx).await?;
+    if let Some(failure) = applied.failures.into_iter().next() {
+        return Err(failure.into());
+    }
+    Ok(Action::requeue(next_look(resolved, inputs.now, settled)))
+}
+
+fn next_look(network: &Resolved, now: Timestamp, settled: bool) -> Duration {
+    let due = network.monitoring.iter().map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
+    let due = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
+    jittered(if settled { PROBE } else { PROBE_SOON }).min(due.max(Duration::from_secs(1)))
+}
+
+async fn report(
+    network: &TesseraNetwork,
+    status: TesseraNetworkStatus,
+    written: &[Happening],
+    ctx: &Context,
+) -> Result<(), Error> {
+    let before = network.status.clone().unwrap_or_default();
+    if status != before {
+        ctx.writer.apply_status(network, &status).await?;
+        let version = network.metadata.resource_version.clone();
+        ctx.network_statuses.wrote(uid_of(network), version, status.clone());
+    }
+    let happenings = [written, &events::of_transition(&before, &status)].concat();
+    if !happenings.is_empty() {
+        ctx.events.publish(&reference_to(network), &happenings).await;
+    }
+    Ok(())
+}

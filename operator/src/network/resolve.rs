@@ -1,0 +1,109 @@
+//! [pure] From the spec and what it refers to, to a value that cannot be wrong.
+
+use std::sync::Arc;
+
+use tessera_crds::api::network::{NamespaceIsolation, Scraper};
+use tessera_crds::{TesseraNetwork, names};
+use tessera_node_api::identity::{Identity, IdentityError};
+use tessera_pki::{CaError, CaState, LeafSpec};
+
+use super::inputs::Inputs;
+use crate::error::chain;
+use crate::leaf::{self, Leaf, LeafError, Lifetimes, signed};
+use crate::meta::{Owner, name_of, network_labels, uid_of};
+
+/// A network with everything settled.
+pub struct Resolved {
+    /// The TesseraNetwork.
+    pub owner: Owner,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Both authorities.
+    pub authorities: Arc<CaState>,
+    /// The authorities were made just now and must be stored before anything is issued.
+    pub authorities_are_new: bool,
+    /// Whether the whole namespace is denied by default.
+    pub dedicated: bool,
+    /// The scrapers.
+    pub scrapers: Vec<Scraper>,
+    /// A leaf for each scraper; none before the authorities are stored.
+    pub monitoring: Vec<Leaf>,
+    /// Nothing is written but status.
+    pub paused: bool,
+}
+
+/// Why nothing can be made of a network.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    /// The CA state cannot be read.
+    #[error("{0}")]
+    Authorities(String),
+    /// The CA state was there and is gone. A new one would silently change whom everybody trusts.
+    #[error(
+        "Secret {0} with the network's CA is gone: restore it from a backup, or accept a new CA by removing status.ca of this network"
+    )]
+    AuthoritiesLost(String),
+    /// Authorities cannot be made.
+    #[error("no certificate authority can be made for the network")]
+    Generate(#[from] CaError),
+    /// A name in the spec cannot be an identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No certificate.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+}
+
+/// Settles everything.
+pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Unresolved> {
+    let name = name_of(network).to_owned();
+    let (authorities, authorities_are_new) = authorities(network, inputs)?;
+    let mut scrapers = network.spec.monitoring.clone();
+    scrapers.sort_by(|a, b| a.name.cmp(&b.name));
+    let monitoring =
+        if authorities_are_new { Vec::new() } else { monitoring(network, &scrapers, &authorities, inputs)? };
+    Ok(Resolved {
+        owner: Owner::new(network, network_labels(&name)),
+        uid: uid_of(network).to_owned(),
+        authorities,
+        authorities_are_new,
+        dedicated: network.spec.namespace_isolation == NamespaceIsolation::Dedicated,
+        scrapers,
+        monitoring,
+        paused: network.spec.paused,
+        name,
+    })
+}
+
+fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState>, bool), Unresolved> {
+    match &inputs.authorities {
+        Ok(Some(state)) => Ok((Arc::clone(state), false)),
+        Ok(None) if network.status.as_ref().is_some_and(|status| status.ca.is_some()) => {
+            Err(Unresolved::AuthoritiesLost(names::network::ca_state(uid_of(network))))
+        }
+        Ok(None) => {
+            let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
+            Ok((Arc::new(CaState::generate(name_of(network), lifetime, inputs.now)?), true))
+        }
+        Err(error) => Err(Unresolved::Authorities(chain(error))),
+    }
+}
+
+fn monitoring(
+    network: &TesseraNetwork,
+    scrapers: &[Scraper],
+    authorities: &CaState,
+    inputs: &Inputs,
+) -> Result<Vec<Leaf>, Unresolved> {
+    let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
+    let leaf = |scraper: &Scraper| {
+        let identity = Identity::monitoring(&network.spec.trust_domain, &scraper.name)?;
+        let secret = names::network::monitoring_secret(name_of(network), &scraper.name);
+        let live = inputs.secrets.get(&secret);
+        let spec = LeafSpec::client(identity, lifetime);
+        Ok(leaf::keep_or_issue(&authorities.network, &spec, renew_before, secret, live, inputs.now)?)
+    };
+    scrapers.iter().map(leaf).collect()
+}

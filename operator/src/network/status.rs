@@ -1,0 +1,180 @@
+//! [pure] From what was seen to the status.
+
+use tessera_crds::api::network::{CaStatus, NodeCounts};
+use tessera_crds::condition::{ConditionType, Reason};
+use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, names};
+use tessera_pki::CaState;
+
+use super::apply::Applied;
+use super::inputs::Inputs;
+use super::observe::ObservedStore;
+use super::resolve::{Resolved, Unresolved};
+use crate::conditions::{Conditions, Truth, is_true};
+use crate::error::chain;
+use crate::kube::writer::WriteError;
+use crate::meta::name_of;
+use crate::store::StoreState;
+
+/// What the status is made of, once the network could be resolved.
+pub struct Seen<'a> {
+    /// What it should be.
+    pub network: &'a Resolved,
+    /// What came of writing it.
+    pub applied: &'a Applied,
+    /// How its store is.
+    pub store: &'a ObservedStore,
+}
+
+type Verdict = (Truth, Reason, String);
+
+/// The status of a network that could be resolved.
+pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> TesseraNetworkStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let counts = count(inputs);
+    let store = store(seen.store);
+    let certificates = certificates(seen);
+    let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
+    let ready = ready(seen, &store, &counts);
+    let reconciling = reconciling(seen, ready.0);
+    for (type_, (truth, reason, message)) in [(ConditionType::Ready, ready)] {
+        conditions.set(type_, truth, reason, message);
+    }
+    conditions.set_while(ConditionType::Reconciling, reconciling);
+    conditions.set_while(ConditionType::Stalled, stalled(seen));
+    for (type_, (truth, reason, message)) in
+        [(ConditionType::CertificatesCurrent, certificates), (ConditionType::SecretStoreReady, store)]
+    {
+        conditions.set(type_, truth, reason, message);
+    }
+    TesseraNetworkStatus {
+        observed_generation: object.metadata.generation,
+        nodes: Some(counts),
+        // Only what is stored is said: what is said counts as existing from then on.
+        ca: if stored(seen) { Some(ca(object, &seen.network.authorities)) } else { before.ca },
+        conditions: conditions.into_list(),
+    }
+}
+
+/// The status of a network of which nothing can be made now.
+pub fn of_unresolved(object: &TesseraNetwork, why: &Unresolved, inputs: &Inputs) -> TesseraNetworkStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
+    let message = chain(why);
+    conditions.set(ConditionType::Ready, Truth::False, Reason::IssuerUnavailable, message.clone());
+    conditions.set(ConditionType::CertificatesCurrent, Truth::False, Reason::RenewalFailing, message);
+    let mut list = conditions.into_list();
+    let store = crate::conditions::find(&before.conditions, ConditionType::SecretStoreReady);
+    list.extend(store.cloned());
+    TesseraNetworkStatus {
+        observed_generation: object.metadata.generation,
+        nodes: Some(count(inputs)),
+        ca: before.ca,
+        conditions: list,
+    }
+}
+
+fn count(inputs: &Inputs) -> NodeCounts {
+    let is_ready = |node: &tessera_crds::TesseraNode| {
+        node.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+    };
+    let ready = inputs.nodes.iter().filter(|node| is_ready(node)).count();
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    NodeCounts::new(number(ready), number(inputs.nodes.len()))
+}
+
+/// Authorities that are new and could not be written do not exist.
+fn stored(seen: &Seen<'_>) -> bool {
+    !seen.network.authorities_are_new || !seen.applied.written.is_empty()
+}
+
+fn ca(object: &TesseraNetwork, authorities: &CaState) -> CaStatus {
+    CaStatus {
+        fingerprint: authorities.network.certificate().fingerprint().to_owned(),
+        not_after: authorities.network.certificate().not_after().to_string().into(),
+        bundle_config_map: names::network::ca_bundle(name_of(object)),
+        admin_fingerprint: authorities.admin.certificate().fingerprint().to_owned(),
+    }
+}
+
+fn store(store: &ObservedStore) -> Verdict {
+    let no = |reason, message: &String| (Truth::False, reason, message.clone());
+    match store {
+        ObservedStore::State(StoreState::Ready) => {
+            (Truth::True, Reason::Ready, "the secret store answers and lets us in".to_owned())
+        }
+        ObservedStore::State(StoreState::Sealed(message)) => no(Reason::Sealed, message),
+        ObservedStore::State(StoreState::Unreachable(message)) => no(Reason::Unreachable, message),
+        ObservedStore::State(StoreState::LoginDenied(message)) => no(Reason::LoginDenied, message),
+        ObservedStore::State(StoreState::NotProvisioned(message)) => no(Reason::NotProvisioned, message),
+        ObservedStore::InvalidReference(message) => no(Reason::InvalidReference, message),
+        ObservedStore::PermissionDenied(message) => no(Reason::PermissionDenied, message),
+    }
+}
+
+fn certificates(seen: &Seen<'_>) -> Verdict {
+    match seen.applied.failures.first() {
+        Some(failure) => (Truth::False, Reason::RenewalFailing, chain(failure)),
+        None => (Truth::True, Reason::Current, "nothing is due for renewal".to_owned()),
+    }
+}
+
+fn ready(seen: &Seen<'_>, store: &Verdict, counts: &NodeCounts) -> Verdict {
+    let objection =
+        written(seen.applied).or_else(|| store_objection(store)).or_else(|| nodes_objection(counts));
+    let truth = Truth::from(objection.is_none());
+    if seen.network.paused {
+        let state = objection.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
+        return (truth, Reason::Paused, format!("paused by the spec; {state}"));
+    }
+    match objection {
+        Some((reason, message)) => (truth, reason, message),
+        None => (truth, Reason::Ready, "secret store and all nodes are ready".to_owned()),
+    }
+}
+
+fn written(applied: &Applied) -> Option<(Reason, String)> {
+    let failure = applied.failures.first()?;
+    let reason = match failure {
+        WriteError::NameConflict { .. } => Reason::NameConflict,
+        WriteError::PermissionDenied { .. } => Reason::PermissionDenied,
+        _ => Reason::IssuerUnavailable,
+    };
+    Some((reason, chain(failure)))
+}
+
+fn store_objection((truth, reason, message): &Verdict) -> Option<(Reason, String)> {
+    let reason = match reason {
+        Reason::InvalidReference | Reason::PermissionDenied => *reason,
+        _ => Reason::StoreUnreachable,
+    };
+    (*truth != Truth::True).then(|| (reason, message.clone()))
+}
+
+fn nodes_objection(counts: &NodeCounts) -> Option<(Reason, String)> {
+    (counts.ready < counts.total)
+        .then(|| (Reason::NodesNotReady, format!("{} of {} nodes are ready", counts.ready, counts.total)))
+}
+
+fn reconciling(seen: &Seen<'_>, ready: Truth) -> Option<(Reason, String)> {
+    if seen.network.paused || stalled(seen).is_some() || ready == Truth::True {
+        return None;
+    }
+    let message = seen
+        .applied
+        .failures
+        .first()
+        .map_or_else(|| "the network is being brought up".to_owned(), |failure| chain(failure));
+    Some((Reason::Progressing, message))
+}
+
+fn stalled(seen: &Seen<'_>) -> Option<(Reason, String)> {
+    let conflict =
+        seen.applied.failures.iter().find(|failure| matches!(failure, WriteError::NameConflict { .. }));
+    if let Some(conflict) = conflict {
+        return Some((Reason::NameConflict, chain(conflict)));
+    }
+    match seen.store {
+        ObservedStore::InvalidReference(message) => Some((Reason::InvalidReference, message.clone())),
+        _ => None,
+    }
+}

@@ -1,0 +1,115 @@
+//! [IO, write] Brings the desired objects about.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+
+use super::desired::Desired;
+use super::inputs::Inputs;
+use super::resolve::Resolved;
+use crate::context::Context;
+use crate::kube::drift::{self, Drift};
+use crate::kube::planned::Planned;
+use crate::kube::writer::{Outcome, WriteError, as_value};
+
+/// What came of it.
+#[derive(Default)]
+pub struct Applied {
+    /// The StatefulSet as it is now.
+    pub stateful_set: Option<DynamicObject>,
+    /// What was written: the object and why.
+    pub written: Vec<(String, Outcome)>,
+    /// What could not be.
+    pub failures: Vec<WriteError>,
+    /// A change of pods waits until the secret store answers.
+    pub held: bool,
+}
+
+/// Applies everything; what fails keeps nothing else back but the workload, which needs it all.
+pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Context) -> Applied {
+    let mut applied = Applied::default();
+    for planned in &desired.supports {
+        let cached = last_seen(planned, inputs, ctx);
+        let result = ctx.writer.ensure(planned, cached.as_ref()).await;
+        applied.note(planned, result);
+    }
+    prune(desired, node, ctx, &mut applied).await;
+    apply_workload(desired, node, ctx, &mut applied).await;
+    applied
+}
+
+/// A Secret was read a moment ago; everything else is cached.
+fn last_seen(planned: &Planned, inputs: &Inputs, ctx: &Context) -> Option<DynamicObject> {
+    if planned.resource.kind == "Secret" {
+        return inputs.secrets.get(&planned.name).cloned();
+    }
+    ctx.caches.seen(planned).map(Arc::unwrap_or_clone)
+}
+
+async fn apply_workload(desired: &Desired, node: &Resolved, ctx: &Context, applied: &mut Applied) {
+    let planned = &desired.workload;
+    let cached = ctx.caches.seen(planned).map(Arc::unwrap_or_clone);
+    if !applied.failures.is_empty() {
+        applied.stateful_set = cached;
+        return;
+    }
+    if let Some(cached) = &cached
+        && node.hold_pods
+        && drift::find(&planned.body, &as_value(cached)) == Some(Drift::Outdated)
+    {
+        applied.held = true;
+        applied.stateful_set = Some(cached.clone());
+        return;
+    }
+    let result = ctx.writer.ensure(planned, cached.as_ref()).await;
+    applied.stateful_set = applied.note(planned, result).or(cached);
+}
+
+/// Removes the leaf and the policy of a client that was taken from the spec. Other kinds have fixed names.
+async fn prune(desired: &Desired, node: &Resolved, ctx: &Context, applied: &mut Applied) {
+    let namespace = &node.owner.namespace;
+    let is_planned = |kind: &str, name: Option<&String>| {
+        desired.supports.iter().any(|planned| planned.resource.kind == kind && Some(&planned.name) == name)
+    };
+    for secret in ctx.caches.secrets_of(&node.owner.reference.uid) {
+        if !is_planned("Secret", secret.metadata.name.as_ref()) {
+            let resource = ApiResource::erase::<Secret>(&());
+            applied.failures.extend(ctx.writer.delete(&resource, namespace, &secret.metadata).await.err());
+        }
+    }
+    for policy in ctx.caches.network_policies_of(&node.owner.reference.uid) {
+        if !is_planned("NetworkPolicy", policy.metadata.name.as_ref()) {
+            let resource = ApiResource::erase::<NetworkPolicy>(&());
+            applied.failures.extend(ctx.writer.delete(&resource, namespace, &policy.metadata).await.err());
+        }
+    }
+}
+
+impl Applied {
+    /// Nothing is written: the node is paused.
+    pub fn of_existing(inputs: &Inputs) -> Self {
+        Self { stateful_set: inputs.stateful_set.as_deref().cloned(), ..Self::default() }
+    }
+
+    fn note(
+        &mut self,
+        planned: &Planned,
+        result: Result<(DynamicObject, Outcome), WriteError>,
+    ) -> Option<DynamicObject> {
+        match result {
+            Ok((object, Outcome::Unchanged)) => Some(object),
+            Ok((object, outcome)) => {
+                tracing::info!(object = %planned, ?outcome, "written");
+                self.written.push((planned.to_string(), outcome));
+                Some(object)
+            }
+            Err(error) => {
+                self.failures.push(error);
+                None
+            }
+        }
+    }
+}

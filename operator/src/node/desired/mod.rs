@@ -1,0 +1,37 @@
+//! [pure, infallible] Every object that a node owns, in the order in which they are applied.
+
+mod config_map;
+mod network_policy;
+mod pod;
+mod pod_disruption_budget;
+mod secret;
+mod service;
+mod service_account;
+mod stateful_set;
+
+pub use config_map::dynamic_sha256;
+pub use network_policy::dns;
+
+use super::resolve::Resolved;
+use crate::kube::planned::Planned;
+
+/// All objects of one node.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// What the workload needs: policies before pods, so that a new pod is policed as early as can be; what is mounted
+    /// before what mounts it.
+    pub supports: Vec<Planned>,
+    /// The StatefulSet, last.
+    pub workload: Planned,
+}
+
+/// Every object of `node`.
+pub fn desired(node: &Resolved) -> Desired {
+    let mut supports = network_policy::build(node);
+    supports.push(service_account::build(node));
+    supports.extend(config_map::build(node));
+    supports.extend(secret::build(node));
+    supports.extend(service::build(node));
+    supports.push(pod_disruption_budget::build(node));
+    Desired { supports, workload: stateful_set::build(node) }
+}

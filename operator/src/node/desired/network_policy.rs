@@ -1,0 +1,164 @@
+//! Who may reach the node and whom it may reach: exactly the traffic that its work needs, both ways.
+//!
+//! ```text
+//! peers    ── 9000 ──►┌──────┐── 9000 ──► peers
+//! clients  ── 8080 ──►│ node │── 53 ────► DNS
+//! operator ── 9443 ──►│      │── … ─────► secret store (its egress list)
+//! scrapers ── 9464 ──►└──────┘
+//! ```
+//!
+//! In a dedicated namespace everything is denied by default, also what clients send; a policy for each client of this
+//! namespace lets it out to the node.
+
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tessera_crds::api::peer::{EgressRule, PodPeer};
+use tessera_crds::names::{self, FIELD_MANAGER, label};
+use tessera_node_api::paths::{ADMIN_PORT, METRICS_PORT, P2P_PORT, Q2T_PORT};
+
+use crate::kube::planned::Planned;
+use crate::meta::{node_selector, selector};
+use crate::node::resolve::Resolved;
+
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+pub(super) fn build(node: &Resolved) -> Vec<Planned> {
+    let own = policy(
+        node,
+        names::node::network_policy(&node.name),
+        NetworkPolicySpec {
+            pod_selector: Some(node_selector(&node.name)),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: Some(ingress(node)),
+            egress: Some(egress(node)),
+        },
+    );
+    let clients = if node.dedicated { client_policies(node) } else { Vec::new() };
+    [own].into_iter().chain(clients).collect()
+}
+
+fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
+    let rule = |from: Vec<NetworkPolicyPeer>, port| NetworkPolicyIngressRule {
+        from: Some(from),
+        ports: Some(vec![tcp(port)]),
+    };
+    let operator = NetworkPolicyPeer {
+        namespace_selector: Some(selector([(NAMESPACE_NAME, &node.operator_namespace)])),
+        pod_selector: Some(selector([(label::NAME, FIELD_MANAGER)])),
+        ip_block: None,
+    };
+    let clients: Vec<_> = node.clients.iter().flat_map(|client| &client.from).map(pods).collect();
+    let scrapers: Vec<_> = node.monitoring.iter().map(|scraper| pods(&scraper.from)).collect();
+    let mut rules = vec![rule(vec![peer_nodes(node)], P2P_PORT), rule(vec![operator], ADMIN_PORT)];
+    // An empty `from` would let everybody in.
+    if !clients.is_empty() {
+        rules.push(rule(clients, Q2T_PORT));
+    }
+    if !scrapers.is_empty() {
+        rules.push(rule(scrapers, METRICS_PORT));
+    }
+    rules
+}
+
+fn egress(node: &Resolved) -> Vec<NetworkPolicyEgressRule> {
+    let peers =
+        NetworkPolicyEgressRule { to: Some(vec![peer_nodes(node)]), ports: Some(vec![tcp(P2P_PORT)]) };
+    let store = node.store_egress.iter().map(|rule| NetworkPolicyEgressRule {
+        to: Some(vec![endpoint(rule)]),
+        ports: Some(vec![port("TCP", rule.port)]),
+    });
+    [peers, dns()].into_iter().chain(store).collect()
+}
+
+/// The cluster's DNS. CoreDNS listens on 53 or, without privileges, behind its Service on 1053.
+pub fn dns() -> NetworkPolicyEgressRule {
+    let server = NetworkPolicyPeer {
+        namespace_selector: Some(selector([(NAMESPACE_NAME, "kube-system")])),
+        pod_selector: Some(selector([("k8s-app", "kube-dns")])),
+        ip_block: None,
+    };
+    let ports = [("UDP", 53), ("TCP", 53), ("UDP", 1053), ("TCP", 1053)];
+    NetworkPolicyEgressRule {
+        to: Some(vec![server]),
+        ports: Some(ports.map(|(protocol, number)| port(protocol, number)).to_vec()),
+    }
+}
+
+fn peer_nodes(node: &Resolved) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(selector([(label::NAME, label::NODE_APP), (label::NETWORK, &node.network)])),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn pods(peer: &PodPeer) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: peer.namespace_selector.clone(),
+        // Absent means all pods of the namespaces; a peer with neither selector would be refused.
+        pod_selector: Some(peer.pod_selector.clone().unwrap_or_default()),
+        ip_block: None,
+    }
+}
+
+fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
+    match &rule.cidr {
+        Some(cidr) => NetworkPolicyPeer {
+            ip_block: Some(IPBlock { cidr: cidr.to_string(), except: None }),
+            ..NetworkPolicyPeer::default()
+        },
+        None => NetworkPolicyPeer {
+            namespace_selector: rule.namespace_selector.clone(),
+            pod_selector: Some(rule.pod_selector.clone().unwrap_or_default()),
+            ip_block: None,
+        },
+    }
+}
+
+fn client_policies(node: &Resolved) -> Vec<Planned> {
+    let mut policies = Vec::new();
+    for client in &node.clients {
+        let local = client.from.iter().filter(|peer| peer.namespace_selector.is_none());
+        for (index, peer) in local.enumerate() {
+            let name = names::node::client_secret(&node.name, &client.name);
+            let name = if index == 0 { name } else { format!("{name}-{index}") };
+            policies.push(policy(node, name, let_out(node, peer.pod_selector.clone().unwrap_or_default())));
+        }
+    }
+    policies
+}
+
+fn let_out(node: &Resolved, client: LabelSelector) -> NetworkPolicySpec {
+    let to_node = NetworkPolicyEgressRule {
+        to: Some(vec![NetworkPolicyPeer {
+            pod_selector: Some(node_selector(&node.name)),
+            ..NetworkPolicyPeer::default()
+        }]),
+        ports: Some(vec![tcp(Q2T_PORT)]),
+    };
+    NetworkPolicySpec {
+        pod_selector: Some(client),
+        policy_types: Some(vec!["Egress".to_owned()]),
+        egress: Some(vec![to_node, dns()]),
+        ingress: None,
+    }
+}
+
+fn policy(node: &Resolved, name: String, spec: NetworkPolicySpec) -> Planned {
+    Planned::new(&NetworkPolicy { metadata: node.owner.metadata(name), spec: Some(spec) })
+}
+
+fn tcp(number: u16) -> NetworkPolicyPort {
+    port("TCP", number.into())
+}
+
+fn port(protocol: &str, number: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(number)),
+        end_port: None,
+    }
+}

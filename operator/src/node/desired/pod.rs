@@ -1,0 +1,226 @@
+//! The pod: one process with nothing around it, under Pod Security `restricted` and a read-only root.
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+    ExecAction, KeyToPath, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource, SeccompProfile,
+    SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use tessera_crds::names;
+use tessera_node_api::paths;
+
+use crate::node::resolve::Resolved;
+
+/// The one container.
+pub(super) const CONTAINER: &str = "tessera-node";
+const BINARY: &str = "/tessera-node";
+/// A user that no image and no host has a meaning for.
+const USER: i64 = 65532;
+/// Readable by owner and group (the pod's `fsGroup`), for files that hold keys.
+const GROUP_READABLE: i32 = 0o440;
+/// The least that the API server accepts. The kubelet renews well before.
+const TOKEN_SECONDS: i64 = 600;
+
+/// Names of ports, by which Services refer to them.
+pub(super) mod port {
+    pub(crate) const Q2T: &str = "q2t";
+    pub(crate) const P2P: &str = "p2p";
+    pub(crate) const ADMIN: &str = "admin";
+    pub(crate) const METRICS: &str = "metrics";
+}
+
+pub(super) fn spec(node: &Resolved) -> PodSpec {
+    PodSpec {
+        service_account_name: Some(names::node::service_account(&node.name)),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(30),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            // A volume full of payloads is not walked at each start.
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        node_selector: (!node.node_selector.is_empty()).then(|| node.node_selector.clone()),
+        tolerations: (!node.tolerations.is_empty()).then(|| node.tolerations.clone()),
+        containers: vec![container(node)],
+        volumes: Some(volumes(node)),
+        ..PodSpec::default()
+    }
+}
+
+fn container(node: &Resolved) -> Container {
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(node.image.clone()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: Some(vec![BINARY.to_owned()]),
+        args: Some(["run", "--configfile", paths::STATIC_CONFIG].map(str::to_owned).to_vec()),
+        ports: Some(vec![
+            container_port(port::Q2T, paths::Q2T_PORT),
+            container_port(port::P2P, paths::P2P_PORT),
+            container_port(port::ADMIN, paths::ADMIN_PORT),
+            container_port(port::METRICS, paths::METRICS_PORT),
+        ]),
+        resources: Some(node.resources.clone()),
+        // A start may wait ten minutes, for the secret store above all; killing the process would not open it.
+        startup_probe: Some(probe("startup", 2, 300)),
+        liveness_probe: Some(probe("live", 10, 6)),
+        readiness_probe: Some(probe("ready", 5, 2)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(mounts()),
+        ..Container::default()
+    }
+}
+
+fn container_port(name: &str, number: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number.into(),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+/// By exec over a socket: a kubelet has no client certificate.
+fn probe(which: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        exec: Some(ExecAction { command: Some([BINARY, "probe", which].map(str::to_owned).to_vec()) }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+/// Names of volumes.
+mod volume {
+    pub(super) const STATIC: &str = "config";
+    pub(super) const DYNAMIC: &str = "dynamic";
+    pub(super) const TLS: &str = "tls";
+    pub(super) const ADMIN_TLS: &str = "admin-tls";
+    pub(super) const STORE_CA: &str = "store-ca";
+    pub(super) const STORE_TOKEN: &str = "store-token";
+    pub(super) const RUN: &str = "run";
+}
+
+/// Whole directories, never `subPath`: the kubelet would not renew what it mounts.
+fn mounts() -> Vec<VolumeMount> {
+    let mount = |name: &str, path: &str, read_only| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(read_only),
+        ..VolumeMount::default()
+    };
+    vec![
+        mount(volume::STATIC, directory(paths::STATIC_CONFIG), true),
+        mount(volume::DYNAMIC, directory(paths::DYNAMIC_CONFIG), true),
+        mount(volume::TLS, paths::NODE_TLS, true),
+        mount(volume::ADMIN_TLS, paths::ADMIN_TLS, true),
+        mount(volume::STORE_CA, directory(paths::STORE_CA), true),
+        mount(volume::STORE_TOKEN, directory(paths::STORE_TOKEN), true),
+        mount(volume::RUN, paths::RUN, false),
+        mount(names::node::VOLUME_CLAIM, paths::DATA, false),
+    ]
+}
+
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(directory, _)| directory)
+}
+
+fn file(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or(path).to_owned()
+}
+
+fn volumes(node: &Resolved) -> Vec<Volume> {
+    vec![
+        config_map(volume::STATIC, names::node::static_config(&node.name)),
+        config_map(volume::DYNAMIC, names::node::dynamic_config(&node.name)),
+        secret(volume::TLS, node.tls.secret.clone()),
+        secret(volume::ADMIN_TLS, node.admin_tls.secret.clone()),
+        projected(volume::STORE_CA, 0o444, store_ca(node)),
+        projected(volume::STORE_TOKEN, GROUP_READABLE, store_token(node)),
+        Volume {
+            name: volume::RUN.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: Some("Memory".to_owned()),
+                size_limit: Some(Quantity("1Mi".to_owned())),
+            }),
+            ..Volume::default()
+        },
+    ]
+}
+
+fn config_map(name: &str, config_map: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map,
+            default_mode: Some(0o444),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn secret(name: &str, secret: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(GROUP_READABLE),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn projected(name: &str, mode: i32, source: VolumeProjection) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        projected: Some(ProjectedVolumeSource { default_mode: Some(mode), sources: Some(vec![source]) }),
+        ..Volume::default()
+    }
+}
+
+fn store_ca(node: &Resolved) -> VolumeProjection {
+    let bundle = &node.store.ca_bundle_ref;
+    VolumeProjection {
+        config_map: Some(ConfigMapProjection {
+            name: bundle.name.to_string(),
+            items: Some(vec![KeyToPath {
+                key: bundle.key.to_string(),
+                path: file(paths::STORE_CA),
+                mode: None,
+            }]),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    }
+}
+
+/// The store's URL as audience: the token is worthless anywhere else.
+fn store_token(node: &Resolved) -> VolumeProjection {
+    VolumeProjection {
+        service_account_token: Some(ServiceAccountTokenProjection {
+            audience: Some(node.store.address.to_string()),
+            expiration_seconds: Some(TOKEN_SECONDS),
+            path: file(paths::STORE_TOKEN),
+        }),
+        ..VolumeProjection::default()
+    }
+}

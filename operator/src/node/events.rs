@@ -1,0 +1,90 @@
+//! [pure] What a person wants to know of a node, at the moment it becomes so.
+
+use tessera_crds::TesseraNodeStatus;
+use tessera_crds::condition::{ConditionType, Reason};
+use tessera_pki::policy::Reason as Renewal;
+
+use super::apply::Applied;
+use super::resolve::Resolved;
+use crate::conditions::find;
+use crate::kube::drift::Drift;
+use crate::kube::events::Happening;
+use crate::kube::writer::Outcome;
+
+/// Of what was written: the first creation, what was put back, certificates.
+pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<Happening> {
+    let mut happenings = Vec::new();
+    for (object, outcome) in &applied.written {
+        match outcome {
+            Outcome::Created if object.starts_with("StatefulSet ") => {
+                happenings.push(Happening::normal("Created", format!("{object} was created")));
+            }
+            Outcome::Replaced(drift @ (Drift::Changed(_) | Drift::Added(_))) if !is_renewal(node, object) => {
+                let note = format!("{object} was put back: {drift}");
+                happenings.push(Happening::warning("DriftCorrected", note));
+            }
+            _ => {}
+        }
+    }
+    happenings.extend(certificates(node, applied));
+    happenings
+}
+
+fn is_renewal(node: &Resolved, object: &str) -> bool {
+    let secret = object.strip_prefix("Secret ").and_then(|path| path.split('/').nth(1));
+    leaves(node).any(|leaf| leaf.reissued.is_some() && Some(leaf.secret.as_str()) == secret)
+}
+
+fn leaves(node: &Resolved) -> impl Iterator<Item = &crate::leaf::Leaf> {
+    [&node.tls, &node.admin_tls].into_iter().chain(&node.client_tls)
+}
+
+fn certificates(node: &Resolved, applied: &Applied) -> Vec<Happening> {
+    let was_written = |secret: &str| {
+        let object = format!("Secret {}/{secret}", node.owner.namespace);
+        applied.written.iter().any(|(written, _)| *written == object)
+    };
+    let happening = |leaf: &crate::leaf::Leaf| {
+        let (secret, end) = (&leaf.secret, leaf.certificate.not_after());
+        Some(match leaf.reissued.as_ref()? {
+            Renewal::Missing => Happening::normal(
+                "CertificateIssued",
+                format!("Secret {secret} holds a certificate until {end}"),
+            ),
+            Renewal::RenewalDue { .. } | Renewal::LifetimeReduced { .. } => Happening::normal(
+                "CertificateRenewed",
+                format!("Secret {secret} holds a certificate until {end}"),
+            ),
+            why => Happening::warning("CertificateReplaced", format!("Secret {secret}: {why}")),
+        })
+    };
+    leaves(node).filter(|leaf| was_written(&leaf.secret)).filter_map(happening).collect()
+}
+
+/// Of a change of status: keys that were born, and readiness gained or lost.
+pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<Happening> {
+    let known =
+        |name: &str, version| before.keys.iter().any(|key| key.name == name && key.version == version);
+    let born = after.keys.iter().filter(|key| !known(&key.name, key.version)).map(|key| {
+        let note = format!("version {} of key {} is {}", key.version, key.name, key.public_key);
+        Happening::normal("KeyReady", note)
+    });
+    born.chain(readiness(before, after)).collect()
+}
+
+fn readiness(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<Happening> {
+    let now = find(&after.conditions, ConditionType::Ready)?;
+    let then = find(&before.conditions, ConditionType::Ready);
+    if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
+        return None;
+    }
+    if now.status == "True" {
+        return Some(Happening::normal("Ready", now.message.clone()));
+    }
+    let expected = [Reason::Starting, Reason::NetworkNotReady, Reason::Paused, Reason::ScaledToZero];
+    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
+    if expected.contains(reason) {
+        return None;
+    }
+    Some(Happening::warning(reason.as_str(), now.message.clone()))
+}

@@ -1,0 +1,281 @@
+//! [pure] From the spec and what it refers to, to a value that cannot be wrong: everything after this is infallible.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::Value;
+use tessera_crds::api::network::{NodeDefaults, Scraper, VaultStore};
+use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
+use tessera_crds::api::peer::EgressRule;
+use tessera_crds::{TesseraNetwork, TesseraNode, names};
+use tessera_node_api::identity::{Identity, IdentityError};
+use tessera_pki::{CaState, LeafSpec};
+
+use super::inputs::Inputs;
+use crate::leaf::{self, Leaf, LeafError, Lifetimes};
+use crate::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
+
+/// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported
+/// upgrade starts from them, since an upgrade of the operator alone must roll no pod.
+pub const CURRENT_REVISION: u32 = 1;
+
+/// A node with everything settled.
+pub struct Resolved {
+    /// The TesseraNode.
+    pub owner: Owner,
+    /// Its name.
+    pub name: String,
+    /// The network's name.
+    pub network: String,
+    /// The network's UID: stamped on keys.
+    pub network_uid: String,
+    /// The network's trust domain.
+    pub trust_domain: String,
+    /// Who this node is.
+    pub identity: Identity,
+    /// Which pod template.
+    pub revision: u32,
+    /// The image, by digest.
+    pub image: String,
+    /// 0 or 1.
+    pub replicas: i32,
+    /// Of the one container.
+    pub resources: ResourceRequirements,
+    /// Where its pods may run.
+    pub node_selector: BTreeMap<String, String>,
+    /// Likewise.
+    pub tolerations: Vec<Toleration>,
+    /// The volume.
+    pub volume: Volume,
+    /// The secret store.
+    pub store: VaultStore,
+    /// Where the secret store lies.
+    pub store_egress: Vec<EgressRule>,
+    /// The P2P URLs of the other nodes.
+    pub peers: Vec<String>,
+    /// Ledger nodes.
+    pub clients: Vec<Client>,
+    /// Scrapers.
+    pub monitoring: Vec<Scraper>,
+    /// The keys.
+    pub keys: Vec<Key>,
+    /// Whether the whole namespace is denied by default, so that clients need to be let out.
+    pub dedicated: bool,
+    /// Where the operator's pods run.
+    pub operator_namespace: String,
+    /// The node's own leaf.
+    pub tls: Leaf,
+    /// The leaf of its admin port.
+    pub admin_tls: Leaf,
+    /// A leaf for each client, in the order of `clients`.
+    pub client_tls: Vec<Leaf>,
+    /// Node or network are paused: nothing is written but status.
+    pub paused: bool,
+    /// The secret store is known not to answer: pods are neither rolled nor deleted.
+    pub hold_pods: bool,
+}
+
+/// The claim template. Kubernetes cannot change it in a StatefulSet that exists, so what exists wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its size.
+    pub size: String,
+    /// Its class.
+    pub class: Option<String>,
+}
+
+/// Why nothing can be made of a node.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    /// No such network.
+    #[error("there is no TesseraNetwork {0} in this namespace: create it, or correct spec.networkRef.name")]
+    NetworkNotFound(String),
+    /// The network has no authorities yet.
+    #[error("TesseraNetwork {0} has no certificate authority yet")]
+    NetworkNotReady(String),
+    /// The spec cannot work as it stands.
+    #[error("{0}")]
+    InvalidConfiguration(String),
+    /// No certificate.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+}
+
+impl From<IdentityError> for Unresolved {
+    fn from(error: IdentityError) -> Self {
+        Self::InvalidConfiguration(error.to_string())
+    }
+}
+
+/// Settles everything.
+pub fn resolve(
+    node: &TesseraNode,
+    inputs: &Inputs,
+    operator_namespace: &str,
+) -> Result<Resolved, Unresolved> {
+    let network_name = node.spec.network_ref.name.to_string();
+    let network =
+        inputs.network.as_deref().ok_or_else(|| Unresolved::NetworkNotFound(network_name.clone()))?;
+    let authorities =
+        inputs.authorities.as_deref().ok_or_else(|| Unresolved::NetworkNotReady(network_name.clone()))?;
+    let defaults = network.spec.node_defaults.clone().unwrap_or_default();
+    let name = name_of(node).to_owned();
+    let leaves = leaves(node, network, authorities, inputs)?;
+    Ok(Resolved {
+        owner: Owner::new(node, node_labels(&network_name, &name)),
+        network_uid: uid_of(network).to_owned(),
+        trust_domain: network.spec.trust_domain.to_string(),
+        identity: Identity::node(&network.spec.trust_domain, &name)?,
+        revision: revision(node),
+        image: image(node, &defaults)?,
+        replicas: node.spec.replicas,
+        volume: volume(node, &defaults, inputs)?,
+        resources: defaults.resources.unwrap_or_else(default_resources),
+        node_selector: defaults.node_selector,
+        tolerations: defaults.tolerations,
+        store: store(network)?,
+        store_egress: network.spec.secret_store.egress.clone(),
+        peers: peers(inputs),
+        clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
+        monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
+        keys: node.spec.keys.clone(),
+        dedicated: is_dedicated(network),
+        operator_namespace: operator_namespace.to_owned(),
+        tls: leaves.node,
+        admin_tls: leaves.admin,
+        client_tls: leaves.clients,
+        paused: node.spec.paused || network.spec.paused,
+        hold_pods: store_is_down(network),
+        network: network_name,
+        name,
+    })
+}
+
+/// The revision that runs, as long as the spec is the one that it was made for; else the newest.
+fn revision(node: &TesseraNode) -> u32 {
+    let status = node.status.as_ref();
+    let unchanged = status.and_then(|status| status.observed_generation) == node.metadata.generation;
+    let running = status.and_then(|status| status.template_revision.as_deref()?.parse().ok());
+    match running {
+        Some(running) if unchanged && (1..=CURRENT_REVISION).contains(&running) => running,
+        _ => CURRENT_REVISION,
+    }
+}
+
+fn image(node: &TesseraNode, defaults: &NodeDefaults) -> Result<String, Unresolved> {
+    let image = node.spec.image.as_ref().or(defaults.image.as_ref());
+    image.map(ToString::to_string).ok_or_else(|| {
+        Unresolved::InvalidConfiguration(
+            "no image: set spec.image, or spec.nodeDefaults.image of the network".to_owned(),
+        )
+    })
+}
+
+fn store(network: &TesseraNetwork) -> Result<VaultStore, Unresolved> {
+    // Admission sees to it that the member is there.
+    network.spec.secret_store.vault.clone().ok_or_else(|| {
+        Unresolved::InvalidConfiguration("the network's spec.secretStore.vault is missing".to_owned())
+    })
+}
+
+fn volume(node: &TesseraNode, defaults: &NodeDefaults, inputs: &Inputs) -> Result<Volume, Unresolved> {
+    if let Some(existing) = inputs.stateful_set.as_deref().and_then(|set| existing_volume(&set.data)) {
+        return Ok(existing);
+    }
+    let EmbeddedStorage { size, storage_class_name } = node
+        .spec
+        .storage
+        .embedded
+        .clone()
+        .ok_or_else(|| Unresolved::InvalidConfiguration("spec.storage.embedded is missing".to_owned()))?;
+    let class = storage_class_name.or_else(|| defaults.storage_class_name.clone());
+    Ok(Volume { size: size.to_string(), class: class.map(|class| class.to_string()) })
+}
+
+fn existing_volume(stateful_set: &Value) -> Option<Volume> {
+    let claim = stateful_set.pointer("/spec/volumeClaimTemplates/0/spec")?;
+    Some(Volume {
+        size: claim.pointer("/resources/requests/storage")?.as_str()?.to_owned(),
+        class: claim.get("storageClassName").and_then(Value::as_str).map(str::to_owned),
+    })
+}
+
+fn peers(inputs: &Inputs) -> Vec<String> {
+    let url = |node: &TesseraNode| names::node::p2p_url(name_of(node), namespace_of(node));
+    sorted(inputs.siblings.iter().map(|node| url(node)).collect(), Clone::clone)
+}
+
+fn is_dedicated(network: &TesseraNetwork) -> bool {
+    network.spec.namespace_isolation == tessera_crds::api::network::NamespaceIsolation::Dedicated
+}
+
+/// Only what the network's controller has seen; not knowing holds nothing.
+fn store_is_down(network: &TesseraNetwork) -> bool {
+    use tessera_crds::condition::{ConditionType, Reason};
+    let conditions = network.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().filter(|condition| condition.type_ == ConditionType::SecretStoreReady.as_str()).any(
+        |condition| {
+            [Reason::Sealed.as_str(), Reason::Unreachable.as_str()].contains(&condition.reason.as_str())
+        },
+    )
+}
+
+/// What a node needs when nothing is said: room for its connections, a ceiling on memory, none on CPU.
+fn default_resources() -> ResourceRequirements {
+    let quantity = |name: &str, value: &str| (name.to_owned(), Quantity(value.to_owned()));
+    ResourceRequirements {
+        requests: Some([quantity("cpu", "50m"), quantity("memory", "64Mi")].into()),
+        limits: Some([quantity("memory", "512Mi")].into()),
+        ..ResourceRequirements::default()
+    }
+}
+
+struct Leaves {
+    node: Leaf,
+    admin: Leaf,
+    clients: Vec<Leaf>,
+}
+
+fn leaves(
+    node: &TesseraNode,
+    network: &TesseraNetwork,
+    authorities: &CaState,
+    inputs: &Inputs,
+) -> Result<Leaves, Unresolved> {
+    let (name, namespace) = (name_of(node), namespace_of(node));
+    let trust_domain = network.spec.trust_domain.as_str();
+    let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
+    let identity = Identity::node(trust_domain, name)?;
+    let dns_names = dns_names(name, namespace);
+    let decide = |ca, spec: &LeafSpec, secret: String| {
+        let live = inputs.secrets.get(&secret);
+        leaf::keep_or_issue(ca, spec, renew_before, secret, live, inputs.now)
+    };
+    let mut clients = Vec::with_capacity(node.spec.clients.len());
+    for client in sorted(node.spec.clients.clone(), |client| client.name.to_string()) {
+        let spec = LeafSpec::client(Identity::client(trust_domain, name, &client.name)?, lifetime);
+        clients.push(decide(&authorities.network, &spec, names::node::client_secret(name, &client.name))?);
+    }
+    let node_spec = LeafSpec::node(identity.clone(), dns_names.clone(), lifetime);
+    let admin_spec = LeafSpec::node_admin(identity, dns_names, lifetime);
+    Ok(Leaves {
+        node: decide(&authorities.network, &node_spec, names::node::tls_secret(name))?,
+        admin: decide(&authorities.admin, &admin_spec, names::node::admin_tls_secret(name))?,
+        clients,
+    })
+}
+
+/// Both Services in both spellings, and each pod behind the headless one.
+fn dns_names(node: &str, namespace: &str) -> Vec<String> {
+    let services = [names::node::client_service(node), names::node::p2p_service(node)];
+    let hosts = services.map(|service| names::node::service_host(&service, namespace));
+    let pods = format!("*.{}", hosts[1]);
+    let short = hosts.into_iter().chain([pods]);
+    short.flat_map(|host| [format!("{host}.cluster.local"), host]).collect()
+}
+
+fn sorted<T, K: Ord>(mut items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    items.sort_by_key(key);
+    items
+}

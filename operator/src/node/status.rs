@@ -1,0 +1,256 @@
+//! [pure] From what was seen to the status: conditions, keys, certificate, pods.
+
+mod ready;
+
+use jiff::Timestamp;
+use tessera_crds::api::node::{CertificateStatus, Endpoints, KeyState, KeyStatus, PodStatus, StoreLocation};
+use tessera_crds::condition::{ConditionType, Reason};
+use tessera_crds::{TesseraNode, TesseraNodeStatus, names};
+use tessera_node_api::admin;
+
+use super::apply::Applied;
+use super::observe::{Observed, ObservedPod, ObservedVolume};
+use super::resolve::{Resolved, Unresolved};
+use crate::conditions::{Conditions, Truth};
+use crate::kube::writer::WriteError;
+use crate::meta::{name_of, namespace_of};
+
+/// What the status is made of, once the node could be resolved.
+pub struct Seen<'a> {
+    /// What it should be.
+    pub node: &'a Resolved,
+    /// What came of writing it.
+    pub applied: &'a Applied,
+    /// How it is.
+    pub observed: &'a Observed,
+}
+
+/// A condition and its value.
+pub(crate) type Verdict = (Truth, Reason, String);
+
+/// The status of a node that could be resolved.
+pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>, now: Timestamp) -> TesseraNodeStatus {
+    let mut status = carried_over(object);
+    let (keys, keys_ready) = keys(&status.keys, seen);
+    let workload = seen.observed.workload.clone().unwrap_or_default();
+    status.replicas = Some(workload.replicas);
+    status.ready_replicas = Some(workload.ready_replicas);
+    // While a change is held back, what runs is still the template before it.
+    if !seen.applied.held || status.template_revision.is_none() {
+        status.template_revision = Some(seen.node.revision.to_string());
+    }
+    status.default_key = default_key(&keys);
+    status.keys = keys;
+    status.certificate = Some(certificate(seen.node));
+    status.pods = seen.observed.pods.iter().map(pod).collect();
+    let previous = std::mem::take(&mut status.conditions);
+    let mut conditions = Conditions::new(&previous, object.metadata.generation, now);
+    let ready = ready::judge(seen, &keys_ready);
+    let reconciling = reconciling(seen, ready.0 == Truth::True);
+    add(&mut conditions, ConditionType::Ready, ready);
+    conditions.set_while(ConditionType::Reconciling, reconciling);
+    conditions.set_while(ConditionType::Stalled, stalled(seen.applied));
+    add(&mut conditions, ConditionType::KeysReady, keys_ready);
+    add(&mut conditions, ConditionType::CertificatesServed, certificates_served(seen, now));
+    add(&mut conditions, ConditionType::DataProtected, data_protected(seen.observed));
+    status.conditions = conditions.into_list();
+    status
+}
+
+/// The status of a node of which nothing can be made now. What exists goes on, so what was seen of it stays.
+pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> TesseraNodeStatus {
+    let mut status = carried_over(object);
+    let previous = std::mem::take(&mut status.conditions);
+    let mut conditions = Conditions::new(&previous, object.metadata.generation, now);
+    let message = crate::error::chain(why);
+    let (reason, stalled) = match why {
+        Unresolved::NetworkNotFound(_) => (Reason::NetworkNotFound, false),
+        Unresolved::NetworkNotReady(_) => (Reason::NetworkNotReady, false),
+        Unresolved::InvalidConfiguration(_) => (Reason::InvalidConfiguration, true),
+        Unresolved::Leaf(_) => (Reason::CertificateInvalid, false),
+    };
+    conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
+    conditions.set_while(ConditionType::Stalled, stalled.then_some((reason, message)));
+    let kept = [ConditionType::KeysReady, ConditionType::CertificatesServed, ConditionType::DataProtected];
+    let mut list = conditions.into_list();
+    list.extend(kept.iter().filter_map(|type_| crate::conditions::find(&previous, *type_).cloned()));
+    status.conditions = list;
+    status
+}
+
+fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, message): Verdict) {
+    conditions.set(type_, truth, reason, message);
+}
+
+/// What does not depend on what is seen now, on top of what was there.
+fn carried_over(object: &TesseraNode) -> TesseraNodeStatus {
+    let (name, namespace) = (name_of(object), namespace_of(object));
+    TesseraNodeStatus {
+        observed_generation: object.metadata.generation,
+        selector: Some(format!("{}={name}", names::label::NODE)),
+        endpoints: Some(Endpoints {
+            q2t: names::node::q2t_url(name, namespace),
+            p2p: names::node::p2p_url(name, namespace),
+        }),
+        ..object.status.clone().unwrap_or_default()
+    }
+}
+
+/// The pod that speaks for the node: the first that answers.
+pub(super) fn report<'a>(observed: &'a Observed) -> Option<&'a admin::Status> {
+    observed.pods.iter().find_map(|pod: &'a ObservedPod| pod.status.as_ref().ok())
+}
+
+/// Keys as the node reports them. A key is an address for ever: one that was seen is never dropped from the status, and
+/// another public key under its name and version is the loss of the first.
+fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, Verdict) {
+    let Some(report) = report(seen.observed) else {
+        let verdict = (Truth::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+        return (known.to_vec(), verdict);
+    };
+    let reported: Vec<_> = report.keys.iter().map(key).collect();
+    let same = |a: &KeyStatus, b: &KeyStatus| a.name == b.name && a.version == b.version;
+    let replaced = known
+        .iter()
+        .find(|old| reported.iter().any(|new| same(old, new) && old.public_key != new.public_key));
+    if let Some(old) = replaced {
+        let message = format!(
+            "the secret store lost version {} of key {}, {}: restore it in the store; what the node holds now is another key",
+            old.version, old.name, old.public_key
+        );
+        return (known.to_vec(), (Truth::False, Reason::KeyMissing, message));
+    }
+    let absent = known.iter().filter(|old| !reported.iter().any(|new| same(old, new))).cloned();
+    let mut keys: Vec<_> = absent.chain(reported.iter().cloned()).collect();
+    keys.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+    (keys, keys_ready(seen.node, &reported, report))
+}
+
+fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -> Verdict {
+    for key in &node.keys {
+        let wanted = key.rotation.trigger.saturating_add(1);
+        let missing = (1..=wanted).find(|version| {
+            !reported.iter().any(|reported| reported.name == *key.name && reported.version == *version)
+        });
+        if let Some(version) = missing {
+            let awaiting = report.awaiting.join("; ");
+            let message = format!("version {version} of key {} is not in the node's memory yet", key.name);
+            let message = if awaiting.is_empty() { message } else { format!("{message}: {awaiting}") };
+            return (Truth::False, Reason::Waiting, message);
+        }
+    }
+    (Truth::True, Reason::Ready, "every key is in the secret store and in the node's memory".to_owned())
+}
+
+fn key(key: &admin::KeyStatus) -> KeyStatus {
+    KeyStatus {
+        name: key.name.clone(),
+        version: i32::try_from(key.version).unwrap_or(i32::MAX),
+        public_key: key.public_key.clone(),
+        state: match key.state {
+            admin::KeyState::Default => KeyState::Default,
+            admin::KeyState::Receiving => KeyState::Receiving,
+        },
+        born_at: key.born_at.as_deref().map(Into::into),
+        // Each version of a key is a secret of its own, written once.
+        store: key.store_path.clone().map(|path| StoreLocation { path, version: 1 }),
+    }
+}
+
+fn default_key(keys: &[KeyStatus]) -> Option<String> {
+    let default = keys.iter().find(|key| key.state == KeyState::Default)?;
+    Some(TesseraNodeStatus::short_key(&default.public_key))
+}
+
+fn certificate(node: &Resolved) -> CertificateStatus {
+    let certificate = &node.tls.certificate;
+    CertificateStatus {
+        serial: certificate.serial().to_owned(),
+        not_after: certificate.not_after().to_string().into(),
+        issued_fingerprint: certificate.fingerprint().to_owned(),
+    }
+}
+
+fn pod(pod: &ObservedPod) -> PodStatus {
+    let report = pod.status.as_ref().ok();
+    PodStatus {
+        name: pod.name.clone(),
+        image_id: pod.image_id.clone(),
+        node_version: report.map(|report| report.node_version.clone()),
+        served_fingerprint: report
+            .and_then(|report| report.certificate.as_ref())
+            .map(|certificate| certificate.fingerprint.clone()),
+        trust_fingerprints: report.map(|report| report.trust_fingerprints.clone()).unwrap_or_default(),
+        egress_closed_since: report.and_then(|report| report.egress_closed_since.as_deref()).map(Into::into),
+    }
+}
+
+/// What is served against what was issued.
+fn certificates_served(seen: &Seen<'_>, now: Timestamp) -> Verdict {
+    let Some(report) = report(seen.observed) else {
+        return (Truth::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+    };
+    let Some(served) = &report.certificate else {
+        return (Truth::False, Reason::Waiting, "the node serves no certificate yet".to_owned());
+    };
+    if served.not_after.parse::<Timestamp>().is_ok_and(|end| end <= now) {
+        let message = format!("the node serves a certificate that expired at {}", served.not_after);
+        return (Truth::False, Reason::Expired, message);
+    }
+    if served.fingerprint == seen.node.tls.certificate.fingerprint() {
+        return (Truth::True, Reason::Served, "the node serves the certificate that was issued".to_owned());
+    }
+    if report.reload_errors.is_empty() {
+        let message =
+            "the node serves another certificate until the kubelet has brought the new one".to_owned();
+        return (Truth::False, Reason::IssuedNotServed, message);
+    }
+    let message = format!("the node keeps its certificate: {}", report.reload_errors.join("; "));
+    (Truth::False, Reason::Garbage, message)
+}
+
+fn data_protected(observed: &Observed) -> Verdict {
+    match &observed.volume {
+        ObservedVolume::Bound { reclaim_policy } if reclaim_policy == "Retain" => {
+            (Truth::True, Reason::Protected, "the volume stays when its claim goes".to_owned())
+        }
+        ObservedVolume::Bound { reclaim_policy } => {
+            let message = format!("the volume's reclaim policy is {reclaim_policy}: it goes with its claim");
+            (Truth::False, Reason::ReclaimPolicyDelete, message)
+        }
+        ObservedVolume::Lost(message) => (Truth::False, Reason::VolumeLost, message.clone()),
+        ObservedVolume::Unknown(message) => (Truth::Unknown, Reason::Waiting, message.clone()),
+        ObservedVolume::Pending => {
+            (Truth::Unknown, Reason::Waiting, "the volume is not bound yet".to_owned())
+        }
+    }
+}
+
+fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
+    if seen.node.paused {
+        return None;
+    }
+    if seen.applied.held {
+        let message = "a change of the pod waits until the secret store answers".to_owned();
+        return Some((Reason::Progressing, message));
+    }
+    if let Some(failure) = seen.applied.failures.iter().find(|failure| !is_stall(failure)) {
+        return Some((Reason::Progressing, crate::error::chain(failure)));
+    }
+    let up_to_date = seen.observed.workload.as_ref().is_some_and(|workload| workload.up_to_date);
+    (!ready || !up_to_date).then(|| (Reason::Progressing, "the node is being brought up".to_owned()))
+}
+
+/// Failures that no retry heals.
+fn is_stall(failure: &WriteError) -> bool {
+    matches!(failure, WriteError::NameConflict { .. } | WriteError::Invalid { .. })
+}
+
+fn stalled(applied: &Applied) -> Option<(Reason, String)> {
+    let failure = applied.failures.iter().find(|failure| is_stall(failure))?;
+    let reason = match failure {
+        WriteError::NameConflict { .. } => Reason::NameConflict,
+        _ => Reason::InvalidConfiguration,
+    };
+    Some((reason, crate::error::chain(failure)))
+}

@@ -1,0 +1,119 @@
+//! Is the node ready, and if not, why: an ordered list of small checks, the first that objects wins. The order is from
+//! what only a person can mend to what passes by itself.
+
+use tessera_crds::condition::Reason;
+use tessera_node_api::admin;
+
+use super::{Seen, Verdict, report};
+use crate::conditions::Truth;
+use crate::kube::writer::WriteError;
+use crate::node::observe::{ObservedPod, ObservedVolume};
+
+type Objection = (Reason, String);
+type Check = fn(&Seen<'_>) -> Option<Objection>;
+
+const CHECKS: [Check; 8] = [
+    name_conflict,
+    permission_denied,
+    invalid,
+    scaled_to_zero,
+    volume_lost,
+    image_pull_failed,
+    pod_not_ready,
+    node_not_ready,
+];
+
+pub(super) fn judge(seen: &Seen<'_>, keys_ready: &Verdict) -> Verdict {
+    let objection = CHECKS.iter().find_map(|check| check(seen)).or_else(|| key_missing(keys_ready));
+    let truth = Truth::from(objection.is_none());
+    if seen.node.paused {
+        let state = objection.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
+        return (truth, Reason::Paused, format!("paused by the spec; {state}"));
+    }
+    match objection {
+        Some((reason, message)) => (truth, reason, message),
+        None => (truth, Reason::Ready, "the node serves".to_owned()),
+    }
+}
+
+fn failure(seen: &Seen<'_>, of: fn(&WriteError) -> bool, reason: Reason) -> Option<Objection> {
+    let failure = seen.applied.failures.iter().find(|failure| of(failure))?;
+    Some((reason, crate::error::chain(failure)))
+}
+
+fn name_conflict(seen: &Seen<'_>) -> Option<Objection> {
+    failure(seen, |failure| matches!(failure, WriteError::NameConflict { .. }), Reason::NameConflict)
+}
+
+fn permission_denied(seen: &Seen<'_>) -> Option<Objection> {
+    failure(seen, |failure| matches!(failure, WriteError::PermissionDenied { .. }), Reason::PermissionDenied)
+}
+
+fn invalid(seen: &Seen<'_>) -> Option<Objection> {
+    failure(seen, |failure| matches!(failure, WriteError::Invalid { .. }), Reason::InvalidConfiguration)
+}
+
+fn scaled_to_zero(seen: &Seen<'_>) -> Option<Objection> {
+    (seen.node.replicas == 0).then(|| (Reason::ScaledToZero, "spec.replicas is 0".to_owned()))
+}
+
+fn volume_lost(seen: &Seen<'_>) -> Option<Objection> {
+    match &seen.observed.volume {
+        ObservedVolume::Lost(message) => Some((Reason::VolumeLost, message.clone())),
+        _ => None,
+    }
+}
+
+fn image_pull_failed(seen: &Seen<'_>) -> Option<Objection> {
+    let message = seen.observed.pods.iter().find_map(|pod| pod.pull_failure.clone())?;
+    Some((Reason::ImagePullFailed, message))
+}
+
+/// The kubelet does not find it ready; the node itself may know why.
+fn pod_not_ready(seen: &Seen<'_>) -> Option<Objection> {
+    if seen.observed.pods.iter().any(|pod| pod.ready) {
+        return None;
+    }
+    if let Some(report) = report(seen.observed) {
+        return Some(why_not_ready(report));
+    }
+    let Some(pod) = seen.observed.pods.first() else {
+        return Some((Reason::Starting, "there is no pod yet".to_owned()));
+    };
+    Some((Reason::Starting, why_silent(pod)))
+}
+
+/// The kubelet's view is a probe's period old, and the node's own is newer.
+fn node_not_ready(seen: &Seen<'_>) -> Option<Objection> {
+    let report = report(seen.observed)?;
+    (!report.ready).then(|| why_not_ready(report))
+}
+
+fn why_not_ready(report: &admin::Status) -> Objection {
+    let awaiting = if report.awaiting.is_empty() {
+        "the node is not ready".to_owned()
+    } else {
+        report.awaiting.join("; ")
+    };
+    match &report.secret_store {
+        Some(store) if !store.available => {
+            (Reason::StoreUnreachable, format!("the node awaits the secret store: {}", store.message))
+        }
+        _ if report.certificate.is_none() || !report.reload_errors.is_empty() => {
+            (Reason::CertificateInvalid, format!("{awaiting}; {}", report.reload_errors.join("; ")))
+        }
+        _ => (Reason::NotReady, awaiting),
+    }
+}
+
+fn why_silent(pod: &ObservedPod) -> String {
+    let silence = pod.status.as_ref().err().cloned().unwrap_or_default();
+    match &pod.waiting {
+        Some(waiting) => format!("pod {}: {waiting}", pod.name),
+        None => format!("pod {} is starting: {silence}", pod.name),
+    }
+}
+
+fn key_missing((truth, reason, message): &Verdict) -> Option<Objection> {
+    (*truth == Truth::False && *reason == Reason::KeyMissing).then(|| (*reason, message.clone()))
+}

@@ -1,0 +1,246 @@
+//! Composition: client, watches, controllers, lease, health server, shutdown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Client, Resource};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+use crate::authorities::Authorities;
+use crate::backoff::Backoff;
+use crate::context::{AdminClients, Context};
+use crate::health::{self, Health};
+use crate::kube::events::Events;
+use crate::kube::fault::Faults;
+use crate::kube::lease;
+use crate::kube::writer::Writer;
+use crate::metrics::Metrics;
+use crate::tasks::{Tasks, UnexpectedEnd};
+use crate::{network, node, watch};
+
+pub use crate::error::chain;
+
+/// Reconciles of one kind in one namespace at once.
+const CONCURRENCY: u16 = 4;
+/// Of all kinds in all namespaces.
+const SLOTS: usize = 16;
+/// Changes come in bursts: a bring-up touches an object for each object that it makes.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Why the operator ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No runtime.
+    #[error("no asynchronous runtime")]
+    Runtime(#[source] std::io::Error),
+    /// No way to the API server is configured.
+    #[error("no access to an API server: run in a pod, or set KUBECONFIG")]
+    Client(#[source] kube::Error),
+    /// The health port cannot be had.
+    #[error("cannot listen on the health address {0}")]
+    Health(std::net::SocketAddr, #[source] std::io::Error),
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals(#[source] std::io::Error),
+    /// No leader election.
+    #[error("no leader election")]
+    Lease(#[source] kube_lease_manager::LeaseManagerError),
+    /// Another leads now.
+    #[error("the lease was lost: another operator leads")]
+    LeaseLost,
+    /// A task ended.
+    #[error(transparent)]
+    Task(#[from] UnexpectedEnd),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(args: Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(operate(args))
+}
+
+async fn operate(args: Args) -> Result<(), Error> {
+    let stop = CancellationToken::new();
+    let mut tasks = Tasks::new(stop.clone());
+    stop_on_signal(&mut tasks)?;
+    let client = Client::try_default().await.map_err(Error::Client)?;
+    let health = Arc::new(Health::default());
+    let metrics = Arc::new(Metrics::default());
+    let server =
+        health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone()).await;
+    tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
+    if args.leader_elect {
+        // A process that stands by is ready: it can take over.
+        health.set_ready();
+        lead(&client, &args, &mut tasks).await?;
+    }
+    if stop.is_cancelled() {
+        return Ok(tasks.supervise().await?);
+    }
+    manage(&client, &args, &health, &metrics, &mut tasks);
+    drained(tasks, stop).await
+}
+
+/// After the stop, reconciles in progress may finish, but not for ever.
+async fn drained(tasks: Tasks, stop: CancellationToken) -> Result<(), Error> {
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        ended = tasks.supervise() => Ok(ended?),
+        () = too_late => {
+            tracing::warn!("reconciles did not end in time");
+            Ok(())
+        }
+    }
+}
+
+fn stop_on_signal(tasks: &mut Tasks) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let stop = tasks.stop().clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stop.cancelled() => {}
+        }
+        stop.cancel();
+        "stopped".to_owned()
+    });
+    Ok(())
+}
+
+/// Waits until this process leads. When it leads no more it ends, and a new one stands by: nothing that it knows may
+/// be used any longer.
+async fn lead(client: &Client, args: &Args, tasks: &mut Tasks) -> Result<(), Error> {
+    let (mut leads, election) = lease::follow(client.clone(), &args.operator_namespace, &args.identity)
+        .await
+        .map_err(Error::Lease)?;
+    tasks.spawn_until_stop(election);
+    tracing::info!("standing by for the lease");
+    let stop = tasks.stop().clone();
+    tokio::select! {
+        led = leads.wait_for(|leads| *leads) => { led.map_err(|_| Error::LeaseLost)?; }
+        () = stop.cancelled() => return Ok(()),
+    }
+    tracing::info!("leading");
+    tasks.spawn_until_stop(async move {
+        // An error is the end of the election, which is as good as a loss.
+        let _ = leads.wait_for(|leads| !*leads).await;
+        Error::LeaseLost.to_string()
+    });
+    Ok(())
+}
+
+fn manage(client: &Client, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {
+    let namespaces = args.managed_namespaces();
+    tracing::info!(?namespaces, "managing");
+    let writer = Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point)));
+    let authorities = Arc::new(Authorities::new(client.clone(), args.operator_namespace.clone()));
+    let slots = Arc::new(Semaphore::new(SLOTS));
+    let mut filled = Vec::new();
+    for namespace in &namespaces {
+        let (caches, queues) = watch::start(client, namespace, health, tasks);
+        let context = Arc::new(Context {
+            client: client.clone(),
+            writer: Arc::clone(&writer),
+            events: Events::new(client.clone(), &args.identity),
+            caches: caches.clone(),
+            authorities: Arc::clone(&authorities),
+            admin: Arc::new(AdminClients::default()),
+            backoff: Arc::new(Backoff::default()),
+            slots: Arc::clone(&slots),
+            metrics: Arc::clone(metrics),
+            node_statuses: Arc::default(),
+            network_statuses: Arc::default(),
+            stores: Arc::default(),
+            operator_namespace: args.operator_namespace.clone(),
+        });
+        spawn_controllers(context, queues, tasks);
+        filled.push(caches);
+    }
+    let health = Arc::clone(health);
+    let stop = tasks.stop().clone();
+    tasks.spawn_until_stop(async move {
+        for caches in filled {
+            if caches.wait_until_ready().await.is_err() {
+                return "a cache lost its watch".to_owned();
+            }
+        }
+        health.set_ready();
+        stop.cancelled().await;
+        "stopped".to_owned()
+    });
+}
+
+fn spawn_controllers(context: Arc<Context>, queues: watch::Queues, tasks: &mut Tasks) {
+    let stop = tasks.stop().clone();
+    let ctx = Arc::clone(&context);
+    tasks.spawn(async move {
+        if !caches_ready(&ctx, &stop).await {
+            return "a cache lost its watch".to_owned();
+        }
+        let controller = controller(ctx.caches.networks.clone(), queues.networks, stop);
+        ended(controller.run(network::reconcile, network::error_policy, ctx), "networks").await
+    });
+    let stop = tasks.stop().clone();
+    tasks.spawn(async move {
+        if !caches_ready(&context, &stop).await {
+            return "a cache lost its watch".to_owned();
+        }
+        let controller = controller(context.caches.nodes.clone(), queues.nodes, stop);
+        ended(controller.run(node::reconcile, node::error_policy, context), "nodes").await
+    });
+}
+
+async fn caches_ready(context: &Context, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        ready = context.caches.wait_until_ready() => ready.is_ok(),
+        () = stop.cancelled() => false,
+    }
+}
+
+/// A controller that is fed by our own watches alone.
+fn controller<K>(
+    store: Store<K>,
+    queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    stop: CancellationToken,
+) -> Controller<K>
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let nothing = futures::stream::pending::<Result<K, watcher::Error>>();
+    Controller::for_stream(nothing, store)
+        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .reconcile_on(queue)
+        .graceful_shutdown_on(stop.cancelled_owned())
+}
+
+async fn ended<K, E>(
+    results: impl Stream<Item = Result<(ObjectRef<K>, Action), ControllerError<E, watcher::Error>>>,
+    kind: &str,
+) -> String
+where
+    K: Resource,
+    E: std::error::Error + 'static,
+{
+    // Errors of reconciles were logged by their policy; an object that is gone is no error.
+    results.for_each(async |_| {}).await;
+    format!("the controller of {kind} ended")
+}

@@ -1,0 +1,263 @@
+//! HashiCorp Vault and OpenBao over HTTPS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde::Deserialize;
+use serde_json::json;
+use tessera_crds::api::network::VaultStore;
+use zeroize::Zeroizing;
+
+use super::StoreState;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Answers of Vault are small; whatever sends more is none.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Why no client for the store can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The CA bundle holds no certificate.
+    #[error("the CA bundle of the secret store holds no PEM certificate")]
+    NoCertificate,
+    /// The CA bundle holds something else than certificates.
+    #[error("the CA bundle of the secret store is not PEM: {0}")]
+    Pem(rustls_pki_types::pem::Error),
+    /// A certificate in the bundle cannot be a root.
+    #[error("a certificate in the CA bundle of the secret store is unusable: {0}")]
+    Root(rustls::Error),
+    /// The TLS library refuses its own defaults.
+    #[error("no TLS client for the secret store")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP library cannot be set up.
+    #[error("no HTTP client for the secret store")]
+    Http(#[source] reqwest::Error),
+}
+
+/// A client of one store.
+pub struct Vault {
+    http: Client,
+    address: String,
+    namespace: Option<String>,
+    auth_mount: String,
+    role: String,
+}
+
+impl Vault {
+    /// A client that trusts `ca_pem` alone, follows no redirect and uses no proxy: a token must go nowhere else.
+    pub fn new(store: &VaultStore, ca_pem: &[u8]) -> Result<Self, VaultError> {
+        let http = Client::builder()
+            .tls_backend_preconfigured(tls_config(ca_pem)?)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(VaultError::Http)?;
+        Ok(Self {
+            http,
+            address: store.address.to_string(),
+            namespace: store.namespace.as_ref().map(ToString::to_string),
+            auth_mount: store.auth.mount.to_string(),
+            role: store.auth.role.to_string(),
+        })
+    }
+
+    /// Whether the store answers and is open. `None`: it is.
+    pub async fn health(&self) -> Option<StoreState> {
+        // Not in a namespace: the health of the server is no tenant's.
+        let url = format!("{}/v1/sys/health?standbyok=true&perfstandbyok=true", self.address);
+        match self.http.get(url).send().await {
+            Ok(answer) => match answer.status().as_u16() {
+                200 | 429 | 472 | 473 => None,
+                501 => Some(StoreState::Sealed("the secret store is not initialised".into())),
+                503 => Some(StoreState::Sealed("the secret store is sealed".into())),
+                code => {
+                    Some(StoreState::Unreachable(format!("the secret store's health answers HTTP {code}")))
+                }
+            },
+            Err(error) => Some(StoreState::Unreachable(self.cannot("reach", &error))),
+        }
+    }
+
+    /// Logs in with `token` and gives the login back at once.
+    pub async fn try_login(&self, token: &str) -> StoreState {
+        let url = format!("{}/v1/auth/{}/login", self.address, self.auth_mount);
+        let request = self.in_namespace(self.http.post(url)).json(&json!({"role": self.role, "jwt": token}));
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return StoreState::Unreachable(self.cannot("log in to", &error)),
+        };
+        let status = answer.status();
+        let body = bounded(answer).await;
+        if !status.is_success() {
+            return self.refusal(status, &errors(&body));
+        }
+        match serde_json::from_slice::<Login>(&body) {
+            Ok(login) => {
+                self.revoke(&Zeroizing::new(login.auth.client_token)).await;
+                StoreState::Ready
+            }
+            Err(_) => {
+                StoreState::Unreachable(format!("{} does not answer a login as Vault does", self.address))
+            }
+        }
+    }
+
+    /// Vault says "role could not be found" with 400, an unknown mount with 404 or, to strangers, with 403 and "no
+    /// handler"; anything else that it refuses is a matter of the login itself.
+    fn refusal(&self, status: StatusCode, errors: &str) -> StoreState {
+        let (role, mount) = (&self.role, &self.auth_mount);
+        let lower = errors.to_lowercase();
+        if status == StatusCode::NOT_FOUND
+            || lower.contains("no handler")
+            || lower.contains("unsupported path")
+        {
+            StoreState::NotProvisioned(format!("the secret store has no auth method at {mount:?}"))
+        } else if lower.contains("could not be found") || lower.contains("invalid role name") {
+            StoreState::NotProvisioned(format!("the secret store has no role {role:?} at auth/{mount}"))
+        } else if status.is_server_error() {
+            StoreState::Unreachable(format!(
+                "the secret store answers a login with HTTP {}: {errors}",
+                status.as_u16()
+            ))
+        } else {
+            StoreState::LoginDenied(format!(
+                "the secret store refuses the login with role {role:?}: {errors}"
+            ))
+        }
+    }
+
+    /// A token that is not revoked ends by itself soon; so a failure is only logged.
+    async fn revoke(&self, token: &str) {
+        let url = format!("{}/v1/auth/token/revoke-self", self.address);
+        let answer = self.in_namespace(self.http.post(url)).header("X-Vault-Token", token).send().await;
+        match answer.map(|answer| answer.status()) {
+            Ok(status) if status.is_success() => {}
+            Ok(status) => tracing::warn!(%status, "the login to the secret store could not be revoked"),
+            Err(error) => {
+                tracing::warn!(error = %error.without_url(), "the login to the secret store could not be revoked")
+            }
+        }
+    }
+
+    fn in_namespace(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.namespace {
+            Some(namespace) => request.header("X-Vault-Namespace", namespace),
+            None => request,
+        }
+    }
+
+    fn cannot(&self, verb: &str, error: &reqwest::Error) -> String {
+        format!("cannot {verb} the secret store at {}: {}", self.address, root_cause(error))
+    }
+}
+
+#[derive(Deserialize)]
+struct Login {
+    auth: LoginAuth,
+}
+
+#[derive(Deserialize)]
+struct LoginAuth {
+    client_token: String,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    errors: Vec<String>,
+}
+
+/// What Vault says, on one line and bounded: it ends in a condition.
+fn errors(body: &[u8]) -> String {
+    let text = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.errors.join("; "));
+    let text = text.unwrap_or_else(|_| "no reason given".to_owned());
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}
+
+async fn bounded(mut answer: Response) -> Zeroizing<Vec<u8>> {
+    let mut body = Zeroizing::new(Vec::new());
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        if body.len() + chunk.len() > ANSWER_LIMIT {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    body
+}
+
+/// The innermost error: the outer ones only say that sending failed.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn tls_config(ca_pem: &[u8]) -> Result<ClientConfig, VaultError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+        roots.add(certificate.map_err(VaultError::Pem)?).map_err(VaultError::Root)?;
+    }
+    if roots.is_empty() {
+        return Err(VaultError::NoCertificate);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(VaultError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vault() -> Vault {
+        let store: VaultStore = serde_json::from_value(json!({
+            "address": "https://127.0.0.1:1", "caBundleRef": {"name": "ca"},
+            "auth": {"role": "r"}, "kv": {"pathPrefix": "p"},
+        }))
+        .unwrap();
+        let now = jiff::Timestamp::now();
+        let state = tessera_pki::CaState::generate("n", jiff::SignedDuration::from_hours(1), now).unwrap();
+        Vault::new(&store, state.network.certificate_pem().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let vault = vault();
+        let refusal = |code, text| vault.refusal(StatusCode::from_u16(code).unwrap(), text);
+        assert!(matches!(refusal(400, "invalid role name \"r\""), StoreState::NotProvisioned(_)));
+        assert!(matches!(refusal(404, ""), StoreState::NotProvisioned(_)));
+        assert!(matches!(refusal(403, "permission denied"), StoreState::LoginDenied(_)));
+        assert!(matches!(refusal(400, "invalid audience (aud) claim"), StoreState::LoginDenied(_)));
+        assert!(matches!(refusal(503, "Vault is sealed"), StoreState::Unreachable(_)));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_unreachable_and_named() {
+        let Some(StoreState::Unreachable(message)) = vault().health().await else { panic!("reachable") };
+        assert!(message.contains("https://127.0.0.1:1"), "{message}");
+    }
+
+    #[test]
+    fn a_bundle_without_certificates_is_refused() {
+        assert!(matches!(tls_config(b"nothing"), Err(VaultError::NoCertificate)));
+    }
+
+    #[test]
+    fn what_vault_says_is_one_bounded_line() {
+        assert_eq!(errors(br#"{"errors":["a\n\tb","c"]}"#), "a b; c");
+        assert_eq!(errors(b"<html>"), "no reason given");
+        let long = format!(r#"{{"errors":["{}"]}}"#, "x".repeat(5000));
+        assert_eq!(errors(long.as_bytes()).len(), 300);
+    }
+}
