@@ -45,6 +45,14 @@ pub(crate) enum SetupError {
     /// The auth mount was enabled and does not show.
     #[error("auth mount {0:?} was enabled and is not listed: run this again")]
     NotListed(String),
+    /// The store is outside of the cluster, so it has no ServiceAccount to check logins with.
+    #[error(
+        "the secret store does not run in a pod of this cluster, so it cannot check logins by itself: write kubernetes_host, kubernetes_ca_cert and token_reviewer_jwt to {path:?} as its administrator, then run this again"
+    )]
+    NoReviewer {
+        /// Where the configuration belongs.
+        path: String,
+    },
     /// The policy is of another path.
     #[error(
         "policy {name:?} exists and is not that of {mark:?}: choose another spec.secretStore.vault.kv.pathPrefix, or delete the policy if it is not used"
@@ -188,7 +196,14 @@ impl<S: Store> Setup<'_, S> {
                 // The store's own pod is the reviewer: its ServiceAccount may create TokenReviews, and no token is
                 // copied into the store's storage.
                 let body = json!({"kubernetes_host": host, "disable_local_ca_jwt": false});
-                self.change(&path, &body, what(host)).await
+                match self.change(&path, &body, what(host)).await {
+                    Err(SetupError::Vault(VaultError::Refused { errors, .. }))
+                        if errors.contains("serviceaccount/ca.crt") =>
+                    {
+                        Err(SetupError::NoReviewer { path })
+                    }
+                    outcome => outcome,
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ struct Fake {
     writes: RefCell<Vec<String>>,
     no_builtin: bool,
     no_plugin: bool,
+    outside: bool,
     denied: Option<&'static str>,
 }
 
@@ -47,6 +48,12 @@ impl Store for Fake {
         if self.denied == Some(path) {
             let capabilities = "\"create\" and \"update\"";
             return Err(VaultError::Denied { verb: "write", path: path.to_owned(), capabilities });
+        }
+        if self.outside && path == "auth/kubernetes/config" {
+            let errors =
+                "open /var/run/secrets/kubernetes.io/serviceaccount/ca.crt: no such file or directory"
+                    .to_owned();
+            return Err(VaultError::Refused { verb: "write", path: path.to_owned(), status: 400, errors });
         }
         if let Some(mount) = path.strip_prefix("sys/mounts/") {
             self.mount("sys/mounts", mount, body.clone());
@@ -179,6 +186,13 @@ async fn another_cluster_s_api_server_stays_unless_asked() {
     assert_eq!(steps[2].outcome, Outcome::Kept);
     assert!(steps[2].what.contains("https://10.0.0.1:6443"));
     assert_eq!(run(&store, &asked, false).await.unwrap()[2].outcome, Outcome::AlreadySo);
+}
+
+#[tokio::test]
+async fn a_store_outside_of_the_cluster_is_told_what_it_lacks() {
+    let store = Fake { outside: true, ..Fake::default() };
+    let message = refused(&store).await.to_string();
+    assert!(message.contains("token_reviewer_jwt"), "{message}");
 }
 
 #[tokio::test]
