@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # paths are for the scripts that source this
 # Paths, messages and small helpers that every script under hack/ shares. Sourced, never run.
 #
 # The scripts source this first; it gives
@@ -10,9 +10,7 @@ HACK=$ROOT/hack
 STATE=${XDG_STATE_HOME:-$HOME/.local/state}/tessera-operator/cluster
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tessera-operator
 KUBECONFIG_FILE=$STATE/kubeconfig
-
 # The name under which pods pull images, on both engines. Where a push goes is the engine's affair ($PUSH_REGISTRY).
-# shellcheck disable=SC2034 # read by the scripts that source this one
 REGISTRY=localhost:5001
 
 # Seconds since the script began, for the progress lines.

@@ -10,7 +10,9 @@ cgroup_up() { # cgroup_up NODE
 # One tree. A controller serves a child only when its parent passes it on.
 cgroup_v2_up() {
   local controller
-  for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
+  local controllers
+  read -ra controllers </sys/fs/cgroup/cgroup.controllers
+  for controller in "${controllers[@]}"; do
     grep -qw "$controller" /sys/fs/cgroup/cgroup.subtree_control && continue
     echo "+$controller" 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control || case $controller in
       cpu | cpuset | memory | pids)

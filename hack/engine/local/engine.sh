@@ -9,6 +9,7 @@ for part in settings process packages network cgroups pki registry control-plane
   . "$LOCAL/$part.sh"
 done
 
+# shellcheck disable=SC2034 # the parts use them
 engine_build() {
   HYPERKUBE=$(binary hyperkube)
   COREDNS=$(binary coredns)
