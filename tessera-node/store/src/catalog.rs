@@ -109,13 +109,10 @@ impl Catalog {
     /// Takes the tail, or once more what an attempt before could not write.
     fn start_draining(&self) -> (Arc<Places>, Progress) {
         let mut tail = self.write_tail();
-        let progress = match tail.undrained {
-            Some(progress) => progress,
-            None => {
-                tail.draining = Arc::new(std::mem::take(&mut tail.fresh));
-                tail.progress
-            }
-        };
+        let progress = tail.undrained.unwrap_or(tail.progress);
+        if tail.undrained.is_none() {
+            tail.draining = Arc::new(std::mem::take(&mut tail.fresh));
+        }
         tail.undrained = Some(progress);
         (Arc::clone(&tail.draining), progress)
     }

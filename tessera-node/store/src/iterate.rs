@@ -123,9 +123,8 @@ impl Iterator for Records {
                 self.held = Some((segment, found));
                 return Some(Err(ReadError::Unrecognisable { segment, records: gap }));
             }
-            match self.entry(segment, &found).transpose() {
-                Some(item) => return Some(item),
-                None => continue,
+            if let Some(item) = self.entry(segment, &found).transpose() {
+                return Some(item);
             }
         }
     }

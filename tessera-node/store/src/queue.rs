@@ -27,8 +27,9 @@ pub(crate) enum Change {
 impl Change {
     pub(crate) fn body_bytes(&self) -> usize {
         match self {
-            Self::Insert(value, _) | Self::Replace(value, _) => value.body.len(),
-            Self::CompareAndReplace(value, ..) => value.body.len(),
+            Self::Insert(value, _) | Self::Replace(value, _) | Self::CompareAndReplace(value, ..) => {
+                value.body.len()
+            }
             Self::Delete(_) => 0,
         }
     }
@@ -69,18 +70,14 @@ impl Queue {
     pub(crate) fn push(&self, request: Request) {
         let mut waiting = self.lock();
         let refused = waiting.refused.or((waiting.bytes > self.limit_bytes).then_some(WriteError::Busy));
-        match refused {
-            Some(error) => {
-                drop(waiting);
-                request.change.fail(error);
-            }
-            None => {
-                waiting.bytes += request.change.body_bytes();
-                waiting.requests.push_back(request);
-                drop(waiting);
-                self.filled.notify_one();
-            }
+        if let Some(error) = refused {
+            drop(waiting);
+            return request.change.fail(error);
         }
+        waiting.bytes += request.change.body_bytes();
+        waiting.requests.push_back(request);
+        drop(waiting);
+        self.filled.notify_one();
     }
 
     /// Takes all that waits; blocks while nothing does. `None` when closed and empty.

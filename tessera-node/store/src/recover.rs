@@ -71,18 +71,15 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
     let (mut progress, replayed) = (replay.progress, replay.replayed);
 
     let (current, next) = place_of_next_record(&segments, progress);
-    let current = match current {
-        Some(current) => current,
-        None => {
-            let id = segments.keys().last().copied().unwrap_or(0).max(progress.end.segment) + 1;
-            // An empty store begins with number 1.
-            let id = if segments.is_empty() && progress == Progress::EMPTY { 1 } else { id };
-            let segment =
-                prepare(&**disk, id, identity, segment_bytes).map_err(|source| segment_error(id, source))?;
-            segments.insert(id, Arc::clone(&segment));
-            progress.end = Cursor { segment: id, offset: SEGMENT_HEADER_BYTES };
-            segment
-        }
+    let current = if let Some(current) = current {
+        current
+    } else {
+        let id = new_segment(&segments, progress);
+        let segment =
+            prepare(&**disk, id, identity, segment_bytes).map_err(|source| segment_error(id, source))?;
+        segments.insert(id, Arc::clone(&segment));
+        progress.end = Cursor { segment: id, offset: SEGMENT_HEADER_BYTES };
+        segment
     };
     mark(&current, progress, identity.tag)?;
     catalog.publish([], progress);
@@ -293,16 +290,18 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A file that ends before the log's end was shortened: what followed is not known. The sequence
+    /// A file that ends before the log's end was shortened, one that is missing between others was
+    /// removed: what they held is not known. The sequence
     /// number left out makes a rebuilt index come to the same doubt.
     fn doubt_what_was_cut(&mut self, segments: &Segments) {
         let end = self.progress.end;
-        let Some(segment) = segments.get(&end.segment) else {
-            return;
-        };
-        let whole = segment.size >= end.offset + HEADER_BYTES as u64;
-        if segment.cut && !whole {
-            tracing::error!(segment = segment.id, "a log segment was shortened; what it lost is not known");
+        let cut = segments.get(&end.segment).map_or(self.progress != Progress::EMPTY, |segment| {
+            segment.cut && segment.size < end.offset + HEADER_BYTES as u64
+        });
+        let newest = segments.keys().last().copied().unwrap_or(end.segment);
+        let lost = (end.segment + 1..newest).any(|id| !segments.contains_key(&id));
+        if cut || lost {
+            tracing::error!(segment = end.segment, "the log was shortened; what it lost is not known");
             self.progress.unidentified += 1;
             self.progress.sequence += 1;
         }
@@ -339,6 +338,14 @@ fn place_of_next_record(
         Some(next).filter(usable).cloned()
     });
     (current, next)
+}
+
+/// A number above all that the log ever had.
+fn new_segment(segments: &Segments, progress: Progress) -> u64 {
+    if segments.is_empty() && progress == Progress::EMPTY {
+        return progress.end.segment;
+    }
+    segments.keys().last().copied().unwrap_or(0).max(progress.end.segment) + 1
 }
 
 /// All that is kept is durable now; says so in the log.

@@ -100,17 +100,12 @@ impl Scan {
             let bytes = self.window.rest(at)?;
             let tag = self.tag;
             let position = bytes.chunks_exact(ALIGN).position(|chunk| tag.end_at(chunk).is_some());
-            match position {
-                Some(chunks) => {
-                    let skipped = chunks * ALIGN;
-                    self.dirty |= bytes[..skipped].iter().any(|b| *b != 0);
-                    return Ok(at + skipped as u64);
-                }
-                None => {
-                    self.dirty |= bytes.iter().any(|b| *b != 0);
-                    at += (bytes.len() - bytes.len() % ALIGN).max(ALIGN) as u64;
-                }
+            let skipped = position.map_or(bytes.len(), |chunks| chunks * ALIGN);
+            self.dirty |= bytes[..skipped].iter().any(|byte| *byte != 0);
+            if position.is_some() {
+                return Ok(at + skipped as u64);
             }
+            at += (skipped - skipped % ALIGN).max(ALIGN) as u64;
         }
         Ok(self.end)
     }

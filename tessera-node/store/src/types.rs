@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The hash that names a payload: SHA3-512 of its cipher text, as Tessera computes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hash([u8; Hash::LEN]);
+pub struct Hash([u8; 64]);
 
 impl Hash {
     /// Bytes of a hash.
@@ -21,7 +21,7 @@ impl Hash {
     }
 }
 
-impl From<[u8; Hash::LEN]> for Hash {
+impl From<[u8; 64]> for Hash {
     fn from(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }

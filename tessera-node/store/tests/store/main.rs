@@ -4,4 +4,8 @@
 #![allow(clippy::panic)]
 
 mod behaviour;
+mod crash;
+mod damage;
+mod disk;
+mod kill;
 mod support;

@@ -1,0 +1,289 @@
+//! Power cuts on a disk that keeps nothing unasked, many times over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tessera_store::{
+    DeleteOutcome, InsertOutcome, Kind, Options, Pending, ReadError, Store, Value, WriteError,
+};
+
+use crate::disk::{Faults, TestDisk};
+use crate::support::{hash, value};
+
+const TX: Kind = Kind::Transaction;
+
+/// How long the short form may take; `TESSERA_CRASH_SECONDS` lengthens it.
+const SECONDS: u64 = 8;
+
+/// What a record may be after a crash: the last acknowledged state, or one asked for after it.
+type Allowed = BTreeMap<u64, Vec<Option<Value>>>;
+
+#[test]
+fn no_acknowledged_record_is_lost_by_a_power_cut() {
+    let seconds = std::env::var("TESSERA_CRASH_SECONDS")
+        .ok()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(SECONDS);
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let (mut crashes, mut acknowledged) = (0, 0);
+    for seed in 0.. {
+        if Instant::now() > deadline {
+            break;
+        }
+        let run = run(seed, Faults::default());
+        if let Err(loss) = run.result {
+            panic!("seed {seed}: {loss}");
+        }
+        crashes += run.crashes;
+        acknowledged += run.acknowledged;
+    }
+    println!("crash test: {crashes} power cuts, {acknowledged} acknowledged changes");
+    assert!(crashes > 20 && acknowledged > 500, "{crashes} {acknowledged}");
+}
+
+/// The control: the same test finds the loss when syncs do nothing.
+#[test]
+fn with_syncs_that_do_nothing_the_same_test_finds_the_loss() {
+    for faults in
+        [Faults { syncs_lie: true, ..Faults::default() }, Faults { commits_lie: true, ..Faults::default() }]
+    {
+        let lost = (0..5).filter(|seed| run(*seed, faults).result.is_err()).count();
+        assert_eq!(lost, 5, "every run with {faults:?} must be found out");
+    }
+}
+
+struct Run {
+    result: Result<(), String>,
+    crashes: u64,
+    acknowledged: u64,
+}
+
+/// One disk through several crashes.
+fn run(seed: u64, faults: Faults) -> Run {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut disk = TestDisk::new(seed);
+    disk.faults(|of_disk| *of_disk = faults);
+    let mut allowed = Allowed::new();
+    let acknowledged = AtomicU64::new(0);
+    let mut result = Ok(());
+    let mut crashes = 0;
+    while crashes < 6 && result.is_ok() {
+        // Early cuts hit opening itself: segment creation, replay, the marker.
+        let off = disk.calls() + random.random_range(1..400);
+        disk.faults(|faults| faults.off_at = Some(off));
+        live(&disk, &mut random, &mut allowed, &acknowledged);
+        crashes += 1;
+        disk = disk.crash();
+        result = survey(&disk, &mut allowed);
+    }
+    Run { result, crashes, acknowledged: acknowledged.into_inner() }
+}
+
+fn options() -> Options {
+    Options::new("unused").segment_bytes(16 << 10).max_body_bytes(4000).checkpoint_records(24)
+}
+
+/// Changes records until the power is off.
+fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, acknowledged: &AtomicU64) {
+    let Ok(store) = options().open_on(disk.arc()) else {
+        return;
+    };
+    loop {
+        let mut pending = Vec::new();
+        for _ in 0..random.random_range(1..12) {
+            let number = random.random_range(0..150);
+            // One change of a record at a time, so that the order of answers does not matter.
+            if pending.iter().all(|(other, _)| *other != number) {
+                pending.push((number, ask(&store, random, number, allowed)));
+            }
+        }
+        for (number, asked) in pending {
+            match asked.wait(&store, number) {
+                Ok(state) => {
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                    allowed.insert(number, vec![state]);
+                }
+                Err(WriteError::Poisoned) => return,
+                Err(error) => panic!("{number}: {error}"),
+            }
+        }
+    }
+}
+
+/// A change that was asked for, and what the record is when it is acknowledged.
+enum Asked {
+    Insert(Pending<InsertOutcome>, Value),
+    Replace(Pending<tessera_store::Version>, Value),
+    Delete(Pending<DeleteOutcome>),
+}
+
+fn ask(store: &Store, random: &mut StdRng, number: u64, allowed: &mut Allowed) -> Asked {
+    let bytes = random.random_range(0..2500);
+    let new = value(random.random_range(1..1_000_000), bytes);
+    let states = allowed.entry(number).or_insert_with(|| vec![None]);
+    match random.random_range(0..10) {
+        0 => {
+            states.push(None);
+            Asked::Delete(store.delete(TX, hash(number)))
+        }
+        1 | 2 => {
+            states.push(Some(new.clone()));
+            Asked::Replace(store.replace(TX, hash(number), new.clone()), new)
+        }
+        _ => {
+            states.push(Some(new.clone()));
+            Asked::Insert(store.insert(TX, hash(number), new.clone()), new)
+        }
+    }
+}
+
+impl Asked {
+    /// The state that is acknowledged.
+    fn wait(self, store: &Store, number: u64) -> Result<Option<Value>, WriteError> {
+        match self {
+            Self::Delete(pending) => pending.wait().map(|_| None),
+            Self::Replace(pending, new) => pending.wait().map(|_| Some(new)),
+            Self::Insert(pending, new) => Ok(match pending.wait()? {
+                InsertOutcome::Inserted(_) => Some(new),
+                InsertOutcome::AlreadyExists(_) => {
+                    let stored = store.get(TX, &hash(number)).expect("sound while the power is on");
+                    Some(stored.expect("it is said to exist").value)
+                }
+            }),
+        }
+    }
+}
+
+/// Opens after a crash: every record is in an allowed state, which is then the only one.
+fn survey(disk: &TestDisk, allowed: &mut Allowed) -> Result<(), String> {
+    let store = options().open_on(disk.arc()).map_err(|error| format!("open: {error:?}"))?;
+    let stats = store.stats();
+    if stats.corrupt > 0 {
+        return Err(format!("a power cut counts as damage: {stats:?}"));
+    }
+    for (number, states) in allowed.iter_mut() {
+        let found = store
+            .get(TX, &hash(*number))
+            .map_err(|error: ReadError| format!("{number}: {error}"))?
+            .map(|stored| stored.value);
+        if !states.contains(&found) {
+            return Err(format!("{number} is {found:?}, not one of {states:?}"));
+        }
+        *states = vec![found];
+    }
+    let live = allowed.values().filter(|states| states[0].is_some()).count() as u64;
+    let walked = store.iterate(None).flatten().count() as u64;
+    if (stats.records, walked) != (live, live) {
+        return Err(format!("{live} records, {walked} walked, {} counted", stats.records));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_failed_sync_poisons_the_store_and_is_never_tried_again() {
+    let disk = TestDisk::new(1);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    store.insert(TX, hash(1), value(1, 10)).wait().expect("durable");
+    disk.faults(|faults| faults.next_sync_fails = true);
+
+    assert_eq!(store.insert(TX, hash(2), value(2, 10)).wait(), Err(WriteError::Poisoned));
+
+    let reason = store.fatal().now().expect("the process is told");
+    assert!(reason.contains("fdatasync"), "{reason}");
+    let calls = disk.calls();
+    assert_eq!(store.insert(TX, hash(3), value(3, 10)).wait(), Err(WriteError::Poisoned));
+    store.close();
+    assert_eq!(disk.calls(), calls, "nothing more is written or synced");
+    assert!(store.get(TX, &hash(1)).expect("reads go on").is_some());
+    assert_eq!(store.get(TX, &hash(2)).expect("never published"), None);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_space() {
+    let disk = TestDisk::new(2);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    disk.faults(|faults| faults.space = Some(0));
+    let insert = |number| store.insert(TX, hash(number), value(number, 2000)).wait();
+    let accepted = (0..1000).take_while(|number| insert(*number).is_ok()).count() as u64;
+    assert!((3..100).contains(&accepted), "{accepted} fit the segment");
+    for number in accepted..accepted + 20 {
+        assert_eq!(insert(number), Err(WriteError::Full));
+    }
+    assert!(store.fatal().now().is_none());
+    for number in 0..accepted {
+        let stored = store.get(TX, &hash(number)).expect("reads go on").expect("there");
+        assert_eq!(stored.value, value(number, 2000));
+    }
+
+    disk.faults(|faults| faults.space = None);
+
+    for number in accepted..accepted + 200 {
+        assert!(matches!(insert(number), Ok(InsertOutcome::Inserted(_))));
+    }
+    assert!(store.stats().full > 0);
+    drop(store);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    assert_eq!((store.stats().records, store.stats().corrupt), (accepted + 200, 0));
+}
+
+#[test]
+fn a_write_that_finds_the_disk_full_half_way_leaves_no_trace() {
+    let disk = TestDisk::new(3);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    store.insert(TX, hash(1), value(1, 100)).wait().expect("durable");
+    disk.faults(|faults| faults.writes_find_it_full = true);
+    let long = store.insert(TX, hash(2), value(2, 3500)).wait();
+    assert_eq!(long, Err(WriteError::Full));
+    disk.faults(|faults| faults.writes_find_it_full = false);
+    store.insert(TX, hash(3), value(3, 0)).wait().expect("durable");
+
+    let store = {
+        drop(store);
+        options().open_on(disk.crash().arc()).expect("the store opens")
+    };
+    assert_eq!((store.stats().records, store.stats().corrupt), (2, 0));
+    assert_eq!(store.get(TX, &hash(2)).expect("an answer"), None);
+}
+
+#[test]
+fn a_checkpoint_on_a_full_disk_is_tried_again() {
+    let disk = TestDisk::new(4);
+    let options = Options::new("unused").segment_bytes(4 << 20).max_body_bytes(4000).checkpoint_records(2000);
+    let store = options.clone().open_on(disk.arc()).expect("the store opens");
+    disk.faults(|faults| faults.space = Some(0));
+    let pending: Vec<_> =
+        (0..6000).map(|number| store.insert(TX, hash(number), value(number, 100))).collect();
+    for pending in pending {
+        pending.wait().expect("the segment has its space");
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.stats().checkpoint_failures == 0 {
+        assert!(Instant::now() < deadline, "{:?}", store.stats());
+        std::thread::yield_now();
+    }
+    assert!(store.fatal().now().is_none());
+    for number in 0..6000 {
+        assert!(store.get(TX, &hash(number)).expect("reads go on").is_some());
+    }
+    disk.faults(|faults| faults.space = None);
+    drop(store);
+    let store = options.open_on(disk.arc()).expect("the store opens");
+    assert_eq!((store.stats().replayed, store.stats().records), (0, 6000));
+}
+
+/// A completion can be awaited as well as waited for.
+#[test]
+fn the_fatal_signal_wakes_who_awaits_it() {
+    let disk = TestDisk::new(5);
+    let store = Arc::new(options().open_on(disk.arc()).expect("the store opens"));
+    let fatal = store.fatal();
+    let waiter = std::thread::spawn(move || futures::executor::block_on(fatal.reason()));
+    disk.faults(|faults| faults.next_sync_fails = true);
+    let answer = futures::executor::block_on(store.insert(TX, hash(2), value(2, 10)));
+    assert_eq!(answer, Err(WriteError::Poisoned));
+    assert!(waiter.join().expect("no panic").contains("fdatasync"));
+}

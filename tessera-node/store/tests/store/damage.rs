@@ -1,0 +1,331 @@
+//! Files damaged under the store: nothing wrong is ever read, nothing acknowledged is ever denied,
+//! and everything that was not hit is still there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tessera_store::{Hash, InsertOutcome, Kind, OpenError, Options, ReadError, Store};
+
+use crate::disk::TestDisk;
+use crate::support::{hash, insert, value};
+
+const TX: Kind = Kind::Transaction;
+const RECORDS: u64 = 120;
+const INDEX: &str = "index.redb";
+
+/// As the format has it: HEAD, body, padding, TAIL; the hash at 40 of HEAD.
+const HEADER: usize = 112;
+const HASH_AT: usize = 40;
+
+/// How long each loop of random damage may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+fn options() -> Options {
+    Options::new("unused").segment_bytes(16 << 10).max_body_bytes(4000).checkpoint_records(40)
+}
+
+fn body_bytes(number: u64) -> usize {
+    usize::try_from(number * 37 % 700).expect("small")
+}
+
+/// Where a record is.
+#[derive(Debug, Clone)]
+struct Spot {
+    number: u64,
+    segment: String,
+    whole: Range<usize>,
+    body: Range<usize>,
+}
+
+/// A disk with records, as it is when the process that wrote them was closed or killed.
+struct Fixture {
+    disk: TestDisk,
+    spots: Vec<Spot>,
+    what: &'static str,
+    indexed: bool,
+}
+
+fn fixtures() -> Vec<Fixture> {
+    [("closed", true), ("closed", false), ("killed", true), ("killed", false)]
+        .into_iter()
+        .map(|(what, indexed)| fixture(what, indexed))
+        .collect()
+}
+
+fn fixture(what: &'static str, indexed: bool) -> Fixture {
+    let disk = TestDisk::new(0);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    (0..RECORDS).for_each(|number| insert(&store, number, body_bytes(number)));
+    let disk = if what == "killed" {
+        disk.killed()
+    } else {
+        drop(store);
+        disk
+    };
+    if !indexed {
+        disk.delete(INDEX);
+    }
+    let spots = spots(&disk);
+    Fixture { disk, spots, what, indexed }
+}
+
+fn segments(disk: &TestDisk) -> Vec<String> {
+    disk.names().into_iter().filter(|name| name != INDEX).collect()
+}
+
+/// Where each record is, by number.
+fn spots(disk: &TestDisk) -> Vec<Spot> {
+    let numbers: HashMap<_, _> = (0..RECORDS).map(|number| (*hash(number).as_bytes(), number)).collect();
+    let mut spots = BTreeMap::new();
+    for segment in segments(disk) {
+        let bytes = disk.content(&segment);
+        for at in (HASH_AT..bytes.len() - Hash::LEN).step_by(8) {
+            let found = <[u8; Hash::LEN]>::try_from(&bytes[at..at + Hash::LEN]).expect("64 bytes");
+            if let Some(number) = numbers.get(&found) {
+                // The first of two: HEAD comes before TAIL.
+                spots.entry(*number).or_insert_with(|| spot(*number, &segment, at - HASH_AT));
+            }
+        }
+    }
+    assert_eq!(spots.len(), numbers.len(), "every record is in the log");
+    spots.into_values().collect()
+}
+
+fn spot(number: u64, segment: &str, start: usize) -> Spot {
+    let body = start + HEADER..start + HEADER + body_bytes(number);
+    let whole = start..body.end.next_multiple_of(8) + HEADER;
+    Spot { number, segment: segment.to_owned(), whole, body }
+}
+
+/// Reads every record: right, or an error where it may be one.
+fn judge(store: &Store, spots: &[Spot], may_fail: impl Fn(&Spot) -> bool, what: &str) {
+    for spot in spots {
+        match store.get(TX, &hash(spot.number)) {
+            Ok(Some(stored)) => {
+                assert_eq!(stored.value, value(spot.number, body_bytes(spot.number)), "{what}");
+            }
+            Ok(None) => panic!("{what}: {spot:?} is denied"),
+            Err(ReadError::Corrupt { .. } | ReadError::Undecidable { .. }) if may_fail(spot) => {}
+            Err(error) => panic!("{what}: {spot:?}: {error}"),
+        }
+    }
+}
+
+/// Damages a disk, judges it, writes on, and judges again after a clean and a rebuilt start.
+fn suffer(fixture: &Fixture, hurt: &TestDisk, may_fail: impl Fn(&Spot) -> bool, what: &str) {
+    let mut store = options().open_on(hurt.arc()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    judge(&store, &fixture.spots, &may_fail, what);
+    let outcome = store.insert(TX, hash(9999), value(9999, 50)).wait();
+    assert!(matches!(outcome, Ok(InsertOutcome::Inserted(_))), "{what}: {outcome:?}");
+    for again in ["again", "rebuilt"] {
+        drop(store);
+        if again == "rebuilt" {
+            hurt.delete(INDEX);
+        }
+        store = options().open_on(hurt.arc()).unwrap_or_else(|e| panic!("{what} {again}: {e:?}"));
+        judge(&store, &fixture.spots, &may_fail, &format!("{what}, {again}"));
+        let added = store.get(TX, &hash(9999)).expect("sound").expect("acknowledged");
+        assert_eq!(added.value, value(9999, 50), "{what} {again}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_at_most_the_record_whose_body_it_is_in() {
+    let mut random = StdRng::seed_from_u64(11);
+    let (mut flips, mut hits) = (0, 0);
+    let fixtures = fixtures();
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        for fixture in &fixtures {
+            let hurt = fixture.disk.killed();
+            // Half of the flips where they matter most.
+            let (segment, at) = if random.random_bool(0.5) {
+                let spot = &fixture.spots[random.random_range(0..fixture.spots.len())];
+                (spot.segment.clone(), random.random_range(spot.whole.clone()))
+            } else {
+                let segments = segments(&hurt);
+                let segment = segments[random.random_range(0..segments.len())].clone();
+                let at = random.random_range(0..hurt.content(&segment).len());
+                (segment, at)
+            };
+            let bit = random.random_range(0..8);
+            hurt.damage(&segment, |bytes| bytes[at] ^= 1 << bit);
+            let hit = |spot: &Spot| spot.segment == segment && spot.body.contains(&at);
+            let what = format!("{} indexed={} {segment} {at}.{bit}", fixture.what, fixture.indexed);
+            suffer(fixture, &hurt, hit, &what);
+            flips += 1;
+            hits += usize::from(fixture.spots.iter().any(hit));
+        }
+    }
+    println!("bit flips: {flips}, of which in bodies: {hits}");
+    assert!(hits > 0 && flips > hits);
+}
+
+#[test]
+fn a_body_hit_by_a_flip_is_reported_and_counted_and_can_be_mended() {
+    for fixture in fixtures() {
+        let hurt = fixture.disk.killed();
+        let spot = &fixture.spots[50];
+        hurt.damage(&spot.segment, |bytes| bytes[spot.body.start] ^= 1);
+        let store = options().open_on(hurt.arc()).expect("the store opens");
+        let error = store.get(TX, &hash(50)).expect_err("damaged");
+        assert!(matches!(error, ReadError::Corrupt { hash: of, .. } if of == hash(50)));
+        assert_eq!((store.stats().corrupt, store.stats().unidentified), (1, 0));
+        let met = store.iterate(None).filter_map(Result::err).count();
+        assert_eq!(met, 1, "the walk meets it and goes on");
+
+        store.replace(TX, hash(50), value(50, body_bytes(50))).wait().expect("durable");
+
+        judge(&store, &fixture.spots, |_| false, "mended");
+        assert_eq!(store.stats().corrupt, 0);
+    }
+}
+
+#[test]
+fn a_wiped_stretch_costs_the_records_in_it_and_none_is_denied() {
+    let mut random = StdRng::seed_from_u64(12);
+    let fixtures = fixtures();
+    let deadline = Instant::now() + PATIENCE;
+    let mut wiped = 0;
+    while Instant::now() < deadline {
+        for fixture in &fixtures {
+            let hurt = fixture.disk.killed();
+            // Not the last record: without it and its marker the log simply ends before it.
+            let spot = &fixture.spots[random.random_range(0..fixture.spots.len() - 8)];
+            let start = random.random_range(spot.whole.clone());
+            let span = start..start + random.random_range(1..1500);
+            let last = &fixture.spots[fixture.spots.len() - 1];
+            if spot.segment == last.segment && span.end > last.whole.start {
+                continue;
+            }
+            let noise = random.random_bool(0.5);
+            hurt.damage(&spot.segment, |bytes| {
+                let end = span.end.min(bytes.len());
+                bytes[span.start..end].fill_with(|| if noise { random.random() } else { 0 });
+            });
+            let hit = |other: &Spot| {
+                other.segment == spot.segment && other.whole.start < span.end && span.start < other.whole.end
+            };
+            let what = format!("{} indexed={} {} {span:?}", fixture.what, fixture.indexed, spot.segment);
+            suffer(fixture, &hurt, hit, &what);
+            wiped += 1;
+        }
+    }
+    println!("wiped stretches: {wiped}");
+    assert!(wiped > 10);
+}
+
+#[test]
+fn a_shortened_segment_keeps_what_is_before_the_cut_and_none_is_denied() {
+    let mut random = StdRng::seed_from_u64(13);
+    let fixtures = fixtures();
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        for fixture in &fixtures {
+            let hurt = fixture.disk.killed();
+            let spot = &fixture.spots[random.random_range(0..fixture.spots.len())];
+            let size = match random.random_range(0..10) {
+                0 => 0,
+                1 => random.random_range(0..4096),
+                _ => random.random_range(4096..spot.whole.end),
+            };
+            hurt.damage(&spot.segment, |bytes| bytes.truncate(size));
+            let hit = |other: &Spot| other.segment == spot.segment && other.whole.end > size;
+            let what = format!("{} indexed={} {} {size}", fixture.what, fixture.indexed, spot.segment);
+            suffer(fixture, &hurt, hit, &what);
+        }
+    }
+}
+
+#[test]
+fn a_lost_segment_costs_its_records_and_none_is_denied() {
+    for fixture in fixtures() {
+        let last = &fixture.spots[fixture.spots.len() - 1].segment;
+        for lost in segments(&fixture.disk) {
+            if lost == *last && fixture.what == "killed" && !fixture.indexed {
+                continue; // With its last segment and its index the log is a shorter, sound one.
+            }
+            let hurt = fixture.disk.killed();
+            hurt.delete(&lost);
+            let store = options().open_on(hurt.arc()).expect("the store opens");
+            let what = format!("{} indexed={} lost {lost}", fixture.what, fixture.indexed);
+            if fixture.indexed || lost != *last {
+                judge(&store, &fixture.spots, |spot| spot.segment == lost, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_of_noise_is_made_anew() {
+    let fixture = fixture("closed", true);
+    let mut random = StdRng::seed_from_u64(14);
+    for span in [0..64, 0..4096, 4096..8192, 0..usize::MAX] {
+        let hurt = fixture.disk.killed();
+        hurt.damage(INDEX, |bytes| {
+            let end = span.end.min(bytes.len());
+            bytes[span.start..end].fill_with(|| random.random());
+        });
+        let store = options().open_on(hurt.arc()).expect("the store opens");
+        judge(&store, &fixture.spots, |_| false, &format!("index {span:?}"));
+    }
+}
+
+#[test]
+fn an_index_of_another_store_is_made_anew() {
+    let (ours, theirs) = (fixture("closed", true), fixture("closed", true));
+    let hurt = ours.disk.killed();
+    hurt.damage(INDEX, |bytes| *bytes = theirs.disk.content(INDEX));
+    let store = options().open_on(hurt.arc()).expect("the store opens");
+    assert_eq!(store.stats().replayed, RECORDS);
+    judge(&store, &ours.spots, |_| false, "another index");
+}
+
+#[test]
+fn segments_of_two_stores_are_refused() {
+    let (ours, theirs) = (fixture("closed", false), fixture("closed", false));
+    let hurt = ours.disk.killed();
+    let second = &segments(&hurt)[1];
+    hurt.damage(second, |bytes| *bytes = theirs.disk.content(second));
+    let error = options().open_on(hurt.arc()).expect_err("two stores");
+    assert!(matches!(&error, OpenError::ForeignSegment { name } if name == second), "{error}");
+}
+
+#[test]
+fn a_log_without_any_readable_header_is_refused_when_the_index_is_gone_too() {
+    let fixture = fixture("closed", false);
+    let hurt = fixture.disk.killed();
+    for segment in segments(&hurt) {
+        hurt.damage(&segment, |bytes| bytes[..4096].fill(0));
+    }
+    let error = options().open_on(hurt.arc()).expect_err("no identity");
+    assert!(matches!(error, OpenError::NoReadableHeader), "{error}");
+}
+
+#[test]
+fn a_payload_that_looks_like_a_record_is_not_taken_for_one() {
+    let disk = TestDisk::new(0);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    insert(&store, 1, 300);
+    // The bytes of a real record of this format, but of another store.
+    let other = fixture("closed", false);
+    let spot = &other.spots[5];
+    let body = other.disk.content(&spot.segment)[spot.whole.clone()].to_vec();
+    let forged = tessera_store::Value { codec: 0, timestamp_ms: 0, body };
+    store.insert(TX, hash(2), forged).wait().expect("durable");
+    insert(&store, 3, 300);
+    drop(store);
+    disk.delete(INDEX);
+    // The header goes, so that the scan looks for the next record inside the body.
+    let segment = segments(&disk)[0].clone();
+    disk.damage(&segment, |bytes| {
+        let at = bytes.windows(64).position(|it| it == hash(2).as_bytes()).expect("there");
+        bytes[at] ^= 1;
+    });
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    assert_eq!(store.get(TX, &hash(5)).expect("an answer"), None);
+    assert!(store.get(TX, &hash(2)).expect("read by its other header").is_some());
+}
