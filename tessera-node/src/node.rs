@@ -115,17 +115,6 @@ async fn give_up_login(vault: &VaultKeys) {
     }
 }
 
-/// What is there before keys and ports are.
-struct Base {
-    config: Config,
-    tasks: Tasks,
-    readiness: Readiness,
-    store: Store,
-    metrics: Arc<Metrics>,
-    credentials: CredentialsReceiver,
-    configuration: DynamicConfiguration,
-}
-
 /// Returns when the node serves. What it returns is held until the drain.
 async fn start(
     config: Config,

@@ -71,7 +71,7 @@ pub fn parse(bytes: &[u8]) -> Result<Dynamic, DynamicError> {
 
 fn peer_url(text: &str) -> Result<NodeUrl, DynamicError> {
     let url = text.parse::<NodeUrl>().map_err(|error| DynamicError::Invalid(format!("peers: {error}")))?;
-    if url.scheme() == "https" {
+    if url.is_https() {
         Ok(url)
     } else {
         Err(DynamicError::Invalid(format!("peers: {text:?} must start with https://")))

@@ -108,7 +108,7 @@ fn address(section: Section<'_>, member: &str, invalid: &str) -> Option<NodeUrl>
         return None;
     }
     match text.parse::<NodeUrl>() {
-        Ok(url) if url.scheme() != "https" => {
+        Ok(url) if !url.is_https() => {
             section.problem(member, "must start with https://: every port speaks mutual TLS");
             None
         }

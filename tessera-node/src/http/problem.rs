@@ -9,9 +9,9 @@
 //! | what JAX-RS itself refuses (405, 406, 415) | 500 | `HTTP 405 Method Not Allowed` |
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::header::{ACCEPT, CACHE_CONTROL, RETRY_AFTER, VARY};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use super::reply::{self, Reply};
@@ -252,6 +252,7 @@ fn violations(violations: &[Violation], request: &Parts) -> Reply {
 mod tests {
     use super::*;
     use http::Request;
+    use http::header::CONTENT_TYPE;
 
     fn parts(method: &str, accept: Option<&str>) -> Parts {
         let mut request = Request::builder().method(method).uri("/send");
@@ -261,7 +262,7 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn kind_of(reply: &Response<http_body_util::Full<Bytes>>) -> Option<&str> {
+    fn kind_of(reply: &Reply) -> Option<&str> {
         reply.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap())
     }
 

@@ -56,5 +56,5 @@ fn batch_sizes(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Resul
     let help = "Records that one sync made durable";
     let kind = prometheus_client::metrics::MetricType::Histogram;
     let mut metric = encoder.encode_descriptor("store_batch_size", help, None, kind)?;
-    metric.encode_histogram::<()>(stats.written as f64, batches, &buckets, None)
+    metric.encode_histogram::<[(&str, &str); 0]>(stats.written as f64, batches, &buckets, None)
 }

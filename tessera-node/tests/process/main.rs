@@ -1,0 +1,4 @@
+//! The real binary.
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,236 @@
+//! A network of whole nodes on loopback, with a certificate authority of its own.
+
+#![allow(dead_code, unreachable_pub, missing_docs)] // Each test binary uses its part.
+
+pub mod ca;
+pub mod client;
+pub mod process;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ca::Ca;
+use client::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tessera_enclave::{KeyPair, base64};
+use tessera_node_api::identity::Identity;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub const TRUST_DOMAIN: &str = "org.test";
+/// Longer than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Directories, ports and a CA. Nodes know each other from the start.
+pub struct Net {
+    pub dir: TempDir,
+    pub ca: Ca,
+    pub nodes: Vec<Spec>,
+}
+
+/// What one node is made of; it outlives the node's runs.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub name: String,
+    pub dir: PathBuf,
+    pub q2t: u16,
+    pub p2p: u16,
+    pub admin: u16,
+    pub metrics: u16,
+    /// In base64.
+    pub public_key: String,
+    /// The text of its configuration file.
+    pub config: Value,
+}
+
+/// A node that runs in this process.
+pub struct Running {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), tessera_node::node::RunError>>,
+}
+
+impl Net {
+    pub fn new(names: &[&str]) -> Self {
+        Self::with(names, |_| {})
+    }
+
+    /// `change` sees each node's configuration before it is written.
+    pub fn with(names: &[&str], change: impl Fn(&mut Value)) -> Self {
+        let dir = TempDir::new().unwrap();
+        let ca = Ca::new("network");
+        let admin_ca = Ca::new("admin");
+        let mut nodes: Vec<Spec> = names.iter().map(|name| spec(dir.path(), name)).collect();
+        let urls: Vec<_> = nodes.iter().map(Spec::p2p_url).collect();
+        for node in &mut nodes {
+            ca.write(&node.dir.join("tls"), &node.identity());
+            admin_ca.write(&node.dir.join("admin-tls"), &node.identity());
+            admin_ca.write(&node.dir.join("operator-tls"), &Identity::operator(TRUST_DOMAIN).unwrap());
+            ca.write(&node.dir.join("client-tls"), &node.client_identity());
+            ca.write(&node.dir.join("scraper-tls"), &Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap());
+            node.write_dynamic(&urls);
+            change(&mut node.config);
+            node.write_config();
+        }
+        Self { dir, ca, nodes }
+    }
+
+    pub fn node(&self, name: &str) -> &Spec {
+        self.nodes.iter().find(|node| node.name == name).unwrap()
+    }
+
+    /// Starts all nodes, and waits until each has heard of every other.
+    pub async fn start(&self) -> Vec<Running> {
+        let running = self.nodes.iter().map(Spec::start).collect();
+        self.wait_until_met().await;
+        running
+    }
+
+    pub async fn wait_until_met(&self) {
+        for node in &self.nodes {
+            for other in &self.nodes {
+                node.wait_until_knows(&other.public_key).await;
+            }
+        }
+    }
+}
+
+impl Spec {
+    pub fn identity(&self) -> Identity {
+        Identity::node(TRUST_DOMAIN, &self.name).unwrap()
+    }
+
+    pub fn client_identity(&self) -> Identity {
+        Identity::client(TRUST_DOMAIN, &self.name, "quorum").unwrap()
+    }
+
+    pub fn p2p_url(&self) -> String {
+        format!("https://127.0.0.1:{}/", self.p2p)
+    }
+
+    /// The ledger node's connection.
+    pub fn client(&self) -> Client {
+        Client::new(self.q2t, &self.dir.join("client-tls"), &self.client_identity(), &self.identity())
+    }
+
+    /// Another node's connection, shown by the certificate of `peer`.
+    pub fn peer_client(&self, peer: &Self) -> Client {
+        Client::new(self.p2p, &peer.dir.join("tls"), &peer.identity(), &self.identity())
+    }
+
+    pub fn operator_client(&self) -> Client {
+        let operator = Identity::operator(TRUST_DOMAIN).unwrap();
+        Client::new(self.admin, &self.dir.join("operator-tls"), &operator, &self.identity())
+    }
+
+    pub fn scraper_client(&self) -> Client {
+        let scraper = Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap();
+        Client::new(self.metrics, &self.dir.join("scraper-tls"), &scraper, &self.identity())
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("tessera.json")
+    }
+
+    pub fn write_config(&self) {
+        std::fs::write(self.config_file(), self.config.to_string()).unwrap();
+    }
+
+    pub fn write_dynamic(&self, peers: &[String]) {
+        let own = self.p2p_url();
+        let peers: Vec<_> = peers.iter().filter(|url| **url != own).map(|url| json!({"url": url})).collect();
+        let dynamic = json!({
+            "version": 1,
+            "peers": peers,
+            "clients": [self.client_identity().to_string()],
+            "monitoring": [Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap().to_string()],
+            "keys": [],
+        });
+        std::fs::write(self.dir.join("dynamic.json"), dynamic.to_string()).unwrap();
+    }
+
+    pub fn start(&self) -> Running {
+        let config = tessera_node::config::load(&self.config_file()).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async {
+            // A dropped sender is a test that ended: stop as well.
+            let _ = stopped.await;
+        };
+        Running { stop: Some(stop), task: tokio::spawn(tessera_node::node::run(config, shutdown)) }
+    }
+
+    /// Waits until the node serves and lists `key` among those it knows.
+    pub async fn wait_until_knows(&self, key: &str) {
+        let client = self.peer_client(self);
+        eventually(&format!("{} knows {key}", self.name), async || {
+            let answer = client.try_get("/partyinfo").await?;
+            answer.text().contains(key).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Running {
+    pub async fn stop(mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// Asks until there is an answer, for a while.
+pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn spec(root: &Path, name: &str) -> Spec {
+    let dir = root.join(name);
+    std::fs::create_dir_all(&dir).unwrap();
+    let [q2t, p2p, admin, metrics] = free_ports();
+    let pair = KeyPair::generate();
+    let public_key = pair.public().to_string();
+    let path = |file: &str| dir.join(file).display().to_string();
+    let server = |app: &str, port: u16| {
+        let address = format!("https://127.0.0.1:{port}");
+        json!({
+            "app": app,
+            "serverAddress": address,
+            "bindingAddress": address,
+            "sslConfig": {"tls": "STRICT"},
+            "properties": {"partyInfoInterval": "500"},
+        })
+    };
+    let config = json!({
+        "mode": "tessera",
+        "serverConfigs": [server("P2P", p2p), server("Q2T", q2t)],
+        "peer": [],
+        "keys": {"keyData": [{
+            "privateKey": base64::encode(pair.private().expose()),
+            "publicKey": public_key,
+        }]},
+        "tesseraNode": {
+            "version": 1,
+            "identity": {"trustDomain": TRUST_DOMAIN, "name": name, "networkUid": "uid"},
+            "dynamicConfig": path("dynamic.json"),
+            "nodeTls": path("tls"),
+            "storage": {"directory": path("data")},
+            "admin": {"bind": format!("127.0.0.1:{admin}"), "tls": path("admin-tls")},
+            "metrics": {"bind": format!("127.0.0.1:{metrics}")},
+            "probeSocket": path("probe.sock"),
+        },
+    });
+    Spec { name: name.to_owned(), dir, q2t, p2p, admin, metrics, public_key, config }
+}
+
+/// All at once, so that they differ.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
