@@ -1,4 +1,5 @@
 //! What goes wrong between a node and its secret store: told apart, and never with a secret in the message.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 #[path = "fake/mod.rs"]
 #[allow(unreachable_pub, reason = "shared with no other crate")]

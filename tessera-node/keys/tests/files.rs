@@ -1,4 +1,5 @@
 //! Key pairs of the configuration, with Java Tessera's own samples and texts.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
 

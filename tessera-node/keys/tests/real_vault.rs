@@ -1,1 +1,322 @@
-//! Placeholder.
+//! Against a real Vault, started here on loopback: what a fake would only repeat of what we believe.
+//!
+//! Run by name, since it needs a Vault binary:
+//! `VAULT_BIN="$(hack/tools vault)" cargo test -p tessera-keys --test real_vault`
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+use tessera_keys::{Login, VaultError, VaultKeys, WritePoint};
+use tessera_node_api::static_config::SecretStore;
+
+const UID: &str = "uid-of-org-a";
+const DIRECTORY: &str = "tessera/org-a/tessera-node-node-a";
+const ROOT: &str = "root-token-of-this-test";
+/// Where the development server prints its unseal key.
+const OUTPUT: &str = "output";
+const DEADLINE: Duration = Duration::from_secs(60);
+/// What the templated policy gives to a node.
+const POLICY: &str = r#"path "secret/data/tessera/org-a/tessera-node-node-a/*" { capabilities = ["create", "read", "update"] }
+path "kv1/*" { capabilities = ["create", "read", "update"] }"#;
+
+struct Vault {
+    server: Child,
+    binary: String,
+    address: String,
+    directory: TempDir,
+}
+
+impl Vault {
+    fn start() -> Self {
+        let binary = std::env::var("VAULT_BIN").unwrap_or_default();
+        assert!(
+            !binary.is_empty(),
+            "VAULT_BIN must name a Vault binary: run `hack/tools vault`, which prints its path"
+        );
+        let directory = TempDir::new().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let listen = format!("127.0.0.1:{port}");
+        let server = Command::new(&binary)
+            .args(["server", "-dev", "-dev-tls", "-dev-no-store-token"])
+            .arg(format!("-dev-tls-cert-dir={}", directory.path().display()))
+            .arg(format!("-dev-root-token-id={ROOT}"))
+            .arg(format!("-dev-listen-address={listen}"))
+            .env("HOME", directory.path())
+            .stdout(File::create(directory.path().join(OUTPUT)).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{binary}: {error}"));
+        let vault = Self { server, binary, address: format!("https://{listen}"), directory };
+        vault.wait(&listen);
+        vault
+    }
+
+    fn wait(&self, listen: &str) {
+        let began = Instant::now();
+        while TcpStream::connect(listen).is_err()
+            || !self.command(&["kv", "list", "secret"]).1.contains("No value")
+        {
+            assert!(began.elapsed() < DEADLINE, "Vault does not come up");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.cli(&["secrets", "enable", "-path=kv1", "-version=1", "kv"]);
+        let policy = self.directory.path().join("policy.hcl");
+        std::fs::write(&policy, POLICY).unwrap();
+        self.cli(&["policy", "write", "node", policy.to_str().unwrap()]);
+    }
+
+    /// Vault's own command line as root: whether it succeeded, and what it printed.
+    fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(&self.binary)
+            .args(arguments)
+            .env("VAULT_ADDR", &self.address)
+            .env("VAULT_CACERT", self.ca())
+            .env("VAULT_TOKEN", ROOT)
+            .env("HOME", self.directory.path())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    }
+
+    fn cli(&self, arguments: &[&str]) -> String {
+        let (succeeded, text) = self.command(arguments);
+        assert!(succeeded, "vault {arguments:?}: {text}");
+        text
+    }
+
+    fn unseal(&self) {
+        let output = std::fs::read_to_string(self.directory.path().join(OUTPUT)).unwrap();
+        let key = output.lines().find_map(|line| line.strip_prefix("Unseal Key: ")).unwrap();
+        self.cli(&["operator", "unseal", key]);
+    }
+
+    fn ca(&self) -> String {
+        self.directory.path().join("vault-ca.pem").to_str().unwrap().to_owned()
+    }
+
+    fn config(&self) -> SecretStore {
+        SecretStore {
+            address: self.address.clone(),
+            ca_file: self.ca(),
+            namespace: String::new(),
+            auth_mount: "kubernetes".to_owned(),
+            role: "tessera-node".to_owned(),
+            token_file: "/does/not/exist".to_owned(),
+            kv_mount: "secret".to_owned(),
+            path: DIRECTORY.to_owned(),
+        }
+    }
+
+    fn token(&self, ttl: &str) -> String {
+        #[derive(Deserialize)]
+        struct Created {
+            auth: Auth,
+        }
+        #[derive(Deserialize)]
+        struct Auth {
+            client_token: String,
+        }
+        let created = self.cli(&["token", "create", "-policy=node", &format!("-ttl={ttl}"), "-format=json"]);
+        serde_json::from_str::<Created>(&created).unwrap().auth.client_token
+    }
+
+    /// From a token's creation to its last renewal.
+    fn seconds_until_last_renewal(&self, token: &str) -> i64 {
+        let text = self.cli(&["token", "lookup", "-format=json", token]);
+        let data = serde_json::from_str::<Value>(&text).unwrap()["data"].take();
+        let renewed = data["last_renewal_time"].as_i64().unwrap_or_default();
+        renewed - data["creation_time"].as_i64().unwrap()
+    }
+
+    fn keys(&self) -> VaultKeys {
+        self.keys_of(self.config(), UID)
+    }
+
+    fn keys_of(&self, config: SecretStore, uid: &str) -> VaultKeys {
+        VaultKeys::new(config, uid).unwrap().with_login(Login::Token(self.token("1h").into()))
+    }
+
+    fn secret(&self, key: &str) -> Value {
+        let text = self.cli(&["kv", "get", "-format=json", &format!("secret/{DIRECTORY}/{key}")]);
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_born_once_and_read_ever_after() {
+    let vault = Vault::start();
+    let born = vault.keys().ensure("main", 1).await.unwrap();
+    assert!(born.new);
+    assert_eq!(born.store_path, format!("secret/{DIRECTORY}/main/1"));
+
+    let read = vault.keys().ensure("main", 1).await.unwrap();
+    assert!(!read.new);
+    assert_eq!(read.pair.public(), born.pair.public());
+    assert!(read.pair.private() == born.pair.private());
+    assert_eq!(read.born_at, born.born_at);
+
+    let secret = vault.secret("main/1");
+    assert_eq!(secret["data"]["metadata"]["version"], 1);
+    let fields = secret["data"]["data"].as_object().unwrap();
+    let names: Vec<_> = fields.keys().map(String::as_str).collect();
+    assert_eq!(names, ["bornAt", "networkUid", "privateKey", "publicKey"]);
+    assert_eq!(fields["networkUid"], UID);
+    assert_eq!(fields["publicKey"], born.pair.public().to_string());
+
+    let second = vault.keys().ensure("main", 2).await.unwrap();
+    assert!(second.new);
+    assert_ne!(second.pair.public(), born.pair.public());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_at_once_one_gives_birth_and_all_return_its_key() {
+    let vault = Vault::start();
+    let racers: Vec<_> = (0..8).map(|_| Arc::new(vault.keys())).collect();
+    let runs = racers.iter().map(|keys| {
+        let keys = Arc::clone(keys);
+        tokio::spawn(async move { keys.ensure("main", 1).await })
+    });
+    let runs: Vec<_> = runs.collect();
+    let (mut publics, mut born) = (HashSet::new(), 0);
+    for run in runs {
+        let key = run.await.unwrap().unwrap();
+        publics.insert(key.pair.public().to_string());
+        born += usize::from(key.new);
+    }
+    assert_eq!((publics.len(), born), (1, 1));
+    assert_eq!(vault.secret("main/1")["data"]["metadata"]["version"], 1);
+}
+
+/// The competitor writes exactly between our read and our write.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_loses_the_race_returns_the_winners_key() {
+    let vault = Arc::new(Vault::start());
+    let winner = vault.keys().ensure("other", 1).await.unwrap();
+    let copy = vault.secret("other/1")["data"]["data"].to_string();
+    let (competitor, points) = (Arc::clone(&vault), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&points);
+    let loser = vault.keys().with_write_hook(move |point| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        if point == WritePoint::Before {
+            let file = competitor.directory.path().join("copy.json");
+            std::fs::write(&file, &copy).unwrap();
+            let path = format!("secret/{DIRECTORY}/main/1");
+            competitor.cli(&["kv", "put", &path, &format!("@{}", file.display())]);
+        }
+    });
+    let key = loser.ensure("main", 1).await.unwrap();
+    assert!(!key.new);
+    assert_eq!(key.pair.public(), winner.pair.public());
+    assert_eq!(points.load(Ordering::Relaxed), 2, "both points were passed");
+    assert_eq!(vault.secret("main/1")["data"]["metadata"]["version"], 1, "nothing was written over");
+}
+
+#[tokio::test]
+async fn another_networks_key_is_refused_and_left_alone() {
+    let vault = Vault::start();
+    let born = vault.keys().ensure("main", 1).await.unwrap();
+    let error =
+        vault.keys_of(vault.config(), "uid-of-org-b").ensure("main", 1).await.expect_err("not its key");
+    assert!(matches!(&error, VaultError::StampMismatch { found, .. } if found == UID), "{error}");
+    assert_eq!(vault.secret("main/1")["data"]["data"]["publicKey"], born.pair.public().to_string());
+}
+
+#[tokio::test]
+async fn a_deleted_key_is_not_replaced_by_a_new_one() {
+    let vault = Vault::start();
+    let born = vault.keys().ensure("main", 1).await.unwrap();
+    let path = format!("secret/{DIRECTORY}/main/1");
+    vault.cli(&["kv", "delete", &path]);
+    let error = vault.keys().ensure("main", 1).await.expect_err("deleted");
+    assert!(matches!(error, VaultError::Deleted { .. }), "{error}");
+
+    vault.cli(&["kv", "undelete", "-versions=1", &path]);
+    let back = vault.keys().ensure("main", 1).await.unwrap();
+    assert_eq!(back.pair.public(), born.pair.public());
+
+    vault.cli(&["kv", "destroy", "-versions=1", &path]);
+    let error = vault.keys().ensure("main", 1).await.expect_err("destroyed");
+    assert!(matches!(error, VaultError::Deleted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_neighbours_directory_is_forbidden() {
+    let vault = Vault::start();
+    let config = SecretStore { path: "tessera/org-a/tessera-node-node-b".to_owned(), ..vault.config() };
+    let error = vault.keys_of(config, UID).ensure("main", 1).await.expect_err("forbidden");
+    assert!(matches!(error, VaultError::Forbidden { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_check_gets_no_key() {
+    let vault = Vault::start();
+    let config = SecretStore { kv_mount: "kv1".to_owned(), ..vault.config() };
+    let error = vault.keys_of(config, UID).ensure("main", 1).await.expect_err("version 1");
+    assert!(matches!(&error, VaultError::NoEngine { mount } if mount == "kv1"), "{error}");
+    let (found, text) = vault.command(&["kv", "get", &format!("kv1/data/{DIRECTORY}/main/1")]);
+    assert!(!found, "a key was written without a check: {text}");
+}
+
+#[tokio::test]
+async fn an_unknown_login_and_a_missing_auth_method_are_refused() {
+    let vault = Vault::start();
+    let token = vault.directory.path().join("token");
+    std::fs::write(&token, "not a jwt").unwrap();
+    let config = SecretStore { token_file: token.to_str().unwrap().to_owned(), ..vault.config() };
+    let error = VaultKeys::new(config, UID).unwrap().ensure("main", 1).await.expect_err("no such method");
+    assert!(matches!(error, VaultError::LoginDenied { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_sealed_store_is_told_by_name_and_heals() {
+    let vault = Vault::start();
+    let keys = vault.keys();
+    let born = keys.ensure("main", 1).await.unwrap();
+    vault.cli(&["operator", "seal"]);
+    let error = keys.ensure("main", 1).await.expect_err("sealed");
+    assert!(matches!(error, VaultError::Sealed { .. }), "{error}");
+    assert!(keys.state().borrow().as_ref().is_some_and(|state| state.failure.is_some()));
+
+    vault.unseal();
+    let healed = keys.ensure("main", 1).await.expect("the same login serves again");
+    assert_eq!(healed.pair.public(), born.pair.public());
+    assert!(keys.state().borrow().as_ref().is_some_and(|state| state.failure.is_none()));
+}
+
+#[tokio::test]
+async fn a_login_outlives_its_first_term_and_ends_at_shutdown() {
+    let vault = Vault::start();
+    let token = vault.token("3s");
+    let keys = VaultKeys::new(vault.config(), UID).unwrap().with_login(Login::Token(token.clone().into()));
+    keys.ensure("main", 1).await.unwrap();
+    let renewed_past_its_term = async {
+        while vault.seconds_until_last_renewal(&token) <= 3 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        never = keys.keep_alive() => match never {},
+        done = tokio::time::timeout(DEADLINE, renewed_past_its_term) => done.expect("never renewed past its term"),
+    }
+    keys.ensure("main", 1).await.expect("the login still serves");
+    assert!(vault.command(&["token", "lookup", &token]).0, "renewed, so it lives");
+    keys.revoke().await.unwrap();
+    assert!(!vault.command(&["token", "lookup", &token]).0, "revoked, so it does not");
+}

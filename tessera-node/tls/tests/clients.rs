@@ -1,4 +1,5 @@
 //! The connecting side: whom it accepts as a server.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 mod common;
 
@@ -22,9 +23,9 @@ async fn connect(
     serves: AllowedPeers,
 ) -> Result<Peer, ConnectError> {
     let who = tessera_tls::Leaf::parse(&shown.der()).unwrap().identity().unwrap();
-    let server = ServerTls::new(fixed(shown, &who), serves);
+    let listener = ServerTls::new(fixed(shown, &who), serves);
     let mut judged = None;
-    let (_, _) = meet(&server, async |stream: TcpStream| match client.connect(host, stream).await {
+    let (_, _) = meet(&listener, async |stream: TcpStream| match client.connect(host, stream).await {
         Ok(connection) => {
             judged = Some(Ok(connection.peer));
             Ok(connection.stream)

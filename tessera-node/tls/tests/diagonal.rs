@@ -1,5 +1,6 @@
 //! Every kind of our certificates is presented to every kind of listener over a real connection; only the diagonal is
 //! served.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A connection is closed when its peer would be refused, and at the end of the peer's certificate.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 mod common;
 

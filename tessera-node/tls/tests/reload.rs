@@ -1,4 +1,5 @@
 //! Credentials follow their files, and a bad file never replaces a good one.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 mod common;
 

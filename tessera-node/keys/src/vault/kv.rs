@@ -141,6 +141,20 @@ impl Session {
         }
     }
 
+    /// Refuses a mount that is known to be no KV version 2: version 1 would take the write and ignore its check. A store that
+    /// does not tell is believed until its answer to the write says otherwise.
+    pub(super) async fn require_engine(&self, path: &Path) -> Result<(), VaultError> {
+        let request = Read { path: format!("sys/internal/ui/mounts/{}", path.mount) };
+        let Ok(Answer { data: Mount { engine, options } }) = self.run::<Answer<Mount>>(request).await else {
+            return Ok(());
+        };
+        let version = options.and_then(|options| options.version);
+        if engine == "kv" && version.as_deref() == Some("2") {
+            return Ok(());
+        }
+        Err(VaultError::NoEngine { mount: path.mount.clone() })
+    }
+
     fn explain(&self, failure: Failure, path: &Path) -> VaultError {
         failure.explain(self.address(), |failure| match failure {
             Failure::Status { status: 403, .. } => VaultError::Forbidden { path: path.to_string() },
@@ -173,9 +187,30 @@ struct Answer<D> {
     data: D,
 }
 
+/// Version 1 of the engine has no metadata: without it, nobody promises that a write is checked.
 #[derive(Deserialize)]
 struct ReadData {
     data: Stored,
+    #[serde(rename = "metadata")]
+    _metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "version")]
+    _version: u64,
+}
+
+#[derive(Deserialize)]
+struct Mount {
+    #[serde(rename = "type")]
+    engine: String,
+    options: Option<MountOptions>,
+}
+
+#[derive(Deserialize)]
+struct MountOptions {
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]

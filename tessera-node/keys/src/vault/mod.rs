@@ -111,7 +111,7 @@ impl VaultKeys {
     /// The key's version: read, or born and written when the store has none. Safe to repeat after any error.
     pub async fn ensure(&self, key: &str, version: u32) -> Result<VaultKey, VaultError> {
         let path = kv::Path::new(&self.config, key, version)?;
-        let result = self.with_session(async |session| self.read_or_bear(session, &path).await).await;
+        let result = self.ensure_logged_in(&path).await;
         self.record(&result);
         result
     }
@@ -148,10 +148,24 @@ impl VaultKeys {
         self.state.subscribe()
     }
 
+    /// The store answers an expired token and a forbidden path alike, so a refusal is tried once more with a new login
+    /// before it is believed.
+    async fn ensure_logged_in(&self, path: &kv::Path) -> Result<VaultKey, VaultError> {
+        let (session, fresh) = self.session().await?;
+        match self.read_or_bear(&session, path).await {
+            Err(VaultError::Forbidden { .. }) if !fresh => {
+                let session = self.replace(&session).await?;
+                self.read_or_bear(&session, path).await
+            }
+            result => result,
+        }
+    }
+
     async fn read_or_bear(&self, session: &Session, path: &kv::Path) -> Result<VaultKey, VaultError> {
         if let Some(stored) = session.read(path).await? {
             return stored.verify(path, &self.network_uid);
         }
+        session.require_engine(path).await?;
         let pair = KeyPair::generate();
         let born_at = Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now());
         (self.hook)(WritePoint::Before);
@@ -168,22 +182,6 @@ impl VaultKeys {
                     .ok_or_else(|| VaultError::Deleted { path: path.to_string() })?
                     .verify(path, &self.network_uid)
             }
-        }
-    }
-
-    /// Runs `operation` with a login. The store answers an expired token and a forbidden path alike, so a refusal is tried
-    /// once more with a new login before it is believed.
-    async fn with_session<T>(
-        &self,
-        operation: impl AsyncFn(&Session) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
-        let (session, fresh) = self.session().await?;
-        match operation(&session).await {
-            Err(VaultError::Forbidden { .. }) if !fresh => {
-                let session = self.replace(&session).await?;
-                operation(&session).await
-            }
-            result => result,
         }
     }
 
@@ -242,3 +240,19 @@ impl fmt::Debug for VaultKeys {
 
 /// Between two attempts to keep a login alive. A token lives for minutes at least.
 const RENEWAL_RETRY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The node spawns these.
+    #[test]
+    fn futures_can_move_between_threads() {
+        fn movable(_: impl Send) {}
+        let _never_called = |keys: &'static VaultKeys| {
+            movable(keys.ensure("main", 1));
+            movable(keys.keep_alive());
+            movable(keys.revoke());
+        };
+    }
+}
