@@ -61,6 +61,7 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
         tag: identity.tag,
         progress: checkpoint,
         marked: false,
+        shortened: false,
         replayed: 0,
         waiting: 0,
         dirty: Vec::new(),
@@ -68,9 +69,9 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
     replay.run(&segments)?;
     replay.doubt_what_was_cut(&segments);
     replay.clean(&segments)?;
-    let (mut progress, replayed) = (replay.progress, replay.replayed);
+    let (mut progress, replayed, shortened) = (replay.progress, replay.replayed, replay.shortened);
 
-    let (current, next) = place_of_next_record(&segments, progress);
+    let (current, next) = if shortened { (None, None) } else { place_of_next_record(&segments, progress) };
     let current = if let Some(current) = current {
         current
     } else {
@@ -168,6 +169,8 @@ struct Replay<'a> {
     progress: Progress,
     /// Whether a marker is at the end of the log.
     marked: bool,
+    /// Whether the log lost its end: it goes on in a new segment, so that the loss stays behind it.
+    shortened: bool,
     replayed: u64,
     /// Records in the catalog's memory.
     waiting: usize,
@@ -299,11 +302,13 @@ impl Replay<'_> {
             segment.cut && segment.size < end.offset + HEADER_BYTES as u64
         });
         let newest = segments.keys().last().copied().unwrap_or(end.segment);
-        let lost = (end.segment + 1..newest).any(|id| !segments.contains_key(&id));
-        if cut || lost {
+        let later_lost =
+            (end.segment + 1..=newest).any(|id| segments.get(&id).is_none_or(|segment| segment.cut));
+        if cut || later_lost {
             tracing::error!(segment = end.segment, "the log was shortened; what it lost is not known");
             self.progress.unidentified += 1;
             self.progress.sequence += 1;
+            self.shortened = true;
         }
     }
 

@@ -215,21 +215,3 @@ fn a_closed_store_still_reads() {
     assert_eq!(store.insert(TX, hash(2), value(2, 10)).wait(), Err(WriteError::Closed));
     assert_holds(&store, 1, 10);
 }
-
-#[test]
-fn a_segment_of_another_store_is_refused() {
-    let (ours, theirs) = (tempfile::tempdir(), tempfile::tempdir());
-    let (ours, theirs) = (ours.expect("a directory"), theirs.expect("a directory"));
-    drop(open(ours.path()));
-    drop(open(theirs.path()));
-    let from = theirs.path().join("0000000000000001.log");
-    fs::copy(&from, ours.path().join("0000000000000002.log")).expect("copied");
-    // Under another number it is not even readable: nothing of it is served.
-    let store = open(ours.path());
-    assert_eq!(store.stats().records, 0);
-    drop(store);
-    fs::remove_file(ours.path().join("0000000000000002.log")).expect("removed");
-    fs::copy(&from, ours.path().join("0000000000000001.log")).expect("copied");
-    // The index is of the store that was: it is made anew from the log that is there.
-    assert_eq!(open(ours.path()).stats().records, 0);
-}
