@@ -16,6 +16,7 @@ vault_up() {
   plugin=$(binary vault-plugin-auth-kubernetes)
   put_on_path vault "$vault"
   push_image vault /bin/vault "$vault=/bin/vault" "$plugin=/plugins/vault-plugin-auth-kubernetes"
+  say "starting Vault (about 10 seconds)"
   vault_certificates
   vault_objects
   vault_await_server

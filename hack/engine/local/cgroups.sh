@@ -36,11 +36,11 @@ cgroup_v1_up() {
 
 cgroup_v1_hierarchies() { awk '$3 == "cgroup" { print $2 }' /proc/self/mounts; }
 
+# Every tree, the second version's beside the first's as well: runc makes its cgroups there too.
 cgroup_down() { # cgroup_down NODE
-  local hierarchies hierarchy
-  if cgroups_are_v2; then hierarchies=/sys/fs/cgroup; else hierarchies=$(cgroup_v1_hierarchies); fi
-  for hierarchy in $hierarchies; do
-    [[ -d $hierarchy/$1 ]] || continue
-    find "$hierarchy/$1" -depth -type d -exec rmdir {} \; 2>/dev/null || true
-  done
+  local tree
+  while read -r tree; do
+    [[ -d $tree/$1 ]] || continue
+    find "$tree/$1" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  done < <(awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts)
 }

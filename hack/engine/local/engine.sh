@@ -36,6 +36,7 @@ engine_up() {
   kubectl apply -f "$LOCAL/manifests/base.yaml" >/dev/null
   sed "s#IMAGE#$(cat "$STATE/images/coredns.digest")#" "$LOCAL/manifests/coredns.yaml" | kubectl apply -f - >/dev/null
   for node in "${NODES[@]}"; do node_ready "$node"; done
+  say "waiting for the cluster's DNS (about 5 seconds)"
   kubectl -n kube-system rollout status deployment/coredns --timeout=120s >/dev/null || die "the cluster's DNS does not get ready"
 }
 
@@ -46,6 +47,8 @@ engine_down() { # engine_down [--wipe]
   # Pods' namespaces of containers that ended without a goodbye. Only names that were ours: the node's CNI made them.
   for namespace in $(pod_namespaces); do ip netns del "$namespace" 2>/dev/null || true; done
   network_down
+  # containerd's shims make these for their sockets; another containerd's are not empty.
+  rmdir /run/containerd/s /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd 2>/dev/null || true
 }
 
 # A pod's network namespace is ours when its default route leads to a node's pod range.
