@@ -2,6 +2,8 @@
 
 // The derives copy a `pub struct` into a function, where it is not reachable.
 #![allow(unreachable_pub)]
+// Doc comments are what `kubectl explain` prints, where backticks are noise.
+#![allow(clippy::doc_markdown)]
 
 pub mod condition;
 pub mod name;

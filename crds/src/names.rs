@@ -124,7 +124,7 @@ pub mod node {
         node.to_owned()
     }
 
-    /// The PodDisruptionBudget.
+    /// The `PodDisruptionBudget`.
     pub fn disruption_budget(node: &str) -> String {
         node.to_owned()
     }

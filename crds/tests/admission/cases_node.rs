@@ -1,0 +1,226 @@
+//! New nodes that must be refused.
+
+use serde_json::json;
+
+use crate::case::{ABSENT, Case, check_create, node};
+use crate::fixture::{self, IMAGE, client, key, many};
+
+#[tokio::test]
+async fn invalid_nodes_are_refused_and_their_twins_admitted() {
+    check_create("node-create", [identity(), storage(), keys(), clients()].into_iter().flatten().collect())
+        .await;
+}
+
+fn identity() -> Vec<Case> {
+    vec![
+        node("a name of 41 characters")
+            .at("/metadata/name")
+            .refuses(json!("n".repeat(41)))
+            .saying(&["metadata.name", "at most 40 characters"])
+            .admits(json!("n".repeat(40))),
+        node("a name that starts with a digit")
+            .at("/metadata/name")
+            .refuses(json!("4-node"))
+            .saying(&["metadata.name", "starting with a letter"])
+            .admits(json!("node-4")),
+        node("no network")
+            .at("/spec/networkRef")
+            .refuses(ABSENT)
+            .saying(&["spec.networkRef", "Required value"])
+            .admits(json!({ "name": "org-a" })),
+        node("a network of no name")
+            .at("/spec/networkRef/name")
+            .refuses(json!(""))
+            .saying(&["spec.networkRef.name", "at least 1 chars"])
+            .admits(json!("not-there-yet")),
+        node("a network in another namespace")
+            .at("/spec/networkRef/name")
+            .refuses(json!("org-b/org-b"))
+            .saying(&["spec.networkRef.name", "DNS label"])
+            .admits(json!("org-b")),
+        node("an image by tag")
+            .at("/spec/image")
+            .refuses(json!("localhost:5001/tessera-node:v1"))
+            .saying(&["spec.image", "must be pinned by digest"])
+            .admits(json!(IMAGE)),
+        node("an image by a short digest")
+            .at("/spec/image")
+            .refuses(json!("localhost:5001/tessera-node@sha256:0123"))
+            .saying(&["spec.image", "must be pinned by digest"])
+            .admits(ABSENT),
+        node("two replicas")
+            .at("/spec/replicas")
+            .refuses(json!(2))
+            .saying(&["spec.replicas", "less than or equal to 1"])
+            .admits(json!(0)),
+        node("replicas below zero")
+            .at("/spec/replicas")
+            .refuses(json!(-1))
+            .saying(&["spec.replicas", "greater than or equal to 0"])
+            .admits(json!(1)),
+        node("a text for a truth")
+            .at("/spec/paused")
+            .refuses(json!("yes"))
+            .saying(&["spec.paused", "must be of type boolean"])
+            .admits(json!(true)),
+        node("a deletion that destroys")
+            .at("/spec/deletionPolicy")
+            .refuses(json!("Delete"))
+            .saying(&["spec.deletionPolicy", r#"supported values: "Retain""#])
+            .admits(json!("Retain")),
+        node("an unknown field")
+            .at("/spec/replica")
+            .refuses(json!(1))
+            .saying(&["spec.replica", "unknown field"])
+            .admits(ABSENT),
+    ]
+}
+
+fn storage() -> Vec<Case> {
+    vec![
+        node("a kind of storage that is not built")
+            .at("/spec/storage/type")
+            .refuses(json!("Postgres"))
+            .saying(&["spec.storage.type", r#"supported values: "Embedded""#])
+            .admits(json!("Embedded")),
+        node("no member of the union")
+            .at("/spec/storage/embedded")
+            .refuses(ABSENT)
+            .saying(&["spec.storage.embedded", "if and only if storage.type is Embedded"])
+            .admits(json!({ "size": "1Gi" })),
+        node("the wrong member of the union")
+            .at("/spec/storage/postgres")
+            .refuses(json!({}))
+            .saying(&["spec.storage.postgres", "unknown field"])
+            .admits(ABSENT),
+        node("a size in words")
+            .at("/spec/storage/embedded/size")
+            .refuses(json!("ten gigabytes"))
+            .saying(&["spec.storage.embedded.size", "must be a positive quantity"])
+            .admits(json!("10G")),
+        node("a size in a unit that is none")
+            .at("/spec/storage/embedded/size")
+            .refuses(json!("10GB"))
+            .saying(&["spec.storage.embedded.size", "must be a positive quantity"])
+            .admits(json!("10Gi")),
+        node("a size of nothing")
+            .at("/spec/storage/embedded/size")
+            .refuses(json!("0"))
+            .saying(&["spec.storage.embedded.size", "must be a positive quantity"])
+            .admits(json!("1500Mi")),
+        node("no size")
+            .at("/spec/storage/embedded/size")
+            .refuses(ABSENT)
+            .saying(&["spec.storage.embedded.size", "Required value"])
+            .admits(json!("2Ti")),
+        node("a class that is no name")
+            .at("/spec/storage/embedded/storageClassName")
+            .refuses(json!(""))
+            .saying(&["spec.storage.embedded.storageClassName", "at least 1 chars"])
+            .admits(ABSENT),
+    ]
+}
+
+fn keys() -> Vec<Case> {
+    vec![
+        node("no keys")
+            .at("/spec/keys")
+            .refuses(json!([]))
+            .saying(&["spec.keys", "at least 1 items"])
+            .admits(fixture::node()["spec"]["keys"].clone()),
+        node("two keys of one name")
+            .given("/spec/keys/1", key("second"))
+            .at("/spec/keys/1/name")
+            .refuses(json!("main"))
+            .saying(&["spec.keys[1]", "Duplicate value"])
+            .admits(json!("other")),
+        node("no default key")
+            .at("/spec/keys/0/default")
+            .refuses(json!(false))
+            .saying(&["spec.keys", "exactly one key with default: true"])
+            .admits(json!(true)),
+        node("two default keys")
+            .given("/spec/keys/1", key("second"))
+            .at("/spec/keys/1/default")
+            .refuses(json!(true))
+            .saying(&["spec.keys", "exactly one key with default: true"])
+            .admits(ABSENT),
+        node("a kind of key that is not built")
+            .at("/spec/keys/0/type")
+            .refuses(json!("Pkcs11"))
+            .saying(&["spec.keys[0].type", r#"supported values: "Vault""#])
+            .admits(json!("Vault")),
+        node("a key of no name")
+            .at("/spec/keys/0/name")
+            .refuses(ABSENT)
+            .saying(&["spec.keys[0].name", "Required value"])
+            .admits(json!("main-1")),
+        node("a key whose name climbs")
+            .at("/spec/keys/0/name")
+            .refuses(json!("../main"))
+            .saying(&["spec.keys[0].name", "DNS label"])
+            .admits(json!("main2")),
+        node("a key whose name is too long")
+            .at("/spec/keys/0/name")
+            .refuses(json!("k".repeat(41)))
+            .saying(&["spec.keys[0].name", "may not be more than 40"])
+            .admits(json!("k".repeat(40))),
+        node("nine keys")
+            .given("/spec/keys/1", key("second"))
+            .at("/spec/keys")
+            .refuses(with_default(many(9, key)))
+            .saying(&["spec.keys", "at most 8 items"])
+            .admits(with_default(many(8, key))),
+        node("a trigger below zero")
+            .at("/spec/keys/0/rotation/trigger")
+            .refuses(json!(-1))
+            .saying(&["spec.keys[0].rotation.trigger", "greater than or equal to 0"])
+            .admits(json!(0)),
+    ]
+}
+
+fn clients() -> Vec<Case> {
+    vec![
+        node("two clients of one name")
+            .given("/spec/clients/1", client("besu-a"))
+            .at("/spec/clients/1/name")
+            .refuses(json!("quorum-a"))
+            .saying(&["spec.clients[1]", "Duplicate value"])
+            .admits(json!("quorum-b")),
+        node("33 clients")
+            .at("/spec/clients")
+            .refuses(many(33, client))
+            .saying(&["spec.clients", "at most 32 items"])
+            .admits(many(32, client)),
+        node("a client from nowhere")
+            .at("/spec/clients/0/from")
+            .refuses(json!([]))
+            .saying(&["spec.clients[0].from", "at least 1 items"])
+            .admits(json!([{ "namespaceSelector": {} }])),
+        node("a peer that selects nothing")
+            .at("/spec/clients/0/from/0")
+            .refuses(json!({}))
+            .saying(&["spec.clients[0].from[0]", "podSelector, namespaceSelector or both"])
+            .admits(json!({ "podSelector": {} })),
+        node("a client whose name is in capitals")
+            .at("/spec/clients/0/name")
+            .refuses(json!("Quorum"))
+            .saying(&["spec.clients[0].name", "DNS label"])
+            .admits(json!("quorum")),
+        node("a selector with a label key that is none")
+            .given(
+                "/spec/clients/0/from/0/podSelector",
+                json!({ "matchExpressions": [{ "key": "app", "operator": "Exists" }] }),
+            )
+            .at("/spec/clients/0/from/0/podSelector/matchExpressions/0/key")
+            .refuses(json!("the app"))
+            .saying(&["matchExpressions[0].key", "should match"])
+            .admits(json!("example.com/app")),
+    ]
+}
+
+/// The first of `keys` is the default.
+fn with_default(mut keys: serde_json::Value) -> serde_json::Value {
+    keys[0]["default"] = json!(true);
+    keys
+}

@@ -1,0 +1,87 @@
+//! One valid object of each kind, with every field set that has something to refuse. Cases are changes to these.
+
+use serde_json::{Value, json};
+
+pub(crate) const IMAGE: &str =
+    "localhost:5001/tessera-node@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+pub(crate) fn network() -> Value {
+    json!({
+        "apiVersion": "tessera.rs/v1alpha1",
+        "kind": "TesseraNetwork",
+        "metadata": { "name": "org-a" },
+        "spec": {
+            "trustDomain": "org-a.example",
+            "pki": {
+                "issuer": { "type": "BuiltIn" },
+                "leaf": { "lifetime": "24h", "renewBefore": "8h" },
+                "ca": { "lifetime": "8760h" },
+            },
+            "secretStore": {
+                "type": "Vault",
+                "vault": {
+                    "address": "https://vault.vault.svc:8200",
+                    "caBundleRef": { "kind": "ConfigMap", "name": "vault-ca", "key": "ca.crt" },
+                    "auth": {
+                        "mount": "kubernetes",
+                        "role": "tessera-org-a",
+                        "serviceAccountRef": { "name": "tessera-provisioner" },
+                    },
+                    "kv": { "mount": "secret", "pathPrefix": "prod-eu1/org-a" },
+                },
+                "egress": [{
+                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "vault" } },
+                    "port": 8200,
+                }],
+            },
+            "monitoring": [{ "name": "prometheus", "from": { "namespaceSelector": {} } }],
+            "nodeDefaults": {
+                "image": IMAGE,
+                "resources": {
+                    "requests": { "cpu": "100m", "memory": "64Mi" },
+                    "limits": { "memory": "256Mi" },
+                },
+                "storageClassName": "standard",
+                "nodeSelector": { "disk": "ssd" },
+                "tolerations": [{ "key": "dedicated", "operator": "Exists", "effect": "NoSchedule" }],
+            },
+        },
+    })
+}
+
+pub(crate) fn node() -> Value {
+    json!({
+        "apiVersion": "tessera.rs/v1alpha1",
+        "kind": "TesseraNode",
+        "metadata": { "name": "node-a" },
+        "spec": {
+            "networkRef": { "name": "org-a" },
+            "image": IMAGE,
+            "replicas": 1,
+            "storage": { "type": "Embedded", "embedded": { "size": "10Gi", "storageClassName": "standard" } },
+            "keys": [{ "name": "main", "default": true, "type": "Vault", "rotation": { "trigger": 3 } }],
+            "clients": [{ "name": "quorum-a", "from": [{ "podSelector": { "matchLabels": { "app": "geth" } } }] }],
+            "deletionPolicy": "Retain",
+        },
+    })
+}
+
+/// A key beside the default one.
+pub(crate) fn key(name: &str) -> Value {
+    json!({ "name": name, "default": false, "type": "Vault" })
+}
+
+/// A ledger node.
+pub(crate) fn client(name: &str) -> Value {
+    json!({ "name": name, "from": [{ "podSelector": {} }] })
+}
+
+/// A scraper.
+pub(crate) fn scraper(name: &str) -> Value {
+    json!({ "name": name, "from": { "podSelector": {} } })
+}
+
+/// So many of `item`, named by their number.
+pub(crate) fn many(count: usize, item: fn(&str) -> Value) -> Value {
+    (0..count).map(|number| item(&format!("x{number}"))).collect()
+}

@@ -1,0 +1,18 @@
+//! What a real API server says to our kinds. Run it with
+//!
+//! ```text
+//! hack/apiserver -- cargo test -p tessera-crds --test admission
+//! ```
+//!
+//! `cases_*` are tables: each line changes one field of a valid object to something that must be refused, naming field
+//! and rule, and beside it the same field to something that must be admitted. A rule that refuses everything, or one that
+//! the API server never evaluates, fails one half of its line.
+
+mod api_server;
+mod behaviour;
+mod case;
+mod cases_network;
+mod cases_node;
+mod cases_update;
+mod fixture;
+mod kubectl;
