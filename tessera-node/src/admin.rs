@@ -11,6 +11,7 @@ use tessera_node_api::admin::{CertificateStatus, DependencyStatus, PROTOCOL, STA
 use tessera_tls::{CredentialsReceiver, Trust};
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::config::watch::DynamicConfiguration;
 use crate::http::common::{self, VERSION};
 use crate::http::problem::Problem;
@@ -20,7 +21,6 @@ use crate::keyring::Keys;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
-use crate::clock;
 
 /// Everything that the status tells of. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -87,7 +87,8 @@ impl Board {
     fn reload_errors(&self) -> Vec<String> {
         let credentials = [Some(&self.credentials), self.admin_credentials.as_ref()];
         let failures = credentials.into_iter().flatten().filter_map(|receiver| receiver.snapshot().failure);
-        let failures = failures.map(|failure| format!("{} (since {})", failure.message, clock::rfc3339(failure.since)));
+        let failures =
+            failures.map(|failure| format!("{} (since {})", failure.message, clock::rfc3339(failure.since)));
         failures.chain(self.configuration.failure()).collect()
     }
 
@@ -114,7 +115,9 @@ impl Api for AdminApi {
             return Answer::new("unknown", Problem::not_found().into_reply(request));
         }
         let reply = common::only(request, &[Method::GET])
-            .and_then(|()| serde_json::to_string(&self.0.status()).map_err(|error| Problem::internal(error.to_string())))
+            .and_then(|()| {
+                serde_json::to_string(&self.0.status()).map_err(|error| Problem::internal(error.to_string()))
+            })
             .map(|status| reply::ok("application/json", status));
         Answer::new("status", reply.unwrap_or_else(|problem| problem.into_reply(request)))
     }

@@ -12,7 +12,10 @@ use crate::readiness::{Need, Readiness};
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// Keeps [`Need::Certificate`] true to what is served.
-pub(crate) async fn follow(mut credentials: CredentialsReceiver, readiness: Readiness) -> Result<(), Infallible> {
+pub(crate) async fn follow(
+    mut credentials: CredentialsReceiver,
+    readiness: Readiness,
+) -> Result<(), Infallible> {
     loop {
         let snapshot = credentials.snapshot();
         match (&snapshot.credentials, &snapshot.failure) {

@@ -3,17 +3,17 @@
 use jiff::Timestamp;
 
 /// Now, to the second, as RFC 3339: what goes into statuses.
-pub fn now_rfc3339() -> String {
+pub(crate) fn now_rfc3339() -> String {
     rfc3339(now())
 }
 
 /// Now.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
 /// `at`, to the second, as RFC 3339.
-pub fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     // Whole seconds are always representable.
     Timestamp::from_second(at.as_second()).map_or_else(|_| at.to_string(), |at| at.to_string())
 }

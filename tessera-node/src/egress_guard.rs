@@ -83,7 +83,10 @@ mod tests {
     async fn an_open_egress_is_told_after_the_bound() {
         let (_a, forbidden) = listening().await;
         let (_b, allowed) = listening().await;
-        assert_eq!(wait(&guard(forbidden, allowed, 0)).await, Egress::Open("the forbidden address was reached"));
+        assert_eq!(
+            wait(&guard(forbidden, allowed, 0)).await,
+            Egress::Open("the forbidden address was reached")
+        );
     }
 
     #[tokio::test]

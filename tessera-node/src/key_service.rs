@@ -33,7 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Keys that live in the secret store.
 #[derive(Debug)]
-pub struct KeyService {
+pub(crate) struct KeyService {
     vault: Arc<VaultKeys>,
     configuration: DynamicConfiguration,
     loaded: BTreeMap<(String, u32), Loaded>,
@@ -59,7 +59,7 @@ pub(crate) fn write_hook(point: WritePoint) {
 
 impl KeyService {
     /// A service that has loaded nothing yet, and publishes to `keys`.
-    pub fn new(
+    pub(crate) fn new(
         vault: Arc<VaultKeys>,
         configuration: DynamicConfiguration,
         keys: watch::Sender<Option<Arc<Keys>>>,
@@ -70,11 +70,12 @@ impl KeyService {
     }
 
     /// Loads what is missing, for ever.
-    pub async fn run(mut self) -> Result<(), Infallible> {
+    pub(crate) async fn run(mut self) -> Result<(), Infallible> {
         let mut changes = self.configuration.subscribe();
         let mut failures = 0;
         loop {
-            let wanted = changes.borrow_and_update().as_ref().map(|dynamic| dynamic.keys.clone()).unwrap_or_default();
+            let wanted =
+                changes.borrow_and_update().as_ref().map(|dynamic| dynamic.keys.clone()).unwrap_or_default();
             let outcome = self.load(&wanted).await;
             self.publish(&wanted);
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
@@ -108,7 +109,12 @@ impl KeyService {
                 }
                 Err(error) => {
                     let chain = crate::telemetry::chain(&error);
-                    tracing::warn!(key = name, version, error = chain, "key cannot be had from the secret store");
+                    tracing::warn!(
+                        key = name,
+                        version,
+                        error = chain,
+                        "key cannot be had from the secret store"
+                    );
                     if self.keys.borrow().is_none() {
                         self.readiness.await_(Need::Keys, format!("key {name} version {version}: {chain}"));
                     }
@@ -132,7 +138,10 @@ impl KeyService {
         // The default is one of the pairs.
         let Ok(ring) = KeyRing::new(pairs, &named) else { return };
         self.metrics.set_keys(ring.public_keys().len());
-        let status = self.in_order(wanted).map(|(version, loaded)| loaded.status(&version, version == default)).collect();
+        let status = self
+            .in_order(wanted)
+            .map(|(version, loaded)| loaded.status(&version, version == default))
+            .collect();
         self.keys.send_replace(Some(Arc::new(Keys::new(ring, complete, status))));
         if complete {
             self.readiness.met(Need::Keys);
@@ -150,7 +159,8 @@ impl KeyService {
     /// payload may need it.
     fn in_order(&self, wanted: &[Key]) -> impl Iterator<Item = ((String, u32), &Loaded)> {
         let configured: Vec<_> = versions(wanted).collect();
-        let dropped: Vec<_> = self.loaded.keys().filter(|version| !configured.contains(version)).cloned().collect();
+        let dropped: Vec<_> =
+            self.loaded.keys().filter(|version| !configured.contains(version)).cloned().collect();
         let all = configured.into_iter().chain(dropped);
         all.filter_map(|version| Some((version.clone(), self.loaded.get(&version)?)))
     }
@@ -170,10 +180,12 @@ impl Loaded {
 }
 
 /// The keys of files: all of them, once.
-pub async fn load_files(configuration: Arc<KeyConfiguration>) -> Result<Keys, String> {
+pub(crate) async fn load_files(configuration: Arc<KeyConfiguration>) -> Result<Keys, String> {
     let loaded = tasks::blocking(move || configuration.load()).await;
-    let pairs = loaded.ok_or("unlocking the keys panicked")?.map_err(|error| crate::telemetry::chain(&error))?;
-    let ring = KeyRing::new(pairs.into_iter().map(Arc::new), &DefaultKey::AsJava).map_err(|error| error.to_string())?;
+    let pairs =
+        loaded.ok_or("unlocking the keys panicked")?.map_err(|error| crate::telemetry::chain(&error))?;
+    let ring = KeyRing::new(pairs.into_iter().map(Arc::new), &DefaultKey::AsJava)
+        .map_err(|error| error.to_string())?;
     let status = ring.public_keys().enumerate().map(|(index, public)| KeyStatus {
         name: format!("key-{index}"),
         version: 1,

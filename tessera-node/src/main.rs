@@ -68,7 +68,8 @@ fn refuse(error: &config::ConfigError) -> ExitCode {
             }
         }
         other => {
-            let cause = std::error::Error::source(other).map(|source| format!(": {source}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(other).map(|source| format!(": {source}")).unwrap_or_default();
             eprintln!("ERROR: Configuration exception, cause is {other}{cause}");
         }
     }

@@ -1,6 +1,6 @@
 //! What a scraper sees. Labels come from enums and constants: no peer, key or hash is ever one.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -71,7 +71,6 @@ pub struct Metrics {
     peers_reached: Gauge,
     secret_store_up: Gauge,
     certificate_not_after: Gauge<i64, AtomicI64>,
-    reloads: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -90,32 +89,48 @@ impl Metrics {
             peers_reached: Gauge::default(),
             secret_store_up: Gauge::default(),
             certificate_not_after: Gauge::default(),
-            reloads: Counter::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
-        registry.register_with_unit("request_duration", "Time to answer a request", Unit::Seconds, m.requests.clone());
-        registry.register_with_unit("push_duration", "Time of a push to a peer", Unit::Seconds, m.pushes.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "Time to answer a request",
+            Unit::Seconds,
+            m.requests.clone(),
+        );
+        registry.register_with_unit(
+            "push_duration",
+            "Time of a push to a peer",
+            Unit::Seconds,
+            m.pushes.clone(),
+        );
         registry.register("connections", "Open connections", m.connections.clone());
         registry.register("refused_connections", "Connections refused in the handshake", m.refused.clone());
         registry.register("keys", "Keys in memory", m.keys.clone());
         registry.register("ready", "1 when the node serves", m.ready.clone());
-        registry.register("peers_reached", "Peers that answered the last announcement", m.peers_reached.clone());
-        registry.register("secret_store_up", "1 when the secret store answered last", m.secret_store_up.clone());
+        registry.register(
+            "peers_reached",
+            "Peers that answered the last announcement",
+            m.peers_reached.clone(),
+        );
+        registry.register(
+            "secret_store_up",
+            "1 when the secret store answered last",
+            m.secret_store_up.clone(),
+        );
         registry.register_with_unit(
             "certificate_not_after",
             "End of validity of the served certificate",
             Unit::Seconds,
             m.certificate_not_after.clone(),
         );
-        registry.register("dynamic_configurations", "Dynamic configurations taken up", m.reloads.clone());
         if let Some(store) = store {
             store::register(registry.sub_registry_with_prefix("store"), store.clone());
         }
         Self { registry, ..metrics }
     }
 
-    /// The OpenMetrics text.
+    /// All of them as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a string does not fail.
@@ -142,7 +157,7 @@ impl Metrics {
 
     /// True for the first of its kind and each hundredth: a port scan must not fill the log.
     pub(crate) fn refused(&self, port: Port, reason: &'static str) -> bool {
-        self.refused.get_or_create(&RefusedLabels { port, reason }).inc() % 100 == 0
+        self.refused.get_or_create(&RefusedLabels { port, reason }).inc().is_multiple_of(100)
     }
 
     pub(crate) fn set_keys(&self, keys: usize) {
@@ -163,10 +178,6 @@ impl Metrics {
 
     pub(crate) fn set_certificate_not_after(&self, seconds: i64) {
         self.certificate_not_after.set(seconds);
-    }
-
-    pub(crate) fn reloaded(&self) {
-        self.reloads.inc();
     }
 }
 

@@ -34,8 +34,8 @@ use crate::peers::{Directory, NodeUrl, Peers};
 use crate::probe::{self, ProbeSocket};
 use crate::readiness::{Need, Readiness};
 use crate::tasks::{Ended, Tasks};
-use crate::transaction::{Payloads, Policy, TransactionManager};
-use crate::{certificate, clock, tasks};
+use crate::transaction::{Payloads, TransactionManager};
+use crate::{certificate, clock, tasks, transaction};
 
 /// For what is in flight when the node is told to end. A pod has 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -86,9 +86,9 @@ pub enum RunError {
 /// Runs a node until `shutdown`.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let (tasks, mut watch) = Tasks::new();
-    let mut vault = None;
+    let mut closing = Closing::default();
     let running = async {
-        let _node = start(config, &tasks, &mut vault).await?;
+        let _node = start(config, &tasks, &mut closing).await?;
         Err(RunError::from(watch.ended().await))
     };
     let outcome = tokio::select! {
@@ -97,9 +97,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     };
     tracing::info!("draining");
     let drained = tasks.drain(DRAIN).await;
-    if let Some(vault) = vault {
-        give_up_login(&vault).await;
-    }
+    closing.close().await;
     tracing::info!("ended");
     match outcome {
         Ok(()) if !drained => Err(RunError::Drain),
@@ -107,10 +105,32 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
 }
 
+/// What is closed when nothing uses it any more.
+#[derive(Default)]
+struct Closing {
+    vault: Option<Arc<VaultKeys>>,
+    store: Option<Store>,
+}
+
+impl Closing {
+    async fn close(self) {
+        if let Some(vault) = self.vault {
+            give_up_login(&vault).await;
+        }
+        if let Some(store) = self.store
+            && tasks::blocking(move || store.close()).await.is_none()
+        {
+            tracing::error!("closing the payload store panicked; its log is replayed at the next start");
+        }
+    }
+}
+
 async fn give_up_login(vault: &VaultKeys) {
     match tokio::time::timeout(REVOKE, vault.revoke()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the secret store's token could not be revoked; it ends by itself"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the secret store's token could not be revoked; it ends by itself");
+        }
         Err(_) => tracing::warn!("the secret store's token could not be revoked in time; it ends by itself"),
     }
 }
@@ -119,11 +139,12 @@ async fn give_up_login(vault: &VaultKeys) {
 async fn start(
     config: Config,
     tasks: &Tasks,
-    vault_slot: &mut Option<Arc<VaultKeys>>,
+    closing: &mut Closing,
 ) -> Result<Arc<TransactionManager>, RunError> {
     let base = Base::build(config, tasks.clone()).await?;
+    closing.store = Some(base.store.clone());
     let vault = base.vault()?;
-    vault_slot.clone_from(&vault);
+    closing.vault.clone_from(&vault);
     let keys = watch::Sender::new(None);
     let egress_closed_since = watch::Sender::new(None);
     let peers = base.peers();
@@ -147,9 +168,15 @@ async fn start(
     base.load_keys(vault, &keys).await?;
 
     let payloads = Payloads::new(base.store.clone());
-    let manager = TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.policy());
+    let manager =
+        TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
     base.late_ports(&manager).await?;
-    let announcing = announce_changes(Arc::clone(&peers), keys.subscribe(), base.configuration.clone(), base.config.peers.clone());
+    let announcing = announce_changes(
+        Arc::clone(&peers),
+        keys.subscribe(),
+        base.configuration.clone(),
+        base.config.peers.clone(),
+    );
     base.tasks.service("announcing", announcing);
     base.tasks.service("discovery", peers.discover());
     base.readiness.met(Need::Listeners);
@@ -211,14 +238,6 @@ impl Base {
         AllowedPeers::own_nodes(self.config.identity.trust_domain())
     }
 
-    fn policy(&self) -> Policy {
-        Policy {
-            always_send_to: self.config.always_send_to.clone(),
-            privacy_enhancements: self.config.privacy_enhancements,
-            remote_key_validation: self.config.remote_key_validation,
-        }
-    }
-
     fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
         let Some(store) = &self.config.extension.secret_store else { return Ok(None) };
         let vault = VaultKeys::new(store.clone(), &self.config.extension.identity.network_uid)?
@@ -252,14 +271,22 @@ impl Base {
         let api = PeerApi::new(Arc::clone(manager), p2p.limits.clone(), self.config.use_white_list);
         self.serve(p2p.bind, Port::P2p, tls, api, p2p.limits.clone()).await?;
         for q2t in &self.config.q2t {
-            let tls = ServerTls::new(self.credentials.clone(), AllowedPeers::Clients(self.configuration.clients()));
+            let tls =
+                ServerTls::new(self.credentials.clone(), AllowedPeers::Clients(self.configuration.clients()));
             let api = ClientApi::new(Arc::clone(manager), q2t.limits.clone());
             self.serve(q2t.bind, Port::Q2t, tls, api, q2t.limits.clone()).await?;
         }
         Ok(())
     }
 
-    async fn listen(&self, bind: &str, port: Port, tls: ServerTls, api: impl Api, limits: Limits) -> Result<(), RunError> {
+    async fn listen(
+        &self,
+        bind: &str,
+        port: Port,
+        tls: ServerTls,
+        api: impl Api,
+        limits: Limits,
+    ) -> Result<(), RunError> {
         // Checked with the configuration.
         let Ok(address) = bind.parse() else { return Ok(()) };
         self.serve(address, port, tls, api, limits).await
@@ -286,7 +313,9 @@ impl Base {
         self.readiness.await_(Need::Egress, "the pod's egress is not closed yet");
         match egress_guard::wait(guard).await {
             Egress::Closed { since } => drop(closed_since.send_replace(Some(since))),
-            Egress::Open(reason) => tracing::warn!(reason, "the pod's egress was not seen closed; going on without"),
+            Egress::Open(reason) => {
+                tracing::warn!(reason, "the pod's egress was not seen closed; going on without");
+            }
         }
         self.readiness.met(Need::Egress);
     }
@@ -298,7 +327,7 @@ impl Base {
     ) -> Result<(), RunError> {
         if let Some(vault) = vault {
             let alive = Arc::clone(&vault);
-            self.tasks.service("secret store login", async move { Ok::<(), Infallible>(match alive.keep_alive().await {}) });
+            self.tasks.service("secret store login", async move { Err::<(), _>(alive.keep_alive().await) });
             let service = KeyService::new(
                 vault,
                 self.configuration.clone(),
@@ -321,10 +350,7 @@ impl Base {
 
 async fn open_store(config: &Config) -> Result<Store, RunError> {
     let directory = PathBuf::from(&config.extension.storage.directory);
-    // The largest payload that either port lets in, and its boxes.
-    let limits = config.q2t.iter().chain([&config.p2p]).map(|server| server.limits.body_bytes);
-    let largest = usize::try_from(limits.max().unwrap_or(0)).unwrap_or(usize::MAX).saturating_add(1 << 20);
-    let options = tessera_store::Options::new(&directory).max_body_bytes(largest);
+    let options = tessera_store::Options::new(&directory).max_body_bytes(transaction::MAX_RECORD_BYTES);
     tasks::blocking(move || options.open())
         .await
         .ok_or(RunError::StorePanic)?
@@ -351,8 +377,11 @@ async fn announce_changes(
     let mut changes = configuration.subscribe();
     loop {
         let dynamic = changes.borrow_and_update().clone();
-        let own: Vec<_> =
-            keys.borrow_and_update().iter().flat_map(|keys| keys.ring().public_keys().cloned().collect::<Vec<_>>()).collect();
+        let own: Vec<_> = keys
+            .borrow_and_update()
+            .iter()
+            .flat_map(|keys| keys.ring().public_keys().cloned().collect::<Vec<_>>())
+            .collect();
         let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
         {
             let mut directory = peers.directory();

@@ -80,7 +80,8 @@ async fn answer(mut stream: UnixStream, readiness: &Readiness) -> io::Result<()>
 
 /// Asks a running node; the error says why the answer is no.
 pub fn ask(args: &ProbeArgs) -> Result<(), String> {
-    let answer = exchange(args).map_err(|error| format!("no answer on {}: {error}", args.socket.display()))?;
+    let answer =
+        exchange(args).map_err(|error| format!("no answer on {}: {error}", args.socket.display()))?;
     if answer.trim() == YES { Ok(()) } else { Err(answer.trim().to_owned()) }
 }
 

@@ -42,8 +42,12 @@ impl Tasks {
     /// No task yet.
     pub fn new() -> (Self, Watch) {
         let (ended, watch) = mpsc::unbounded_channel();
-        let tasks =
-            Self { drain: CancellationToken::new(), jobs: TaskTracker::new(), services: TaskTracker::new(), ended };
+        let tasks = Self {
+            drain: CancellationToken::new(),
+            jobs: TaskTracker::new(),
+            services: TaskTracker::new(),
+            ended,
+        };
         (tasks, Watch(watch))
     }
 

@@ -6,8 +6,12 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging at `info`, or at what `RUST_LOG` says.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber =
-        tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_target(true).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_target(true)
+        .finish();
     // A second start (tests run several nodes in one process) keeps the first.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -48,8 +48,7 @@ pub enum DynamicError {
 
 /// Reads the file and checks it.
 pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| DynamicError::Read { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| DynamicError::Read { path: path.to_owned(), source })?;
     parse(&bytes)
 }
 

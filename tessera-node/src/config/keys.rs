@@ -28,12 +28,10 @@ pub(super) fn read(top: Section<'_>, vaulted: bool) -> Option<Arc<KeyConfigurati
     if keys.array("keyData").is_empty() {
         keys.problem("keyData", "At least 1 public/private key pair must be provided");
     }
-    match serde_json::from_value(Value::Object(object.clone())) {
-        Ok(configuration) => Some(Arc::new(configuration)),
-        // The error names the place and not the value, which may be a key.
-        Err(_) => {
-            top.problem("keys", "has a member of the wrong type");
-            None
-        }
+    let configuration = serde_json::from_value(Value::Object(object.clone())).ok();
+    if configuration.is_none() {
+        // What serde says would repeat the value, which may be a key.
+        top.problem("keys", "has a member of the wrong type");
     }
+    configuration.map(Arc::new)
 }

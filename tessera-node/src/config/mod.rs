@@ -18,7 +18,6 @@ pub mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tessera_enclave::PublicKey;
 use tessera_keys::KeyConfiguration;
 use tessera_node_api::identity::Identity;
 use tessera_node_api::static_config::Extension;
@@ -26,6 +25,7 @@ use tessera_node_api::static_config::Extension;
 pub use server::{Limits, Server};
 
 use crate::peers::NodeUrl;
+use crate::transaction::Policy;
 
 /// Everything that a node is told at start.
 #[derive(Debug, Clone)]
@@ -40,12 +40,8 @@ pub struct Config {
     pub q2t: Vec<Server>,
     /// Peers named in the file itself.
     pub peers: Vec<NodeUrl>,
-    /// Keys that every payload also goes to.
-    pub always_send_to: Vec<PublicKey>,
-    /// Modes 1 to 3 are offered.
-    pub privacy_enhancements: bool,
-    /// A peer must prove that it holds the keys it advertises.
-    pub remote_key_validation: bool,
+    /// What it decides about transactions.
+    pub policy: Policy,
     /// Only peers named in the configuration may register.
     pub disable_peer_discovery: bool,
     /// Only hosts of configured peers may call P2P.
@@ -103,8 +99,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 /// Checks the text of a configuration.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
-    let root: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-        .map_err(|source| ConfigError::Json { path: PathBuf::new(), source })?;
+    let root: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|source| ConfigError::Json { path: PathBuf::new(), source })?;
     tessera::check(&root).map_err(ConfigError::Invalid)
 }
 

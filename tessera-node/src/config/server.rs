@@ -40,7 +40,7 @@ impl Default for Limits {
         Self {
             body_bytes: 128 << 20,
             body_pause: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             connections: 1024,
         }
     }
@@ -83,10 +83,8 @@ fn server(section: Section<'_>, node_tls: Option<&str>) -> Option<Server> {
         section.problem("influxConfig", "is not supported: scrape tesseraNode.metrics instead");
     }
     if section.value("cors").is_some() {
-        section.problem(
-            "cors",
-            "Invalid server config. CrossDomainConfig is only allowed in ThirdParty server",
-        );
+        section
+            .problem("cors", "Invalid server config. CrossDomainConfig is only allowed in ThirdParty server");
     }
     if section.string("communicationType").is_some_and(|kind| kind != "REST") {
         section.problem("communicationType", "must be REST");
@@ -161,7 +159,10 @@ fn check_tls(section: Section<'_>, node_tls: Option<&str>) {
     }
     for member in ["serverKeyStore", "clientKeyStore", "serverTrustStore", "clientTrustStore"] {
         if ssl.value(member).is_some() {
-            ssl.problem(member, "is not supported: keystores are replaced by PEM files in tesseraNode.nodeTls");
+            ssl.problem(
+                member,
+                "is not supported: keystores are replaced by PEM files in tesseraNode.nodeTls",
+            );
         }
     }
     let Some(directory) = node_tls.map(|directory| directory.trim_end_matches('/')) else { return };

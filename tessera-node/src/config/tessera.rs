@@ -5,11 +5,12 @@ use tessera_enclave::PublicKey;
 use tessera_node_api::identity::Identity;
 use tessera_node_api::static_config::{self, Extension};
 
+use super::Config;
 use super::keys;
 use super::section::{Problems, Section};
 use super::server;
-use super::Config;
 use crate::peers::NodeUrl;
+use crate::transaction::Policy;
 
 pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
     let problems = Problems::default();
@@ -23,11 +24,13 @@ pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
     let key_files = keys::read(top, vaulted);
     let identity = extension.as_ref().and_then(|extension| identity(top, extension));
     let peers = peers(top);
-    let always_send_to = always_send_to(top);
     let none = Map::new();
     let features = Section::new("features", top.object("features").unwrap_or(&none), &problems);
-    let (privacy_enhancements, remote_key_validation) =
-        (features.boolean("enablePrivacyEnhancements"), features.boolean("enableRemoteKeyValidation"));
+    let policy = Policy {
+        always_send_to: always_send_to(top),
+        privacy_enhancements: features.boolean("enablePrivacyEnhancements"),
+        remote_key_validation: features.boolean("enableRemoteKeyValidation"),
+    };
     let (use_white_list, disable_peer_discovery) =
         (top.boolean("useWhiteList"), top.boolean("disablePeerDiscovery"));
 
@@ -40,9 +43,7 @@ pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
         p2p,
         q2t,
         peers,
-        always_send_to,
-        privacy_enhancements,
-        remote_key_validation,
+        policy,
         disable_peer_discovery,
         use_white_list,
         key_files,
@@ -101,7 +102,9 @@ fn refuse_unsupported(top: Section<'_>) {
     if let Some(mode) = top.string("mode").filter(|mode| *mode != "tessera") {
         top.problem("mode", format_args!("{mode:?} is not supported: only \"tessera\" is"));
     }
-    if let Some(kind) = section("encryptor").and_then(|encryptor| encryptor.string("type")).filter(|k| *k != "NACL") {
+    if let Some(kind) =
+        section("encryptor").and_then(|encryptor| encryptor.string("type")).filter(|k| *k != "NACL")
+    {
         top.problem("encryptor.type", format_args!("{kind:?} is not supported: only \"NACL\" is"));
     }
     if section("features").is_some_and(|features| features.boolean("enableMultiplePrivateStates")) {

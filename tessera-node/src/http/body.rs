@@ -19,7 +19,8 @@ const TRUSTED_LENGTH: u64 = 64 << 10;
 
 /// The whole body. It may pause for `limits.body_pause`, and not trickle for ever either.
 pub(crate) async fn collect(parts: &Parts, mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
-    let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(Problem::body_too_large(limits.body_bytes));
     }

@@ -90,7 +90,8 @@ impl Api for ClientApi {
         if request.method == Method::OPTIONS {
             return Answer::new(route, common::options(&resource.methods()));
         }
-        let reply = self.serve(request, body, resource).await.unwrap_or_else(|problem| problem.into_reply(request));
+        let reply =
+            self.serve(request, body, resource).await.unwrap_or_else(|problem| problem.into_reply(request));
         Answer::new(route, reply)
     }
 }
@@ -120,12 +121,17 @@ impl ClientApi {
         // It may be large, and the pushes take their time.
         drop(body);
         let sent = self.manager.send(wanted).await?;
-        Ok(with_location(reply::created(produced.as_str(), wire::sent(produced, &sent)), &location(request, &sent.hash)))
+        Ok(with_location(
+            reply::created(produced.as_str(), wire::sent(produced, &sent)),
+            &location(request, &sent.hash),
+        ))
     }
 
     async fn send_signed(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
-        let consumed =
-            media::content(&request.headers, &[Media::Octets, Media::Json, Media::V21, Media::V30, Media::V40])?;
+        let consumed = media::content(
+            &request.headers,
+            &[Media::Octets, Media::Json, Media::V21, Media::V30, Media::V40],
+        )?;
         if consumed == Media::Octets {
             return self.send_signed_octets(request, &body).await;
         }
@@ -141,7 +147,10 @@ impl ClientApi {
             privacy_group: members.privacy_group_id.map(Cow::into_owned),
         };
         let sent = self.manager.send_signed(signed).await?;
-        Ok(with_location(reply::created(produced.as_str(), wire::sent(produced, &sent)), &location(request, &sent.hash)))
+        Ok(with_location(
+            reply::created(produced.as_str(), wire::sent(produced, &sent)),
+            &location(request, &sent.hash),
+        ))
     }
 
     async fn send_signed_octets(&self, request: &Parts, body: &Bytes) -> Result<Reply, Problem> {
@@ -165,7 +174,9 @@ impl ClientApi {
         if body.is_empty() {
             return Err(violated(Violation::empty("TransactionResource.sendRaw.arg2")));
         }
-        let from = header(request, &FROM).map(|text| checked(text, "TransactionResource.sendRaw.arg0")).transpose()?;
+        let from = header(request, &FROM)
+            .map(|text| checked(text, "TransactionResource.sendRaw.arg0"))
+            .transpose()?;
         let to = header_keys(request)?;
         let message = SealBuffer::from(&body[..]);
         drop(body);
@@ -195,8 +206,11 @@ impl ClientApi {
             Some(text) if text.eq_ignore_ascii_case("false") => false,
             Some(_) => return Err(violated(Violation::not_boolean("TransactionResource.receive.arg2"))),
         };
-        let received =
-            if raw { self.manager.receive_raw(&hash).await? } else { self.manager.receive(&hash, to).await? };
+        let received = if raw {
+            self.manager.receive_raw(&hash).await?
+        } else {
+            self.manager.receive(&hash, to).await?
+        };
         Ok(reply::ok(produced.as_str(), wire::received(produced, &received)))
     }
 
@@ -206,7 +220,9 @@ impl ClientApi {
         let key = header(request, &KEY)
             .ok_or_else(|| violated(Violation::missing("TransactionResource.receiveRaw.arg0")))?;
         let hash: TxHash = checked(key, "TransactionResource.receiveRaw.arg0")?;
-        let to = header(request, &TO).map(|text| checked(text, "TransactionResource.receiveRaw.arg1")).transpose()?;
+        let to = header(request, &TO)
+            .map(|text| checked(text, "TransactionResource.receiveRaw.arg1"))
+            .transpose()?;
         let received = self.manager.receive(&hash, to).await?;
         Ok(reply::ok("application/octet-stream", received.message))
     }
@@ -256,7 +272,12 @@ fn required_bytes(text: Option<&str>, path: &str) -> Result<Vec<u8>, Problem> {
     if bytes.is_empty() { Err(violated(Violation::empty(path))) } else { Ok(bytes) }
 }
 
-fn privacy(members: &Members<'_>, consumed: Media, invalid: &'static str, at: &str) -> Result<PrivacyRequest, Problem> {
+fn privacy(
+    members: &Members<'_>,
+    consumed: Media,
+    invalid: &'static str,
+    at: &str,
+) -> Result<PrivacyRequest, Problem> {
     let mode = PrivacyMode::from_flag(members.flag());
     let exec_hash = members.exec_hash.as_deref().unwrap_or("");
     if mode == PrivacyMode::PrivateStateValidation && exec_hash.is_empty() {
@@ -264,7 +285,8 @@ fn privacy(members: &Members<'_>, consumed: Media, invalid: &'static str, at: &s
         return Err(Problem::Violations(both.into()));
     }
     // Only the newest media type has mandatory recipients; others ignore the member.
-    let mandatory = if consumed == Media::V40 { parse_all(&members.mandatory_recipients)? } else { Vec::new() };
+    let mandatory =
+        if consumed == Media::V40 { parse_all(&members.mandatory_recipients)? } else { Vec::new() };
     Ok(PrivacyRequest {
         mode,
         affected: parse_all(&members.affected)?.into_iter().collect(),
@@ -300,6 +322,7 @@ fn header_keys(request: &Parts) -> Result<Vec<PublicKey>, Problem> {
 
 /// Where the transaction can be read: at the address that the caller used.
 fn location(request: &Parts, hash: &TxHash) -> String {
-    let host = request.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
+    let host =
+        request.headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
     format!("https://{host}/transaction/{}", path::encode_segment(&base64::encode(hash.as_bytes())))
 }

@@ -46,9 +46,10 @@ impl Common {
             Self::Root => reply::ok("text/plain", ""),
             Self::UpCheck => reply::ok("text/plain", "I'm up!"),
             Self::Version => reply::ok("text/plain", VERSION),
-            Self::ApiVersions => {
-                reply::ok("application/json", serde_json::Value::from(ApiVersions::numbers().to_vec()).to_string())
-            }
+            Self::ApiVersions => reply::ok(
+                "application/json",
+                serde_json::Value::from(ApiVersions::numbers().to_vec()).to_string(),
+            ),
         })
     }
 }

@@ -78,7 +78,8 @@ pub(crate) fn accepted(headers: &HeaderMap, produced: &[Media]) -> Result<Media,
 
 /// Quality in thousandths, then how exactly it is named; none if it is not accepted.
 fn rank(ranges: &[Range<'_>], media: Media) -> Option<(u16, u8)> {
-    let matching = ranges.iter().filter_map(|range| Some((range.specificity(media.as_str())?, range.quality)));
+    let matching =
+        ranges.iter().filter_map(|range| Some((range.specificity(media.as_str())?, range.quality)));
     let (specificity, quality) = matching.max()?;
     (quality > 0).then_some((quality, specificity))
 }
@@ -153,8 +154,10 @@ mod tests {
 
     #[test]
     fn content_ignores_parameters_and_case() {
-        let headers =
-            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("Application/JSON; charset=utf-8"))]);
+        let headers = HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("Application/JSON; charset=utf-8"),
+        )]);
         assert_eq!(content(&headers, &[Media::V21, Media::Json]), Ok(Media::Json));
         assert!(content(&HeaderMap::new(), &[Media::Json]).is_err());
         assert!(optional_content(&headers, Media::Octets).is_err());

@@ -29,7 +29,11 @@ impl<'a> Members<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         serde_json::from_slice(body).map_err(|_| {
             // An array of objects is bound, and then is not what the resource expects.
-            if array_of_objects(body) { Problem::internal("argument type mismatch") } else { Problem::bad_request() }
+            if array_of_objects(body) {
+                Problem::internal("argument type mismatch")
+            } else {
+                Problem::bad_request()
+            }
         })
     }
 
@@ -50,7 +54,8 @@ pub(crate) fn not_base64(error: Base64Error) -> Problem {
 }
 
 fn array_of_objects(body: &[u8]) -> bool {
-    serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(body).is_ok_and(|list| !list.is_empty())
+    serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(body)
+        .is_ok_and(|list| !list.is_empty())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

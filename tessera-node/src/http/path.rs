@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn all_clients_spellings_are_one_hash() {
-        for path in ["/transaction/a%2Fb+c==", "/transaction/a%2fb%2Bc%3D%3D", "/transaction/a%2Fb+c==;v=1/"] {
+        for path in ["/transaction/a%2Fb+c==", "/transaction/a%2fb%2Bc%3D%3D", "/transaction/a%2Fb+c==;v=1/"]
+        {
             assert_eq!(segments(path).unwrap(), ["transaction", "a/b+c=="], "{path}");
         }
         assert!(segments("/").unwrap().is_empty());

@@ -77,8 +77,10 @@ impl Api for PeerApi {
         if request.method == Method::OPTIONS {
             return Answer::new(resource.route(), common::options(resource.methods()));
         }
-        let reply =
-            self.serve(request, body, caller, resource).await.unwrap_or_else(|problem| problem.into_reply(request));
+        let reply = self
+            .serve(request, body, caller, resource)
+            .await
+            .unwrap_or_else(|problem| problem.into_reply(request));
         Answer::new(resource.route(), reply)
     }
 }
@@ -125,7 +127,10 @@ impl PeerApi {
 
     async fn learn(&self, request: &Parts, caller: &Caller, body: &Bytes) -> Result<Reply, Problem> {
         let mut said = PartyInfo::decode(body).map_err(|error| Problem::internal(error.to_string()))?;
-        let url: NodeUrl = said.url.parse().map_err(|error: crate::peers::NodeUrlError| Problem::internal(error.to_string()))?;
+        let url: NodeUrl = said
+            .url
+            .parse()
+            .map_err(|error: crate::peers::NodeUrlError| Problem::internal(error.to_string()))?;
         // Whoever announces an address gets the payloads for its keys, so the certificate must be for that address.
         if !caller.speaks_for(url.host()) {
             tracing::warn!(caller = %caller.identity, %url, "a peer announced an address that its certificate is not for");
@@ -136,10 +141,11 @@ impl PeerApi {
             self.keep_proven_keys(&url, &mut said).await?;
         }
         let peers = self.manager.peers();
-        let news = peers.directory().learn(&said, versions(&request.headers)).map_err(|error| match error {
-            LearnError::UnknownPeer(_) => Problem::forbidden(error.to_string()),
-            LearnError::Url(_) => Problem::internal(error.to_string()),
-        })?;
+        let news =
+            peers.directory().learn(&said, versions(&request.headers)).map_err(|error| match error {
+                LearnError::UnknownPeer(_) => Problem::forbidden(error.to_string()),
+                LearnError::Url(_) => Problem::internal(error.to_string()),
+            })?;
         if news {
             tracing::info!(peer = %url, keys = said.recipients.len(), "peer announced itself");
             peers.announce();
@@ -169,8 +175,11 @@ impl PeerApi {
     fn party_info(&self) -> Reply {
         let directory = self.manager.peers().directory();
         let peers: Vec<_> = directory.parties().iter().map(|url| json!({"url": url.as_str()})).collect();
-        let keys: Vec<_> =
-            directory.keys().iter().map(|(key, url)| json!({"key": key.to_string(), "url": url.as_str()})).collect();
+        let keys: Vec<_> = directory
+            .keys()
+            .iter()
+            .map(|(key, url)| json!({"key": key.to_string(), "url": url.as_str()}))
+            .collect();
         let body = json!({"url": directory.own().as_str(), "peers": peers, "keys": keys});
         reply::ok("application/json", body.to_string())
     }

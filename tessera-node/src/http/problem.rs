@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use super::reply::{self, Reply};
-use crate::transaction::{Error, Refusal};
+use crate::transaction::Error;
 
 /// What the caller is told instead of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,11 @@ pub(crate) struct Violation {
 
 impl Violation {
     pub(crate) fn missing(path: impl Into<String>) -> Self {
-        Self { message: "may not be null", template: "{jakarta.validation.constraints.NotNull.message}", path: path.into() }
+        Self {
+            message: "may not be null",
+            template: "{jakarta.validation.constraints.NotNull.message}",
+            path: path.into(),
+        }
     }
 
     pub(crate) fn empty(path: impl Into<String>) -> Self {
@@ -146,7 +150,6 @@ impl From<Error> for Problem {
             | Error::RawUnknown(_)
             | Error::RawTransactionUnknown(_)
             | Error::PrivacyGroupUnknown(_) => Self::Text(StatusCode::NOT_FOUND, message),
-            Error::Refused(Refusal::NotMandatory) => Self::Text(StatusCode::BAD_REQUEST, message),
             Error::Refused(_) => Self::Text(StatusCode::FORBIDDEN, message),
             Error::NodeOffline(_) => Self::Page(StatusCode::GONE, message),
             Error::Unavailable(_) => Self::Text(StatusCode::SERVICE_UNAVAILABLE, message),
@@ -174,16 +177,17 @@ fn page(status: StatusCode, message: &str, request: &Parts) -> Reply {
     let path = request.uri.path();
     let mut reply = match page_kind(request) {
         _ if !method_has_page => reply::of(status, "", Bytes::new()),
-        PageKind::Html => reply::of(status, "text/html;charset=iso-8859-1", html(status, message, path).into()),
+        PageKind::Html => {
+            reply::of(status, "text/html;charset=iso-8859-1", html(status, message, path).into())
+        }
         PageKind::Json => {
-            let body = json!({"servlet": SERVLET, "message": message, "url": path, "status": status.as_str()});
+            let body =
+                json!({"servlet": SERVLET, "message": message, "url": path, "status": status.as_str()});
             reply::of(status, "application/json", body.to_string().into())
         }
         PageKind::None => reply::of(status, "", Bytes::new()),
     };
-    reply
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("must-revalidate,no-cache,no-store"));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("must-revalidate,no-cache,no-store"));
     reply
 }
 
@@ -236,7 +240,11 @@ fn violations(violations: &[Violation], request: &Parts) -> Reply {
             .iter()
             .map(|v| json!({"message": v.message, "messageTemplate": v.template, "path": v.path}))
             .collect();
-        reply::of(StatusCode::BAD_REQUEST, "application/json", serde_json::Value::from(list).to_string().into())
+        reply::of(
+            StatusCode::BAD_REQUEST,
+            "application/json",
+            serde_json::Value::from(list).to_string().into(),
+        )
     } else {
         let lines: Vec<_> = violations
             .iter()

@@ -43,7 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What answers requests on a listener.
 pub(crate) trait Api: Send + Sync + 'static {
     /// Answers one request.
-    fn answer(&self, request: &Parts, body: Incoming, caller: &Caller) -> impl Future<Output = Answer> + Send;
+    fn answer(&self, request: &Parts, body: Incoming, caller: &Caller)
+    -> impl Future<Output = Answer> + Send;
 }
 
 /// An answer, and the name of the route for metrics.
@@ -154,7 +155,8 @@ impl<A: Api> Shared<A> {
         };
         let chain = connection.stream.get_ref().1.peer_certificates().unwrap_or_default();
         let Some(certificate) = chain.first().map(|leaf| leaf.clone().into_owned()) else { return };
-        let caller = Arc::new(Caller { identity: connection.peer.identity, address: address.ip(), certificate });
+        let caller =
+            Arc::new(Caller { identity: connection.peer.identity, address: address.ip(), certificate });
         self.metrics.connection_opened(self.port);
         self.serve(TokioIo::new(connection.stream), caller, connection.guard).await;
         self.metrics.connection_closed(self.port);

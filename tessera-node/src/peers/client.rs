@@ -85,7 +85,12 @@ impl Client {
     }
 
     /// Sends a call and reads the answer, all before `deadline`.
-    pub(super) async fn call(&self, url: &NodeUrl, call: &Call, deadline: Instant) -> Result<Answer, CallError> {
+    pub(super) async fn call(
+        &self,
+        url: &NodeUrl,
+        call: &Call,
+        deadline: Instant,
+    ) -> Result<Answer, CallError> {
         if !url.is_https() {
             return Err(CallError::Scheme);
         }

@@ -104,7 +104,11 @@ impl Directory {
 
     /// Whom to poll.
     pub fn targets(&self) -> Vec<NodeUrl> {
-        self.parties.union(&self.configured).filter(|url| **url != self.own && url.is_https()).cloned().collect()
+        self.parties
+            .union(&self.configured)
+            .filter(|url| **url != self.own && url.is_https())
+            .cloned()
+            .collect()
     }
 
     /// Takes a node at its word about its own keys, and hears of others. True: we did not know this node, or not as
@@ -193,7 +197,8 @@ impl Directory {
     fn hear_of(&mut self, parties: &[String]) {
         let room = MAX_NODES.saturating_sub(self.parties.len());
         // An address that cannot be parsed, or is not https, can never be reached: it is not worth a place.
-        let valid = parties.iter().filter_map(|party| party.parse::<NodeUrl>().ok()).filter(NodeUrl::is_https);
+        let valid =
+            parties.iter().filter_map(|party| party.parse::<NodeUrl>().ok()).filter(NodeUrl::is_https);
         self.parties.extend(valid.take(room).filter(|party| *party != self.own));
     }
 }

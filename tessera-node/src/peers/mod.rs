@@ -84,7 +84,11 @@ impl Peers {
     /// Remembers whether a peer answers; true if that is news.
     fn note(&self, url: &NodeUrl, up: bool) -> bool {
         let mut directory = self.directory();
-        if up { directory.up(url) } else { directory.down(url) }
+        if up {
+            directory.up(url);
+        } else {
+            directory.down(url);
+        }
         drop(directory);
         self.remember(url, up)
     }

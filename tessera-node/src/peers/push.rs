@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn only_a_databases_complaint_is_a_duplicate() {
-        let postgres = b"ERROR: duplicate key value violates unique constraint \"encrypted_transaction_pkey\"";
+        let postgres =
+            b"ERROR: duplicate key value violates unique constraint \"encrypted_transaction_pkey\"";
         assert!(is_duplicate(postgres));
         assert!(is_duplicate(b"Unique index or primary key violation: \"PUBLIC.PRIMARY_KEY_4\""));
         assert!(!is_duplicate(b"Invalid existing transaction"));

@@ -17,7 +17,10 @@ impl TransactionManager {
     pub(crate) async fn accept_push(&self, body: &Bytes, codec: PayloadCodec) -> Result<TxHash, Error> {
         let payload = codec.decode(body)?;
         let hash = payload.hash(DigestMode::Tessera);
-        let claims = PrivacyRequest { affected: payload.privacy.affected.keys().cloned().collect(), ..PrivacyRequest::default() };
+        let claims = PrivacyRequest {
+            affected: payload.privacy.affected.keys().cloned().collect(),
+            ..PrivacyRequest::default()
+        };
         let known = self.affected(&claims).await?;
         match privacy::check_push(&payload, &known, self.policy.privacy_enhancements)? {
             Verdict::Ignore(reason) => {
@@ -27,7 +30,7 @@ impl TransactionManager {
             Verdict::Accept => {}
         }
         let keys = self.keys()?;
-        let invalid = self.invalid_claims(keys.ring(), &payload, &known, &hash)?;
+        let invalid = invalid_claims(keys.ring(), &payload, &known, &hash)?;
         fault::reach(FaultPoint::BeforePushInsert);
         if keys.ring().contains(&payload.sender) {
             self.take_back(keys.ring(), &hash, payload.without_affected(&invalid)).await?;
@@ -37,21 +40,6 @@ impl TransactionManager {
         fault::reach(FaultPoint::AfterPushInsert);
         tracing::debug!(%hash, "payload accepted");
         Ok(hash)
-    }
-
-    /// Affected transactions whose security hash is wrong. Where state is validated, one is enough to refuse.
-    fn invalid_claims(
-        &self,
-        ring: &KeyRing,
-        payload: &EncodedPayload,
-        known: &Known,
-        hash: &TxHash,
-    ) -> Result<BTreeSet<TxHash>, Error> {
-        let invalid = security_hash::invalid(ring, payload, known)?;
-        if !invalid.is_empty() && payload.privacy.mode == PrivacyMode::PrivateStateValidation {
-            return Err(Refusal::security_hashes(hash.clone(), invalid.iter()).into());
-        }
-        Ok(invalid)
     }
 
     /// Inserts, or merges with what is there until nobody was faster.
@@ -81,7 +69,9 @@ impl TransactionManager {
     ) -> Result<(), Error> {
         loop {
             let stored = self.payloads.get(hash).await?;
-            let Merged::Store(merged) = merge(stored.as_ref().map(|(payload, _)| payload))? else { return Ok(()) };
+            let Merged::Store(merged) = merge(stored.as_ref().map(|(payload, _)| payload))? else {
+                return Ok(());
+            };
             let done = match stored {
                 None => matches!(self.payloads.insert(hash, &merged).await?, InsertOutcome::Inserted(_)),
                 Some((_, read)) => {
@@ -93,4 +83,18 @@ impl TransactionManager {
             }
         }
     }
+}
+
+/// Affected transactions whose security hash is wrong. Where state is validated, one is enough to refuse.
+fn invalid_claims(
+    ring: &KeyRing,
+    payload: &EncodedPayload,
+    known: &Known,
+    hash: &TxHash,
+) -> Result<BTreeSet<TxHash>, Error> {
+    let invalid = security_hash::invalid(ring, payload, known)?;
+    if !invalid.is_empty() && payload.privacy.mode == PrivacyMode::PrivateStateValidation {
+        return Err(Refusal::security_hashes(hash.clone(), invalid.iter()).into());
+    }
+    Ok(invalid)
 }

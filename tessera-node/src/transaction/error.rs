@@ -91,9 +91,6 @@ pub(crate) enum Refusal {
     /// The sender could not read what it claims to affect.
     #[error("Invalid security hashes identified for PSC TX TxHash[{0}]. Invalid ACOTHs: {1}")]
     SecurityHashes(TxHash, String),
-    /// Only such transactions have mandatory recipients.
-    #[error("Operation invalid. Transaction found is not a mandatory recipients privacy type")]
-    NotMandatory,
 }
 
 impl Refusal {

@@ -38,6 +38,9 @@ use crate::keyring::Keys;
 use crate::peers::Peers;
 use crate::tasks;
 
+/// The largest payload that is kept, boxes included: it must fit a segment of the store's log.
+pub(crate) const MAX_RECORD_BYTES: usize = 60 << 20;
+
 /// A payload of this size or more is sealed and opened off the event loop.
 const LARGE: usize = 64 << 10;
 
@@ -95,15 +98,15 @@ impl TransactionManager {
     pub(crate) fn keys(&self) -> Result<Arc<Keys>, Error> {
         self.keys.borrow().clone().ok_or_else(|| Error::Unavailable("no key is loaded yet".into()))
     }
+}
 
-    /// One of our keys: the one asked for, or the default.
-    fn sender(&self, keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> {
-        let ring = keys.ring();
-        match from {
-            None => Ok(ring.default_key().clone()),
-            Some(key) if ring.contains(key) => Ok(key.clone()),
-            Some(key) => Err(keys.unless_incomplete(Error::SenderUnknown(key.clone()))),
-        }
+/// One of our keys: the one asked for, or the default.
+fn sender_of(keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> {
+    let ring = keys.ring();
+    match from {
+        None => Ok(ring.default_key().clone()),
+        Some(key) if ring.contains(key) => Ok(key.clone()),
+        Some(key) => Err(keys.unless_incomplete(Error::SenderUnknown(key.clone()))),
     }
 }
 
@@ -113,7 +116,10 @@ fn managed(ring: &KeyRing, keys: &[PublicKey]) -> Vec<PublicKey> {
 }
 
 /// Runs cryptography over `size` bytes: here if that is quick.
-async fn compute<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn compute<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     if size < LARGE {
         return Ok(work());
     }

@@ -5,7 +5,7 @@ use tessera_enclave::payload::{PayloadParts, PrivacyMetadata};
 use tessera_enclave::{EncodedPayload, PayloadCodec, RawTransaction, TxHash};
 use tessera_store::{Hash, InsertOutcome, Kind, ReplaceOutcome, Store, Stored, Value, Version};
 
-use super::Error;
+use super::{Error, MAX_RECORD_BYTES};
 use crate::{clock, tasks};
 
 /// The codec byte of a record.
@@ -34,7 +34,11 @@ impl Payloads {
     }
 
     /// Keeps a payload if its hash is free.
-    pub(super) async fn insert(&self, hash: &TxHash, payload: &EncodedPayload) -> Result<InsertOutcome, Error> {
+    pub(super) async fn insert(
+        &self,
+        hash: &TxHash,
+        payload: &EncodedPayload,
+    ) -> Result<InsertOutcome, Error> {
         Ok(self.0.insert(Kind::Transaction, name(hash)?, encode(payload)).await?)
     }
 
@@ -57,7 +61,11 @@ impl Payloads {
     }
 
     /// Keeps a raw transaction.
-    pub(super) async fn insert_raw(&self, hash: &TxHash, raw: &RawTransaction) -> Result<InsertOutcome, Error> {
+    pub(super) async fn insert_raw(
+        &self,
+        hash: &TxHash,
+        raw: &RawTransaction,
+    ) -> Result<InsertOutcome, Error> {
         let record = payload_of(raw)?;
         Ok(self.0.insert(Kind::Raw, name(hash)?, encode(&record)).await?)
     }
@@ -71,6 +79,15 @@ impl Payloads {
             .ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))?
             .map_err(Error::from)
     }
+}
+
+/// Refuses what the store would refuse.
+pub(super) fn check_size(payload: &EncodedPayload) -> Result<(), Error> {
+    /// Key, box, affected hashes: more than any of them takes in a record.
+    const PER_PARTY: usize = 256;
+    let parties = payload.recipient_keys.len() + payload.privacy.affected.len() + 1;
+    let size = payload.cipher_text.len() + parties * PER_PARTY;
+    if size > MAX_RECORD_BYTES { Err(Error::TooLarge(size)) } else { Ok(()) }
 }
 
 fn name(hash: &TxHash) -> Result<Hash, Error> {

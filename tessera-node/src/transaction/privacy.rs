@@ -97,7 +97,8 @@ pub(super) fn check_push(payload: &EncodedPayload, known: &Known, enabled: bool)
 }
 
 fn same_recipients(recipients: &BTreeSet<&PublicKey>, known: &Known) -> Result<(), Error> {
-    let differs = |affected: &EncodedPayload| affected.recipient_keys.iter().collect::<BTreeSet<_>>() != *recipients;
+    let differs =
+        |affected: &EncodedPayload| affected.recipient_keys.iter().collect::<BTreeSet<_>>() != *recipients;
     match known.iter().find(|(_, affected)| differs(affected)) {
         Some((hash, _)) => Err(Refusal::Recipients(hash.clone()).into()),
         None => Ok(()),

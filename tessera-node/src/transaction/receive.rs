@@ -57,7 +57,12 @@ impl TransactionManager {
     }
 }
 
-fn open(keys: &Keys, payload: &EncodedPayload, hash: &TxHash, to: Option<&PublicKey>) -> Result<Received, Error> {
+fn open(
+    keys: &Keys,
+    payload: &EncodedPayload,
+    hash: &TxHash,
+    to: Option<&PublicKey>,
+) -> Result<Received, Error> {
     let ring = keys.ring();
     // Some key of ours must open it, even when `to` says which one to use.
     let (_, found) = open_any(ring, payload).ok_or_else(|| Error::NoSuitableKey(hash.clone()))?;

@@ -8,7 +8,7 @@ use tessera_store::InsertOutcome;
 use tokio::time::Instant;
 
 use super::privacy::{self, Known, PrivacyRequest};
-use super::{Error, Sent, TransactionManager, compute, managed};
+use super::{Error, Sent, TransactionManager, compute, managed, payloads, sender_of};
 use crate::fault::{self, FaultPoint};
 use crate::peers::SEND_DEADLINE;
 
@@ -29,7 +29,7 @@ impl TransactionManager {
         let deadline = Instant::now() + SEND_DEADLINE;
         refuse_group(request.privacy_group)?;
         let keys = self.keys()?;
-        let sender = self.sender(&keys, request.from.as_ref())?;
+        let sender = sender_of(&keys, request.from.as_ref())?;
         let recipients = recipients::of_send(&request.to, &sender, &self.policy.always_send_to);
         let known = self.affected(&request.privacy).await?;
         privacy::check_send(&request.privacy, &known, &recipients, self.policy.privacy_enhancements)?;
@@ -52,6 +52,8 @@ impl TransactionManager {
         payload: EncodedPayload,
         deadline: Instant,
     ) -> Result<Sent, Error> {
+        // Before anybody is told: what cannot be kept here must not be kept elsewhere.
+        payloads::check_size(&payload)?;
         let hash = payload.hash(DigestMode::Tessera);
         self.distribute(ring, &payload, deadline).await?;
         fault::reach(FaultPoint::BeforeSendInsert);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::privacy::{self, PrivacyRequest};
 use super::send::{already_sent, refuse_group};
-use super::{Error, Sent, TransactionManager, compute};
+use super::{Error, Sent, TransactionManager, compute, sender_of};
 use crate::peers::SEND_DEADLINE;
 
 /// Which raw payload goes to whom.
@@ -29,7 +29,7 @@ impl TransactionManager {
         let keys = self.keys()?;
         let unknown = || keys.unless_incomplete(Error::RawTransactionUnknown(request.hash.clone()));
         let stored = self.payloads.get_raw(&request.hash).await?.ok_or_else(unknown)?;
-        let sender = self.sender(&keys, Some(&stored.sender))?;
+        let sender = sender_of(&keys, Some(&stored.sender))?;
         let recipients = recipients::of_send_signed(&request.to, &sender, &self.policy.always_send_to);
         let known = self.affected(&request.privacy).await?;
         privacy::check_send(&request.privacy, &known, &recipients, self.policy.privacy_enhancements)?;

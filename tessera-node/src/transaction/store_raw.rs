@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use tessera_enclave::{DigestMode, PublicKey, SealBuffer, TxHash, raw};
 
-use super::{Error, TransactionManager, compute};
+use super::{Error, TransactionManager, compute, sender_of};
 use crate::fault::{self, FaultPoint};
 
 impl TransactionManager {
     /// Seals a message for ourselves and keeps it.
-    pub(crate) async fn store_raw(&self, message: SealBuffer, from: Option<PublicKey>) -> Result<TxHash, Error> {
+    pub(crate) async fn store_raw(
+        &self,
+        message: SealBuffer,
+        from: Option<PublicKey>,
+    ) -> Result<TxHash, Error> {
         let keys = self.keys()?;
-        let sender = self.sender(&keys, from.as_ref())?;
+        let sender = sender_of(&keys, from.as_ref())?;
         let ring = Arc::clone(keys.ring());
         let raw = compute(message.message().len(), move || raw::store(&ring, message, sender)).await??;
         let hash = raw.hash(DigestMode::Tessera);

@@ -1,7 +1,13 @@
 //! Whole nodes with real sockets, certificates and stores.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
+
 #[path = "../support/mod.rs"]
 mod support;
 
+mod certificates;
+mod limits;
+mod operations;
+mod pushes;
 mod requests;
 mod send_receive;

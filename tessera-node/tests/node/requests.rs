@@ -25,7 +25,11 @@ async fn every_bad_request_has_its_answer() {
         (send(json!({"payload": "_-8="})), 500, "Last unit does not have enough valid bits".to_owned()),
         (send(json!({"payload": "aGk=", "to": ["!"]})), 500, "at least have 2 bytes".to_owned()),
         (send(json!({"payload": "aGk=", "to": ["!!!!"]})), 500, "Illegal base64 character 21".to_owned()),
-        (send(json!({"payload": "aGk=", "to": ["AAAA"]})), 500, "Index 3 out of bounds for length 3".to_owned()),
+        (
+            send(json!({"payload": "aGk=", "to": ["AAAA"]})),
+            500,
+            "Index 3 out of bounds for length 3".to_owned(),
+        ),
         (
             send(json!({"payload": "aGk=", "from": ""})),
             404,
@@ -37,7 +41,11 @@ async fn every_bad_request_has_its_answer() {
             format!("Public key {stranger} not found when searching for private key"),
         ),
         (send(json!({"payload": "aGk=", "privacyFlag": 3})), 400, "Exec hash missing".to_owned()),
-        (send(json!({"payload": "aGk=", "privacyFlag": 1})), 403, "Enhanced Privacy is not enabled".to_owned()),
+        (
+            send(json!({"payload": "aGk=", "privacyFlag": 1})),
+            403,
+            "Enhanced Privacy is not enabled".to_owned(),
+        ),
         (send(json!({"payload": "aGk=", "execHash": "x"})), 500, "ExecutionHash data is invalid".to_owned()),
         (
             send(json!({"payload": "aGk=", "affectedContractTransactions": ["aGk="]})),
@@ -51,7 +59,12 @@ async fn every_bad_request_has_its_answer() {
         ),
         (("POST", "/send".into(), vec![], "{}".into()), 500, "HTTP 415 Unsupported Media Type".to_owned()),
         (
-            ("POST", "/send".into(), vec![json_type, ("accept", "application/vnd.tessera-2.1+json")], "{}".into()),
+            (
+                "POST",
+                "/send".into(),
+                vec![json_type, ("accept", "application/vnd.tessera-2.1+json")],
+                "{}".into(),
+            ),
             500,
             "HTTP 406 Not Acceptable".to_owned(),
         ),

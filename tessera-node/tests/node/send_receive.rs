@@ -133,5 +133,8 @@ async fn an_offline_recipient_is_a_410_and_an_unknown_one_a_404() {
     let nobody = Spec { public_key: tessera_enclave::base64::encode(&[7; 32]), ..b.clone() };
     let body = json!({"payload": "aGk=", "to": [nobody.public_key]}).to_string();
     let unknown = a.client().post_json("/send", body).await;
-    assert_eq!((unknown.status, unknown.text()), (404, &*format!("Recipient not found for key: {}", nobody.public_key)));
+    assert_eq!(
+        (unknown.status, unknown.text()),
+        (404, &*format!("Recipient not found for key: {}", nobody.public_key))
+    );
 }

@@ -1,4 +1,123 @@
-//! The real binary.
+//! The real binary: its command line, its exit codes, its end.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+use support::process::{Process, run_to_end};
+use support::{Net, PATIENCE, eventually};
+
+#[test]
+fn help_names_the_commands() {
+    let (code, out, _) = run_to_end(&["--help"]);
+    assert_eq!(code, 0);
+    for word in ["run", "probe", "--configfile"] {
+        assert!(out.contains(word), "{out}");
+    }
+    assert!(!out.contains("fault"), "the crash tests' option is hidden");
+}
+
+#[test]
+fn exit_codes_are_those_of_java() {
+    let net = Net::with(&["a"], |config| {
+        config["mode"] = json!("orion");
+        config["tesseraNode"]["typo"] = json!(1);
+    });
+    let file = net.node("a").config_file().display().to_string();
+    let (code, _, err) = run_to_end(&["--configfile", &file]);
+    assert_eq!(code, 1);
+    assert!(err.contains("ERROR: Config validation issue: mode \"orion\" is not supported"), "{err}");
+    assert!(err.contains("unknown field `typo`"), "{err}");
+
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(run_to_end(&["run", "--configfile", &file]).0, 3);
+    assert_eq!(run_to_end(&["run", "--configfile", "/nowhere"]).0, 3);
+    assert_eq!(run_to_end(&["run", "--nonsense"]).0, 4);
+    assert_eq!(run_to_end(&["probe", "ready", "--socket", "/nowhere"]).0, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_node_in_order_and_soon() {
+    let net = Net::new(&["a"]);
+    let a = net.node("a");
+    let mut process = Process::start(a);
+    a.wait_until_knows(&a.public_key).await;
+    let idle = a.client().connect().await.unwrap();
+    let started = Instant::now();
+    process.signal(Signal::TERM);
+    let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it ends");
+    assert!(status.success(), "{status}");
+    assert!(started.elapsed() < Duration::from_secs(10), "an idle connection delayed it");
+    drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_loses_nothing_that_was_acknowledged() {
+    let net = Net::new(&["a", "b"]);
+    let (a, b) = (net.node("a"), net.node("b"));
+    let _a = Process::start(a);
+    let mut process = Process::start(b);
+    net.wait_until_met().await;
+    let mut hashes = Vec::new();
+    for round in 0..20_u8 {
+        hashes.push((round, a.client().send(&[round], &[&b.public_key]).await));
+    }
+    process.kill();
+    let _again = Process::start(b);
+    b.wait_until_knows(&b.public_key).await;
+    for (round, hash) in hashes {
+        assert_eq!(b.client().receive(&hash).await, (200, vec![round]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_at_each_write_leaves_both_sides_consistent() {
+    for (at_sender, point, kept_by_sender) in [
+        (true, "before-send-insert", false),
+        (true, "after-send-insert", true),
+        (false, "before-push-insert", false),
+        (false, "after-push-insert", false),
+    ] {
+        let net = Net::new(&["a", "b"]);
+        let (a, b) = (net.node("a"), net.node("b"));
+        let fault = ["--fault-point", point];
+        let mut first = Process::start_with(a, if at_sender { &fault } else { &[] });
+        let mut second = Process::start_with(b, if at_sender { &[] } else { &fault });
+        net.wait_until_met().await;
+        let stored = a.client().post_json("/storeraw", json!({"payload": "aGVsbG8="}).to_string()).await;
+        let hash = stored.json()["key"].as_str().unwrap().to_owned();
+        let send = json!({"hash": hash, "to": [b.public_key]}).to_string();
+        let request = http::Request::builder()
+            .method("POST")
+            .uri("/sendsignedtx")
+            .header("host", "a")
+            .header("content-type", "application/json")
+            .body(http_body_util::Full::from(send.clone()))
+            .unwrap();
+        let answer = a.client().try_send(request).await;
+        let victim = if at_sender { &mut first } else { &mut second };
+        let status = tokio::task::block_in_place(|| victim.wait(PATIENCE)).expect("it died");
+        assert!(!status.success(), "{point}");
+        assert!(answer.is_none_or(|answer| answer.status == 410), "{point}");
+
+        *victim = Process::start(if at_sender { a } else { b });
+        net.wait_until_met().await;
+        let read = a.client().receive(&hash).await.0;
+        assert_eq!(read == 200, kept_by_sender, "{point}: {read}");
+        // The client's retry ends where an undisturbed send would have.
+        let again = eventually("the retry succeeds", async || {
+            let answer = a.client().post_json("/sendsignedtx", send.clone()).await;
+            (answer.status == 201).then_some(answer)
+        })
+        .await;
+        assert_eq!(again.json()["key"].as_str(), Some(hash.as_str()), "{point}");
+        for node in [a, b] {
+            assert_eq!(node.client().receive(&hash).await, (200, b"hello".to_vec()), "{point}");
+        }
+    }
+}

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use tessera_node_api::identity::Identity;
 
@@ -26,15 +27,17 @@ impl Ca {
 
     /// Writes `tls.crt`, `tls.key` and `ca.crt` for a day.
     pub fn write(&self, directory: &Path, identity: &Identity) {
-        self.write_for(directory, identity, Duration::from_secs(86_400));
+        self.write_for(directory, identity, Duration::from_hours(24));
     }
 
     pub fn write_for(&self, directory: &Path, identity: &Identity, validity: Duration) {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.subject_alt_names.push(SanType::URI(identity.to_string().try_into().unwrap()));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let now = std::time::SystemTime::now();
-        params.not_before = (now - Duration::from_secs(60)).into();
+        params.not_before = (now - Duration::from_mins(1)).into();
         params.not_after = (now + validity).into();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

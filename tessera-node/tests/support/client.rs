@@ -57,7 +57,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("host", format!("127.0.0.1:{}", self.port));
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", format!("127.0.0.1:{}", self.port));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

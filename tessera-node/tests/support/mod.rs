@@ -68,7 +68,10 @@ impl Net {
             admin_ca.write(&node.dir.join("admin-tls"), &node.identity());
             admin_ca.write(&node.dir.join("operator-tls"), &Identity::operator(TRUST_DOMAIN).unwrap());
             ca.write(&node.dir.join("client-tls"), &node.client_identity());
-            ca.write(&node.dir.join("scraper-tls"), &Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap());
+            ca.write(
+                &node.dir.join("scraper-tls"),
+                &Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap(),
+            );
             node.write_dynamic(&urls);
             change(&mut node.config);
             node.write_config();

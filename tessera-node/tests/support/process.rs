@@ -59,8 +59,7 @@ impl Drop for Process {
 
 /// Runs the binary to its end: exit code, standard output, standard error.
 pub fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
-    let mut child =
-        binary().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = binary().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut out, mut err) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();

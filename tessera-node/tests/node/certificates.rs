@@ -1,0 +1,133 @@
+//! Who is served where, and what happens when a certificate is replaced or an identity loses its place.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tessera_node_api::identity::Identity;
+use tokio::io::AsyncReadExt;
+
+use crate::support::ca::Ca;
+use crate::support::client::Client;
+use crate::support::{Net, PATIENCE, TRUST_DOMAIN, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_port_serves_its_own_callers_only() {
+    let net = Net::new(&["a", "b"]);
+    let _nodes = net.start().await;
+    let (a, b) = (net.node("a"), net.node("b"));
+    let callers = [
+        ("client", a.dir.join("client-tls"), a.client_identity()),
+        ("peer", b.dir.join("tls"), b.identity()),
+        ("operator", a.dir.join("operator-tls"), Identity::operator(TRUST_DOMAIN).unwrap()),
+        ("scraper", a.dir.join("scraper-tls"), Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap()),
+        ("client of b", b.dir.join("client-tls"), b.client_identity()),
+    ];
+    let ports = [
+        ("client", a.q2t, "/"),
+        ("peer", a.p2p, "/"),
+        ("operator", a.admin, "/v1/status"),
+        ("scraper", a.metrics, "/metrics"),
+    ];
+    for (served, port, path) in ports {
+        for (caller, directory, identity) in &callers {
+            let answer = Client::new(port, directory, identity, &a.identity()).try_get(path).await;
+            assert_eq!(answer.is_some(), *caller == served, "{caller} on the port for {served}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
+    let net = Net::new(&["a", "b"]);
+    let _nodes = net.start().await;
+    let (a, b) = (net.node("a"), net.node("b"));
+    let served =
+        async || a.operator_client().get("/v1/status").await.json()["certificate"]["fingerprint"].clone();
+    let first = served().await;
+
+    net.ca.write(&a.dir.join("tls"), &a.identity());
+    let second =
+        eventually("the new certificate is served", async || Some(served().await).filter(|f| *f != first))
+            .await;
+
+    std::fs::write(a.dir.join("tls/tls.crt"), "garbage").unwrap();
+    let errors = eventually("the bad one is reported", async || {
+        let status = a.operator_client().get("/v1/status").await.json();
+        Some(status["reloadErrors"].clone()).filter(|errors| errors != &json!([]))
+    })
+    .await;
+    assert!(errors[0].as_str().unwrap().contains("tls.crt"), "{errors}");
+    assert_eq!(served().await, second);
+    let hash = a.client().send(b"still here", &[&b.public_key]).await;
+    assert_eq!(b.client().receive(&hash).await.0, 200);
+
+    net.ca.write(&a.dir.join("tls"), &a.identity());
+    eventually("it heals", async || {
+        let status = a.operator_client().get("/v1/status").await.json();
+        (status["reloadErrors"] == json!([])).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_taken_off_the_list_loses_its_open_connection() {
+    let net = Net::new(&["a"]);
+    let _nodes = net.start().await;
+    let a = net.node("a");
+    let mut open = a.client().connect().await.unwrap();
+    let file = a.dir.join("dynamic.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("client/a.quorum", "client/a.other")).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), open.read_u8()).await;
+    assert!(matches!(ended, Ok(Err(_))), "still open after 5 s");
+    assert!(a.client().try_get("/upcheck").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_with_its_certificate() {
+    let net = Net::new(&["a"]);
+    let _nodes = net.start().await;
+    let a = net.node("a");
+    let directory = a.dir.join("short-tls");
+    net.ca.write_for(&directory, &a.client_identity(), Duration::from_secs(3));
+    let client = Client::new(a.q2t, &directory, &a.client_identity(), &a.identity());
+    let mut open = client.connect().await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(9), open.read_u8()).await;
+    assert!(matches!(ended, Ok(Err(_))), "open long after the certificate's end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_announced_only_by_whom_it_belongs_to() {
+    let net = Net::new(&["a", "b"]);
+    let _nodes = net.start().await;
+    let (a, b) = (net.node("a"), net.node("b"));
+    let thief = tessera_enclave::codec::party_info::PartyInfo {
+        url: "https://elsewhere.test:9000/".to_owned(),
+        recipients: vec![(b.public_key.parse().unwrap(), "https://elsewhere.test:9000/".to_owned())],
+        parties: Vec::new(),
+    };
+    let octets = [("content-type", "application/octet-stream")];
+    let refused = a.peer_client(b).request("POST", "/partyinfo", &octets, thief.encode()).await;
+    assert_eq!(
+        (refused.status, refused.text()),
+        (403, "https://elsewhere.test:9000/ is not an address of this certificate")
+    );
+    let own = tessera_enclave::codec::party_info::PartyInfo { url: b.p2p_url(), ..thief };
+    let taken = a.peer_client(b).request("POST", "/partyinfo", &octets, own.encode()).await;
+    assert_eq!(taken.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_identity_under_another_ca_is_a_stranger() {
+    let net = Net::new(&["a"]);
+    let _nodes = net.start().await;
+    let a = net.node("a");
+    let foreign = Ca::new("foreign");
+    let directory = a.dir.join("foreign-tls");
+    foreign.write(&directory, &a.client_identity());
+    // It trusts us, and we not it.
+    let client = Client::new(a.q2t, &directory, &a.client_identity(), &a.identity());
+    std::fs::write(directory.join("ca.crt"), &net.ca.pem).unwrap();
+    let answer = tokio::time::timeout(PATIENCE, client.try_get("/upcheck")).await.unwrap();
+    assert!(answer.is_none());
+}

@@ -1,0 +1,78 @@
+//! What one caller may take of the node.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Net, PATIENCE};
+
+fn small(config: &mut serde_json::Value) {
+    for server in 0..2 {
+        config["serverConfigs"][server]["properties"]["maxBodyBytes"] = json!(4096);
+        config["serverConfigs"][server]["properties"]["bodyTimeoutMs"] = json!(300);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_is_refused_announced_or_not() {
+    let net = Net::with(&["a"], small);
+    let _nodes = net.start().await;
+    let a = net.node("a");
+    let large = json!({"payload": "A".repeat(8000)}).to_string();
+    let announced = a.client().post_json("/send", large.clone()).await;
+    assert_eq!((announced.status, announced.text()), (413, "request body is larger than 4096 bytes"));
+
+    let mut stream = a.client().connect().await.unwrap();
+    stream
+        .write_all(b"POST /send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    assert!(first_line(&mut stream).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_is_cut_off_and_the_node_goes_on() {
+    let net = Net::with(&["a"], small);
+    let _nodes = net.start().await;
+    let a = net.node("a");
+    let mut stream = a.client().connect().await.unwrap();
+    stream
+        .write_all(b"POST /send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+        .await
+        .unwrap();
+    assert!(first_line(&mut stream).await.starts_with("HTTP/1.1 408"));
+    assert_eq!(a.client().get("/upcheck").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_head_is_a_431() {
+    let net = Net::new(&["a"]);
+    let _nodes = net.start().await;
+    let a = net.node("a");
+    let answer = a.client().request("GET", "/upcheck", &[("x", &"y".repeat(9000))], "").await;
+    assert_eq!(answer.status, 431);
+    let answer = a.client().request("GET", "/upcheck", &[("x", &"y".repeat(7000))], "").await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_bound_wait_their_turn() {
+    let net =
+        Net::with(&["a"], |config| config["serverConfigs"][1]["properties"]["maxConnections"] = json!(1));
+    let _nodes = net.start().await;
+    let client = net.node("a").client();
+    let first = client.connect().await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(300), client.get("/upcheck")).await;
+    assert!(waiting.is_err(), "a second connection was served beside the first");
+    drop(first);
+    assert_eq!(client.get("/upcheck").await.status, 200);
+}
+
+async fn first_line(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut bytes = vec![0; 1024];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&bytes[..read]).lines().next().unwrap_or("").to_owned()
+}
