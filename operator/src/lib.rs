@@ -37,3 +37,6 @@ pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;
+
+#[cfg(test)]
+mod fixtures;

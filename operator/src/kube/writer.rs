@@ -177,13 +177,13 @@ impl Writer {
         live: &DynamicObject,
         drift: Drift,
     ) -> Result<(DynamicObject, Outcome), WriteError> {
-        self.delete(&planned.resource, &planned.namespace, &live.metadata).await?;
+        self.remove(&planned.resource, &planned.namespace, &live.metadata).await?;
         let (created, _) = self.create(api, planned).await?;
         Ok((created, Outcome::Replaced(drift)))
     }
 
     /// Deletes exactly the object that `metadata` describes, unless it is gone or has been made anew.
-    pub async fn delete(
+    pub async fn remove(
         &self,
         resource: &ApiResource,
         namespace: &str,

@@ -66,14 +66,14 @@ async fn prune(desired: &Desired, network: &Resolved, ctx: &Context, applied: &m
         let name = secret.metadata.name.as_ref();
         if !desired.objects.iter().any(|planned| is_planned(planned, "Secret", name)) {
             let resource = ApiResource::erase::<Secret>(&());
-            applied.failures.extend(ctx.writer.delete(&resource, namespace, &secret.metadata).await.err());
+            applied.failures.extend(ctx.writer.remove(&resource, namespace, &secret.metadata).await.err());
         }
     }
     for policy in ctx.caches.network_policies_of(&network.uid) {
         let name = policy.metadata.name.as_ref();
         if !desired.objects.iter().any(|planned| is_planned(planned, "NetworkPolicy", name)) {
             let resource = ApiResource::erase::<NetworkPolicy>(&());
-            applied.failures.extend(ctx.writer.delete(&resource, namespace, &policy.metadata).await.err());
+            applied.failures.extend(ctx.writer.remove(&resource, namespace, &policy.metadata).await.err());
         }
     }
 }

@@ -77,13 +77,13 @@ async fn prune(desired: &Desired, node: &Resolved, ctx: &Context, applied: &mut 
     for secret in ctx.caches.secrets_of(&node.owner.reference.uid) {
         if !is_planned("Secret", secret.metadata.name.as_ref()) {
             let resource = ApiResource::erase::<Secret>(&());
-            applied.failures.extend(ctx.writer.delete(&resource, namespace, &secret.metadata).await.err());
+            applied.failures.extend(ctx.writer.remove(&resource, namespace, &secret.metadata).await.err());
         }
     }
     for policy in ctx.caches.network_policies_of(&node.owner.reference.uid) {
         if !is_planned("NetworkPolicy", policy.metadata.name.as_ref()) {
             let resource = ApiResource::erase::<NetworkPolicy>(&());
-            applied.failures.extend(ctx.writer.delete(&resource, namespace, &policy.metadata).await.err());
+            applied.failures.extend(ctx.writer.remove(&resource, namespace, &policy.metadata).await.err());
         }
     }
 }

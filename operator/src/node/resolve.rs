@@ -279,3 +279,6 @@ fn sorted<T, K: Ord>(mut items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     items.sort_by_key(key);
     items
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,3 +254,6 @@ fn stalled(applied: &Applied) -> Option<(Reason, String)> {
     };
     Some((reason, crate::error::chain(failure)))
 }
+
+#[cfg(test)]
+mod tests;

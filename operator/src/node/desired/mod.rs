@@ -35,3 +35,6 @@ pub fn desired(node: &Resolved) -> Desired {
     supports.push(pod_disruption_budget::build(node));
     Desired { supports, workload: stateful_set::build(node) }
 }
+
+#[cfg(test)]
+mod tests;

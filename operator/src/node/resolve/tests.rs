@@ -1,0 +1,132 @@
+//! One test for each way in which a node cannot be resolved, and for what resolving decides.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{inputs, network, network_json, node, node_json};
+use crate::kube::planned::Planned;
+
+fn resolved(node_json: Value, inputs: &Inputs) -> Resolved {
+    resolve(&node(node_json), inputs, "tessera-system").unwrap()
+}
+
+fn error(node_json: Value, inputs: &Inputs) -> Unresolved {
+    resolve(&node(node_json), inputs, "tessera-system").err().expect("it cannot be resolved")
+}
+
+#[test]
+fn a_missing_network_is_named() {
+    let inputs = Inputs { network: None, ..inputs() };
+    assert!(
+        matches!(error(node_json("node-a"), &inputs), Unresolved::NetworkNotFound(name) if name == "org-a")
+    );
+}
+
+#[test]
+fn a_network_without_ca_is_not_ready() {
+    let inputs = Inputs { authorities: None, ..inputs() };
+    assert!(matches!(error(node_json("node-a"), &inputs), Unresolved::NetworkNotReady(_)));
+}
+
+#[test]
+fn without_any_image_the_fields_are_named() {
+    let mut without = network_json();
+    without["spec"].as_object_mut().unwrap().remove("nodeDefaults");
+    let inputs = Inputs { network: Some(Arc::new(network(without))), ..inputs() };
+    let message = error(node_json("node-a"), &inputs).to_string();
+    assert!(message.contains("spec.image") && message.contains("nodeDefaults.image"), "{message}");
+}
+
+#[test]
+fn an_expired_ca_issues_nothing() {
+    let mut inputs = inputs();
+    inputs.now += SignedDuration::from_hours(9000);
+    assert!(matches!(error(node_json("node-a"), &inputs), Unresolved::Leaf(_)));
+}
+
+#[test]
+fn peers_are_all_others_sorted() {
+    assert_eq!(
+        resolved(node_json("node-a"), &inputs()).peers,
+        ["https://node-b-p2p.org-a.svc:9000/", "https://node-c-p2p.org-a.svc:9000/"]
+    );
+}
+
+#[test]
+fn a_good_leaf_is_kept_and_one_that_is_due_is_replaced() {
+    let mut inputs = inputs();
+    let first = resolved(node_json("node-a"), &inputs);
+    assert!(first.tls.reissued.is_some());
+    let secret = Planned::new(&first.tls.to_secret(first.owner.metadata("node-a-tls".into())));
+    let live: DynamicObject = serde_json::from_value(secret.body).unwrap();
+    inputs.secrets.insert("node-a-tls".into(), live);
+
+    let second = resolved(node_json("node-a"), &inputs);
+    assert!(second.tls.reissued.is_none());
+    assert_eq!(second.tls.certificate, first.tls.certificate);
+
+    inputs.now = first.tls.due_at;
+    let third = resolved(node_json("node-a"), &inputs);
+    assert!(third.tls.reissued.is_some());
+    assert!(third.tls.certificate.not_after() > first.tls.certificate.not_after());
+}
+
+#[test]
+fn an_upgrade_of_the_operator_changes_no_template_until_the_spec_changes() {
+    let with_status = |observed: i64, revision: &str| {
+        let mut json = node_json("node-a");
+        json["status"] = json!({"observedGeneration": observed, "templateRevision": revision});
+        resolved(json, &inputs()).revision
+    };
+    assert_eq!(with_status(1, "1"), 1);
+    assert_eq!(with_status(1, "99"), CURRENT_REVISION, "of a newer operator");
+    assert_eq!(with_status(0, "1"), CURRENT_REVISION);
+}
+
+#[test]
+fn the_volume_of_a_workload_that_exists_wins() {
+    let existing = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "node-a"},
+        "spec": {"volumeClaimTemplates": [{"spec": {
+            "storageClassName": "old", "resources": {"requests": {"storage": "5Gi"}}}}]},
+    });
+    let existing = Some(Arc::new(serde_json::from_value::<DynamicObject>(existing).unwrap()));
+    let inputs = Inputs { stateful_set: existing, ..inputs() };
+    let volume = Volume { size: "5Gi".into(), class: Some("old".into()) };
+    assert_eq!(resolved(node_json("node-a"), &inputs).volume, volume);
+}
+
+#[test]
+fn pods_are_held_only_while_the_store_is_known_not_to_answer() {
+    let hold = |reason: &str| {
+        let mut json = network_json();
+        json["status"] = json!({"conditions": [{"type": "SecretStoreReady", "status": "False", "reason": reason,
+            "message": "", "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
+        let inputs = Inputs { network: Some(Arc::new(network(json))), ..inputs() };
+        resolved(node_json("node-a"), &inputs).hold_pods
+    };
+    assert!(hold("Sealed"));
+    assert!(hold("Unreachable"));
+    assert!(!hold("LoginDenied"));
+    assert!(!resolved(node_json("node-a"), &inputs()).hold_pods);
+}
+
+#[test]
+fn names_of_the_leaf_cover_services_and_pods() {
+    let names = dns_names("node-a", "org-a");
+    for name in [
+        "node-a.org-a.svc",
+        "node-a-p2p.org-a.svc",
+        "node-a.org-a.svc.cluster.local",
+        "node-a-p2p.org-a.svc.cluster.local",
+        "*.node-a-p2p.org-a.svc",
+        "*.node-a-p2p.org-a.svc.cluster.local",
+    ] {
+        assert!(names.iter().any(|found| found == name), "{name} is missing in {names:?}");
+    }
+    assert_eq!(names.len(), 6);
+}

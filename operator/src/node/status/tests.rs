@@ -1,0 +1,287 @@
+//! One test for each reason of each condition of a node.
+
+use serde_json::{Value, json};
+use tessera_node_api::admin::{self, DependencyStatus};
+
+use super::*;
+use crate::conditions::{find, is_true};
+use crate::fixtures::{inputs, node, node_json, now};
+use crate::node::observe::Workload;
+use crate::node::resolve::resolve;
+
+struct World {
+    object: Value,
+    applied: Applied,
+    observed: Observed,
+}
+
+/// A node that is ready.
+fn ready() -> World {
+    let object = node_json("node-a");
+    let resolved = resolve(&node(object.clone()), &inputs(), "tessera-system").unwrap();
+    let pod = ObservedPod {
+        name: "node-a-0".into(),
+        image_id: Some("registry/tessera-node@sha256:0".into()),
+        ready: true,
+        pull_failure: None,
+        waiting: None,
+        status: Ok(report_of(&resolved)),
+    };
+    let observed = Observed {
+        workload: Some(Workload { replicas: 1, ready_replicas: 1, up_to_date: true }),
+        pods: vec![pod],
+        volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
+    };
+    World { object, applied: Applied::default(), observed }
+}
+
+fn report_of(_: &Resolved) -> admin::Status {
+    let dependency = DependencyStatus { available: true, message: String::new(), since: String::new() };
+    let key = |version, state| admin::KeyStatus {
+        name: "main".into(),
+        version,
+        public_key: format!("public-key-of-version-{version}"),
+        state,
+        born_at: Some("2027-01-01T00:00:00Z".into()),
+        store_path: Some(format!("secret/p/main/{version}")),
+    };
+    admin::Status {
+        protocol: admin::PROTOCOL,
+        node_version: "0.1.0".into(),
+        identity: String::new(),
+        started_at: String::new(),
+        ready: true,
+        awaiting: Vec::new(),
+        keys: vec![key(1, admin::KeyState::Receiving), key(2, admin::KeyState::Default)],
+        secret_store: Some(dependency.clone()),
+        database: dependency,
+        certificate: Some(admin::CertificateStatus {
+            serial: String::new(),
+            not_after: "2027-01-02T00:00:00Z".into(),
+            fingerprint: ISSUED.into(),
+        }),
+        trust_fingerprints: Vec::new(),
+        reload_errors: Vec::new(),
+        dynamic_config_sha256: None,
+        egress_closed_since: None,
+        peers_reached: Vec::new(),
+    }
+}
+
+/// Stands for the fingerprint of whatever leaf the resolved node has.
+const ISSUED: &str = "<issued>";
+
+impl World {
+    fn status(mut self) -> TesseraNodeStatus {
+        let object = node(self.object.clone());
+        let resolved = resolve(&object, &inputs(), "tessera-system").unwrap();
+        for pod in &mut self.observed.pods {
+            if let Ok(report) = &mut pod.status
+                && let Some(served) = &mut report.certificate
+                && served.fingerprint == ISSUED
+            {
+                served.fingerprint = resolved.tls.certificate.fingerprint().to_owned();
+            }
+        }
+        of_seen(&object, &Seen { node: &resolved, applied: &self.applied, observed: &self.observed }, now())
+    }
+
+    fn report(&mut self) -> &mut admin::Status {
+        self.observed.pods[0].status.as_mut().unwrap()
+    }
+
+    fn silent(mut self) -> Self {
+        self.observed.pods[0].status = Err("the node does not answer".into());
+        self
+    }
+
+    fn not_ready(mut self) -> Self {
+        self.observed.pods[0].ready = false;
+        self
+    }
+}
+
+fn reason(status: &TesseraNodeStatus, type_: ConditionType) -> String {
+    let condition = find(&status.conditions, type_).expect("the condition is there");
+    format!("{} {}", condition.status, condition.reason)
+}
+
+#[test]
+fn a_node_that_serves_is_ready_in_every_way() {
+    let status = ready().status();
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
+    assert_eq!(reason(&status, ConditionType::KeysReady), "True Ready");
+    assert_eq!(reason(&status, ConditionType::CertificatesServed), "True Served");
+    assert_eq!(reason(&status, ConditionType::DataProtected), "True Protected");
+    assert!(find(&status.conditions, ConditionType::Reconciling).is_none());
+    assert!(find(&status.conditions, ConditionType::Stalled).is_none());
+    assert_eq!(status.default_key.as_deref(), Some("public-key-o…"));
+    assert_eq!(status.keys.len(), 2);
+}
+
+#[test]
+fn a_status_made_of_itself_is_itself() {
+    let first = ready();
+    let mut second = ready();
+    let status = first.status();
+    second.object["status"] = serde_json::to_value(&status).unwrap();
+    let mut again = second.status();
+    // Each test issues a leaf of its own.
+    again.certificate.clone_from(&status.certificate);
+    again.pods.clone_from(&status.pods);
+    assert_eq!(again, status);
+}
+
+#[test]
+fn failures_of_writing_are_told_apart() {
+    let with = |failure| {
+        let mut world = ready();
+        world.applied.failures.push(failure);
+        world.status()
+    };
+    let object = || "Service org-a/node-a".to_owned();
+    let conflict = with(WriteError::NameConflict { object: object() });
+    assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
+    assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
+    let invalid = with(WriteError::Invalid { object: object(), message: "m".into() });
+    assert_eq!(reason(&invalid, ConditionType::Ready), "False InvalidConfiguration");
+    assert_eq!(reason(&invalid, ConditionType::Stalled), "True InvalidConfiguration");
+    let source = || Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
+    let denied = with(WriteError::PermissionDenied { verb: "create", object: object(), source: source() });
+    assert_eq!(reason(&denied, ConditionType::Ready), "False PermissionDenied");
+    // The API server being away for a moment makes no node unready.
+    let api = with(WriteError::Api { verb: "get", object: object(), source: source() });
+    assert_eq!(reason(&api, ConditionType::Ready), "True Ready");
+    assert_eq!(reason(&api, ConditionType::Reconciling), "True Progressing");
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_quoted_from_the_kubelet() {
+    let mut world = ready().silent().not_ready();
+    world.observed.pods[0].pull_failure = Some("manifest unknown".into());
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ImagePullFailed");
+    assert_eq!(find(&status.conditions, ConditionType::Ready).unwrap().message, "manifest unknown");
+}
+
+#[test]
+fn a_lost_volume_and_an_unprotected_one() {
+    let mut world = ready();
+    world.observed.volume = ObservedVolume::Lost("gone".into());
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False VolumeLost");
+    assert_eq!(reason(&status, ConditionType::DataProtected), "False VolumeLost");
+    let mut world = ready();
+    world.observed.volume = ObservedVolume::Bound { reclaim_policy: "Delete".into() };
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
+    assert_eq!(reason(&status, ConditionType::DataProtected), "False ReclaimPolicyDelete");
+}
+
+#[test]
+fn a_starting_node_says_what_it_awaits() {
+    let status = ready().silent().not_ready().status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False Starting");
+    let mut world = ready().not_ready();
+    world.report().ready = false;
+    world.report().awaiting = vec!["the payload store is being opened".into()];
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False NotReady");
+    assert!(find(&status.conditions, ConditionType::Ready).unwrap().message.contains("payload store"));
+}
+
+#[test]
+fn the_store_matters_to_readiness_at_the_start_only() {
+    let mut starting = ready().not_ready();
+    starting.report().ready = false;
+    starting.report().secret_store.as_mut().unwrap().available = false;
+    assert_eq!(reason(&starting.status(), ConditionType::Ready), "False StoreUnreachable");
+    let mut running = ready();
+    running.report().secret_store.as_mut().unwrap().available = false;
+    assert_eq!(reason(&running.status(), ConditionType::Ready), "True Ready");
+}
+
+#[test]
+fn keys_that_are_not_there_yet_are_awaited() {
+    let mut world = ready();
+    world.report().keys.pop();
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::KeysReady), "False Waiting");
+    assert!(
+        find(&status.conditions, ConditionType::KeysReady).unwrap().message.contains("version 2 of key main")
+    );
+}
+
+#[test]
+fn another_public_key_under_a_known_version_is_a_lost_key() {
+    let mut world = ready();
+    let mut status = ready().status();
+    status.keys[0].public_key = "what it was".into();
+    world.object["status"] = serde_json::to_value(&status).unwrap();
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False KeyMissing");
+    assert_eq!(reason(&status, ConditionType::KeysReady), "False KeyMissing");
+    assert_eq!(status.keys[0].public_key, "what it was");
+}
+
+#[test]
+fn a_node_that_does_not_answer_keeps_its_keys_in_the_status() {
+    let mut world = ready().silent();
+    world.object["status"] = serde_json::to_value(ready().status()).unwrap();
+    let status = world.status();
+    assert_eq!(status.keys.len(), 2);
+    assert_eq!(reason(&status, ConditionType::KeysReady), "Unknown Waiting");
+    assert_eq!(reason(&status, ConditionType::CertificatesServed), "Unknown Waiting");
+}
+
+#[test]
+fn served_certificates_are_compared_with_the_issued_one() {
+    let other = |not_after: &str, errors: Vec<String>| {
+        let mut world = ready();
+        let report = world.report();
+        report.reload_errors = errors;
+        let served = report.certificate.as_mut().unwrap();
+        served.fingerprint = "another".into();
+        served.not_after = not_after.into();
+        reason(&world.status(), ConditionType::CertificatesServed)
+    };
+    assert_eq!(other("2027-01-02T00:00:00Z", Vec::new()), "False IssuedNotServed");
+    assert_eq!(other("2027-01-02T00:00:00Z", vec!["tls.crt is not PEM".into()]), "False Garbage");
+    assert_eq!(other("2026-12-31T00:00:00Z", Vec::new()), "False Expired");
+}
+
+#[test]
+fn a_paused_node_says_so_and_how_it_is() {
+    let mut world = ready();
+    world.object["spec"]["paused"] = json!(true);
+    assert_eq!(reason(&world.status(), ConditionType::Ready), "True Paused");
+}
+
+#[test]
+fn a_node_without_pods_is_scaled_to_zero() {
+    let mut world = ready();
+    world.object["spec"]["replicas"] = json!(0);
+    world.observed.pods.clear();
+    assert_eq!(reason(&world.status(), ConditionType::Ready), "False ScaledToZero");
+}
+
+#[test]
+fn a_held_change_is_said_and_the_running_template_stays_in_the_status() {
+    let mut world = ready();
+    world.applied.held = true;
+    world.object["status"] = json!({"templateRevision": "0"});
+    let status = world.status();
+    assert_eq!(status.template_revision.as_deref(), Some("0"));
+    assert!(is_true(&status.conditions, ConditionType::Reconciling));
+}
+
+#[test]
+fn a_node_without_network_keeps_what_was_seen_of_it() {
+    let mut object = node_json("node-a");
+    object["status"] = serde_json::to_value(ready().status()).unwrap();
+    let why = Unresolved::NetworkNotFound("org-a".into());
+    let status = of_unresolved(&node(object), &why, now());
+    assert_eq!(reason(&status, ConditionType::Ready), "False NetworkNotFound");
+    assert_eq!(reason(&status, ConditionType::KeysReady), "True Ready");
+    assert_eq!(status.keys.len(), 2);
+}

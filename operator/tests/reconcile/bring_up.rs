@@ -1,0 +1,121 @@
+//! Everything is made, once, and then nothing is written.
+
+use serde_json::json;
+
+use crate::operator::Operator;
+use crate::world::{World, condition, network, node, store_ca};
+
+const EXPECTED: [&str; 29] = [
+    "ConfigMap a-config",
+    "ConfigMap a-peers",
+    "ConfigMap b-config",
+    "ConfigMap b-peers",
+    "ConfigMap net-ca",
+    "NetworkPolicy a",
+    "NetworkPolicy a-client-ledger",
+    "NetworkPolicy b",
+    "NetworkPolicy b-client-ledger",
+    "NetworkPolicy net-default-deny",
+    "NetworkPolicy net-monitoring-prometheus",
+    "PodDisruptionBudget a",
+    "PodDisruptionBudget b",
+    "Secret a-admin-tls",
+    "Secret a-client-ledger",
+    "Secret a-tls",
+    "Secret b-admin-tls",
+    "Secret b-client-ledger",
+    "Secret b-tls",
+    "Secret net-monitoring-prometheus",
+    "Secret tessera-ca-<uid>",
+    "Service a",
+    "Service a-p2p",
+    "Service b",
+    "Service b-p2p",
+    "ServiceAccount tessera-node-a",
+    "ServiceAccount tessera-node-b",
+    "StatefulSet a",
+    "StatefulSet b",
+];
+
+#[tokio::test]
+async fn every_object_is_made_and_nothing_else() {
+    let world = World::new("bring-up").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a", "b"]).await;
+    world.until_brought_up(&["a", "b"]).await;
+
+    let uid = world.network().await.metadata.uid.unwrap();
+    let owned: Vec<_> = world.owned().await.into_keys().map(|key| key.replace(&uid, "<uid>")).collect();
+    assert_eq!(owned, EXPECTED);
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_nothing_changes_also_after_a_restart() {
+    let world = World::new("quiet").await;
+    let operator = Operator::start(&world);
+    world.create_fleet(&["a", "b"]).await;
+    world.until_brought_up(&["a", "b"]).await;
+    operator.until_reconciled(20).await;
+    let before = world.versions().await;
+    assert!(operator.terminate().success());
+
+    let operator = Operator::start(&world);
+    operator.until_reconciled(8).await;
+    assert_eq!(world.versions().await, before);
+
+    // The control: an edit does yield a write.
+    world.edit("ConfigMap", "a-peers", json!({"metadata": {"labels": {"by": "hand"}}})).await;
+    world.until("ConfigMap", "a-peers", |object| object["metadata"]["labels"]["by"].is_null()).await;
+    assert_ne!(world.versions().await, before);
+}
+
+#[tokio::test]
+async fn peers_follow_the_nodes_that_come_and_go_and_pods_are_not_rolled() {
+    let world = World::new("peers").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a", "b"]).await;
+    world.until_brought_up(&["a", "b"]).await;
+    let template = world.get("StatefulSet", "a").await.unwrap()["spec"]["template"].clone();
+
+    world.create("TesseraNode", node("c")).await;
+    let url = format!("https://c-p2p.{}.svc:9000/", world.namespace);
+    let names_c = |object: &serde_json::Value| {
+        object["data"]["dynamic.json"].as_str().is_some_and(|text| text.contains(&url))
+    };
+    world.until("ConfigMap", "a-peers", names_c).await;
+    world.api("TesseraNode").delete("c", &kube::api::DeleteParams::default()).await.unwrap();
+    world.until("ConfigMap", "a-peers", |object| !names_c(object)).await;
+    world.until("TesseraNetwork", "net", |object| object["status"]["nodes"]["total"] == 2).await;
+    assert_eq!(world.get("StatefulSet", "a").await.unwrap()["spec"]["template"], template);
+}
+
+#[tokio::test]
+async fn a_node_waits_for_its_network_and_a_network_for_its_store_ca() {
+    let world = World::new("order").await;
+    let _operator = Operator::start(&world);
+    world.create("TesseraNode", node("a")).await;
+    let message = world.until_reason("TesseraNode", "a", "Ready", "NetworkNotFound").await;
+    assert!(message.contains("net"), "{message}");
+
+    world.create("TesseraNetwork", network()).await;
+    let message = world.until_reason("TesseraNetwork", "net", "Stalled", "InvalidReference").await;
+    assert!(message.contains("store-ca"), "{message}");
+    // A bad reference to the store's CA stops nothing else.
+    world.until_reason("TesseraNode", "a", "Ready", "Starting").await;
+
+    world.create("ConfigMap", store_ca()).await;
+    let gone = |object: &serde_json::Value| condition(object, "Stalled").is_none();
+    world.until("TesseraNetwork", "net", gone).await;
+}
+
+#[tokio::test]
+async fn a_deleted_node_finishes_at_once() {
+    let world = World::new("delete").await;
+    let operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    assert!(operator.terminate().success());
+    // No operator, no store: nothing may hold it back.
+    world.api("TesseraNode").delete("a", &kube::api::DeleteParams::default()).await.unwrap();
+    assert!(world.get("TesseraNode", "a").await.is_none());
+}

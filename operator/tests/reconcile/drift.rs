@@ -1,0 +1,155 @@
+//! For each owned kind: what is deleted comes back, what is edited is put back, what is added goes.
+
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::world::World;
+
+/// One object of each kind, an edit of it, and an addition to it (a JSON patch).
+fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
+    let label = json!([{"op": "add", "path": "/metadata/labels/by", "value": "hand"}]);
+    let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
+    let sidecar = json!({"name": "spy", "image": "spy"});
+    vec![
+        ("ServiceAccount", "tessera-node-a", json!({"automountServiceAccountToken": true}), label),
+        ("ConfigMap", "a-config", json!({"data": {"tessera.json": "{}"}}), add("/data/more", json!("x"))),
+        ("ConfigMap", "a-peers", json!({"data": {"dynamic.json": "{}"}}), add("/immutable", json!(true))),
+        (
+            "ConfigMap",
+            "net-ca",
+            json!({"data": {"ca.crt": "none"}}),
+            add("/binaryData", json!({"x": "AA=="})),
+        ),
+        ("Secret", "a-tls", json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}}), add("/data/more", json!("AA=="))),
+        (
+            "Secret",
+            "a-admin-tls",
+            json!({"data": {"ca.crt": "Z2FyYmFnZQ=="}}),
+            add("/immutable", json!(true)),
+        ),
+        (
+            "Secret",
+            "a-client-ledger",
+            json!({"data": {"tls.key": "Z2FyYmFnZQ=="}}),
+            add("/data/more", json!("AA==")),
+        ),
+        (
+            "Secret",
+            "net-monitoring-prometheus",
+            json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}}),
+            add("/metadata/labels/by", json!("hand")),
+        ),
+        (
+            "Service",
+            "a",
+            json!({"spec": {"selector": {"tessera.rs/node": "b"}}}),
+            add("/spec/externalIPs", json!(["192.0.2.1"])),
+        ),
+        (
+            "Service",
+            "a-p2p",
+            json!({"spec": {"publishNotReadyAddresses": false}}),
+            add("/spec/ports/-", json!({"name": "more", "port": 1})),
+        ),
+        (
+            "NetworkPolicy",
+            "a",
+            json!({"spec": {"policyTypes": ["Ingress"], "egress": null}}),
+            add("/spec/ingress/-", json!({})),
+        ),
+        (
+            "NetworkPolicy",
+            "net-default-deny",
+            json!({"spec": {"podSelector": {"matchLabels": {"no": "pod"}}}}),
+            add("/spec/ingress", json!([{}])),
+        ),
+        (
+            "PodDisruptionBudget",
+            "a",
+            json!({"spec": {"maxUnavailable": 0}}),
+            add("/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow")),
+        ),
+        (
+            "StatefulSet",
+            "a",
+            json!({"spec": {"replicas": 0}}),
+            add("/spec/template/spec/containers/-", sidecar),
+        ),
+        (
+            "StatefulSet",
+            "a",
+            json!({"spec": {"template": {"spec": {"securityContext": {"runAsUser": 0, "runAsNonRoot": false}}}}}),
+            add("/spec/template/spec/hostNetwork", json!(true)),
+        ),
+    ]
+}
+
+/// What must be as it was. A leaf may be another one; what the API server assigns may be another, too.
+fn content(object: &Value) -> Value {
+    let mut object = object.clone();
+    let leaf = object["kind"] == "Secret";
+    let members = object.as_object_mut().expect("an object");
+    members.remove("status");
+    let metadata = members.remove("metadata").unwrap_or_default();
+    members.insert("labels".into(), metadata["labels"].clone());
+    if leaf && let Some(data) = members.get_mut("data").and_then(Value::as_object_mut) {
+        let ca = data.remove("ca.crt");
+        data.values_mut()
+            .for_each(|value| *value = json!(value.as_str().is_some_and(|text| text.len() > 100)));
+        data.insert("ca.crt".into(), ca.unwrap_or_default());
+    }
+    if let Some(spec) = members.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.remove("clusterIP");
+        spec.remove("clusterIPs");
+    }
+    object
+}
+
+#[tokio::test]
+async fn what_is_deleted_edited_or_added_to_is_put_back() {
+    let world = World::new("drift").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    for (kind, name, edit, addition) in cases() {
+        let before = content(&world.get(kind, name).await.unwrap());
+        let is_restored = |object: &Value| !object.is_null() && content(object) == before;
+
+        println!("{kind} {name}: edit {edit}");
+        world.edit(kind, name, edit).await;
+        world.until(kind, name, is_restored).await;
+        println!("{kind} {name}: addition {addition}");
+        world.edit_json(kind, name, addition).await;
+        world.until(kind, name, is_restored).await;
+        println!("{kind} {name}: deletion");
+        world.api(kind).delete(name, &DeleteParams::default()).await.unwrap();
+        world.until(kind, name, is_restored).await;
+    }
+}
+
+#[tokio::test]
+async fn a_label_that_hides_an_object_from_us_is_put_back() {
+    let world = World::new("label").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let label = "app.kubernetes.io/managed-by";
+    world.edit("Service", "a", json!({"metadata": {"labels": {label: null}}})).await;
+    world.until("Service", "a", |object| object["metadata"]["labels"][label] == "tessera-operator").await;
+}
+
+#[tokio::test]
+async fn what_others_may_add_stays() {
+    let world = World::new("stays").await;
+    let operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    world.edit("Service", "a", json!({"metadata": {"annotations": {"team": "x"}}})).await;
+    // An edit that is put back shows that the object was written since.
+    world.edit("Service", "a", json!({"spec": {"publishNotReadyAddresses": true}})).await;
+    let back = |object: &Value| object["spec"]["publishNotReadyAddresses"].as_bool() != Some(true);
+    let object = world.until("Service", "a", back).await;
+    assert_eq!(object["metadata"]["annotations"]["team"], "x");
+    assert!(operator.terminate().success());
+}

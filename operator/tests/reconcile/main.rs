@@ -1,0 +1,17 @@
+//! The real operator against a real API server. Run it with
+//!
+//! ```text
+//! hack/apiserver -- cargo test -p tessera-operator --test reconcile
+//! ```
+//!
+//! There is no kubelet, no controller and no secret store: what is tested is what the operator writes, that it writes
+//! nothing else, and that it ends in the same place whatever happens on the way. Each test has two namespaces of its own
+//! and an operator process of its own.
+
+mod bring_up;
+mod drift;
+mod faults;
+mod killed;
+mod operator;
+mod prune;
+mod world;

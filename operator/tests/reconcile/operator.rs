@@ -1,0 +1,94 @@
+//! The operator's process.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::world::{DEADLINE, World};
+
+const SIGKILL: i32 = 9;
+
+pub(crate) struct Operator {
+    process: Child,
+    health: SocketAddr,
+}
+
+impl Operator {
+    pub(crate) fn start(world: &World) -> Self {
+        Self::start_with(world, &[])
+    }
+
+    pub(crate) fn start_with(world: &World, arguments: &[&str]) -> Self {
+        let health = free_address();
+        let process = Command::new(env!("CARGO_BIN_EXE_tessera-operator"))
+            .args(["--namespaces", &world.namespace, "--operator-namespace", &world.operator_namespace])
+            .args(["--health-bind", &health.to_string(), "--log", "info"])
+            .args(arguments)
+            .env("KUBECONFIG", &world.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::inherit())
+            .spawn()
+            .expect("the operator starts");
+        Self { process, health }
+    }
+
+    /// Whether it ended by SIGKILL; `None`: it runs.
+    pub(crate) fn was_killed(&mut self) -> Option<bool> {
+        let status = self.process.try_wait().expect("the operator is our child");
+        status.map(|status| status.signal() == Some(SIGKILL))
+    }
+
+    /// SIGTERM; waits until it has ended.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the operator runs");
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("the operator is our child") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the operator ignores SIGTERM");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until this process has reconciled nodes and networks so many times each.
+    pub(crate) async fn until_reconciled(&self, times: u64) {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let text = self.metrics().unwrap_or_default();
+            if ["Node", "Network"].iter().all(|kind| reconciles(&text, kind) >= times) {
+                return;
+            }
+            assert!(Instant::now() < end, "the operator does not reconcile: {text}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn metrics(&self) -> Option<String> {
+        let mut stream = TcpStream::connect(self.health).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn reconciles(metrics: &str, kind: &str) -> u64 {
+    let prefix = format!("tessera_operator_reconcile_duration_seconds_count{{kind=\"{kind}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok()).unwrap_or(0)
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound listener has an address")
+}

@@ -1,0 +1,53 @@
+//! What the spec names no more goes.
+
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::world::{World, condition};
+
+#[tokio::test]
+async fn leaf_and_policy_of_a_client_that_was_removed_go() {
+    let world = World::new("prune").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    world.edit("TesseraNode", "a", json!({"spec": {"clients": []}})).await;
+    world.until("Secret", "a-client-ledger", Value::is_null).await;
+    world.until("NetworkPolicy", "a-client-ledger", Value::is_null).await;
+    assert!(world.get("Secret", "a-tls").await.is_some());
+    assert!(world.get("NetworkPolicy", "a").await.is_some());
+}
+
+#[tokio::test]
+async fn the_default_deny_of_a_namespace_that_is_shared_now_goes() {
+    let world = World::new("shared").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    world.edit("TesseraNetwork", "net", json!({"spec": {"namespaceIsolation": "Shared"}})).await;
+    world.until("NetworkPolicy", "net-default-deny", Value::is_null).await;
+    world.until("NetworkPolicy", "a-client-ledger", Value::is_null).await;
+    assert!(world.get("NetworkPolicy", "a").await.is_some());
+}
+
+#[tokio::test]
+async fn a_change_of_pods_is_held_while_the_store_is_unreachable() {
+    let world = World::new("held").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let pod = |set: &Value| set["spec"]["template"]["spec"].clone();
+    let before = pod(&world.get("StatefulSet", "a").await.unwrap());
+    world
+        .edit("TesseraNetwork", "net", json!({"spec": {"nodeDefaults": {"nodeSelector": {"disk": "fast"}}}}))
+        .await;
+    let says_held = |node: &Value| {
+        condition(node, "Reconciling")
+            .is_some_and(|found| found["message"].to_string().contains("secret store"))
+    };
+    world.until("TesseraNode", "a", says_held).await;
+    assert_eq!(pod(&world.get("StatefulSet", "a").await.unwrap()), before);
+    // What does not roll pods is not held.
+    world.edit("TesseraNode", "a", json!({"spec": {"clients": []}})).await;
+    world.until("Secret", "a-client-ledger", Value::is_null).await;
+}
