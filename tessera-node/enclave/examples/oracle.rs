@@ -26,8 +26,9 @@ fn main() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         match answer(&line?) {
             Ok(results) => {
-                let results: String = results.iter().map(|result| format!(" {}", to_hex(result))).collect();
-                writeln!(out, "ok{results}")?;
+                write!(out, "ok")?;
+                results.iter().try_for_each(|result| write!(out, " {}", to_hex(result)))?;
+                writeln!(out)?;
             }
             Err(error) => writeln!(out, "error {error}")?,
         }
