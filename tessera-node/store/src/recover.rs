@@ -29,7 +29,7 @@ use crate::record::{End, HEADER_BYTES, Header, Operation, Tag};
 use crate::scan::{Found, Scan};
 use crate::segment::{
     FORMAT, HeaderFound, Identity, SEGMENT_HEADER_BYTES, Segment, file_name, id_of, is_unfinished, prepare,
-    read_header,
+    read_header, remove_durably,
 };
 use crate::types::Cursor;
 
@@ -90,7 +90,7 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
 /// Removes segments that were never finished: nothing was ever written to them.
 fn remove_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
     for name in list(disk)?.iter().filter(|name| is_unfinished(name)) {
-        disk.remove(name).map_err(|source| OpenError::Segment { name: name.clone(), source })?;
+        remove_durably(disk, name).map_err(|source| OpenError::Segment { name: name.clone(), source })?;
     }
     Ok(())
 }

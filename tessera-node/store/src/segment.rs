@@ -82,7 +82,7 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
 pub(crate) fn prepare(disk: &dyn Disk, id: u64, identity: Identity, size: u64) -> io::Result<Arc<Segment>> {
     let unfinished = format!("{id:016x}{UNFINISHED}");
     // Left over from an attempt that failed and could not be removed.
-    match disk.remove(&unfinished) {
+    match remove_durably(disk, &unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -96,6 +96,13 @@ pub(crate) fn prepare(disk: &dyn Disk, id: u64, identity: Identity, size: u64) -
         return Err(error);
     }
     Ok(Arc::new(Segment { id, file, size, cut: false }))
+}
+
+/// Removes a file before its name is used again: were only the renaming that follows to survive a
+/// power cut, it would give the old, unfinished file a segment's name.
+pub(crate) fn remove_durably(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    disk.remove(name)?;
+    disk.sync_dir()
 }
 
 fn fill(file: &dyn DiskFile, id: u64, identity: Identity, size: u64) -> io::Result<()> {
