@@ -23,7 +23,7 @@ const DIRECTORY: &str = "tessera/org-a/tessera-node-node-a";
 const ROOT: &str = "root-token-of-this-test";
 /// Where the development server prints its unseal key.
 const OUTPUT: &str = "output";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// What the templated policy gives to a node.
 const POLICY: &str = r#"path "secret/data/tessera/org-a/tessera-node-node-a/*" { capabilities = ["create", "read", "update"] }
 path "kv1/*" { capabilities = ["create", "read", "update"] }"#;
