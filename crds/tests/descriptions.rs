@@ -1,6 +1,9 @@
 //! What a person reads with `kubectl explain`, and what keeps rules affordable: every field, nested ones of Kubernetes'
 //! own types too, is described, and everything in a spec that can be long has a bound.
 
+// `.clippy.toml` allows these in `#[test]` functions only, not in what they share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use serde_json::Value;
 use tessera_crds::generate;
 

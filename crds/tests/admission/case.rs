@@ -61,8 +61,8 @@ impl Case {
 
     /// Both halves when the object is new.
     pub(crate) async fn check_create(&self, server: &ApiServer) -> Result<(), String> {
-        let refusal = server.create(&self.with(&self.refused, &self.object), true).await;
-        let admission = server.create(&self.with(&self.admitted, &self.object), true).await;
+        let refusal = server.create(&self.with(self.refused.as_ref(), &self.object), true).await;
+        let admission = server.create(&self.with(self.admitted.as_ref(), &self.object), true).await;
         self.judge(refusal, admission)
     }
 
@@ -71,23 +71,20 @@ impl Case {
         let mut object = self.object.clone();
         set(&mut object, "/metadata/name", Some(format!("case-{number}").into()));
         let live = server.create(&object, false).await.map_err(|error| self.fault("is no start", &error))?;
-        let refusal = server.would_replace(&self.with(&self.refused, &live)).await;
-        let admission = server.would_replace(&self.with(&self.admitted, &live)).await;
+        let refusal = server.would_replace(&self.with(self.refused.as_ref(), &live)).await;
+        let admission = server.would_replace(&self.with(self.admitted.as_ref(), &live)).await;
         self.judge(refusal, admission)
     }
 
-    fn with(&self, value: &Option<Value>, object: &Value) -> Value {
+    fn with(&self, value: Option<&Value>, object: &Value) -> Value {
         let mut object = object.clone();
-        set(&mut object, self.field, value.clone());
+        set(&mut object, self.field, value.cloned());
         object
     }
 
     fn judge(&self, refusal: Result<Value, String>, admission: Result<Value, String>) -> Result<(), String> {
         assert!(self.refused != self.admitted && self.says.len() >= 2, "{}: not a case", self.name);
-        let message = match refusal {
-            Ok(_) => return Err(self.fault("was admitted", "the invalid half")),
-            Err(message) => message,
-        };
+        let Err(message) = refusal else { return Err(self.fault("was admitted", "the invalid half")) };
         if let Some(missing) = self.says.iter().find(|part| !message.contains(**part)) {
             return Err(self.fault(&format!("is refused without saying {missing:?}"), &message));
         }

@@ -1,4 +1,4 @@
-//! What a GitOps pipeline does: apply, apply again, diff. Nothing may differ, or it would never come to rest.
+//! What a pipeline of manifests does: apply, apply again, diff. Nothing may differ, or it would never come to rest.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
