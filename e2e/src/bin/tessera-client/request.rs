@@ -5,12 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url, redirect};
+use anyhow::{Context as _, Result, ensure};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Response, Uri};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// The command line of a request.
 #[derive(Debug, clap::Args)]
@@ -18,7 +26,7 @@ pub(crate) struct Request {
     /// GET, POST, DELETE …
     method: Method,
     /// https://host:port/path
-    url: Url,
+    url: Uri,
     /// A JSON body; also sets Content-Type
     #[arg(long, conflicts_with = "data_stdin")]
     json: Option<String>,
@@ -45,25 +53,59 @@ pub(crate) struct Request {
 impl Request {
     /// Sends the request and prints the response, whatever its status.
     pub(crate) async fn print(self) -> Result<()> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls_config(&self.tls_dir, !self.no_client_cert)?)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .timeout(Duration::from_secs(self.timeout))
-            .build()?;
-        let mut request = client.request(self.method.clone(), self.url.clone()).headers(self.all_headers());
-        if let Some(body) = self.body()? {
-            request = request.body(body);
-        }
-        let response = request.send().await?;
-        let mut out = format!("{:?} {}\n", response.version(), response.status()).into_bytes();
-        out.extend_from_slice(&response.bytes().await?);
+        let patience = Duration::from_secs(self.timeout);
+        let (head, body) = timeout(patience, self.send())
+            .await
+            .with_context(|| format!("no response within {} s", self.timeout))??;
+        let mut out = format!("{:?} {}\n", head.version(), head.status()).into_bytes();
+        out.extend_from_slice(&body);
         // In one write, and only once all is there: half a response must not look like a whole one.
         std::io::stdout().write_all(&out)?;
         Ok(())
     }
 
-    fn all_headers(&self) -> HeaderMap {
+    /// On a connection of its own.
+    async fn send(&self) -> Result<(Response<()>, Bytes)> {
+        let request = self.request()?;
+        let stream = self.connect().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let exchange = async move {
+            let response: Response<Incoming> = sender.send_request(request).await?;
+            let (head, body) = response.into_parts();
+            anyhow::Ok((Response::from_parts(head, ()), body.collect().await?.to_bytes()))
+        };
+        // The connection's own error is the cause (an alert, for instance); the exchange only sees that it broke.
+        match tokio::join!(exchange, connection) {
+            (Ok(response), _) => Ok(response),
+            (Err(_), Err(error)) => Err(error).context("no response"),
+            (Err(error), Ok(())) => Err(error).context("no response"),
+        }
+    }
+
+    async fn connect(&self) -> Result<TlsStream<TcpStream>> {
+        ensure!(self.url.scheme_str() == Some("https"), "{} is not an https URL", self.url);
+        let host = self.url.host().context("the URL has no host")?;
+        let port = self.url.port_u16().unwrap_or(443);
+        let config = tls_config(&self.tls_dir, !self.no_client_cert)?;
+        let stream =
+            TcpStream::connect((host, port)).await.with_context(|| format!("connecting to {host}:{port}"))?;
+        let name = ServerName::try_from(host.to_owned())?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("TLS handshake")
+    }
+
+    /// With the headers asked for and no other but `Host`: what a node makes of a missing `Accept` is to be tested too.
+    fn request(&self) -> Result<hyper::Request<Full<Bytes>>> {
+        let authority = self.url.authority().context("the URL has no host")?;
+        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = hyper::Request::new(Full::new(Bytes::from(self.body()?)));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = path.parse()?;
+        *request.headers_mut() = self.headers();
+        request.headers_mut().insert(HOST, HeaderValue::from_str(authority.as_str())?);
+        Ok(request)
+    }
+
+    fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if self.json.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -77,13 +119,13 @@ impl Request {
         headers
     }
 
-    fn body(&self) -> Result<Option<Vec<u8>>> {
+    fn body(&self) -> Result<Vec<u8>> {
         if !self.data_stdin {
-            return Ok(self.json.clone().map(String::into_bytes));
+            return Ok(self.json.clone().unwrap_or_default().into_bytes());
         }
         let mut body = Vec::new();
         std::io::stdin().read_to_end(&mut body).context("reading the body from standard input")?;
-        Ok(Some(body))
+        Ok(body)
     }
 }
 
