@@ -23,19 +23,19 @@ impl Collector for StoreCollector {
             let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
         };
-        gauge("store_records", "Live records", None, stats.records)?;
-        gauge("store_log", "The log on disk", Some(&Unit::Bytes), stats.log_bytes)?;
-        gauge("store_segments", "Segment files", None, stats.segments)?;
-        gauge("store_corrupt_records", "Damaged records", None, stats.corrupt)?;
+        gauge("records", "Live records", None, stats.records)?;
+        gauge("log", "The log on disk", Some(&Unit::Bytes), stats.log_bytes)?;
+        gauge("segments", "Segment files", None, stats.segments)?;
+        gauge("corrupt_records", "Damaged records", None, stats.corrupt)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let metric = ConstCounter::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
-        counter("store_written_records", "Records written", stats.written)?;
-        counter("store_syncs", "Times that the log was synced", stats.syncs)?;
-        counter("store_full", "Batches refused because the disk was full", stats.full)?;
-        counter("store_checkpoints", "Checkpoints of the index", stats.checkpoints)?;
-        counter("store_checkpoint_failures", "Checkpoints that failed", stats.checkpoint_failures)?;
+        counter("written_records", "Records written", stats.written)?;
+        counter("syncs", "Times that the log was synced", stats.syncs)?;
+        counter("full", "Batches refused because the disk was full", stats.full)?;
+        counter("checkpoints", "Checkpoints of the index", stats.checkpoints)?;
+        counter("checkpoint_failures", "Checkpoints that failed", stats.checkpoint_failures)?;
         sync_time(&mut encoder, &stats)?;
         batch_sizes(&mut encoder, &stats)
     }
@@ -46,7 +46,7 @@ fn sync_time(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result 
     let metric = ConstCounter::new(stats.sync_nanos as f64 / 1e9);
     let help = "Time spent syncing the log";
     metric.encode(encoder.encode_descriptor(
-        "store_sync_time",
+        "sync_time",
         help,
         Some(&Unit::Seconds),
         metric.metric_type(),
@@ -60,6 +60,6 @@ fn batch_sizes(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Resul
     let batches = stats.batch_sizes.iter().sum();
     let help = "Records that one sync made durable";
     let kind = prometheus_client::metrics::MetricType::Histogram;
-    let mut metric = encoder.encode_descriptor("store_batch_size", help, None, kind)?;
+    let mut metric = encoder.encode_descriptor("batch_size", help, None, kind)?;
     metric.encode_histogram::<[(&str, &str); 0]>(stats.written as f64, batches, &buckets, None)
 }
