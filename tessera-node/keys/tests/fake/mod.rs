@@ -1,6 +1,5 @@
 //! A local HTTPS server that answers what a test wants, for faults that a real store does not show on demand.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -91,27 +90,25 @@ async fn serve(
     }
 }
 
-fn one_request(
+async fn one_request(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     answer: Arc<Answer>,
     seen: Arc<Mutex<Vec<Request>>>,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let Ok(stream) = acceptor.accept(stream).await else { return };
-        let mut stream = BufReader::new(stream);
-        let Some(request) = read_request(&mut stream).await else { return };
-        seen.lock().unwrap().push(request.clone());
-        let Some((status, body)) = answer(&request) else {
-            // Holds the connection until the client gives up.
-            let _ = stream.read(&mut [0]).await;
-            return;
-        };
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
-        let location = if status == 307 { format!("Location: {body}\r\n") } else { String::new() };
-        let _ = stream.write_all(format!("{head}{location}\r\n{body}").as_bytes()).await;
-        let _ = stream.shutdown().await;
-    }
+) {
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let mut stream = BufReader::new(stream);
+    let Some(request) = read_request(&mut stream).await else { return };
+    seen.lock().unwrap().push(request.clone());
+    let Some((status, body)) = answer(&request) else {
+        // Holds the connection until the client gives up.
+        let _ = stream.read(&mut [0]).await;
+        return;
+    };
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
+    let location = if status == 307 { format!("Location: {body}\r\n") } else { String::new() };
+    let _ = stream.write_all(format!("{head}{location}\r\n{body}").as_bytes()).await;
+    let _ = stream.shutdown().await;
 }
 
 async fn read_request<S>(stream: &mut BufReader<S>) -> Option<Request>
