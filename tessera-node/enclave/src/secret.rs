@@ -1,30 +1,50 @@
-//! Where secret bytes live.
+//! Where secret bytes live: in the process's one locked region.
 //!
-//! Every secret of this crate is held by [`SecretBytes`] and by nothing else, so that moving secrets into locked memory
-//! is a change to this file only.
+//! Every secret of this crate is held by [`SecretBytes`] and by nothing else, so where secrets live is decided here.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
+use tessera_sys::Locked;
 use zeroize::{Zeroize, Zeroizing};
 
-/// `N` secret bytes: on the heap (a move copies a pointer, never the secret), zeroed on drop, compared in constant time,
-/// neither printable nor clonable.
-pub(crate) struct SecretBytes<const N: usize>(Box<Zeroizing<[u8; N]>>);
+/// `N` secret bytes: a move copies a pointer, never the secret; zeroed on drop, compared in constant time, neither
+/// printable nor clonable.
+pub(crate) struct SecretBytes<const N: usize>(Place<N>);
+
+/// Locked memory, as long as there is room. A node installs the region before it reads a key and refuses to run without;
+/// its size holds every private key and cached shared key. What may overflow are the master keys of a thousand requests
+/// at once: they live for microseconds, on the heap, and are zeroed all the same.
+enum Place<const N: usize> {
+    Locked(Locked<N>),
+    Heap(Box<Zeroizing<[u8; N]>>),
+}
 
 impl<const N: usize> SecretBytes<N> {
+    fn zeroed() -> Self {
+        let locked = tessera_sys::installed().and_then(|arena| arena.secret().ok());
+        Self(locked.map_or_else(|| Place::Heap(Box::new(Zeroizing::new([0; N]))), Place::Locked))
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8; N] {
+        match &mut self.0 {
+            Place::Locked(bytes) => bytes,
+            Place::Heap(bytes) => bytes,
+        }
+    }
+
     /// Lets `fill` write the secret where it will live, so that no copy stays on the stack.
     pub(crate) fn fill_with(fill: impl FnOnce(&mut [u8; N])) -> Self {
-        let mut bytes = Box::new(Zeroizing::new([0; N]));
-        fill(&mut bytes);
-        Self(bytes)
+        let mut secret = Self::zeroed();
+        fill(secret.bytes_mut());
+        secret
     }
 
     /// Like [`Self::fill_with`]; an error leaves nothing behind.
     pub(crate) fn try_fill_with<E>(fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>) -> Result<Self, E> {
-        let mut bytes = Box::new(Zeroizing::new([0; N]));
-        fill(&mut bytes)?;
-        Ok(Self(bytes))
+        let mut secret = Self::zeroed();
+        fill(secret.bytes_mut())?;
+        Ok(secret)
     }
 
     /// Takes the bytes and zeroes their old place.
@@ -36,7 +56,10 @@ impl<const N: usize> SecretBytes<N> {
 
     /// The secret. Callers keep it borrowed; a copy must be zeroed by whoever makes it.
     pub(crate) fn expose(&self) -> &[u8; N] {
-        &self.0
+        match &self.0 {
+            Place::Locked(bytes) => bytes,
+            Place::Heap(bytes) => bytes,
+        }
     }
 }
 
@@ -70,6 +93,15 @@ mod tests {
         let secret = SecretBytes::take(&mut source);
         assert_eq!(source, [0; 8]);
         assert_eq!(secret.expose(), &[7; 8]);
+    }
+
+    #[test]
+    fn lives_in_the_installed_region() {
+        tessera_sys::install(4096).unwrap();
+        let arena = tessera_sys::installed().unwrap();
+        let secret = SecretBytes::<32>::fill_with(|bytes| *bytes = [7; 32]);
+        assert!(matches!(secret.0, Place::Locked(_)));
+        assert!(arena.used() >= 32);
     }
 
     #[test]

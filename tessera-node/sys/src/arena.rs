@@ -12,7 +12,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::mm::{
     Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mlock, mmap_anonymous, mprotect, munmap,
@@ -66,6 +66,23 @@ pub enum ArenaError {
         /// Bytes there are.
         capacity: usize,
     },
+}
+
+/// The arena of the process, once [`install`] made it.
+static PROCESS: OnceLock<Arena> = OnceLock::new();
+
+/// Makes the arena that all secrets of this process share. A second call changes nothing.
+pub fn install(bytes: usize) -> Result<(), ArenaError> {
+    if PROCESS.get().is_none() {
+        // Of two first calls at once one arena is dropped unused.
+        drop(PROCESS.set(Arena::new(bytes)?));
+    }
+    Ok(())
+}
+
+/// The arena of the process; none where nobody installed one (tests, tools that hold no key for long).
+pub fn installed() -> Option<&'static Arena> {
+    PROCESS.get()
 }
 
 /// The locked region. Clones share it; it goes when the last secret and the last clone are gone.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   main ──► harden()      no core file, not dumpable, read back
-//!        ──► Arena::new()  guard │ locked, undumped, unforked pages │ guard
+//!        ──► install()     one Arena: guard │ locked, undumped, unforked pages │ guard
 //!               └─► Locked<N>    one secret: zero at birth, zeroed at death
 //!   later ─► self_limits()       what an observer may report as evidence
 //! ```
@@ -14,6 +14,6 @@ mod arena;
 mod harden;
 mod limits;
 
-pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES};
+pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES, install, installed};
 pub use harden::{HardenError, harden};
 pub use limits::{CoreLimit, LimitsError, SelfLimits, self_limits};
