@@ -8,6 +8,7 @@
 #   engine_down     nothing of it runs any more
 #   engine_running  whether it runs
 #   engine_status   lines about what is wrong, if anything
+#   postgres_image  prints an image with PostgreSQL and a shell
 #   PUSH_REGISTRY   where this machine pushes what pods pull as localhost:5001/…
 #   AUDIT_LOG       the API server's audit log, as a file of this machine
 # Everything above (hack/platform, hack/image, the chart, the tests) is the same for all engines.

@@ -6,10 +6,10 @@
 # push_image NAME ENTRYPOINT FILE=/path/in/image…: pushes unless the registry holds exactly that, and writes the full
 # reference to $STATE/images/NAME.digest.
 push_image() {
-  local name=$1 entrypoint=$2 record=$STATE/images/$1 file key reference
+  local name=$1 entrypoint=$2 record=$STATE/images/$1 key reference
   shift 2
   mkdir -p "$STATE/images"
-  key=$(for file in "$@"; do printf '%s %s\n' "$entrypoint" "${file#*=}" && sha256sum <"${file%%=*}"; done | sha256sum)
+  key=$({ printf '%s\n' "$entrypoint" "$@" && sha256sum -- "${@%%=*}"; } | sha256sum)
   if [[ $(cat "$record.key" 2>/dev/null) == "$key" ]] && in_registry "$(cat "$record.digest")"; then return; fi
   reference=$("$(binary mkimage)" -ref "$PUSH_REGISTRY/$name:latest" -entrypoint "$entrypoint" "$@")
   printf '%s/%s@%s\n' "$REGISTRY" "$name" "${reference##*@}" >"$record.digest"

@@ -17,7 +17,8 @@ vault_up() {
   put_on_path vault "$vault"
   push_image vault /bin/vault "$vault=/bin/vault" "$plugin=/plugins/vault-plugin-auth-kubernetes"
   say "starting Vault (about 10 seconds)"
-  vault_certificates
+  server_certificate "$VAULT_STATE" vault "DNS:vault,DNS:vault.vault,DNS:vault.vault.svc,DNS:vault.vault.svc.cluster.local,\
+DNS:vault-0.vault-internal.vault.svc,DNS:vault-0.vault-internal.vault.svc.cluster.local,DNS:localhost,IP:127.0.0.1"
   vault_objects
   vault_await_server
   vault_initialise
@@ -27,26 +28,6 @@ vault_up() {
 }
 
 # --- objects -----------------------------------------------------------------------------------------------------
-
-vault_certificates() {
-  local umask_before
-  [[ -f $VAULT_STATE/tls.crt ]] && return
-  umask_before=$(umask)
-  umask 077
-  mkdir -p "$VAULT_STATE"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 3650 -subj '/CN=test store CA' \
-    -keyout "$VAULT_STATE/ca.key" -out "$VAULT_STATE/ca.crt" 2>/dev/null
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj '/CN=vault' \
-    -keyout "$VAULT_STATE/tls.key" -out "$VAULT_STATE/tls.csr" 2>/dev/null
-  printf '%s\n' basicConstraints=CA:FALSE keyUsage=critical,digitalSignature extendedKeyUsage=serverAuth \
-    "subjectAltName=DNS:vault,DNS:vault.vault,DNS:vault.vault.svc,DNS:vault.vault.svc.cluster.local,\
-DNS:vault-0.vault-internal.vault.svc,DNS:vault-0.vault-internal.vault.svc.cluster.local,DNS:localhost,IP:127.0.0.1" \
-    >"$VAULT_STATE/tls.ext"
-  openssl x509 -req -in "$VAULT_STATE/tls.csr" -CA "$VAULT_STATE/ca.crt" -CAkey "$VAULT_STATE/ca.key" -CAcreateserial \
-    -days 3650 -extfile "$VAULT_STATE/tls.ext" -out "$VAULT_STATE/tls.crt" 2>/dev/null
-  rm "$VAULT_STATE/tls.csr" "$VAULT_STATE/tls.ext"
-  umask "$umask_before"
-}
 
 vault_objects() {
   local labels='pod-security.kubernetes.io/enforce=restricted'

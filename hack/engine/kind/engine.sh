@@ -44,6 +44,9 @@ engine_up() {
 
 kind_configuration() { sed "s#HACK#$HACK#; s#AUDIT#${AUDIT_LOG%/*}#" "$HACK/engine/kind/kind.yaml"; }
 
+# The official image, pulled by the nodes themselves.
+postgres_image() { printf docker.io/library/postgres:17.6; }
+
 # container NAME ARGUMENT…: run it, or start it again.
 container() {
   local name=$1

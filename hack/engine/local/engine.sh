@@ -4,7 +4,7 @@
 # What every engine gives (lib/engine.sh): engine_up, engine_down, engine_status, $PUSH_REGISTRY and $AUDIT_LOG.
 
 LOCAL=$HACK/engine/local
-for part in settings process packages network cgroups pki registry control-plane node; do
+for part in settings process packages network cgroups pki registry control-plane node postgres; do
   # shellcheck source=/dev/null
   . "$LOCAL/$part.sh"
 done

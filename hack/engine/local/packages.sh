@@ -2,7 +2,7 @@
 # The Debian packages the local engine runs on, and what a machine must offer.
 
 PACKAGES=(containerd runc containernetworking-plugins docker-registry iptables ipset conntrack socat ethtool iproute2
-  util-linux openssl curl jq gcc libc6-dev)
+  util-linux openssl curl jq gcc libc6-dev postgresql)
 
 check_machine() {
   [[ $(uname -s) == Linux ]] || die "the local engine needs Linux; install Docker or Podman and the kind engine is used"
