@@ -62,18 +62,25 @@ compile() { # compile OUTPUT
     nice go build -v -mod=readonly -trimpath -tags "$TAGS" -ldflags "$LDFLAGS" -o "$1" "$PACKAGE"
 }
 
+# build NAME DIRECTORY: once, even when two scripts want it at the same time. A failed step ends the subshell by itself:
+# bash forgets `set -e` in a command substitution, which is where callers are.
+build() (
+  mkdir -p "$2" || exit
+  exec 8>"$2/lock"
+  flock 8
+  [[ ! -x $2/$1 ]] || exit 0
+  long_step "building $1 from its Go module: $COST the first time, then never again" \
+    "$2/build.log" compile "$2/$1.partial"
+  mv "$2/$1.partial" "$2/$1"
+)
+
 # binary NAME: builds it when needed and prints its path.
 binary() {
   need go "install Go 1.26 or newer from https://go.dev/dl"
   describe_binary "$1"
   local directory
   directory=$CACHE/bin/$1-$(binary_key)
-  if [[ ! -x $directory/$1 ]]; then
-    mkdir -p "$directory"
-    long_step "building $1 from its Go module: $COST the first time, then never again" \
-      "$directory/build.log" compile "$directory/$1.partial"
-    mv "$directory/$1.partial" "$directory/$1"
-  fi
+  [[ -x $directory/$1 ]] || build "$1" "$directory" || exit
   printf '%s\n' "$directory/$1"
 }
 

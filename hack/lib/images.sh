@@ -11,7 +11,8 @@ push_image() {
   mkdir -p "$STATE/images"
   key=$({ printf '%s\n' "$entrypoint" "$@" && sha256sum -- "${@%%=*}"; } | sha256sum)
   if [[ $(cat "$record.key" 2>/dev/null) == "$key" ]] && in_registry "$(cat "$record.digest")"; then return; fi
-  reference=$("$(binary mkimage)" -ref "$PUSH_REGISTRY/$name:latest" -entrypoint "$entrypoint" "$@")
+  reference=$("$(binary mkimage)" -ref "$PUSH_REGISTRY/$name:latest" -entrypoint "$entrypoint" "$@") ||
+    die "cannot make or push the image $name"
   printf '%s/%s@%s\n' "$REGISTRY" "$name" "${reference##*@}" >"$record.digest"
   printf '%s\n' "$key" >"$record.key"
 }

@@ -8,7 +8,7 @@
 
 VAULT_STATE=$STATE/vault
 VAULT_ADDRESS=https://vault.vault.svc:8200 # the address nodes use
-VAULT_FORWARD_PID='' VAULT_FORWARD_PORT=''
+VAULT_FORWARD_PID='' VAULT_FORWARD_PORT='' VAULT_FORWARD_LOG=''
 
 vault_up() {
   local vault plugin
@@ -119,22 +119,21 @@ vault_state() {
 
 # vault_forward: a free port of this machine to the pod, in $VAULT_FORWARD_PORT, closed when the script ends.
 vault_forward() {
-  local log
   if [[ -n $VAULT_FORWARD_PID ]] && kill -0 "$VAULT_FORWARD_PID" 2>/dev/null; then return; fi
-  log=$(mktemp)
+  VAULT_FORWARD_LOG=$(mktemp)
   "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 :8200 --address=127.0.0.1 \
-    >"$log" 2>&1 </dev/null 9>&- &
+    >"$VAULT_FORWARD_LOG" 2>&1 </dev/null 9>&- &
   VAULT_FORWARD_PID=$!
   trap vault_forward_close EXIT
-  waitfor 'the port-forward to Vault opens' 30 grep -q 'Forwarding from' "$log"
-  VAULT_FORWARD_PORT=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$log")
-  rm -f "$log"
+  waitfor 'the port-forward to Vault opens' 30 grep -q 'Forwarding from' "$VAULT_FORWARD_LOG"
+  VAULT_FORWARD_PORT=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$VAULT_FORWARD_LOG")
 }
 
 vault_forward_close() {
   [[ -n $VAULT_FORWARD_PID ]] || return 0
   kill "$VAULT_FORWARD_PID" 2>/dev/null || true
   wait "$VAULT_FORWARD_PID" 2>/dev/null || true
+  rm -f "$VAULT_FORWARD_LOG"
   VAULT_FORWARD_PID=''
 }
 
