@@ -22,6 +22,12 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The names in the directory cannot be listed or made durable.
+    #[error("cannot list or sync the store's directory")]
+    Names {
+        /// What the system said.
+        source: io::Error,
+    },
     /// A segment cannot be read, made or repaired.
     #[error("cannot open the log segment {name}")]
     Segment {

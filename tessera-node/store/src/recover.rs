@@ -52,6 +52,8 @@ pub(crate) struct Opened {
 /// Opens what is on the disk, or makes the first segment.
 pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, OpenError> {
     remove_unfinished(&**disk)?;
+    // A name that a killed process left may be in the cache only.
+    disk.sync_dir().map_err(directory_error)?;
     let (mut segments, in_log) = open_segments(&**disk)?;
     let (index, identity, checkpoint) = open_index(disk, in_log, segments.is_empty())?;
     let catalog = Catalog::new(identity, index, checkpoint);
@@ -96,7 +98,7 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
 }
 
 fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
-    disk.list().map_err(|source| OpenError::Segment { name: "list".to_owned(), source })
+    disk.list().map_err(directory_error)
 }
 
 /// Opens all segments; they must agree about the store that they are of.
@@ -381,6 +383,10 @@ fn zero(segment: &Segment, from: u64) -> io::Result<()> {
         at += piece as u64;
     }
     segment.file.sync_data()
+}
+
+fn directory_error(source: io::Error) -> OpenError {
+    OpenError::Names { source }
 }
 
 fn segment_error(id: u64, source: io::Error) -> OpenError {

@@ -185,6 +185,16 @@ fn a_body_hit_by_a_flip_is_reported_and_counted_and_can_be_mended() {
 }
 
 #[test]
+fn the_last_record_is_not_taken_for_a_torn_one() {
+    for fixture in fixtures() {
+        let hurt = fixture.disk.killed();
+        let last = &fixture.spots[fixture.spots.len() - 1];
+        hurt.damage(&last.segment, |bytes| bytes[last.body.start] ^= 1);
+        suffer(&fixture, &hurt, |spot| spot.number == last.number, fixture.what);
+    }
+}
+
+#[test]
 fn a_wiped_stretch_costs_the_records_in_it_and_none_is_denied() {
     let mut random = StdRng::seed_from_u64(12);
     let fixtures = fixtures();

@@ -151,6 +151,27 @@ impl TestDisk {
         })))
     }
 
+    /// The same, but what it wrote is in the page cache only: a power cut may still take it.
+    pub(crate) fn killed_unsynced(&self) -> Self {
+        let state = self.lock();
+        let Faults { syncs_lie, commits_lie, .. } = state.faults;
+        Self(Arc::new(Mutex::new(State {
+            random: state.random.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            renames: state.renames.clone(),
+            files: state.files.clone(),
+            faults: Faults { syncs_lie, commits_lie, ..Faults::default() },
+            calls: 0,
+        })))
+    }
+
+    /// Lets nothing reach the disk while it acts.
+    pub(crate) fn while_held(&self, act: impl FnOnce()) {
+        let _held = self.lock();
+        act();
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.lock().names.keys().cloned().collect()
     }
