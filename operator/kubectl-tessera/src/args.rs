@@ -17,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prepare the secret store for a TesseraNetwork: engine, login, policy and role
     ///
-    /// Logs in with the token in VAULT_TOKEN or else in ~/.vault-token. Shows each step; what is already right is left
+    /// Logs in with the token in `VAULT_TOKEN` or else in `~/.vault-token`. Shows each step; what is already right is left
     /// alone, so running it again is safe.
     StoreSetup(StoreSetup),
 }
@@ -37,7 +37,7 @@ pub(crate) struct StoreSetup {
     pub(crate) context: Option<String>,
 
     /// Where this machine reaches the store, if not at the address in the network, for example
-    /// https://127.0.0.1:8200 behind a port-forward. The store's certificate must hold that name.
+    /// `https://127.0.0.1:8200` behind a port-forward. The store's certificate must hold that name.
     #[arg(long, value_name = "URL", env = "VAULT_ADDR")]
     pub(crate) vault_addr: Option<String>,
 
@@ -46,7 +46,7 @@ pub(crate) struct StoreSetup {
     pub(crate) ca_file: Option<PathBuf>,
 
     /// Where the store reaches the API server to check logins
-    /// [default for a new auth method: https://kubernetes.default.svc]
+    /// [default for a new auth method: `https://kubernetes.default.svc`]
     #[arg(long, value_name = "URL")]
     pub(crate) kubernetes_host: Option<String>,
 

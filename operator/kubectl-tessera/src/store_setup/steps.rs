@@ -125,13 +125,24 @@ impl<S: Store> Setup<'_, S> {
     async fn kv_engine(&self) -> Result<Step, SetupError> {
         let mount = &self.wanted.kv_mount;
         let what = format!("key-value engine, version 2, at {mount}/");
-        let mounts = self.store.read("sys/mounts").await?.unwrap_or_default();
-        let Some(found) = mounts.get(format!("{mount}/")) else {
-            let body = json!({"type": "kv", "options": {"version": "2"}});
-            return self.change(&format!("sys/mounts/{mount}"), &body, what).await;
-        };
-        if text(found, "type") == "kv" && text(&found["options"], "version") == "2" {
+        if self.kv_engine_is_there().await? {
             return Ok(already(what));
+        }
+        let body = json!({"type": "kv", "options": {"version": "2"}});
+        match self.change(&format!("sys/mounts/{mount}"), &body, what.clone()).await {
+            Err(SetupError::Vault(error)) if in_use(&error) && self.kv_engine_is_there().await? => {
+                Ok(already(what))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn kv_engine_is_there(&self) -> Result<bool, SetupError> {
+        let mount = &self.wanted.kv_mount;
+        let mounts = self.store.read("sys/mounts").await?.unwrap_or_default();
+        let Some(found) = mounts.get(format!("{mount}/")) else { return Ok(false) };
+        if text(found, "type") == "kv" && text(&found["options"], "version") == "2" {
+            return Ok(true);
         }
         let found = format!("{} version {:?}", text(found, "type"), text(&found["options"], "version"));
         Err(SetupError::NotKv2 { mount: mount.clone(), found })
@@ -169,6 +180,7 @@ impl<S: Store> Setup<'_, S> {
         for kind in AUTH_TYPES {
             match self.store.write(&path, &json!({ "type": kind })).await {
                 Ok(()) => return Ok(kind),
+                Err(error) if in_use(&error) => return Ok(kind),
                 Err(VaultError::Refused { errors, .. }) if errors.contains("not found in the catalog") => {}
                 Err(error) => return Err(error.into()),
             }
@@ -255,6 +267,11 @@ impl<S: Store> Setup<'_, S> {
 
 fn already(what: String) -> Step {
     Step { outcome: Outcome::AlreadySo, what }
+}
+
+/// Someone else was faster: two people, or two pipelines, set up two networks at once.
+fn in_use(error: &VaultError) -> bool {
+    matches!(error, VaultError::Refused { errors, .. } if errors.contains("path is already in use"))
 }
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {

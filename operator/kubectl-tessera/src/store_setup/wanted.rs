@@ -7,7 +7,7 @@ use tessera_crds::api::network::VaultStore;
 const TOKEN_TTL: u64 = 3600;
 /// Seconds after which a login can no longer be renewed, and its holder shows a fresh ServiceAccount token.
 const TOKEN_MAX_TTL: u64 = 24 * 3600;
-/// How ServiceAccounts of nodes are called. The chart's admission policies let nobody but a node's own pod have a
+/// How the `ServiceAccount` of a node is called, with any node's name. The chart's admission policies let nobody but a node's own pod have a
 /// token of one.
 const NODE_SERVICE_ACCOUNTS: &str = "tessera-node-*";
 
@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
     pub(crate) kubernetes_host: Option<String>,
     /// The role that nodes and operator log in with.
     pub(crate) role: String,
-    /// The only namespace whose ServiceAccounts may log in.
+    /// The only namespace to log in from.
     pub(crate) namespace: String,
     /// The ServiceAccount that the operator looks in with.
     pub(crate) provisioner: String,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::wanted::{Wanted, example};
-use super::{Outcome, Setup, SetupError, Step};
+use super::{AUTH_TYPES, Outcome, Setup, SetupError, Step};
 use crate::vault::{Store, VaultError};
 
 /// A Vault: what lies at each path, what was written, and what it lacks or denies.
@@ -14,9 +14,11 @@ use crate::vault::{Store, VaultError};
 struct Fake {
     data: RefCell<BTreeMap<String, Value>>,
     writes: RefCell<Vec<String>>,
-    no_builtin: bool,
-    no_plugin: bool,
+    /// Types of auth methods that its catalog does not have.
+    lacks: &'static [&'static str],
     outside: bool,
+    /// Whatever is mounted, another setup mounts first.
+    raced: bool,
     denied: Option<&'static str>,
 }
 
@@ -32,11 +34,6 @@ impl Fake {
         let mounts = data.entry(list.to_owned()).or_insert_with(|| json!({}));
         mounts[format!("{mount}/")] = value;
     }
-
-    fn missing_plugin(&self, kind: &str) -> bool {
-        (kind == "kubernetes" && self.no_builtin)
-            || (kind == "vault-plugin-auth-kubernetes" && self.no_plugin)
-    }
 }
 
 impl Store for Fake {
@@ -45,6 +42,13 @@ impl Store for Fake {
     }
 
     async fn write(&self, path: &str, body: &Value) -> Result<(), VaultError> {
+        if self.raced && (path.starts_with("sys/mounts/") || path.starts_with("sys/auth/")) {
+            let winner = Self { raced: false, ..Self::default() };
+            Box::pin(winner.write(path, body)).await?;
+            self.data.borrow_mut().extend(winner.data.into_inner());
+            let errors = "path is already in use at secret/".to_owned();
+            return Err(VaultError::Refused { verb: "write", path: path.to_owned(), status: 400, errors });
+        }
         if self.denied == Some(path) {
             let capabilities = "\"create\" and \"update\"";
             return Err(VaultError::Denied { verb: "write", path: path.to_owned(), capabilities });
@@ -59,7 +63,7 @@ impl Store for Fake {
             self.mount("sys/mounts", mount, body.clone());
         } else if let Some(mount) = path.strip_prefix("sys/auth/") {
             let kind = body["type"].as_str().unwrap();
-            if self.missing_plugin(kind) {
+            if self.lacks.contains(&kind) {
                 let errors = format!("plugin not found in the catalog: {kind}");
                 return Err(VaultError::Refused {
                     verb: "write",
@@ -124,7 +128,7 @@ async fn a_dry_run_writes_nothing() {
 
 #[tokio::test]
 async fn without_the_builtin_method_the_plugin_is_used() {
-    let store = Fake { no_builtin: true, ..Fake::default() };
+    let store = Fake { lacks: &AUTH_TYPES[..1], ..Fake::default() };
     let steps = run(&store, &example(), false).await.unwrap();
     assert_eq!(steps[1].what, "auth method vault-plugin-auth-kubernetes at auth/kubernetes/");
     assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 5]);
@@ -132,7 +136,7 @@ async fn without_the_builtin_method_the_plugin_is_used() {
 
 #[tokio::test]
 async fn without_any_kubernetes_method_it_says_so() {
-    let store = Fake { no_builtin: true, no_plugin: true, ..Fake::default() };
+    let store = Fake { lacks: &AUTH_TYPES, ..Fake::default() };
     assert!(matches!(refused(&store).await, SetupError::NoAuthPlugin));
 }
 
@@ -193,6 +197,15 @@ async fn a_store_outside_of_the_cluster_is_told_what_it_lacks() {
     let store = Fake { outside: true, ..Fake::default() };
     let message = refused(&store).await.to_string();
     assert!(message.contains("token_reviewer_jwt"), "{message}");
+}
+
+#[tokio::test]
+async fn a_mount_that_another_setup_made_meanwhile_is_taken_as_it_is() {
+    let store = Fake { raced: true, ..Fake::default() };
+    let steps = run(&store, &example(), false).await.unwrap();
+    assert_eq!(steps[0].outcome, Outcome::AlreadySo);
+    assert_eq!(*store.writes.borrow().last().unwrap(), "auth/kubernetes/role/tessera-org-a");
+    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 5]);
 }
 
 #[tokio::test]
