@@ -49,7 +49,7 @@ impl ClientPod {
     ) -> Result<Self> {
         cluster.create(Kind::Pod, namespace, &manifest(name, image, secret)).await?;
         let pod = Self { cluster: cluster.clone(), namespace: namespace.to_owned(), name: name.to_owned() };
-        wait::until(&format!("client pod {namespace}/{name} running"), Duration::from_secs(120), || async {
+        wait::until(&format!("client pod {namespace}/{name} running"), Duration::from_mins(2), || async {
             let live = cluster.get(Kind::Pod, namespace, name).await?;
             match live["status"]["containerStatuses"][0]["state"].get("running") {
                 Some(_) => Ok(()),
@@ -62,7 +62,8 @@ impl ClientPod {
 
     /// `GET`, `POST` … with an optional JSON body; an error when no response came.
     pub async fn request(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer> {
-        let mut command = vec!["/tessera-client".to_owned(), "request".to_owned(), method.to_owned(), url.to_owned()];
+        let mut command =
+            vec!["/tessera-client".to_owned(), "request".to_owned(), method.to_owned(), url.to_owned()];
         if let Some(body) = body {
             command.extend(["--json".to_owned(), body.to_string()]);
         }
@@ -128,7 +129,8 @@ fn manifest(name: &str, image: &str, secret: Option<&str>) -> Value {
     if let Some(secret) = secret {
         pod["spec"]["containers"][0]["volumeMounts"] =
             json!([{"name": "tls", "mountPath": "/etc/tessera/client", "readOnly": true}]);
-        pod["spec"]["volumes"] = json!([{"name": "tls", "secret": {"secretName": secret, "defaultMode": 0o440}}]);
+        pod["spec"]["volumes"] =
+            json!([{"name": "tls", "secret": {"secretName": secret, "defaultMode": 0o440}}]);
     }
     pod
 }

@@ -76,8 +76,17 @@ impl Cluster {
     pub async fn connect() -> Result<Self> {
         // A second install in the same process is refused and harmless: the first one is the same provider.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let client = Client::try_default().await.context("no cluster in the kubeconfig: run hack/cluster up")?;
+        let client =
+            Client::try_default().await.context("no cluster in the kubeconfig: run hack/cluster up")?;
         Ok(Self { client })
+    }
+
+    /// The same cluster with all rights, but under the name of `user`: what policies that go by the name then let through.
+    pub async fn connect_as(user: &str) -> Result<Self> {
+        let mut config = kube::Config::infer().await.context("no kubeconfig")?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+        Ok(Self { client: Client::try_from(config)? })
     }
 
     /// The client itself.
@@ -97,7 +106,8 @@ impl Cluster {
 
     /// Applies a manifest as `kubectl apply --server-side` does.
     pub async fn apply(&self, kind: Kind, namespace: &str, manifest: &Value) -> Result<Value> {
-        let name = manifest["metadata"]["name"].as_str().ok_or_else(|| anyhow!("a manifest without a name"))?;
+        let name =
+            manifest["metadata"]["name"].as_str().ok_or_else(|| anyhow!("a manifest without a name"))?;
         let mut manifest = manifest.clone();
         let resource = kind.resource();
         manifest["apiVersion"] = resource.api_version.clone().into();
@@ -134,7 +144,8 @@ impl Cluster {
 
     /// A strategic merge patch, as `kubectl patch` sends: lists with a merge key are added to.
     pub async fn add(&self, kind: Kind, namespace: &str, name: &str, patch: &Value) -> Result<()> {
-        let params = PatchParams { field_manager: Some("kubectl-patch".to_owned()), ..PatchParams::default() };
+        let params =
+            PatchParams { field_manager: Some("kubectl-patch".to_owned()), ..PatchParams::default() };
         self.api(kind, namespace)
             .patch(name, &params, &Patch::Strategic(patch))
             .await
@@ -173,12 +184,16 @@ impl Cluster {
             let object: DynamicObject = serde_json::from_value(object)?;
             self.delete(kind, namespace, &object.name_any()).await?;
         }
-        crate::wait::until(&format!("{kind:?} of {namespace} gone"), std::time::Duration::from_secs(90), || async {
-            match self.list(kind, namespace, selector).await?.len() {
-                0 => Ok(()),
-                left => bail!("{left} left"),
-            }
-        })
+        crate::wait::until(
+            &format!("{kind:?} of {namespace} gone"),
+            std::time::Duration::from_secs(90),
+            || async {
+                match self.list(kind, namespace, selector).await?.len() {
+                    0 => Ok(()),
+                    left => bail!("{left} left"),
+                }
+            },
+        )
         .await
     }
 }
@@ -187,5 +202,9 @@ impl Cluster {
 pub fn condition<'a>(object: &'a Value, condition_type: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let conditions = object["status"]["conditions"].as_array()?;
     let found = conditions.iter().find(|c| c["type"] == condition_type)?;
-    Some((found["status"].as_str()?, found["reason"].as_str()?, found["message"].as_str().unwrap_or_default()))
+    Some((
+        found["status"].as_str()?,
+        found["reason"].as_str()?,
+        found["message"].as_str().unwrap_or_default(),
+    ))
 }

@@ -15,7 +15,7 @@ use crate::vault::Vault;
 use crate::wait;
 
 /// How long a slow machine may take to bring a node up.
-pub const READY_DEADLINE: Duration = Duration::from_secs(240);
+pub const READY_DEADLINE: Duration = Duration::from_mins(4);
 
 /// The name of the network in every test's namespace.
 pub const NETWORK: &str = "net";
@@ -61,7 +61,11 @@ impl Fleet {
         }
         let ca = std::fs::read_to_string(&settings.vault_ca_file)?;
         cluster
-            .apply(Kind::ConfigMap, namespace, &json!({"metadata": {"name": "vault-ca"}, "data": {"ca.crt": ca}}))
+            .apply(
+                Kind::ConfigMap,
+                namespace,
+                &json!({"metadata": {"name": "vault-ca"}, "data": {"ca.crt": ca}}),
+            )
             .await?;
         let path_prefix = format!("e2e/{namespace}/{}", run_id()?);
         let vault = Vault::connect(&settings)?;
@@ -175,7 +179,10 @@ impl Fleet {
     /// A node's default public key, from its status.
     pub async fn public_key(&self, node: &str) -> Result<String> {
         let live = self.node(node).await?;
-        live["status"]["defaultKey"].as_str().map(str::to_owned).with_context(|| format!("{node} reports no key"))
+        live["status"]["defaultKey"]
+            .as_str()
+            .map(str::to_owned)
+            .with_context(|| format!("{node} reports no key"))
     }
 
     /// Starts the ledger stand-in of a node.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 /// One form of one secret.
 struct Form {
     secret: String,
-    form: &'static str,
+    label: &'static str,
     bytes: Vec<u8>,
 }
 
@@ -67,7 +67,10 @@ impl Search {
         let (mut hits, mut read) = (Vec::new(), 0);
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
-            let numeric = path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+            let numeric = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
             if numeric {
                 for file in ["environ", "cmdline"] {
                     read += usize::from(self.file(&path.join(file), &mut hits));
@@ -79,19 +82,20 @@ impl Search {
 
     fn file(&self, path: &Path, hits: &mut Vec<Hit>) -> bool {
         let Ok(content) = fs::read(path) else { return false };
-        let mut found: Vec<usize> = self.automaton.find_overlapping_iter(&content).map(|m| m.pattern().as_usize()).collect();
+        let mut found: Vec<usize> =
+            self.automaton.find_overlapping_iter(&content).map(|m| m.pattern().as_usize()).collect();
         found.sort_unstable();
         found.dedup();
         hits.extend(found.into_iter().map(|i| {
             let form = &self.forms[i];
-            Hit { secret: form.secret.clone(), form: form.form, file: path.to_owned() }
+            Hit { secret: form.secret.clone(), form: form.label, file: path.to_owned() }
         }));
         true
     }
 }
 
 fn forms_of(name: &str, bytes: &[u8]) -> Vec<Form> {
-    let form = |form, bytes| Form { secret: name.to_owned(), form, bytes };
+    let form = |label, bytes| Form { secret: name.to_owned(), label, bytes };
     let mut forms = vec![
         form("raw", bytes.to_vec()),
         form("hex", hex::encode(bytes).into_bytes()),

@@ -58,8 +58,12 @@ impl Vault {
 
     /// Seals Vault: every request is refused until it is unsealed.
     pub async fn seal(&self) -> Result<()> {
-        let response =
-            self.http.put(format!("{}/v1/sys/seal", self.address)).header("X-Vault-Token", &self.token).send().await?;
+        let response = self
+            .http
+            .put(format!("{}/v1/sys/seal", self.address))
+            .header("X-Vault-Token", &self.token)
+            .send()
+            .await?;
         if !response.status().is_success() {
             bail!("sealing Vault: {}", response.status());
         }

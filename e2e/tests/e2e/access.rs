@@ -25,7 +25,10 @@ async fn only_declared_clients_are_served() -> Result<()> {
         Some("b-client-ledger"),
     )
     .await?;
-    ensure!(wrong.connects(&format!("a.{}.svc:8080", fleet.namespace)).await?, "control: the port is reachable");
+    ensure!(
+        wrong.connects(&format!("a.{}.svc:8080", fleet.namespace)).await?,
+        "control: the port is reachable"
+    );
     ensure!(wrong.request("GET", &upcheck, None).await.is_err(), "B's client was served at A");
     Ok(())
 }

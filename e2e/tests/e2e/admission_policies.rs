@@ -45,18 +45,25 @@ async fn protected_namespaces_are_not_deleted() -> Result<()> {
     let cluster = Cluster::connect().await?;
     let name = "e2e-protected";
     cluster
-        .apply(Kind::Namespace, "", &json!({"metadata": {"name": name, "labels": {"tessera.rs/protect": "true"}}}))
+        .apply(
+            Kind::Namespace,
+            "",
+            &json!({"metadata": {"name": name, "labels": {"tessera.rs/protect": "true"}}}),
+        )
         .await?;
     let refused = cluster.delete(Kind::Namespace, "", name).await;
     ensure!(forbidden(&refused), "{refused:?}");
-    cluster.edit(Kind::Namespace, "", name, &json!({"metadata": {"labels": {"tessera.rs/protect": null}}})).await?;
+    cluster
+        .edit(Kind::Namespace, "", name, &json!({"metadata": {"labels": {"tessera.rs/protect": null}}}))
+        .await?;
     cluster.delete(Kind::Namespace, "", name).await
 }
 
 async fn request_token(cluster: &Cluster, namespace: &str, account: &str) -> Result<()> {
     use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
     use k8s_openapi::api::core::v1::ServiceAccount;
-    let spec = TokenRequestSpec { audiences: vec!["https://anywhere".to_owned()], ..TokenRequestSpec::default() };
+    let spec =
+        TokenRequestSpec { audiences: vec!["https://anywhere".to_owned()], ..TokenRequestSpec::default() };
     let request = TokenRequest { spec, ..TokenRequest::default() };
     let accounts = kube::Api::<ServiceAccount>::namespaced(cluster.client().clone(), namespace);
     accounts.create_token_request(account, &kube::api::PostParams::default(), &request).await?;

@@ -42,7 +42,15 @@ async fn image_not_pullable() -> Result<()> {
     let (_, _, message) = condition(&node, "Ready").context("no condition")?;
     ensure!(message.contains(&nowhere), "the message names the image: {message}");
     fleet.node_ready("good").await?;
-    fleet.cluster.edit(Kind::TesseraNode, &fleet.namespace, "bad", &json!({"spec": {"image": fleet.settings.node_image}})).await?;
+    fleet
+        .cluster
+        .edit(
+            Kind::TesseraNode,
+            &fleet.namespace,
+            "bad",
+            &json!({"spec": {"image": fleet.settings.node_image}}),
+        )
+        .await?;
     fleet.node_ready("bad").await.map(drop)
 }
 
@@ -53,7 +61,10 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     a.send(b"before", std::slice::from_ref(&key_b)).await?;
     let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?["metadata"]["uid"].clone();
 
-    fleet.cluster.edit(Kind::Secret, &fleet.namespace, "b-tls", &json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}})).await?;
+    fleet
+        .cluster
+        .edit(Kind::Secret, &fleet.namespace, "b-tls", &json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}}))
+        .await?;
     reissued(&fleet, "b-tls").await?;
     fleet.cluster.delete(Kind::Secret, &fleet.namespace, "b-tls").await?;
     reissued(&fleet, "b-tls").await?;
@@ -67,9 +78,10 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
 
 async fn reissued(fleet: &Fleet, secret: &str) -> Result<()> {
     use base64::Engine as _;
-    wait::until(&format!("Secret {secret} issued again"), Duration::from_secs(60), || async {
+    wait::until(&format!("Secret {secret} issued again"), Duration::from_mins(1), || async {
         let live = fleet.cluster.get(Kind::Secret, &fleet.namespace, secret).await?;
-        let pem = base64::engine::general_purpose::STANDARD.decode(live["data"]["tls.crt"].as_str().unwrap_or_default())?;
+        let pem = base64::engine::general_purpose::STANDARD
+            .decode(live["data"]["tls.crt"].as_str().unwrap_or_default())?;
         ensure!(pem.starts_with(b"-----BEGIN CERTIFICATE-----"), "not a certificate");
         Ok(())
     })
@@ -84,7 +96,10 @@ async fn an_object_of_our_name_is_not_ours() -> Result<()> {
     fleet.create_node("bad").await?;
     let node = fleet.node_condition("bad", "Stalled", "True", "NameConflict").await?;
     let (_, _, message) = condition(&node, "Stalled").context("no condition")?;
-    ensure!(message.contains("Service") && message.contains("bad"), "the message names the object: {message}");
+    ensure!(
+        message.contains("Service") && message.contains("bad"),
+        "the message names the object: {message}"
+    );
     let kept = fleet.cluster.get(Kind::Service, &fleet.namespace, "bad").await?;
     ensure!(kept["spec"]["ports"][0]["name"] == "mine", "the stranger's object is untouched");
     fleet.node_ready("good").await?;
@@ -100,7 +115,10 @@ async fn volume_gone() -> Result<()> {
     let claim = fleet.cluster.get(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
     let volume = claim["spec"]["volumeName"].as_str().context("the claim is bound")?.to_owned();
     fleet.cluster.delete(Kind::PersistentVolume, "", &volume).await?;
-    fleet.cluster.edit(Kind::PersistentVolume, "", &volume, &json!({"metadata": {"finalizers": null}})).await?;
+    fleet
+        .cluster
+        .edit(Kind::PersistentVolume, "", &volume, &json!({"metadata": {"finalizers": null}}))
+        .await?;
     fleet.node_condition("a", "Ready", "False", "VolumeLost").await?;
     // The person's part: give up the claim and the pod that holds it; both are made anew.
     fleet.cluster.delete(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
@@ -130,10 +148,16 @@ async fn while_sealed(fleet: &Fleet, a: &tessera_e2e::fleet::Ledger, key_b: &str
     fleet.create_node("late").await?;
     fleet.node_condition("late", "Ready", "False", "StoreUnreachable").await?;
     let node = fleet.node("a").await?;
-    ensure!(condition(&node, "Ready").is_some_and(|(status, ..)| status == "True"), "a running node stays ready");
+    ensure!(
+        condition(&node, "Ready").is_some_and(|(status, ..)| status == "True"),
+        "a running node stays ready"
+    );
 
     // Deletion needs neither store nor operator.
-    fleet.cluster.edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 0}})).await?;
+    fleet
+        .cluster
+        .edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 0}}))
+        .await?;
     let gone = async {
         fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "b").await?;
         wait::until("the node and its pod gone", Duration::from_secs(90), || async {
@@ -147,7 +171,10 @@ async fn while_sealed(fleet: &Fleet, a: &tessera_e2e::fleet::Ledger, key_b: &str
         .await
     }
     .await;
-    fleet.cluster.edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 1}})).await?;
+    fleet
+        .cluster
+        .edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 1}}))
+        .await?;
     gone
 }
 

@@ -11,11 +11,19 @@ async fn strangers_reach_nothing() -> Result<()> {
     let ledger = fleet.ledger("a").await?;
     // In a namespace of its own, where nothing keeps it from connecting out: a refusal is then the node's side's.
     let outsider =
-        ClientPod::start(&fleet.cluster, "e2e-outsiders", "outsider", &fleet.settings.client_image, None).await?;
+        ClientPod::start(&fleet.cluster, "e2e-outsiders", "outsider", &fleet.settings.client_image, None)
+            .await?;
 
-    ensure!(outsider.connects("vault.vault.svc:8200").await?, "control: the outsider is free to connect elsewhere");
+    ensure!(
+        outsider.connects("vault.vault.svc:8200").await?,
+        "control: the outsider is free to connect elsewhere"
+    );
     for port in [8080, 9000, 9443, 9464] {
-        let target = if port == 8080 || port == 9464 { format!("a.{ns}.svc:{port}") } else { format!("a-p2p.{ns}.svc:{port}") };
+        let target = if port == 8080 || port == 9464 {
+            format!("a.{ns}.svc:{port}")
+        } else {
+            format!("a-p2p.{ns}.svc:{port}")
+        };
         ensure!(!outsider.connects(&target).await?, "the outsider reached {target}");
     }
     ensure!(ledger.pod.connects(&format!("a.{ns}.svc:8080")).await?, "the ledger node reaches Q2T");

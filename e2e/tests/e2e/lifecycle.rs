@@ -17,7 +17,11 @@ async fn deleted_and_created_again() -> Result<()> {
 
     fleet.cluster.clear(Kind::TesseraNode, &fleet.namespace, "").await?;
     pods_gone(&fleet).await?;
-    fleet.cluster.get(Kind::PersistentVolumeClaim, &fleet.namespace, "data-a-0").await.context("the volume is kept")?;
+    fleet
+        .cluster
+        .get(Kind::PersistentVolumeClaim, &fleet.namespace, "data-a-0")
+        .await
+        .context("the volume is kept")?;
     for node in ["a", "b"] {
         fleet.create_node(node).await?;
     }
@@ -27,7 +31,7 @@ async fn deleted_and_created_again() -> Result<()> {
 
     ensure!(fleet.public_key("a").await? == key_a, "the same key after deletion and creation");
     // The stand-ins mount Secrets that were made anew: the kubelet brings the new certificate within its period.
-    wait::until("old payloads readable at both", Duration::from_secs(180), || async {
+    wait::until("old payloads readable at both", Duration::from_mins(3), || async {
         ensure!(a.payload(&hash).await? == b"older than the node");
         ensure!(b.payload(&hash).await? == b"older than the node");
         Ok(())
@@ -46,15 +50,18 @@ async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
 
     let keys = json!({"spec": {"keys": [{"name": "main", "default": true, "type": "Vault", "rotation": {"trigger": 1}}]}});
     fleet.cluster.edit(Kind::TesseraNode, &fleet.namespace, "b", &keys).await?;
-    let new = wait::until("a new default key", Duration::from_secs(240), || async {
+    let new = wait::until("a new default key", Duration::from_mins(4), || async {
         let now = fleet.public_key("b").await?;
-        if now == old { bail!("still the old key") } else { Ok(now) }
+        ensure!(now != old, "still the old key");
+        Ok(now)
     })
     .await?;
 
     let to_new = a.send(b"to the new key", &[new]).await?;
     let to_old = a.send(b"to the old key again", &[old]).await?;
-    for (hash, payload) in [(&before, "to the old key"), (&to_new, "to the new key"), (&to_old, "to the old key again")] {
+    for (hash, payload) in
+        [(&before, "to the old key"), (&to_new, "to the new key"), (&to_old, "to the old key again")]
+    {
         ensure!(b.payload(hash).await? == payload.as_bytes(), "{payload}");
     }
     let same = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
@@ -65,7 +72,7 @@ async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
 
 /// No pod of a node is left in the namespace.
 pub(crate) async fn pods_gone(fleet: &Fleet) -> Result<()> {
-    wait::until("the nodes' pods gone", Duration::from_secs(120), || async {
+    wait::until("the nodes' pods gone", Duration::from_mins(2), || async {
         let left = fleet.cluster.list(Kind::Pod, &fleet.namespace, "tessera.rs/node").await?;
         if left.is_empty() { Ok(()) } else { bail!("{} left", left.len()) }
     })
@@ -79,6 +86,9 @@ pub(crate) async fn exactly_one_version(fleet: &Fleet, node: &str) -> Result<()>
     ensure!(names == ["1"], "secrets under {directory}: {names:?}");
     let (data, version) = fleet.vault.secret("secret", &format!("{directory}/1")).await?;
     ensure!(version == 1, "version {version} of {directory}/1");
-    ensure!(data["publicKey"].as_str() == Some(&fleet.public_key(node).await?), "the stored key is the reported one");
+    ensure!(
+        data["publicKey"].as_str() == Some(&fleet.public_key(node).await?),
+        "the stored key is the reported one"
+    );
     Ok(())
 }

@@ -20,7 +20,7 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     ensure!(peers(&fleet, "a").await? == [format!("https://b-p2p.{}.svc:9000/", fleet.namespace)]);
 
     fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "b").await?;
-    wait::until("A's peers without B", Duration::from_secs(60), || async {
+    wait::until("A's peers without B", Duration::from_mins(1), || async {
         ensure!(peers(&fleet, "a").await?.is_empty());
         Ok(())
     })
@@ -32,7 +32,8 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
 
 async fn peers(fleet: &Fleet, node: &str) -> Result<Vec<String>> {
     let map = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{node}-peers")).await?;
-    let document: serde_json::Value = serde_json::from_str(map["data"]["dynamic.json"].as_str().unwrap_or_default())?;
+    let document: serde_json::Value =
+        serde_json::from_str(map["data"]["dynamic.json"].as_str().unwrap_or_default())?;
     let peers = document["peers"].as_array().cloned().unwrap_or_default();
     Ok(peers.iter().filter_map(|p| p["url"].as_str().map(str::to_owned)).collect())
 }

@@ -16,7 +16,7 @@ const OPERATOR: &str = "system:serviceaccount:tessera-system:tessera-operator";
 async fn nothing_changes_nothing_is_written() -> Result<()> {
     let fleet = Fleet::start("e2e-quiet", &["a", "b", "c"]).await?;
     // Status may still be told of the peers' first contact: quiet begins when a whole period passed without a write.
-    wait::until("the fleet settled", Duration::from_secs(180), || async {
+    wait::until("the fleet settled", Duration::from_mins(3), || async {
         let from = position()?;
         wait::holds("one period", Duration::from_secs(15), || async { Ok(()) }).await?;
         let writes = writes_since(from, &fleet.namespace)?;
@@ -36,7 +36,7 @@ async fn nothing_changes_nothing_is_written() -> Result<()> {
     // The positive control: the log sees what the operator writes.
     let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}});
     fleet.cluster.edit(Kind::ConfigMap, &fleet.namespace, "a-config", &label).await?;
-    wait::until("the audit log to show the repair", Duration::from_secs(60), || async {
+    wait::until("the audit log to show the repair", Duration::from_mins(1), || async {
         let writes = writes_since(from, &fleet.namespace)?;
         ensure!(writes.iter().any(|w| w.contains("a-config")), "{writes:?}");
         Ok(())
@@ -45,7 +45,8 @@ async fn nothing_changes_nothing_is_written() -> Result<()> {
 }
 
 fn audit_log() -> Result<std::fs::File> {
-    let path = std::env::var("TESSERA_AUDIT_LOG").context("TESSERA_AUDIT_LOG is not set: run the tests with hack/e2e")?;
+    let path = std::env::var("TESSERA_AUDIT_LOG")
+        .context("TESSERA_AUDIT_LOG is not set: run the tests with hack/e2e")?;
     std::fs::File::open(&path).with_context(|| format!("opening the audit log {path}"))
 }
 
@@ -62,7 +63,10 @@ fn writes_since(position: u64, namespace: &str) -> Result<Vec<String>> {
     for line in std::io::BufReader::new(log).lines() {
         // The last line may be half written: it is whole at the next look.
         let Ok(event) = serde_json::from_str::<Value>(&line?) else { continue };
-        let mutating = matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete" | "deletecollection"));
+        let mutating = matches!(
+            event["verb"].as_str(),
+            Some("create" | "update" | "patch" | "delete" | "deletecollection")
+        );
         let ours = event["user"]["username"] == OPERATOR && event["objectRef"]["namespace"] == namespace;
         // A token request and an access review create nothing.
         let virtual_object = event["objectRef"]["subresource"] == "token";

@@ -19,7 +19,9 @@ async fn secrets_search() -> Result<()> {
     for node in nodes {
         let path = format!("{}/{}/tessera-node-{node}/main/1", fleet.path_prefix, fleet.namespace);
         let (data, _) = fleet.vault.secret("secret", &path).await?;
-        let bytes = |field: &str| STANDARD.decode(data[field].as_str().unwrap_or_default()).context("base64 in the store");
+        let bytes = |field: &str| {
+            STANDARD.decode(data[field].as_str().unwrap_or_default()).context("base64 in the store")
+        };
         private.push((format!("private key of {node}"), bytes("privateKey")?));
         public.push((format!("public key of {node}"), bytes("publicKey")?));
     }
@@ -38,9 +40,11 @@ async fn secrets_search() -> Result<()> {
 /// The cluster's state (API server's storage, volumes, logs, mounts) and every process's environment and command line.
 fn everywhere(secrets: &[(String, Vec<u8>)]) -> Result<(Vec<Hit>, usize)> {
     let search = Search::new(secrets)?;
-    let root = std::env::var("TESSERA_STATE").context("TESSERA_STATE is not set: run the tests with hack/e2e")?;
+    let root =
+        std::env::var("TESSERA_STATE").context("TESSERA_STATE is not set: run the tests with hack/e2e")?;
     // Image layers are what we pushed, the same for all, and large.
-    let skip = |path: &Path| path.ends_with("containerd") || path.ends_with("registry") || path.ends_with("bin");
+    let skip =
+        |path: &Path| path.ends_with("containerd") || path.ends_with("registry") || path.ends_with("bin");
     let (mut hits, files) = search.tree(Path::new(&root), &skip)?;
     let (more, processes) = search.processes()?;
     hits.extend(more);

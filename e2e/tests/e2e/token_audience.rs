@@ -44,7 +44,7 @@ async fn a_captured_token_is_worthless() -> Result<()> {
 /// The tokens that the fake store was sent: at least one by a node.
 async fn captured_tokens(fleet: &Fleet) -> Result<Vec<String>> {
     let pods = Api::<Pod>::namespaced(fleet.cluster.client().clone(), ELSEWHERE);
-    wait::until("a token sent to the fake store", Duration::from_secs(180), || async {
+    wait::until("a token sent to the fake store", Duration::from_mins(3), || async {
         let log = pods.logs(FAKE, &LogParams::default()).await?;
         let tokens: Vec<String> = log
             .lines()
@@ -93,7 +93,7 @@ async fn start_fake_store(fleet: &Fleet) -> Result<String> {
         },
     });
     cluster.create(Kind::Pod, ELSEWHERE, &pod).await?;
-    wait::until("the fake store running", Duration::from_secs(60), || async {
+    wait::until("the fake store running", Duration::from_mins(1), || async {
         let live = cluster.get(Kind::Pod, ELSEWHERE, FAKE).await?;
         live["status"]["containerStatuses"][0]["state"].get("running").map(drop).context("not running")
     })
