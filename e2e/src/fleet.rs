@@ -176,13 +176,15 @@ impl Fleet {
         .await
     }
 
-    /// A node's default public key, from its status.
+    /// A node's default public key, whole, from its status.
     pub async fn public_key(&self, node: &str) -> Result<String> {
         let live = self.node(node).await?;
-        live["status"]["defaultKey"]
-            .as_str()
+        let keys = live["status"]["keys"].as_array().cloned().unwrap_or_default();
+        let default = keys.iter().find(|key| key["state"] == "Default");
+        default
+            .and_then(|key| key["publicKey"].as_str())
             .map(str::to_owned)
-            .with_context(|| format!("{node} reports no key"))
+            .with_context(|| format!("{node} reports no default key"))
     }
 
     /// Starts the ledger stand-in of a node.
