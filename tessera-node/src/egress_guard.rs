@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tessera_node_api::static_config::EgressGuard;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock;
@@ -33,24 +33,36 @@ pub enum Egress {
 pub async fn wait(guard: &EgressGuard) -> Egress {
     let deadline = Instant::now() + Duration::from_secs(guard.timeout_seconds.into());
     loop {
-        let (forbidden, allowed) = tokio::join!(connects(&guard.forbidden), connects(&guard.allowed));
-        match (forbidden, allowed) {
-            (false, true) => return Egress::Closed { since: clock::now_rfc3339() },
-            _ if Instant::now() >= deadline => {
-                return Egress::Open(if forbidden {
-                    "the forbidden address was reached"
-                } else {
-                    "the allowed address was not reached, so a failed connect proves nothing"
-                });
-            }
-            _ => sleep_until((Instant::now() + PAUSE).min(deadline)).await,
+        let (forbidden, allowed) = tokio::join!(connect(&guard.forbidden), connect(&guard.allowed));
+        let open = match (forbidden, allowed) {
+            (Connect::Denied, Connect::Made) => return Egress::Closed { since: clock::now_rfc3339() },
+            (Connect::Made, _) => "the forbidden address was reached",
+            (Connect::Unresolved, _) => "the forbidden address has no IP address, so nothing was tried",
+            (Connect::Denied, _) => "the allowed address was not reached, so a failed connect proves nothing",
+        };
+        if Instant::now() >= deadline {
+            return Egress::Open(open);
         }
+        sleep_until((Instant::now() + PAUSE).min(deadline)).await;
     }
 }
 
-/// A refusal and a timeout both count as denied.
-async fn connects(address: &str) -> bool {
-    matches!(timeout(CONNECT, TcpStream::connect(address)).await, Ok(Ok(_)))
+/// How a connect ended.
+enum Connect {
+    Made,
+    /// A refusal and a timeout both count: a policy rejects or drops.
+    Denied,
+    /// A name without an address is no finding about policy.
+    Unresolved,
+}
+
+async fn connect(address: &str) -> Connect {
+    let Ok(Ok(addresses)) = timeout(CONNECT, lookup_host(address)).await else { return Connect::Unresolved };
+    let addresses: Vec<_> = addresses.collect();
+    match timeout(CONNECT, TcpStream::connect(addresses.as_slice())).await {
+        Ok(Ok(_)) => Connect::Made,
+        Ok(Err(_)) | Err(_) => Connect::Denied,
+    }
 }
 
 #[cfg(test)]
@@ -93,5 +105,12 @@ mod tests {
     async fn no_network_is_no_isolation() {
         let found = wait(&guard(refusing().await, refusing().await, 0)).await;
         assert!(matches!(found, Egress::Open(reason) if reason.contains("proves nothing")));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_proves_nothing() {
+        let (_open, allowed) = listening().await;
+        let found = wait(&guard("no-such-host.invalid:443".into(), allowed, 0)).await;
+        assert!(matches!(found, Egress::Open(reason) if reason.contains("no IP address")));
     }
 }

@@ -16,10 +16,6 @@ fn main() -> ExitCode {
         eprintln!("ERROR: cannot harden the process: {error:#}");
         return ExitCode::from(FAILED);
     }
-    if let Err(error) = tessera_sys::install(tessera_sys::MAX_ARENA_BYTES) {
-        eprintln!("ERROR: no locked memory for keys: {error:#}");
-        return ExitCode::from(FAILED);
-    }
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("ERROR: another cryptography provider is installed");
         return ExitCode::from(FAILED);
@@ -46,6 +42,11 @@ fn ask(args: &ProbeArgs) -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
+    // A probe holds no key and needs none of it.
+    if let Err(error) = tessera_sys::install(tessera_sys::MAX_ARENA_BYTES) {
+        eprintln!("ERROR: no locked memory for keys: {error:#}");
+        return ExitCode::from(FAILED);
+    }
     if let Some(point) = args.fault_point {
         fault::arm(point);
     }

@@ -21,7 +21,10 @@ pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
     let node_tls = extension.as_ref().map(|extension| extension.node_tls.as_str());
     let servers = server::read(top, node_tls);
     // Asked of the text: an extension with a fault elsewhere must not raise a complaint about keys too.
-    let vaulted = root.get("tesseraNode").and_then(|node| node.get("secretStore")).is_some_and(|store| !store.is_null());
+    let vaulted = root
+        .get("tesseraNode")
+        .and_then(|node| node.get("secretStore"))
+        .is_some_and(|store| !store.is_null());
     let key_files = keys::read(top, vaulted);
     let identity = extension.as_ref().and_then(|extension| identity(top, extension));
     let peers = peers(top);

@@ -45,12 +45,7 @@ impl Collector for StoreCollector {
 fn sync_time(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
     let metric = ConstCounter::new(stats.sync_nanos as f64 / 1e9);
     let help = "Time spent syncing the log";
-    metric.encode(encoder.encode_descriptor(
-        "sync_time",
-        help,
-        Some(&Unit::Seconds),
-        metric.metric_type(),
-    )?)
+    metric.encode(encoder.encode_descriptor("sync_time", help, Some(&Unit::Seconds), metric.metric_type())?)
 }
 
 #[allow(clippy::cast_precision_loss)] // Bounds of a few hundred records.

@@ -34,8 +34,7 @@ impl Peers {
             versions: versions_header(&ApiVersions::ours()),
             body: Bytes::from(announcement.encode()),
         };
-        // As Java: three quarters of the interval.
-        let deadline = Instant::now() + self.interval * 3 / 4;
+        let deadline = self.call_deadline();
         join_all(targets.iter().map(|peer| self.announce_to(peer, &call, deadline))).await;
         self.forget_unpolled(&targets);
     }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use tessera_enclave::codec::versions::ApiVersions;
 use tessera_enclave::seal::SealRequest;
 use tessera_enclave::{EncodedPayload, KeyRing, PayloadCodec, PrivacyMetadata, PublicKey, SealBuffer, seal};
-use tokio::time::Instant;
 
 use super::client::Call;
 use super::{NodeUrl, Peers, versions_header};
@@ -20,9 +19,11 @@ impl Peers {
             versions: versions_header(&ApiVersions::ours()),
             body: Bytes::from(PayloadCodec::Legacy.encode(&payload)),
         };
-        let deadline = Instant::now() + self.interval * 3 / 4;
         // As Java: the body decides, not the status.
-        self.client.call(url, &call, deadline).await.is_ok_and(|answer| answer.body == secret.as_bytes())
+        self.client
+            .call(url, &call, self.call_deadline())
+            .await
+            .is_ok_and(|answer| answer.body == secret.as_bytes())
     }
 }
 

@@ -6,6 +6,7 @@
 mod support;
 
 mod certificates;
+mod keys;
 mod limits;
 mod operations;
 mod pushes;

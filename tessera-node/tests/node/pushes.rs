@@ -28,7 +28,7 @@ fn holder_of(indices: &[usize]) -> Net {
     };
     let pairs: Vec<_> = indices.iter().map(pair).collect();
     let mut net = Net::with(&["b"], |config| config["keys"]["keyData"] = json!(pairs));
-    net.nodes[0].public_key = pairs[0]["publicKey"].as_str().unwrap().to_owned();
+    pairs[0]["publicKey"].as_str().unwrap().clone_into(&mut net.nodes[0].public_key);
     net
 }
 

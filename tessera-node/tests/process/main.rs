@@ -121,3 +121,27 @@ async fn a_death_at_each_write_leaves_both_sides_consistent() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_around_a_birth_leaves_one_version_of_the_key() {
+    for (point, born) in [("before-key-write", 0), ("after-key-write", 1)] {
+        let store = support::store::SecretStore::start().await;
+        let mut net = Net::new(&["a"]);
+        store.serve(&mut net.nodes[0], 1);
+        let a = net.node("a");
+        let mut process = Process::start_with(a, &["--fault-point", point]);
+        let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it died");
+        assert!(!status.success(), "{point}");
+        assert_eq!(store.secrets().len(), born, "{point}");
+
+        let _again = Process::start(a);
+        let key = eventually("it is ready", async || {
+            let status = a.operator_client().try_get("/v1/status").await?.json();
+            (status["ready"] == json!(true)).then(|| status["keys"][0]["publicKey"].clone())
+        })
+        .await;
+        let secrets = store.secrets();
+        assert_eq!(secrets.len(), 1, "{point}");
+        assert_eq!(secrets.values().next().unwrap()["publicKey"], key, "{point}");
+    }
+}

@@ -5,6 +5,7 @@
 pub mod ca;
 pub mod client;
 pub mod process;
+pub mod store;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
