@@ -10,11 +10,13 @@ use kube::runtime::watcher;
 use kube::{Client, Resource};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::authorities::Authorities;
 use crate::backoff::Backoff;
+use crate::caches::Caches;
 use crate::context::{AdminClients, Context};
 use crate::health::{self, Health};
 use crate::kube::events::Events;
@@ -148,14 +150,15 @@ fn manage(client: &Client, args: &Args, health: &Arc<Health>, metrics: &Arc<Metr
     let writer = Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point)));
     let authorities = Arc::new(Authorities::new(client.clone(), args.operator_namespace.clone()));
     let slots = Arc::new(Semaphore::new(SLOTS));
-    let mut filled = Vec::new();
+    let mut all_filled = Vec::new();
     for namespace in &namespaces {
         let (caches, queues) = watch::start(client, namespace, health, tasks);
+        let filled = watch_filling(caches.clone(), tasks);
         let context = Arc::new(Context {
             client: client.clone(),
             writer: Arc::clone(&writer),
             events: Events::new(client.clone(), &args.identity),
-            caches: caches.clone(),
+            caches,
             authorities: Arc::clone(&authorities),
             admin: Arc::new(AdminClients::default()),
             backoff: Arc::new(Backoff::default()),
@@ -166,48 +169,63 @@ fn manage(client: &Client, args: &Args, health: &Arc<Health>, metrics: &Arc<Metr
             stores: Arc::default(),
             operator_namespace: args.operator_namespace.clone(),
         });
-        spawn_controllers(context, queues, tasks);
-        filled.push(caches);
+        spawn_controllers(context, queues, &filled, tasks);
+        all_filled.push(filled);
     }
-    let health = Arc::clone(health);
-    let stop = tasks.stop().clone();
+    ready_when_filled(all_filled, Arc::clone(health), tasks);
+}
+
+/// Says when the caches are filled. This task alone waits for them: a store wakes only the last of its waiters.
+fn watch_filling(caches: Caches, tasks: &mut Tasks) -> Receiver<bool> {
+    let (sender, receiver) = tokio::sync::watch::channel(false);
     tasks.spawn_until_stop(async move {
-        for caches in filled {
-            if caches.wait_until_ready().await.is_err() {
-                return "a cache lost its watch".to_owned();
+        if caches.wait_until_ready().await.is_err() {
+            return "a cache lost its watch".to_owned();
+        }
+        sender.send_replace(true);
+        // The sender lives as long as this task: its end would count as never filled.
+        std::future::pending::<()>().await;
+        drop(sender);
+        String::new()
+    });
+    receiver
+}
+
+fn ready_when_filled(all: Vec<Receiver<bool>>, health: Arc<Health>, tasks: &mut Tasks) {
+    tasks.spawn_until_stop(async move {
+        for mut filled in all {
+            if filled.wait_for(|filled| *filled).await.is_err() {
+                return "the caches were never filled".to_owned();
             }
         }
         health.set_ready();
-        stop.cancelled().await;
-        "stopped".to_owned()
+        std::future::pending().await
     });
 }
 
-fn spawn_controllers(context: Arc<Context>, queues: watch::Queues, tasks: &mut Tasks) {
-    let stop = tasks.stop().clone();
+fn spawn_controllers(
+    context: Arc<Context>,
+    queues: watch::Queues,
+    filled: &Receiver<bool>,
+    tasks: &mut Tasks,
+) {
+    let (stop, mut gate) = (tasks.stop().clone(), filled.clone());
     let ctx = Arc::clone(&context);
     tasks.spawn(async move {
-        if !caches_ready(&ctx, &stop).await {
-            return "a cache lost its watch".to_owned();
+        if gate.wait_for(|filled| *filled).await.is_err() {
+            return "the caches of networks were never filled".to_owned();
         }
         let controller = controller(ctx.caches.networks.clone(), queues.networks, stop);
         ended(controller.run(network::reconcile, network::error_policy, ctx), "networks").await
     });
-    let stop = tasks.stop().clone();
+    let (stop, mut gate) = (tasks.stop().clone(), filled.clone());
     tasks.spawn(async move {
-        if !caches_ready(&context, &stop).await {
-            return "a cache lost its watch".to_owned();
+        if gate.wait_for(|filled| *filled).await.is_err() {
+            return "the caches of nodes were never filled".to_owned();
         }
         let controller = controller(context.caches.nodes.clone(), queues.nodes, stop);
         ended(controller.run(node::reconcile, node::error_policy, context), "nodes").await
     });
-}
-
-async fn caches_ready(context: &Context, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        ready = context.caches.wait_until_ready() => ready.is_ok(),
-        () = stop.cancelled() => false,
-    }
 }
 
 /// A controller that is fed by our own watches alone.
