@@ -84,10 +84,15 @@ impl ClientPod {
         Ok(Answer { status, body: body.trim_end_matches('\n').to_owned() })
     }
 
-    /// Whether a TCP connection to `host:port` opens.
+    /// Whether a TCP connection to `host:port` opens. A name that is not known is an error: it says nothing of who may
+    /// connect.
     pub async fn connects(&self, host_port: &str) -> Result<bool> {
         let command = ["/tessera-client", "connect", host_port].map(str::to_owned);
-        Ok(self.exec(&command).await?.success)
+        let output = self.exec(&command).await?;
+        if output.text.contains("unresolved") {
+            bail!("{host_port}: {}", output.text.trim());
+        }
+        Ok(output.success)
     }
 
     /// Runs a command in the pod.
