@@ -44,12 +44,19 @@ vault_objects() {
 }
 
 vault_await_server() {
-  waitfor 'the pod vault-0 exists' 60 kubectl -n vault get pod vault-0
+  waitfor 'the pod vault-0 is made from what was applied' 90 vault_pod_is_current
   # Not Ready: it is sealed. Running is enough for what follows.
   kubectl -n vault wait --for='jsonpath={.status.containerStatuses[0].state.running}' pod/vault-0 --timeout=180s >/dev/null ||
     die "Vault does not start; see kubectl -n vault describe pod vault-0"
   vault_forward
   waitfor 'Vault answers' 60 vault_seal_status
+}
+
+vault_pod_is_current() {
+  local wanted
+  wanted=$(kubectl -n vault get statefulset vault -o json |
+    jq -er 'select(.metadata.generation == .status.observedGeneration) | .status.updateRevision') || return
+  [[ $(kubectl -n vault get pod vault-0 -o 'jsonpath={.metadata.labels.controller-revision-hash}') == "$wanted" ]]
 }
 
 # --- handing over ------------------------------------------------------------------------------------------------
