@@ -213,4 +213,24 @@ mod tests {
         }
         assert_eq!(parse("[{}]").unwrap_err(), Problem::internal("argument type mismatch"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            if let Err(problem) = Members::parse(&body) {
+                proptest::prop_assert!(problem == Problem::bad_request() || problem == Problem::internal("argument type mismatch"));
+            }
+        }
+
+        #[test]
+        fn any_payload_survives_any_neighbours(payload in "[A-Za-z0-9+/=]{0,64}", name in "[a-z]{1,8}", flag: i64) {
+            let body = serde_json::json!({"payload": payload, name.clone(): [null, {"x": flag}], "privacyFlag": flag});
+            let text = body.to_string();
+            let members = Members::parse(text.as_bytes());
+            // A neighbour may hit a member that we read, and then is of the wrong type.
+            if let Ok(members) = members {
+                proptest::prop_assert!(members.payload.as_deref() == Some(payload.as_str()) || name == "payload");
+            }
+        }
+    }
 }

@@ -61,4 +61,13 @@ mod tests {
     fn a_location_is_form_encoded() {
         assert_eq!(encode_segment("a/b+c="), "a%2Fb%2Bc%3D");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_location_leads_back_to_its_hash(hash in proptest::collection::vec(proptest::num::u8::ANY, 1..80)) {
+            let text = tessera_enclave::base64::encode(&hash);
+            let path = format!("/transaction/{}", encode_segment(&text));
+            proptest::prop_assert_eq!(segments(&path).unwrap(), ["transaction", &*text]);
+        }
+    }
 }

@@ -225,3 +225,6 @@ impl<A: Api> Shared<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

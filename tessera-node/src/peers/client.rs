@@ -5,7 +5,7 @@
 //! peer.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -67,9 +67,11 @@ pub(super) enum CallError {
 pub(super) struct Client {
     tls: ClientTls,
     tasks: Tasks,
-    idle: Mutex<HashMap<Authority, Vec<Idle>>>,
+    idle: Arc<Pool>,
 }
 
+/// Connections that nobody uses, by where they lead.
+type Pool = Mutex<HashMap<Authority, Vec<Idle>>>;
 type Authority = (String, u16);
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -81,7 +83,7 @@ struct Idle {
 
 impl Client {
     pub(super) fn new(tls: ClientTls, tasks: Tasks) -> Self {
-        Self { tls, tasks, idle: Mutex::default() }
+        Self { tls, tasks, idle: Arc::default() }
     }
 
     /// Sends a call and reads the answer, all before `deadline`.
@@ -134,13 +136,19 @@ impl Client {
         stream.set_nodelay(true).map_err(CallError::Connect)?;
         let tessera_tls::Connection { stream, guard, .. } = self.tls.connect(host, stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let draining = self.tasks.draining().clone();
+        let (draining, idle) = (self.tasks.draining().clone(), Arc::clone(&self.idle));
         self.tasks.job(async move {
+            let drained = async {
+                draining.cancelled().await;
+                // An idle connection ends with its sender; one in use has as long as a send.
+                idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                tokio::time::sleep(super::push::SEND_DEADLINE).await;
+            };
             tokio::select! {
                 // How a connection ends is told to whoever used it.
                 _ = connection => {}
                 reason = guard.closed() => tracing::info!(%reason, "connection to a peer closed"),
-                () = async { draining.cancelled().await; tokio::time::sleep(super::push::SEND_DEADLINE).await } => {}
+                () = drained => {}
             }
         });
         Ok(sender)
@@ -158,7 +166,7 @@ impl Client {
     }
 
     fn give_back(&self, authority: &Authority, sender: Sender) {
-        if sender.is_closed() {
+        if sender.is_closed() || self.tasks.draining().is_cancelled() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

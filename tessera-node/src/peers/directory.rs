@@ -20,7 +20,7 @@ use tessera_enclave::codec::versions::ApiVersions;
 use super::node_url::{NodeUrl, NodeUrlError};
 
 /// A peer may tell us of others; it may not fill our memory.
-const MAX_NODES: usize = 4096;
+pub(super) const MAX_NODES: usize = 4096;
 /// Keys of one node that are kept.
 const MAX_KEYS: usize = 1024;
 

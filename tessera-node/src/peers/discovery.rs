@@ -62,9 +62,11 @@ impl Peers {
         }
     }
 
-    /// The status tells of peers that are polled, not of those that once were.
+    /// The status tells of peers that are polled, not of those that once were. That one was not reached stays known, so
+    /// that gossip about it is not news each time.
     fn forget_unpolled(&self, targets: &[NodeUrl]) {
         let mut reached = self.reached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        reached.retain(|url, _| targets.contains(url));
+        let crowded = reached.len() > super::directory::MAX_NODES;
+        reached.retain(|url, up| targets.contains(url) || (!*up && !crowded));
     }
 }

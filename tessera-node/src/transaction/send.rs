@@ -1,16 +1,20 @@
 //! A client sends a message: validate, seal, push to all, keep our own copy, answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tessera_enclave::seal::SealRequest;
 use tessera_enclave::{DigestMode, EncodedPayload, KeyRing, PublicKey, SealBuffer, TxHash, recipients, seal};
 use tessera_store::InsertOutcome;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::privacy::{self, Known, PrivacyRequest};
 use super::{Error, Sent, TransactionManager, compute, managed, payloads, sender_of};
 use crate::fault::{self, FaultPoint};
 use crate::peers::SEND_DEADLINE;
+
+/// For our own copy after the pushes: clients give up after five seconds.
+const KEEP_GRACE: Duration = Duration::from_secs(1);
 
 /// What a client wants sent.
 #[derive(Debug)]
@@ -57,7 +61,10 @@ impl TransactionManager {
         let hash = payload.hash(DigestMode::Tessera);
         self.distribute(ring, &payload, deadline).await?;
         fault::reach(FaultPoint::BeforeSendInsert);
-        self.keep(&hash, &payload).await?;
+        // Recipients have it by now; whether we do is unknown when the disk stalls.
+        timeout_at(deadline + KEEP_GRACE, self.keep(&hash, &payload))
+            .await
+            .map_err(|_| Error::Unavailable("the payload store did not answer in time".into()))??;
         fault::reach(FaultPoint::AfterSendInsert);
         tracing::debug!(%hash, "transaction sent");
         let managed = managed(ring, &payload.recipient_keys);

@@ -1,0 +1,66 @@
+use std::collections::HashSet;
+
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1 as client;
+use tessera_tls::{AllowedPeers, ClientTls, Credentials, CredentialsReceiver, Expectation, Usage};
+
+use super::*;
+use crate::http::reply;
+
+#[path = "../../../tests/support/ca.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)] // A helper of the integration tests.
+mod ca;
+
+/// Panics on demand.
+struct Fragile;
+
+impl Api for Fragile {
+    async fn answer(&self, request: &Parts, _body: Incoming, _caller: &Caller) -> Answer {
+        assert!(request.uri.path() != "/panic", "as demanded");
+        Answer::new("fine", reply::ok("text/plain", "fine"))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = ca::Ca::new("test");
+    let node = Identity::node("org.test", "a").unwrap();
+    let caller = Identity::client("org.test", "a", "quorum").unwrap();
+    let credentials = |identity: &Identity| {
+        ca.write(directory.path(), identity);
+        let expectation = Expectation { identity: identity.clone(), usage: Usage::Both };
+        CredentialsReceiver::fixed(Credentials::load(directory.path(), &expectation).unwrap())
+    };
+    let allowed = AllowedPeers::fixed_clients(HashSet::from([caller.clone()]));
+    let tls = ServerTls::new(credentials(&node), allowed);
+    let (tasks, _watch) = Tasks::new();
+    let metrics = Arc::new(Metrics::new(None));
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = Server::bind(
+        address,
+        Port::Q2t,
+        tls,
+        Fragile,
+        Limits::default(),
+        tasks.clone(),
+        Arc::clone(&metrics),
+    )
+    .await
+    .unwrap();
+    let address = server.listener.local_addr().unwrap();
+    tasks.service("server", server.run());
+
+    let stream = TcpStream::connect(address).await.unwrap();
+    let tls = ClientTls::new(credentials(&caller), AllowedPeers::Exactly(node));
+    let stream = tls.connect("127.0.0.1", stream).await.unwrap().stream;
+    let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await.unwrap();
+    tasks.job(async move { connection.await.unwrap_or_default() });
+    for (path, status) in [("/panic", 500), ("/fine", 200), ("/panic", 500), ("/fine", 200)] {
+        let request = http::Request::get(path).body(Full::<bytes::Bytes>::default()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        response.into_body().collect().await.unwrap();
+    }
+    assert!(metrics.text().contains(r#"route="panicked",status="5xx"} 2"#), "{}", metrics.text());
+}
