@@ -23,6 +23,9 @@ const HASH_AT: usize = 40;
 /// How long each loop of random damage may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Also on a machine that is busy.
+const LEAST_TRIALS: usize = 40;
+
 fn options() -> Options {
     Options::new("unused").segment_bytes(16 << 10).max_body_bytes(4000).checkpoint_records(40)
 }
@@ -138,7 +141,7 @@ fn a_flipped_bit_costs_at_most_the_record_whose_body_it_is_in() {
     let (mut flips, mut hits) = (0, 0);
     let fixtures = fixtures();
     let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
+    while Instant::now() < deadline || flips < LEAST_TRIALS {
         for fixture in &fixtures {
             let hurt = fixture.disk.killed();
             // Half of the flips where they matter most.
@@ -200,7 +203,7 @@ fn a_wiped_stretch_costs_the_records_in_it_and_none_is_denied() {
     let fixtures = fixtures();
     let deadline = Instant::now() + PATIENCE;
     let mut wiped = 0;
-    while Instant::now() < deadline {
+    while Instant::now() < deadline || wiped < LEAST_TRIALS {
         for fixture in &fixtures {
             let hurt = fixture.disk.killed();
             // Not the last record: without it and its marker the log simply ends before it.
@@ -225,7 +228,6 @@ fn a_wiped_stretch_costs_the_records_in_it_and_none_is_denied() {
         }
     }
     println!("wiped stretches: {wiped}");
-    assert!(wiped > 10);
 }
 
 #[test]

@@ -16,6 +16,9 @@ const NAME: &str = "kill::what_a_killed_process_acknowledged_is_there";
 
 const KILLS: u64 = 6;
 const WRITERS: u64 = 8;
+/// Much more than recovery takes, for a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const RUN_SPAN: u64 = 1_000_000;
 
 #[test]
@@ -35,7 +38,7 @@ fn what_a_killed_process_acknowledged_is_there() {
         let started = Instant::now();
         let store = open(dir.path());
         let took = started.elapsed();
-        assert!(took < Duration::from_secs(5), "recovery took {took:?}");
+        assert!(took < PATIENCE, "recovery took {took:?}");
         assert_eq!(store.stats().corrupt, 0);
         for (number, bytes) in &acknowledged {
             assert_holds(&store, *number, *bytes);
