@@ -125,7 +125,7 @@ fn same_quantity(a: &Value, b: &Value) -> bool {
     matches!((a.as_str(), b.as_str()), (Some(a), Some(b)) if quantity::equal(a, b))
 }
 
-/// A field outside metadata and status that another manager owns and that is not planned.
+/// A field outside metadata and status that another manager owns and that is not planned, or not so.
 fn foreign_field(planned: &Value, live: &Value) -> Option<Drift> {
     let entries = live["metadata"]["managedFields"].as_array()?;
     entries.iter().filter(|entry| is_foreign(entry)).find_map(|entry| {
@@ -133,7 +133,7 @@ fn foreign_field(planned: &Value, live: &Value) -> Option<Drift> {
         roots
             .iter()
             .filter(|(field, _)| !is_envelope(field.trim_start_matches("f:")))
-            .find_map(|(field, fields)| unplanned(field, fields, planned, ""))
+            .find_map(|(field, fields)| unplanned(field, fields, planned, live, ""))
     })
 }
 
@@ -144,14 +144,21 @@ fn is_foreign(entry: &Value) -> bool {
         && !BUILT_IN_MANAGERS.contains(&manager)
 }
 
-/// Follows one member of `fieldsV1` into what is planned; the first step that leads nowhere is the addition.
-fn unplanned(step: &str, fields: &Value, planned: &Value, path: &str) -> Option<Drift> {
+/// Follows one member of `fieldsV1` into what is planned and what is live; the first step that leads nowhere in the plan
+/// is the addition. A field without members of its own is owned whole (a selector, for example), so whatever it holds
+/// beyond the plan was added, too.
+fn unplanned(step: &str, fields: &Value, planned: &Value, live: &Value, path: &str) -> Option<Drift> {
     if step == "." {
         return None;
     }
-    let (next, path) = follow(step, planned, path);
-    let Some(next) = next else { return Some(Drift::Added(path)) };
-    fields.as_object()?.iter().find_map(|(step, fields)| unplanned(step, fields, next, &path))
+    let (next, next_path) = follow(step, planned, path);
+    let Some(next) = next else { return Some(Drift::Added(next_path)) };
+    let live = follow(step, live, path).0.unwrap_or(&Value::Null);
+    let fields = fields.as_object()?;
+    if fields.is_empty() && step.starts_with("f:") {
+        return subset(live, next, &next_path).map(|_| Drift::Added(next_path));
+    }
+    fields.iter().find_map(|(step, fields)| unplanned(step, fields, next, live, &next_path))
 }
 
 fn follow<'v>(step: &str, value: &'v Value, path: &str) -> (Option<&'v Value>, String) {
@@ -291,6 +298,17 @@ mod tests {
         let fields = json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {
             "k:{\"name\":\"node\"}": {"f:ports": {"k:{\"containerPort\":9000,\"protocol\":\"TCP\"}": {}}}}}}}});
         assert_eq!(find(&planned(), &owned_by("kubectl", &fields)), None);
+    }
+
+    #[test]
+    fn an_addition_to_a_field_that_is_owned_whole_is_an_addition() {
+        let planned = json!({"metadata": {}, "spec": {"podSelector": {}}});
+        let mut live = json!({"metadata": {}, "spec": {"podSelector": {"matchLabels": {"no": "pod"}}}});
+        live["metadata"]["managedFields"] =
+            json!([{"manager": "somebody", "fieldsV1": {"f:spec": {"f:podSelector": {}}}}]);
+        assert_eq!(find(&planned, &live), Some(Drift::Added("spec.podSelector".into())));
+        live["spec"]["podSelector"] = json!({});
+        assert_eq!(find(&planned, &live), None);
     }
 
     #[test]

@@ -119,6 +119,8 @@ impl World {
             self.until("StatefulSet", name, |object| !object.is_null()).await;
             self.until_reason("TesseraNode", name, "Ready", "Starting").await;
         }
+        // Leaves of the network follow in its second round, when its CA is stored.
+        self.until("Secret", "net-monitoring-prometheus", |object| !object.is_null()).await;
         let total = nodes.len();
         let counts = |network: &Value| network["status"]["nodes"]["total"] == total;
         self.until("TesseraNetwork", "net", counts).await;
