@@ -41,23 +41,12 @@ engine_up() {
 }
 
 engine_down() { # engine_down [--wipe]
-  local node namespace
+  local node
   for node in "${NODES[@]}"; do node_down "$node"; done
   stop_daemons scheduler controller-manager apiserver etcd outside registry
-  # Pods' namespaces of containers that ended without a goodbye. Only names that were ours: the node's CNI made them.
-  for namespace in $(pod_namespaces); do ip netns del "$namespace" 2>/dev/null || true; done
   network_down
   # containerd's shims make these for their sockets; another containerd's are not empty.
   rmdir /run/containerd/s /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd 2>/dev/null || true
-}
-
-# A pod's network namespace is ours when its default route leads to a node's pod range.
-pod_namespaces() {
-  local file
-  for file in /run/netns/cni-*; do
-    [[ -e $file ]] || continue
-    ip -n "${file##*/}" -brief -4 address show 2>/dev/null | grep -q ' 10\.244\.' && printf '%s\n' "${file##*/}"
-  done
 }
 
 engine_status() {

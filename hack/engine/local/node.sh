@@ -9,8 +9,7 @@ node_up() { # node_up NAME
   container_runtime_config "$node" "$directory"
   kubelet_config "$node" "$directory"
   proxy_config "$node" "$directory"
-  daemon "containerd-$node" "$node" "$CONTAINERD" -c "$directory/containerd.toml"
-  daemon_ready "containerd-$node" 30 "$CTR" -a "$directory/containerd.sock" version
+  container_runtime "$node" "$directory"
   # The kubelet mounts volumes below it that containers must see: a shared mount of its own.
   if ! mountpoint -q "$directory/kubelet"; then
     mount --bind "$directory/kubelet" "$directory/kubelet"
@@ -35,6 +34,11 @@ node_ready() { # node_ready NAME
       -p "{\"spec\":{\"podCIDR\":\"$(pod_range "$node")\",\"podCIDRs\":[\"$(pod_range "$node")\"]}}" >/dev/null
   kubectl wait --for=condition=Ready "node/$node" --timeout=90s >/dev/null ||
     die "node $node does not get ready; see $LOG/kubelet-$node.log"
+}
+
+container_runtime() { # container_runtime NODE DIRECTORY
+  daemon "containerd-$1" "$1" "$CONTAINERD" -c "$2/containerd.toml"
+  daemon_ready "containerd-$1" 30 "$CTR" -a "$2/containerd.sock" version
 }
 
 container_runtime_config() { # container_runtime_config NODE DIRECTORY
@@ -144,34 +148,43 @@ YAML
 # node_down NAME: the pods' containers and all that only a running node has. Daemons first, so nobody starts pods again,
 # but containerd last, since it is asked to end the containers.
 node_down() {
-  local node=$1 directory socket
+  local node=$1 directory
   directory=$(node_directory "$node")
-  socket=$directory/containerd.sock
   stop_daemons "provisioner-$node" "netpol-$node" "proxy-$node" "kubelet-$node"
-  if recorded_pid "containerd-$node" >/dev/null && [[ -S $socket ]]; then end_containers "$socket"; fi
+  # Containers outlive a containerd that crashed: it is started again to end them. After a reboot there are none.
+  if [[ -f $directory/containerd.toml && -e /run/netns/$node ]]; then
+    container_runtime "$node" "$directory"
+    end_containers "$directory/containerd.sock"
+  fi
   stop_daemons "containerd-$node"
   unmount_below "$directory"
   # Addresses and runtime state belong to pods that are gone; images and volumes stay.
-  rm -rf "$directory/addresses" "$directory/containerd/state" "$socket" "$socket.ttrpc"
+  rm -rf "$directory/addresses" "$directory/containerd/state" "$directory"/containerd.sock*
   cgroup_down "$node"
 }
 
-end_containers() { # end_containers SOCKET
-  local ctr=("$CTR" -a "$1" -n k8s.io) container
+# end_containers SOCKET: and the pods' network namespaces, which nobody else takes away when containers end this way.
+end_containers() {
+  local ctr=("$CTR" -a "$1" -n k8s.io) container namespace namespaces
+  namespaces=$(for container in $("${ctr[@]}" containers ls -q); do
+    "${ctr[@]}" containers info "$container" |
+      jq -r '.Spec.linux.namespaces[] | select(.type == "network") | .path // empty | select(contains("/run/netns/"))'
+  done | sort -u)
   for container in $("${ctr[@]}" tasks ls -q); do "${ctr[@]}" tasks kill -s 9 "$container" 2>/dev/null || true; done
   for container in $("${ctr[@]}" containers ls -q); do
     "${ctr[@]}" tasks rm -f "$container" >/dev/null 2>&1 || true
     "${ctr[@]}" containers rm "$container" >/dev/null 2>&1 || true
   done
+  for namespace in $namespaces; do ip netns del "${namespace##*/}" 2>/dev/null || true; done
 }
 
 # unmount_below DIRECTORY: deepest first, and again while a shared mount below another still shows.
 unmount_below() {
-  local mounts attempt
-  for attempt in 1 2 3 4; do
+  local mounts
+  for _ in 1 2 3 4; do
     mounts=$(awk -v below="$1/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -ru)
     [[ -n $mounts ]] || return 0
     xargs -rn1 umount -l <<<"$mounts" 2>/dev/null || true
   done
-  ((attempt)) && die "still mounted below $1: $(head -n 3 <<<"$mounts")"
+  die "still mounted below $1: $(head -n 3 <<<"$mounts")"
 }
