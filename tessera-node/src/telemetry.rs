@@ -3,9 +3,14 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging at `info`, or at what `RUST_LOG` says.
+/// Libraries that log what they send and receive, secrets among it. What goes wrong in them we say ourselves.
+const SILENCED: [&str; 2] = ["rustify=off", "vaultrs=off"];
+
+/// Starts logging at `info`, or at what `RUST_LOG` says; what is silenced stays so.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let silenced = SILENCED.iter().filter_map(|directive| directive.parse().ok());
+    let filter = silenced.fold(filter, EnvFilter::add_directive);
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
