@@ -25,7 +25,7 @@ pub struct Args {
     /// This process's name in the Lease and in Events.
     #[arg(long, env = "POD_NAME", default_value = "tessera-operator")]
     pub identity: String,
-    /// Which messages to log, in the syntax of tracing's EnvFilter.
+    /// Which messages to log, in the syntax of tracing's `EnvFilter`.
     #[arg(long, env = "TESSERA_LOG", default_value = "info")]
     pub log: String,
     /// Kill this process at the nth write: before:<n> or after:<n>. For tests.

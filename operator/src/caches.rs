@@ -88,7 +88,7 @@ impl Caches {
         store.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))
     }
 
-    /// All NetworkPolicies that the object with this UID controls.
+    /// Each NetworkPolicy that the object with this UID controls.
     pub fn network_policies_of(&self, owner_uid: &str) -> Vec<Arc<DynamicObject>> {
         let store = self.store_of("NetworkPolicy");
         let all = store.map(Store::state).unwrap_or_default();

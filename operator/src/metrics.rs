@@ -1,4 +1,4 @@
-//! The operator's own metrics, in OpenMetrics text.
+//! The operator's own metrics, in the text format of Prometheus.
 
 use std::time::Duration;
 

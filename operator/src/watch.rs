@@ -97,7 +97,7 @@ impl Starter<'_> {
         let on = triggers.clone();
         let stream = watcher(self.api::<PartialObjectMeta<Secret>>(), ours.clone());
         self.run("secrets", stream, writer, move |secret: PartialObjectMeta<Secret>| {
-            on.owned(&secret.metadata)
+            on.owned(&secret.metadata);
         });
         let mut owned = Vec::new();
         for resource in owned_kinds() {
@@ -107,7 +107,7 @@ impl Starter<'_> {
             let on = triggers.clone();
             let stream = watcher(api, ours.clone());
             self.run(&resource.plural, stream, writer, move |object: DynamicObject| {
-                on.owned(&object.metadata)
+                on.owned(&object.metadata);
             });
         }
         Caches { networks, nodes, pods, claims, secrets, owned }

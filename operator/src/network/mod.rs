@@ -74,7 +74,8 @@ pub async fn reconcile(network: Arc<TesseraNetwork>, ctx: Arc<Context>) -> Resul
     result
 }
 
-/// When to try again after an error.
+/// When to try again after an error. (The signature is the controller's.)
+#[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(network: Arc<TesseraNetwork>, error: &Error, ctx: Arc<Context>) -> Action {
     tracing::warn!(error = %crate::error::chain(error), "a network could not be reconciled");
     Action::requeue(ctx.backoff.after_failure(uid_of(&*network)))

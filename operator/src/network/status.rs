@@ -36,16 +36,11 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
     let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
     let ready = ready(seen, &store, &counts);
     let reconciling = reconciling(seen, ready.0);
-    for (type_, (truth, reason, message)) in [(ConditionType::Ready, ready)] {
-        conditions.set(type_, truth, reason, message);
-    }
+    add(&mut conditions, ConditionType::Ready, ready);
     conditions.set_while(ConditionType::Reconciling, reconciling);
     conditions.set_while(ConditionType::Stalled, stalled(seen));
-    for (type_, (truth, reason, message)) in
-        [(ConditionType::CertificatesCurrent, certificates), (ConditionType::SecretStoreReady, store)]
-    {
-        conditions.set(type_, truth, reason, message);
-    }
+    add(&mut conditions, ConditionType::CertificatesCurrent, certificates);
+    add(&mut conditions, ConditionType::SecretStoreReady, store);
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
         nodes: Some(counts),
@@ -71,6 +66,10 @@ pub fn of_unresolved(object: &TesseraNetwork, why: &Unresolved, inputs: &Inputs)
         ca: before.ca,
         conditions: list,
     }
+}
+
+fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, message): Verdict) {
+    conditions.set(type_, truth, reason, message);
 }
 
 fn count(inputs: &Inputs) -> NodeCounts {

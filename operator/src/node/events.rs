@@ -20,8 +20,8 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<Happening> {
                 happenings.push(Happening::normal("Created", format!("{object} was created")));
             }
             Outcome::Replaced(drift @ (Drift::Changed(_) | Drift::Added(_))) if !is_renewal(node, object) => {
-                let note = format!("{object} was put back: {drift}");
-                happenings.push(Happening::warning("DriftCorrected", note));
+                let text = format!("{object} was put back: {drift}");
+                happenings.push(Happening::warning("DriftCorrected", text));
             }
             _ => {}
         }

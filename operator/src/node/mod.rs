@@ -69,7 +69,8 @@ pub async fn reconcile(node: Arc<TesseraNode>, ctx: Arc<Context>) -> Result<Acti
     result
 }
 
-/// When to try again after an error.
+/// When to try again after an error. (The signature is the controller's.)
+#[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(node: Arc<TesseraNode>, error: &Error, ctx: Arc<Context>) -> Action {
     tracing::warn!(error = %crate::error::chain(error), "a node could not be reconciled");
     Action::requeue(ctx.backoff.after_failure(uid_of(&*node)))

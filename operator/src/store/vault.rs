@@ -139,7 +139,7 @@ impl Vault {
             Ok(status) if status.is_success() => {}
             Ok(status) => tracing::warn!(%status, "the login to the secret store could not be revoked"),
             Err(error) => {
-                tracing::warn!(error = %error.without_url(), "the login to the secret store could not be revoked")
+                tracing::warn!(error = %error.without_url(), "the login to the secret store could not be revoked");
             }
         }
     }

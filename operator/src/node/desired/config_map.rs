@@ -1,4 +1,5 @@
-//! The node's configuration in two ConfigMaps: what changes only with a new pod, and what changes under a running node.
+//! The node's configuration in one ConfigMap for what changes only with a new pod and one for
+//! what changes under a running node.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};

@@ -40,18 +40,16 @@ pub(super) fn build(node: &Resolved) -> Planned {
     })
 }
 
-/// The template of the node's revision. The only one yet is 1; the next is a second arm here, which nodes take up when
-/// their spec changes.
+/// The template of revision 1, the only one yet. Whoever changes what a pod or its static configuration looks like makes
+/// it revision 2 and chooses by `node.revision` here: an upgrade of the operator alone must roll no pod.
 fn template(node: &Resolved) -> PodTemplateSpec {
-    match node.revision {
-        _first => PodTemplateSpec {
-            metadata: Some(ObjectMeta {
-                labels: Some(node.owner.labels.clone()),
-                annotations: Some([(label::CONFIG_HASH.to_owned(), config_map::static_sha256(node))].into()),
-                ..ObjectMeta::default()
-            }),
-            spec: Some(pod::spec(node)),
-        },
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(node.owner.labels.clone()),
+            annotations: Some([(label::CONFIG_HASH.to_owned(), config_map::static_sha256(node))].into()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod::spec(node)),
     }
 }
 
