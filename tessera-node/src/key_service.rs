@@ -40,6 +40,8 @@ pub(crate) struct KeyService {
     keys: watch::Sender<Option<Arc<Keys>>>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    /// What was said to go wrong: each try fails alike, and once is enough to read.
+    told: BTreeMap<(String, u32), String>,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl KeyService {
         readiness: Readiness,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { vault, configuration, loaded: BTreeMap::new(), keys, readiness, metrics }
+        Self { vault, configuration, loaded: BTreeMap::new(), keys, readiness, metrics, told: BTreeMap::new() }
     }
 
     /// Loads what is missing, for ever.
@@ -84,7 +86,8 @@ impl KeyService {
                 Err(Retry::Soon | Retry::Later) => Some(pause(failures)),
             };
             tokio::select! {
-                _ = changes.changed() => {}
+                // Of a configuration that never changes nobody is told.
+                Ok(()) = changes.changed() => {}
                 () = sleep_or_wait(pause) => {}
             }
         }
@@ -105,24 +108,27 @@ impl KeyService {
                         born_at: clock::rfc3339(key.born_at),
                         store_path: key.store_path,
                     };
+                    self.told.remove(&(name.clone(), version));
                     self.loaded.insert((name, version), loaded);
                 }
                 Err(error) => {
-                    let chain = crate::telemetry::chain(&error);
-                    tracing::warn!(
-                        key = name,
-                        version,
-                        error = chain,
-                        "key cannot be had from the secret store"
-                    );
-                    if self.keys.borrow().is_none() {
-                        self.readiness.await_(Need::Keys, format!("key {name} version {version}: {chain}"));
-                    }
+                    self.tell(&name, version, &error);
                     first_failure = first_failure.and(Err(error));
                 }
             }
         }
         first_failure
+    }
+
+    fn tell(&mut self, name: &str, version: u32, error: &VaultError) {
+        let failure = format!("key {name} version {version}: {}", crate::telemetry::chain(error));
+        if self.keys.borrow().is_none() {
+            self.readiness.await_(Need::Keys, failure.clone());
+        }
+        let told = self.told.insert((name.to_owned(), version), failure.clone());
+        if told.as_ref() != Some(&failure) {
+            tracing::warn!(error = failure, "key cannot be had from the secret store; trying on");
+        }
     }
 
     /// Replaces the keys in use. Before the first complete set nothing is published: the node must not serve with a part.

@@ -40,16 +40,15 @@ struct Awaited {
 impl Readiness {
     /// Awaits everything that a node needs.
     pub fn new() -> Self {
-        let readiness = Self { open: Arc::default(), ready: watch::Sender::new(false) };
-        for (need, what) in [
+        let since = clock::now_rfc3339();
+        let open = [
             (Need::Database, "the payload store is being opened"),
             (Need::Certificate, "no valid certificate yet"),
             (Need::Keys, "keys are not loaded yet"),
             (Need::Listeners, "ports are not bound yet"),
-        ] {
-            readiness.await_(need, what);
-        }
-        readiness
+        ];
+        let open = open.map(|(need, what)| (need, Awaited { what: what.to_owned(), since: since.clone() }));
+        Self { open: Arc::new(Mutex::new(open.into())), ready: watch::Sender::new(false) }
     }
 
     /// The node awaits `what`. Told again with other words, the time stays.

@@ -83,6 +83,9 @@ fn extension(top: Section<'_>) -> Option<Extension> {
             top.problem(member, "must be ip:port");
         }
     }
+    if extension.secret_store.is_some() && extension.dynamic_config.is_none() {
+        top.problem("tesseraNode.dynamicConfig", "may not be null with secretStore: it names the keys");
+    }
     if extension.secret_store.as_ref().is_some_and(|store| !store.address.starts_with("https://")) {
         top.problem("tesseraNode.secretStore.address", "must start with https://");
     }

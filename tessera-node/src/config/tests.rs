@@ -20,6 +20,7 @@ fn good() -> Value {
         "tesseraNode": {
             "version": 1,
             "identity": {"trustDomain": "org-a.example", "name": "node-a", "networkUid": "u"},
+            "dynamicConfig": "/dynamic.json",
             "nodeTls": "/tls",
             "storage": {"directory": "/data"},
             "secretStore": {"address": "https://vault:8200", "caFile": "/ca", "authMount": "kubernetes",
@@ -74,6 +75,7 @@ fn each_fault_is_named_with_its_path() {
         ("/serverConfigs/1/sslConfig/serverKeyStore", json!("a.jks"), "serverKeyStore"),
         ("/serverConfigs/0/sslConfig/serverTlsKeyPath", json!("/x/tls.key"), "serverTlsKeyPath"),
         ("/tesseraNode/unknown", json!(1), "unknown field `unknown`"),
+        ("/tesseraNode/dynamicConfig", Value::Null, "tesseraNode.dynamicConfig may not be null"),
         ("/tesseraNode/version", json!(2), "tesseraNode.version"),
         ("/tesseraNode/identity/name", json!("a b"), "tesseraNode.identity"),
         ("/tesseraNode/secretStore/address", json!("http://vault"), "secretStore.address"),
