@@ -12,7 +12,7 @@ pub mod events;
 pub mod fault;
 pub mod lease;
 pub mod planned;
-mod quantity;
+pub mod quantity;
 pub mod writer;
 
 /// The name under which our writes appear in `managedFields`.

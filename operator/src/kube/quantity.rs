@@ -6,6 +6,11 @@ pub(super) fn equal(a: &str, b: &str) -> bool {
     matches!((parse(a), parse(b)), (Some(a), Some(b)) if a == b)
 }
 
+/// Whether `a` is a smaller quantity than `b`.
+pub fn is_less(a: &str, b: &str) -> bool {
+    matches!((parse(a), parse(b)), (Some(a), Some(b)) if a < b)
+}
+
 /// The value in billionths. `None`: not a quantity, or beyond 128 bits.
 fn parse(text: &str) -> Option<i128> {
     let split = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
@@ -68,6 +73,14 @@ mod tests {
         ] {
             assert!(equal(a, b), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn values_are_compared_across_spellings() {
+        assert!(is_less("1000Mi", "1Gi"));
+        assert!(!is_less("1024Mi", "1Gi"));
+        assert!(!is_less("2Gi", "1Gi"));
+        assert!(!is_less("", "1Gi"));
     }
 
     #[test]

@@ -6,15 +6,17 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, TypeMeta};
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::FIELD_MANAGER;
 use super::drift::{self, Drift};
@@ -30,6 +32,18 @@ pub enum Outcome {
     Replaced(Drift),
     /// It was as planned; nothing was written.
     Unchanged,
+}
+
+/// How long a requested token lives. Each request is a write in the API server's audit log, so a token is used again.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+
+/// A token of a ServiceAccount. No `Debug`: it is a secret.
+#[derive(Clone)]
+pub struct Token {
+    /// What to show.
+    pub secret: Zeroizing<String>,
+    /// When another should be asked for.
+    pub renew_at: Instant,
 }
 
 /// Why an object could not be brought about.
@@ -231,18 +245,18 @@ impl Writer {
         }
     }
 
-    /// A token of `service_account` for `audience` alone, valid for ten minutes (the least that the API server gives).
+    /// A token of `service_account` for `audience` alone.
     pub async fn request_token(
         &self,
         namespace: &str,
         service_account: &str,
         audience: &str,
-    ) -> Result<String, WriteError> {
+    ) -> Result<Token, WriteError> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![audience.to_owned()],
-                expiration_seconds: Some(600),
+                expiration_seconds: Some(i64::try_from(TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX)),
                 bound_object_ref: None,
             },
             ..TokenRequest::default()
@@ -251,7 +265,30 @@ impl Writer {
         // Not counted as a write: it leaves nothing behind in the API server.
         let answer = api.create_token_request(service_account, &PostParams::default(), &request).await;
         let answer = answer.map_err(|error| classify("request", object(), error))?;
-        Ok(answer.status.map(|status| status.token).unwrap_or_default())
+        let token = answer.status.map(|status| status.token).unwrap_or_default();
+        Ok(Token { secret: Zeroizing::new(token), renew_at: Instant::now() + TOKEN_LIFETIME * 4 / 5 })
+    }
+
+    /// Asks for a larger volume behind a bound claim. A claim is the StatefulSet controller's, so only this one field
+    /// of it is ours.
+    pub async fn grow_claim(&self, claim: &PersistentVolumeClaim, size: &str) -> Result<(), WriteError> {
+        let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        let object = || format!("PersistentVolumeClaim {namespace}/{name}");
+        let patch = json!({
+            "metadata": {"resourceVersion": claim.metadata.resource_version},
+            "spec": {"resources": {"requests": {"storage": size}}},
+        });
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        match self.faults.around(api.patch(name, &params, &Patch::Merge(&patch))).await {
+            Ok(_) => Ok(()),
+            // What the storage class does not allow is answered with the same code as what our Role does not allow.
+            Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("resize") => {
+                Err(WriteError::Invalid { object: object(), message: status.message.clone() })
+            }
+            Err(error) => Err(classify("patch", object(), error)),
+        }
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tessera_crds::TesseraNetwork;
-use zeroize::Zeroizing;
-
 use super::inputs::Inputs;
 use crate::context::Context;
 use crate::error::chain;
+use crate::kube::writer::{Token, WriteError};
 use crate::meta::{namespace_of, uid_of};
 use crate::store::{StoreState, Vault};
+use tessera_crds::TesseraNetwork;
 
 /// A look that was good is good for this long, however often the network is reconciled meanwhile: each look is a login.
 const GOOD_FOR: Duration = Duration::from_secs(20);
@@ -22,6 +21,8 @@ const BAD_FOR: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub struct StoreLooks {
     known: Mutex<HashMap<String, Look>>,
+    /// The token that a network's store is looked at with, and what it is for.
+    tokens: Mutex<HashMap<String, (String, Token)>>,
 }
 
 struct Look {
@@ -71,16 +72,53 @@ async fn look(network: &TesseraNetwork, store_ca: &[u8], ctx: &Context) -> Obser
         return ObservedStore::State(state);
     }
     let account = &spec.auth.service_account_ref.name;
-    match ctx.writer.request_token(namespace_of(network), account, &spec.address).await {
-        Ok(token) => ObservedStore::State(vault.try_login(&Zeroizing::new(token)).await),
-        Err(error) => ObservedStore::PermissionDenied(format!(
-            "no token to log in to the secret store with: {}",
-            chain(&error)
-        )),
+    let token = match token(network, account, &spec.address, ctx).await {
+        Ok(token) => token,
+        Err(error) => {
+            let message = format!("no token to log in to the secret store with: {}", chain(&error));
+            return ObservedStore::PermissionDenied(message);
+        }
+    };
+    let state = vault.try_login(&token.secret).await;
+    if state != StoreState::Ready {
+        // Perhaps it is the token's fault: its ServiceAccount may have been made anew.
+        ctx.stores.forget_token(network);
     }
+    ObservedStore::State(state)
+}
+
+/// The token of before, or another when it is old or was for another store.
+async fn token(
+    network: &TesseraNetwork,
+    account: &str,
+    audience: &str,
+    ctx: &Context,
+) -> Result<Token, WriteError> {
+    let purpose = format!("{account} {audience}");
+    if let Some(token) = ctx.stores.token_for(network, &purpose) {
+        return Ok(token);
+    }
+    let token = ctx.writer.request_token(namespace_of(network), account, audience).await?;
+    ctx.stores.keep_token(network, purpose, token.clone());
+    Ok(token)
 }
 
 impl StoreLooks {
+    fn token_for(&self, network: &TesseraNetwork, purpose: &str) -> Option<Token> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known_purpose, token) = tokens.get(uid_of(network))?;
+        (known_purpose == purpose && Instant::now() < token.renew_at).then(|| token.clone())
+    }
+
+    fn keep_token(&self, network: &TesseraNetwork, purpose: String, token: Token) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(uid_of(network).to_owned(), (purpose, token));
+    }
+
+    fn forget_token(&self, network: &TesseraNetwork) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(uid_of(network));
+    }
+
     fn recent(&self, network: &TesseraNetwork, store_ca: &[u8]) -> Option<StoreState> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let look = known.get(uid_of(network))?;

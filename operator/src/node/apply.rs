@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
+
+use tessera_crds::names;
 
 use super::desired::Desired;
 use super::inputs::Inputs;
@@ -13,6 +15,7 @@ use super::resolve::Resolved;
 use crate::context::Context;
 use crate::kube::drift::{self, Drift};
 use crate::kube::planned::Planned;
+use crate::kube::quantity;
 use crate::kube::writer::{Outcome, WriteError, as_value};
 
 /// What came of it.
@@ -38,7 +41,34 @@ pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Co
     }
     prune(desired, node, ctx, &mut applied).await;
     apply_workload(desired, node, ctx, &mut applied).await;
+    grow_volume(node, ctx, &mut applied).await;
     applied
+}
+
+/// A claim template cannot be changed, so a larger size goes to the claim itself. Only a bound claim can grow.
+async fn grow_volume(node: &Resolved, ctx: &Context, applied: &mut Applied) {
+    let name = names::node::volume_claim(&node.name, 0);
+    let Some(claim) = ctx.caches.claim(&node.owner.namespace, &name) else { return };
+    if !can_grow(&claim, &node.size) {
+        return;
+    }
+    match ctx.writer.grow_claim(&claim, &node.size).await {
+        Ok(()) => {
+            tracing::info!(claim = name, size = node.size, "the volume is to grow");
+            applied
+                .written
+                .push((format!("PersistentVolumeClaim {name}"), Outcome::Replaced(Drift::Outdated)));
+        }
+        Err(error) => applied.failures.push(error),
+    }
+}
+
+fn can_grow(claim: &PersistentVolumeClaim, size: &str) -> bool {
+    let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
+    let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let current = resources.and_then(|resources| resources.requests.as_ref()?.get("storage"));
+    let smaller = current.is_some_and(|current| quantity::is_less(&current.0, size));
+    bound && smaller && claim.metadata.deletion_timestamp.is_none()
 }
 
 /// A Secret was read a moment ago; everything else is cached.

@@ -115,8 +115,8 @@ async fn reconcile_resolved(
         Some(authorities) => observe::observe(resolved, &applied, authorities, ctx, inputs.now).await,
         None => observe::Observed::default(),
     };
-    let status =
-        status::of_seen(node, &Seen { node: resolved, applied: &applied, observed: &observed }, inputs.now);
+    let seen = Seen { node: resolved, applied: &applied, observed: &observed, now: inputs.now };
+    let status = status::of_seen(node, &seen);
     let ready = conditions::is_true(&status.conditions, ConditionType::Ready);
     let served = conditions::is_true(&status.conditions, ConditionType::CertificatesServed);
     report(node, status, &events::of_writes(resolved, &applied), ctx).await?;

@@ -48,6 +48,8 @@ pub struct Resolved {
     pub tolerations: Vec<Toleration>,
     /// The volume.
     pub volume: Volume,
+    /// The size that the spec asks for: what an existing claim grows to.
+    pub size: String,
     /// The secret store.
     pub store: VaultStore,
     /// Where the secret store lies.
@@ -130,6 +132,7 @@ pub fn resolve(
         revision: revision(node),
         image: image(node, &defaults)?,
         replicas: node.spec.replicas,
+        size: embedded(node)?.size.to_string(),
         volume: volume(node, &defaults, inputs)?,
         resources: defaults.resources.unwrap_or_else(default_resources),
         node_selector: defaults.node_selector,
@@ -183,14 +186,18 @@ fn volume(node: &TesseraNode, defaults: &NodeDefaults, inputs: &Inputs) -> Resul
     if let Some(existing) = inputs.stateful_set.as_deref().and_then(|set| existing_volume(&set.data)) {
         return Ok(existing);
     }
-    let EmbeddedStorage { size, storage_class_name } = node
-        .spec
+    let EmbeddedStorage { size, storage_class_name } = embedded(node)?;
+    let class = storage_class_name.or_else(|| defaults.storage_class_name.clone());
+    Ok(Volume { size: size.to_string(), class: class.map(|class| class.to_string()) })
+}
+
+fn embedded(node: &TesseraNode) -> Result<EmbeddedStorage, Unresolved> {
+    // Admission sees to it that the member is there.
+    node.spec
         .storage
         .embedded
         .clone()
-        .ok_or_else(|| Unresolved::InvalidConfiguration("spec.storage.embedded is missing".to_owned()))?;
-    let class = storage_class_name.or_else(|| defaults.storage_class_name.clone());
-    Ok(Volume { size: size.to_string(), class: class.map(|class| class.to_string()) })
+        .ok_or_else(|| Unresolved::InvalidConfiguration("spec.storage.embedded is missing".to_owned()))
 }
 
 fn existing_volume(stateful_set: &Value) -> Option<Volume> {

@@ -23,13 +23,15 @@ pub struct Seen<'a> {
     pub applied: &'a Applied,
     /// How it is.
     pub observed: &'a Observed,
+    /// The time of all this.
+    pub now: Timestamp,
 }
 
 /// A condition and its value.
 pub(crate) type Verdict = (Truth, Reason, String);
 
 /// The status of a node that could be resolved.
-pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>, now: Timestamp) -> TesseraNodeStatus {
+pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let mut status = carried_over(object);
     let (keys, keys_ready) = keys(&status.keys, seen);
     let workload = seen.observed.workload.clone().unwrap_or_default();
@@ -44,14 +46,14 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>, now: Timestamp) -> Tessera
     status.certificate = Some(certificate(seen.node));
     status.pods = seen.observed.pods.iter().map(pod).collect();
     let previous = std::mem::take(&mut status.conditions);
-    let mut conditions = Conditions::new(&previous, object.metadata.generation, now);
+    let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);
     let ready = ready::judge(seen, &keys_ready);
     let reconciling = reconciling(seen, ready.0 == Truth::True);
     add(&mut conditions, ConditionType::Ready, ready);
     conditions.set_while(ConditionType::Reconciling, reconciling);
     conditions.set_while(ConditionType::Stalled, stalled(seen.applied));
     add(&mut conditions, ConditionType::KeysReady, keys_ready);
-    add(&mut conditions, ConditionType::CertificatesServed, certificates_served(seen, now));
+    add(&mut conditions, ConditionType::CertificatesServed, certificates_served(seen));
     add(&mut conditions, ConditionType::DataProtected, data_protected(seen.observed));
     status.conditions = conditions.into_list();
     status
@@ -186,14 +188,14 @@ fn pod(pod: &ObservedPod) -> PodStatus {
 }
 
 /// What is served against what was issued.
-fn certificates_served(seen: &Seen<'_>, now: Timestamp) -> Verdict {
+fn certificates_served(seen: &Seen<'_>) -> Verdict {
     let Some(report) = report(seen.observed) else {
         return (Truth::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
     };
     let Some(served) = &report.certificate else {
         return (Truth::False, Reason::Waiting, "the node serves no certificate yet".to_owned());
     };
-    if served.not_after.parse::<Timestamp>().is_ok_and(|end| end <= now) {
+    if served.not_after.parse::<Timestamp>().is_ok_and(|end| end <= seen.now) {
         let message = format!("the node serves a certificate that expired at {}", served.not_after);
         return (Truth::False, Reason::Expired, message);
     }

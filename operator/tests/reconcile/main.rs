@@ -14,4 +14,5 @@ mod faults;
 mod killed;
 mod operator;
 mod prune;
+mod volume;
 mod world;

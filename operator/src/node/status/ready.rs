@@ -1,6 +1,7 @@
 //! Is the node ready, and if not, why: an ordered list of small checks, the first that objects wins. The order is from
 //! what only a person can mend to what passes by itself.
 
+use jiff::{SignedDuration, Timestamp};
 use tessera_crds::condition::Reason;
 use tessera_node_api::admin;
 
@@ -75,7 +76,7 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<Objection> {
         return None;
     }
     if let Some(report) = report(seen.observed) {
-        return Some(why_not_ready(report));
+        return Some(why_not_ready(report, seen.now));
     }
     let Some(pod) = seen.observed.pods.first() else {
         return Some((Reason::Starting, "there is no pod yet".to_owned()));
@@ -86,15 +87,18 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<Objection> {
 /// The kubelet's view is a probe's period old, and the node's own is newer.
 fn node_not_ready(seen: &Seen<'_>) -> Option<Objection> {
     let report = report(seen.observed)?;
-    (!report.ready).then(|| why_not_ready(report))
+    (!report.ready).then(|| why_not_ready(report, seen.now))
 }
 
-fn why_not_ready(report: &admin::Status) -> Objection {
+fn why_not_ready(report: &admin::Status, now: Timestamp) -> Objection {
     let awaiting = if report.awaiting.is_empty() {
         "the node is not ready".to_owned()
     } else {
         report.awaiting.join("; ")
     };
+    if is_young(report, now) {
+        return (Reason::Starting, format!("the node is starting: {awaiting}"));
+    }
     match &report.secret_store {
         Some(store) if !store.available => {
             (Reason::StoreUnreachable, format!("the node awaits the secret store: {}", store.message))
@@ -104,6 +108,13 @@ fn why_not_ready(report: &admin::Status) -> Objection {
         }
         _ => (Reason::NotReady, awaiting),
     }
+}
+
+/// A process of this age has not had the time to fail at anything.
+const YOUNG: SignedDuration = SignedDuration::from_secs(10);
+
+fn is_young(report: &admin::Status, now: Timestamp) -> bool {
+    report.started_at.parse::<Timestamp>().is_ok_and(|started| now.duration_since(started) < YOUNG)
 }
 
 fn why_silent(pod: &ObservedPod) -> String {

@@ -83,7 +83,10 @@ impl World {
                 served.fingerprint = resolved.tls.certificate.fingerprint().to_owned();
             }
         }
-        of_seen(&object, &Seen { node: &resolved, applied: &self.applied, observed: &self.observed }, now())
+        of_seen(
+            &object,
+            &Seen { node: &resolved, applied: &self.applied, observed: &self.observed, now: now() },
+        )
     }
 
     fn report(&mut self) -> &mut admin::Status {
@@ -188,6 +191,15 @@ fn a_starting_node_says_what_it_awaits() {
     let status = world.status();
     assert_eq!(reason(&status, ConditionType::Ready), "False NotReady");
     assert!(find(&status.conditions, ConditionType::Ready).unwrap().message.contains("payload store"));
+}
+
+#[test]
+fn a_process_that_was_started_a_moment_ago_is_starting_whatever_it_lacks() {
+    let mut world = ready().not_ready();
+    world.report().ready = false;
+    world.report().secret_store.as_mut().unwrap().available = false;
+    world.report().started_at = "2026-12-31T23:59:55Z".into();
+    assert_eq!(reason(&world.status(), ConditionType::Ready), "False Starting");
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! A volume grows with the spec, where its class allows it.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::operator::Operator;
+use crate::world::World;
+
+/// The claim as the StatefulSet controller and a provisioner would leave it.
+async fn bound_claim(world: &World, class: &str) -> Api<PersistentVolumeClaim> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), &world.namespace);
+    let claim = json!({
+        "metadata": {"name": "data-a-0", "labels": {"app.kubernetes.io/name": "tessera-node", "tessera.rs/node": "a"}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "volumeName": "pv",
+            "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+    let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
+    claims.patch_status("data-a-0", &PatchParams::default(), &Patch::Merge(bound)).await.unwrap();
+    claims
+}
+
+async fn make_class(world: &World, name: &str, expandable: bool) {
+    let class =
+        json!({"metadata": {"name": name}, "provisioner": "test", "allowVolumeExpansion": expandable});
+    let classes: Api<StorageClass> = Api::all(world.client.clone());
+    classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
+}
+
+fn size(claim: &PersistentVolumeClaim) -> String {
+    let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    resources.and_then(|resources| resources.requests.as_ref()?.get("storage")).unwrap().0.clone()
+}
+
+#[tokio::test]
+async fn a_larger_size_goes_to_the_claim() {
+    let world = World::new("grow").await;
+    make_class(&world, "grows", true).await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let claims = bound_claim(&world, "grows").await;
+    world.edit("TesseraNode", "a", json!({"spec": {"storage": {"embedded": {"size": "2Gi"}}}})).await;
+    let grown = |claim: Option<&PersistentVolumeClaim>| claim.is_some_and(|claim| size(claim) == "2Gi");
+    let waited = kube::runtime::wait::await_condition(claims, "data-a-0", grown);
+    tokio::time::timeout(crate::world::DEADLINE, waited).await.expect("it grows").unwrap();
+}
+
+#[tokio::test]
+async fn a_class_that_does_not_grow_stalls_the_node_with_the_reason() {
+    let world = World::new("fixed").await;
+    make_class(&world, "fixed", false).await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let claims = bound_claim(&world, "fixed").await;
+    world.edit("TesseraNode", "a", json!({"spec": {"storage": {"embedded": {"size": "2Gi"}}}})).await;
+    let message = world.until_reason("TesseraNode", "a", "Stalled", "InvalidConfiguration").await;
+    assert!(message.contains("data-a-0") && message.contains("resize"), "{message}");
+    assert_eq!(size(&claims.get("data-a-0").await.unwrap()), "1Gi");
+}
