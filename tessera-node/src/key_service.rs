@@ -68,7 +68,15 @@ impl KeyService {
         readiness: Readiness,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { vault, configuration, loaded: BTreeMap::new(), keys, readiness, metrics, told: BTreeMap::new() }
+        Self {
+            vault,
+            configuration,
+            loaded: BTreeMap::new(),
+            keys,
+            readiness,
+            metrics,
+            told: BTreeMap::new(),
+        }
     }
 
     /// Loads what is missing, for ever.

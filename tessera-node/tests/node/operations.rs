@@ -23,6 +23,40 @@ async fn a_restart_keeps_payloads_and_needs_no_announcement_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_payload_is_unavailable_and_the_others_are_not() {
+    let net = Net::new(&["a"]);
+    let a = net.node("a");
+    let running = a.start();
+    a.wait_until_knows(&a.public_key).await;
+    let damaged = a.client().send(b"first", &[]).await;
+    let sound = a.client().send(b"second", &[]).await;
+    running.stop().await;
+
+    flip_a_bit_of_the_first_record(a);
+    let _again = a.start();
+    a.wait_until_knows(&a.public_key).await;
+    // Not a 404: a ledger node would take that as "not a party", for ever.
+    assert_eq!(a.client().receive(&damaged).await.0, 503);
+    assert_eq!(a.client().receive(&sound).await, (200, b"second".to_vec()));
+    let new = a.client().send(b"third", &[]).await;
+    assert_eq!(a.client().receive(&new).await.0, 200);
+}
+
+/// Each record holds its sender's key; the bit is in the first record's.
+fn flip_a_bit_of_the_first_record(node: &Spec) {
+    let key = tessera_enclave::base64::decode_strict(&node.public_key).unwrap();
+    for entry in std::fs::read_dir(node.dir.join("data")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap_or_default();
+        if let Some(at) = bytes.windows(key.len()).position(|window| window == key) {
+            bytes[at] ^= 1;
+            return std::fs::write(path, bytes).unwrap();
+        }
+    }
+    panic!("no file holds the record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_tells_what_is_in_use() {
     let net = Net::new(&["a", "b"]);
     let _nodes = net.start().await;

@@ -1,24 +1,16 @@
-//! Puts a node together and runs it.
-//!
-//! ```text
-//! probe ─► store ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► keys ─► P2P, Q2T ─► ready
-//!                                                          (the operator sees from here on what is awaited)
-//! SIGTERM ─► stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
-//! ```
+//! The parts of a node, in the order in which they come up.
 
-use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tessera_keys::{VaultError, VaultKeys};
+use tessera_keys::VaultKeys;
 use tessera_node_api::identity::Identity;
-use tessera_store::{OpenError, Store};
-use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Trust, Usage};
+use tessera_store::Store;
+use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::sync::watch;
 
+use super::RunError;
 use crate::admin::{AdminApi, Board, MetricsApi};
 use crate::config::dynamic::Dynamic;
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
@@ -30,174 +22,28 @@ use crate::http::server::{Api, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::metrics::{Metrics, Port};
-use crate::peers::{Directory, NodeUrl, Peers};
-use crate::probe::{self, ProbeSocket};
+use crate::peers::{Directory, Peers};
+use crate::probe::ProbeSocket;
 use crate::readiness::{Need, Readiness};
-use crate::tasks::{Ended, Tasks};
-use crate::transaction::{Payloads, TransactionManager};
+use crate::tasks::Tasks;
+use crate::transaction::TransactionManager;
 use crate::{certificate, clock, tasks, transaction};
 
-/// For what is in flight when the node is told to end. A pod has 30 s.
-const DRAIN: Duration = Duration::from_secs(20);
-/// For giving up the store's login.
-const REVOKE: Duration = Duration::from_secs(3);
-
-/// Why a node ended, or did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The probe socket.
-    #[error(transparent)]
-    Probe(#[from] probe::BindError),
-    /// The payload store.
-    #[error("payload store in {directory} cannot be opened")]
-    Store {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        source: OpenError,
-    },
-    /// Opening the payload store panicked.
-    #[error("opening the payload store panicked")]
-    StorePanic,
-    /// A port.
-    #[error("{port} cannot listen on {address}")]
-    Bind {
-        /// Which.
-        port: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The secret store's configuration.
-    #[error("secret store cannot be used")]
-    SecretStore(#[from] VaultError),
-    /// Key files.
-    #[error("keys cannot be loaded: {0}")]
-    Keys(String),
-    /// A part of the node ended by itself.
-    #[error(transparent)]
-    Ended(#[from] Ended),
-    /// Something was still running at the drain's deadline.
-    #[error("not everything ended within {} s of the drain", DRAIN.as_secs())]
-    Drain,
-}
-
-/// Runs a node until `shutdown`.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    let (tasks, mut watch) = Tasks::new();
-    let mut closing = Closing::default();
-    let running = async {
-        let _node = start(config, &tasks, &mut closing).await?;
-        Err(RunError::from(watch.ended().await))
-    };
-    let outcome = tokio::select! {
-        outcome = running => outcome,
-        () = shutdown => Ok(()),
-    };
-    tracing::info!("draining");
-    let drained = tasks.drain(DRAIN).await;
-    closing.close().await;
-    tracing::info!("ended");
-    match outcome {
-        Ok(()) if !drained => Err(RunError::Drain),
-        outcome => outcome,
-    }
-}
-
-/// What is closed when nothing uses it any more.
-#[derive(Default)]
-struct Closing {
-    vault: Option<Arc<VaultKeys>>,
-    store: Option<Store>,
-}
-
-impl Closing {
-    async fn close(self) {
-        if let Some(vault) = self.vault {
-            give_up_login(&vault).await;
-        }
-        if let Some(store) = self.store
-            && tasks::blocking(move || store.close()).await.is_none()
-        {
-            tracing::error!("closing the payload store panicked; its log is replayed at the next start");
-        }
-    }
-}
-
-async fn give_up_login(vault: &VaultKeys) {
-    match tokio::time::timeout(REVOKE, vault.revoke()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the secret store's token could not be revoked; it ends by itself");
-        }
-        Err(_) => tracing::warn!("the secret store's token could not be revoked in time; it ends by itself"),
-    }
-}
-
-/// Returns when the node serves. What it returns is held until the drain.
-async fn start(
-    config: Config,
-    tasks: &Tasks,
-    closing: &mut Closing,
-) -> Result<Arc<TransactionManager>, RunError> {
-    let base = Base::build(config, tasks.clone()).await?;
-    closing.store = Some(base.store.clone());
-    let vault = base.vault()?;
-    closing.vault.clone_from(&vault);
-    let keys = watch::Sender::new(None);
-    let egress_closed_since = watch::Sender::new(None);
-    let peers = base.peers();
-    base.early_ports(Board {
-        identity: base.config.identity.to_string(),
-        started_at: base.started_at.clone(),
-        database_since: base.database_since.clone(),
-        readiness: base.readiness.clone(),
-        keys: keys.subscribe(),
-        vault: vault.clone(),
-        credentials: base.credentials.clone(),
-        admin_credentials: None,
-        p2p_trust: Trust::new(base.credentials.clone(), base.nodes()),
-        configuration: base.configuration.clone(),
-        egress_closed_since: egress_closed_since.subscribe(),
-        peers: Arc::clone(&peers),
-        metrics: Arc::clone(&base.metrics),
-    })
-    .await?;
-    base.close_egress(&egress_closed_since).await;
-    base.load_keys(vault, &keys).await?;
-
-    let payloads = Payloads::new(base.store.clone());
-    let manager =
-        TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
-    base.late_ports(&manager).await?;
-    let announcing = announce_changes(
-        Arc::clone(&peers),
-        keys.subscribe(),
-        base.configuration.clone(),
-        base.config.peers.clone(),
-    );
-    base.tasks.service("announcing", announcing);
-    base.tasks.service("discovery", peers.discover());
-    base.readiness.met(Need::Listeners);
-    Ok(manager)
-}
-
 /// What is there before keys and ports are.
-struct Base {
-    config: Config,
-    tasks: Tasks,
-    started_at: String,
-    readiness: Readiness,
-    store: Store,
-    database_since: String,
-    metrics: Arc<Metrics>,
-    credentials: CredentialsReceiver,
-    configuration: DynamicConfiguration,
+pub(super) struct Base {
+    pub(super) config: Config,
+    pub(super) tasks: Tasks,
+    pub(super) started_at: String,
+    pub(super) readiness: Readiness,
+    pub(super) store: Store,
+    pub(super) database_since: String,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) credentials: CredentialsReceiver,
+    pub(super) configuration: DynamicConfiguration,
 }
 
 impl Base {
-    async fn build(config: Config, tasks: Tasks) -> Result<Self, RunError> {
+    pub(super) async fn build(config: Config, tasks: Tasks) -> Result<Self, RunError> {
         let started_at = clock::now_rfc3339();
         let readiness = Readiness::new();
         let probe = ProbeSocket::bind(config.extension.probe_socket.as_ref())?;
@@ -226,7 +72,7 @@ impl Base {
         })
     }
 
-    fn peers(&self) -> Arc<Peers> {
+    pub(super) fn peers(&self) -> Arc<Peers> {
         let p2p = &self.config.p2p;
         let directory = Directory::new(p2p.advertised.clone(), self.config.disable_peer_discovery);
         let tls = ClientTls::new(self.credentials.clone(), self.nodes());
@@ -234,11 +80,11 @@ impl Base {
     }
 
     /// Whom P2P serves and whom we push to.
-    fn nodes(&self) -> AllowedPeers {
+    pub(super) fn nodes(&self) -> AllowedPeers {
         AllowedPeers::own_nodes(self.config.identity.trust_domain())
     }
 
-    fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
+    pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
         let Some(store) = &self.config.extension.secret_store else { return Ok(None) };
         let vault = VaultKeys::new(store.clone(), &self.config.extension.identity.network_uid)?
             .with_write_hook(key_service::write_hook);
@@ -246,7 +92,7 @@ impl Base {
     }
 
     /// The ports that tell what the node is waiting for.
-    async fn early_ports(&self, mut board: Board) -> Result<(), RunError> {
+    pub(super) async fn early_ports(&self, mut board: Board) -> Result<(), RunError> {
         if let Some(admin) = &self.config.extension.admin {
             let expectation = Expectation { identity: self.config.identity.clone(), usage: Usage::Server };
             let credentials = CredentialsReceiver::watch_directory(&admin.tls, expectation).await;
@@ -265,7 +111,7 @@ impl Base {
         Ok(())
     }
 
-    async fn late_ports(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
+    pub(super) async fn late_ports(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
         let p2p = &self.config.p2p;
         let tls = ServerTls::new(self.credentials.clone(), self.nodes());
         let api = PeerApi::new(Arc::clone(manager), p2p.limits.clone(), self.config.use_white_list);
@@ -308,7 +154,7 @@ impl Base {
         Ok(())
     }
 
-    async fn close_egress(&self, closed_since: &watch::Sender<Option<String>>) {
+    pub(super) async fn close_egress(&self, closed_since: &watch::Sender<Option<String>>) {
         let Some(guard) = &self.config.extension.egress_guard else { return };
         self.readiness.await_(Need::Egress, "the pod's egress is not closed yet");
         match egress_guard::wait(guard).await {
@@ -320,7 +166,7 @@ impl Base {
         self.readiness.met(Need::Egress);
     }
 
-    async fn load_keys(
+    pub(super) async fn load_keys(
         &self,
         vault: Option<Arc<VaultKeys>>,
         keys: &watch::Sender<Option<Arc<Keys>>>,
@@ -365,35 +211,4 @@ async fn dynamic_configuration(config: &Config, tasks: &Tasks) -> DynamicConfigu
     let (watcher, configuration) = dynamic_watch::follow(path.into()).await;
     tasks.service("dynamic configuration", watcher.run());
     configuration
-}
-
-/// Keeps our own announcement and the list of peers right as keys and configuration change.
-async fn announce_changes(
-    peers: Arc<Peers>,
-    mut keys: watch::Receiver<Option<Arc<Keys>>>,
-    configuration: DynamicConfiguration,
-    fixed: Vec<NodeUrl>,
-) -> Result<(), Infallible> {
-    let mut changes = configuration.subscribe();
-    loop {
-        let dynamic = changes.borrow_and_update().clone();
-        let own: Vec<_> = keys
-            .borrow_and_update()
-            .iter()
-            .flat_map(|keys| keys.ring().public_keys().cloned().collect::<Vec<_>>())
-            .collect();
-        let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
-        {
-            let mut directory = peers.directory();
-            directory.set_own_keys(own);
-            directory.configure(configured);
-        }
-        peers.announce();
-        tokio::select! {
-            Ok(()) = changes.changed() => {}
-            Ok(()) = keys.changed() => {}
-            // Neither can change any more.
-            else => std::future::pending().await,
-        }
-    }
 }

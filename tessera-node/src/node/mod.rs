@@ -1,0 +1,210 @@
+//! Puts a node together and runs it.
+//!
+//! ```text
+//! probe ─► store ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► keys ─► P2P, Q2T ─► ready
+//!                                                          (the operator sees from here on what is awaited)
+//! SIGTERM ─► stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
+//! ```
+
+mod base;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tessera_keys::{VaultError, VaultKeys};
+use tessera_store::{OpenError, Store};
+use tessera_tls::Trust;
+use tokio::sync::watch;
+
+use self::base::Base;
+use crate::admin::Board;
+use crate::config::Config;
+use crate::config::watch::DynamicConfiguration;
+use crate::keyring::Keys;
+use crate::peers::{NodeUrl, Peers};
+use crate::readiness::Need;
+use crate::tasks::{Ended, Tasks};
+use crate::transaction::{Payloads, TransactionManager};
+use crate::{probe, tasks};
+
+/// For what is in flight when the node is told to end. A pod has 30 s.
+const DRAIN: Duration = Duration::from_secs(20);
+/// For giving up the store's login.
+const REVOKE: Duration = Duration::from_secs(3);
+
+/// Why a node ended, or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The probe socket.
+    #[error(transparent)]
+    Probe(#[from] probe::BindError),
+    /// The payload store.
+    #[error("payload store in {directory} cannot be opened")]
+    Store {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// Opening the payload store panicked.
+    #[error("opening the payload store panicked")]
+    StorePanic,
+    /// A port.
+    #[error("{port} cannot listen on {address}")]
+    Bind {
+        /// Which.
+        port: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The secret store's configuration.
+    #[error("secret store cannot be used")]
+    SecretStore(#[from] VaultError),
+    /// Key files.
+    #[error("keys cannot be loaded: {0}")]
+    Keys(String),
+    /// A part of the node ended by itself.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// Something was still running at the drain's deadline.
+    #[error("not everything ended within {} s of the drain", DRAIN.as_secs())]
+    Drain,
+}
+
+/// Runs a node until `shutdown`.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    let (tasks, mut watch) = Tasks::new();
+    let mut closing = Closing::default();
+    let running = async {
+        let _node = start(config, &tasks, &mut closing).await?;
+        std::future::pending().await
+    };
+    let outcome = tokio::select! {
+        outcome = running => outcome,
+        ended = watch.ended() => Err(ended.into()),
+        () = shutdown => Ok(()),
+    };
+    tracing::info!("draining");
+    let drained = tasks.drain(DRAIN).await;
+    closing.close().await;
+    tracing::info!("ended");
+    match outcome {
+        Ok(()) if !drained => Err(RunError::Drain),
+        outcome => outcome,
+    }
+}
+
+/// What is closed when nothing uses it any more.
+#[derive(Default)]
+struct Closing {
+    vault: Option<Arc<VaultKeys>>,
+    store: Option<Store>,
+}
+
+impl Closing {
+    async fn close(self) {
+        if let Some(vault) = self.vault {
+            give_up_login(&vault).await;
+        }
+        if let Some(store) = self.store
+            && tasks::blocking(move || store.close()).await.is_none()
+        {
+            tracing::error!("closing the payload store panicked; its log is replayed at the next start");
+        }
+    }
+}
+
+async fn give_up_login(vault: &VaultKeys) {
+    match tokio::time::timeout(REVOKE, vault.revoke()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the secret store's token could not be revoked; it ends by itself");
+        }
+        Err(_) => tracing::warn!("the secret store's token could not be revoked in time; it ends by itself"),
+    }
+}
+
+/// Returns when the node serves. What it returns is held until the drain.
+async fn start(
+    config: Config,
+    tasks: &Tasks,
+    closing: &mut Closing,
+) -> Result<Arc<TransactionManager>, RunError> {
+    let base = Base::build(config, tasks.clone()).await?;
+    closing.store = Some(base.store.clone());
+    let vault = base.vault()?;
+    closing.vault.clone_from(&vault);
+    let keys = watch::Sender::new(None);
+    let egress_closed_since = watch::Sender::new(None);
+    let peers = base.peers();
+    base.early_ports(Board {
+        identity: base.config.identity.to_string(),
+        started_at: base.started_at.clone(),
+        database_since: base.database_since.clone(),
+        readiness: base.readiness.clone(),
+        keys: keys.subscribe(),
+        vault: vault.clone(),
+        credentials: base.credentials.clone(),
+        admin_credentials: None,
+        p2p_trust: Trust::new(base.credentials.clone(), base.nodes()),
+        configuration: base.configuration.clone(),
+        egress_closed_since: egress_closed_since.subscribe(),
+        peers: Arc::clone(&peers),
+        metrics: Arc::clone(&base.metrics),
+    })
+    .await?;
+    base.close_egress(&egress_closed_since).await;
+    base.load_keys(vault, &keys).await?;
+
+    let payloads = Payloads::new(base.store.clone());
+    let manager =
+        TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
+    base.late_ports(&manager).await?;
+    let announcing = announce_changes(
+        Arc::clone(&peers),
+        keys.subscribe(),
+        base.configuration.clone(),
+        base.config.peers.clone(),
+    );
+    base.tasks.service("announcing", announcing);
+    base.tasks.service("discovery", peers.discover());
+    base.readiness.met(Need::Listeners);
+    Ok(manager)
+}
+
+/// Keeps our own announcement and the list of peers right as keys and configuration change.
+async fn announce_changes(
+    peers: Arc<Peers>,
+    mut keys: watch::Receiver<Option<Arc<Keys>>>,
+    configuration: DynamicConfiguration,
+    fixed: Vec<NodeUrl>,
+) -> Result<(), Infallible> {
+    let mut changes = configuration.subscribe();
+    loop {
+        let dynamic = changes.borrow_and_update().clone();
+        let own: Vec<_> = keys
+            .borrow_and_update()
+            .iter()
+            .flat_map(|keys| keys.ring().public_keys().cloned().collect::<Vec<_>>())
+            .collect();
+        let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
+        {
+            let mut directory = peers.directory();
+            directory.set_own_keys(own);
+            directory.configure(configured);
+        }
+        peers.announce();
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            Ok(()) = keys.changed() => {}
+            // Neither can change any more.
+            else => std::future::pending().await,
+        }
+    }
+}
