@@ -198,7 +198,14 @@ impl Fleet {
             Some(&secret),
         )
         .await?;
-        Ok(Ledger { pod, url: format!("https://{node}.{}.svc:8080", self.namespace) })
+        let ledger = Ledger { pod, url: format!("https://{node}.{}.svc:8080", self.namespace) };
+        // The node's policy takes a moment to know a new pod.
+        wait::until(&format!("{node} serving its ledger"), Duration::from_secs(60), || async {
+            let answer = ledger.pod.request("GET", &format!("{}/upcheck", ledger.url), None).await?;
+            if answer.status == 200 { Ok(()) } else { bail!("{answer:?}") }
+        })
+        .await?;
+        Ok(ledger)
     }
 
     /// Starts a pod without any certificate and without any label that a policy names.

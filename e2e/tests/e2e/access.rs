@@ -1,8 +1,11 @@
 //! Who may speak on Q2T: exactly the clients that the node declares, each with the certificate issued for it.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use tessera_e2e::client_pod::ClientPod;
 use tessera_e2e::fleet::Fleet;
+use tessera_e2e::wait;
 
 #[tokio::test]
 async fn only_declared_clients_are_served() -> Result<()> {

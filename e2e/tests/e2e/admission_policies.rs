@@ -17,10 +17,17 @@ async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
     let control = request_token(&fleet.cluster, ns, "default").await;
     ensure!(control.is_ok(), "control: a token of another account is given: {control:?}");
 
+    // Of Pod Security's liking: what is refused below is refused for its account.
     let pod = |account: &str| {
         json!({"metadata": {"name": "thief"}, "spec": {
             "serviceAccountName": account,
-            "containers": [{"name": "thief", "image": fleet.settings.client_image}],
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": "thief", "image": fleet.settings.client_image, "args": ["wait"],
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
         }})
     };
     let refused = fleet.cluster.create(Kind::Pod, ns, &pod("tessera-node-a")).await;
