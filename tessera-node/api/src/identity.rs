@@ -130,11 +130,14 @@ impl FromStr for Identity {
 }
 
 fn valid_trust_domain(s: &str) -> bool {
-    !s.is_empty() && s.len() <= 255 && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
+    !s.is_empty()
+        && s.len() <= 255
+        && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
 }
 
 fn valid_name(s: &str) -> bool {
-    !s.is_empty() && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
+    !s.is_empty()
+        && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
 }
 
 #[cfg(test)]
