@@ -200,7 +200,7 @@ impl Fleet {
         .await?;
         let ledger = Ledger { pod, url: format!("https://{node}.{}.svc:8080", self.namespace) };
         // The node's policy takes a moment to know a new pod.
-        wait::until(&format!("{node} serving its ledger"), Duration::from_secs(60), || async {
+        wait::until(&format!("{node} serving its ledger"), Duration::from_mins(1), || async {
             let answer = ledger.pod.request("GET", &format!("{}/upcheck", ledger.url), None).await?;
             if answer.status == 200 { Ok(()) } else { bail!("{answer:?}") }
         })

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_pki::CaState;
 
+use crate::kube::planned::Planned;
+use crate::network::inputs::Inputs as NetworkInputs;
 use crate::node::inputs::Inputs;
 
 /// The time of all fixtures.
@@ -75,4 +77,30 @@ pub(crate) fn inputs() -> Inputs {
         stateful_set: None,
         now: now(),
     }
+}
+
+/// What is read for `org-a`, which has no nodes.
+pub(crate) fn network_inputs() -> NetworkInputs {
+    NetworkInputs {
+        authorities: Ok(Some(authorities())),
+        store_ca: Ok(Vec::new()),
+        secrets: BTreeMap::new(),
+        nodes: Vec::new(),
+        now: now(),
+    }
+}
+
+/// Compares with a golden file; certificates are other ones each time, and that they are there is what matters.
+pub(crate) fn assert_golden(kind: &str, planned: &Planned) {
+    let mut body = planned.body.clone();
+    if body["kind"] == "Secret" || planned.name == "org-a-ca" {
+        let data = body["data"].as_object_mut().unwrap();
+        data.values_mut().for_each(|value| *value = json!("<PEM>"));
+    }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../tests/golden");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let name = format!("{kind}-{}-{}", planned.resource.kind.to_lowercase(), planned.name);
+    settings.bind(|| insta::assert_yaml_snapshot!(name, body));
 }

@@ -27,3 +27,6 @@ pub fn desired(network: &Resolved, operator_namespace: &str) -> Desired {
     objects.extend(secret::build(network));
     Desired { authorities, objects }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ fn stalled(seen: &Seen<'_>) -> Option<(Reason, String)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

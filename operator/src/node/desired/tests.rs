@@ -1,32 +1,34 @@
 //! Each object whole, once.
 
-use serde_json::{Value, json};
-
 use super::desired;
-use crate::fixtures::{inputs, node, node_json};
+use crate::fixtures::{assert_golden, inputs, node, node_json};
 use crate::node::resolve::resolve;
 
 #[test]
 fn every_object_is_as_it_was_agreed() {
     let resolved = resolve(&node(node_json("node-a")), &inputs(), "tessera-system").unwrap();
     let desired = desired(&resolved);
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../../../tests/golden");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| {
-        for planned in desired.supports.iter().chain([&desired.workload]) {
-            let name = format!("node-{}-{}", planned.resource.kind.to_lowercase(), planned.name);
-            insta::assert_yaml_snapshot!(name, without_randomness(planned.body.clone()));
-        }
-    });
+    for planned in desired.supports.iter().chain([&desired.workload]) {
+        assert_golden("node", planned);
+    }
 }
 
-/// Certificates are other ones each time; that they are there is what matters.
-fn without_randomness(mut body: Value) -> Value {
-    if body["kind"] == "Secret" {
-        let data = body["data"].as_object_mut().unwrap();
-        data.values_mut().for_each(|value| *value = json!("<PEM>"));
-    }
-    body
+#[test]
+fn in_a_shared_namespace_no_client_needs_to_be_let_out() {
+    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), "tessera-system").unwrap();
+    resolved.dedicated = false;
+    let names: Vec<_> = desired(&resolved).supports.into_iter().map(|planned| planned.to_string()).collect();
+    assert!(names.contains(&"NetworkPolicy org-a/node-a".to_owned()), "{names:?}");
+    assert!(!names.contains(&"NetworkPolicy org-a/node-a-client-quorum-a".to_owned()), "{names:?}");
+}
+
+#[test]
+fn a_node_without_clients_and_scrapers_lets_nobody_in_by_an_empty_list() {
+    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), "tessera-system").unwrap();
+    resolved.clients.clear();
+    resolved.monitoring.clear();
+    let policy = desired(&resolved).supports.swap_remove(0);
+    let ingress = policy.body["spec"]["ingress"].as_array().unwrap();
+    assert_eq!(ingress.len(), 2, "peers and operator: {ingress:?}");
+    assert!(ingress.iter().all(|rule| !rule["from"].as_array().unwrap().is_empty()));
 }

@@ -18,14 +18,13 @@ struct World {
 /// A node that is ready.
 fn ready() -> World {
     let object = node_json("node-a");
-    let resolved = resolve(&node(object.clone()), &inputs(), "tessera-system").unwrap();
     let pod = ObservedPod {
         name: "node-a-0".into(),
         image_id: Some("registry/tessera-node@sha256:0".into()),
         ready: true,
         pull_failure: None,
         waiting: None,
-        status: Ok(report_of(&resolved)),
+        status: Ok(report_of_a_ready_node()),
     };
     let observed = Observed {
         workload: Some(Workload { replicas: 1, ready_replicas: 1, up_to_date: true }),
@@ -35,7 +34,7 @@ fn ready() -> World {
     World { object, applied: Applied::default(), observed }
 }
 
-fn report_of(_: &Resolved) -> admin::Status {
+fn report_of_a_ready_node() -> admin::Status {
     let dependency = DependencyStatus { available: true, message: String::new(), since: String::new() };
     let key = |version, state| admin::KeyStatus {
         name: "main".into(),
