@@ -31,6 +31,7 @@ pub mod meta;
 pub mod metrics;
 pub mod network;
 pub mod node;
+pub mod prune;
 pub mod run;
 pub mod status_memo;
 pub mod store;

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::core::ApiResource;
-
 use super::desired::Desired;
 use super::inputs::Inputs;
 use super::resolve::Resolved;
 use crate::context::Context;
-use crate::kube::planned::Planned;
 use crate::kube::writer::{Outcome, WriteError};
+use crate::prune::prune;
 
 /// What came of it.
 #[derive(Default)]
@@ -50,30 +46,7 @@ pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: 
         }
     }
     if desired.authorities.is_none() {
-        prune(desired, network, ctx, &mut applied).await;
+        applied.failures.extend(prune(&network.owner, &desired.objects, ctx).await);
     }
     applied
-}
-
-/// Removes the leaf and the policy of a scraper that was taken from the spec, and the default deny of a namespace that is
-/// shared now.
-async fn prune(desired: &Desired, network: &Resolved, ctx: &Context, applied: &mut Applied) {
-    let namespace = &network.owner.namespace;
-    let is_planned = |planned: &Planned, kind: &str, name: Option<&String>| {
-        planned.resource.kind == kind && Some(&planned.name) == name
-    };
-    for secret in ctx.caches.secrets_of(&network.uid) {
-        let name = secret.metadata.name.as_ref();
-        if !desired.objects.iter().any(|planned| is_planned(planned, "Secret", name)) {
-            let resource = ApiResource::erase::<Secret>(&());
-            applied.failures.extend(ctx.writer.remove(&resource, namespace, &secret.metadata).await.err());
-        }
-    }
-    for policy in ctx.caches.network_policies_of(&network.uid) {
-        let name = policy.metadata.name.as_ref();
-        if !desired.objects.iter().any(|planned| is_planned(planned, "NetworkPolicy", name)) {
-            let resource = ApiResource::erase::<NetworkPolicy>(&());
-            applied.failures.extend(ctx.writer.remove(&resource, namespace, &policy.metadata).await.err());
-        }
-    }
 }

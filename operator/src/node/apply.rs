@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::DynamicObject;
-use kube::core::ApiResource;
 
 use tessera_crds::names;
 
@@ -17,6 +15,7 @@ use crate::kube::drift::{self, Drift};
 use crate::kube::planned::Planned;
 use crate::kube::quantity;
 use crate::kube::writer::{Outcome, WriteError, as_value};
+use crate::prune::prune;
 
 /// What came of it.
 #[derive(Default)]
@@ -39,7 +38,7 @@ pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Co
         let result = ctx.writer.ensure(planned, cached.as_ref()).await;
         applied.note(planned, result);
     }
-    prune(desired, node, ctx, &mut applied).await;
+    applied.failures.extend(prune(&node.owner, &desired.supports, ctx).await);
     apply_workload(desired, node, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied
@@ -96,26 +95,6 @@ async fn apply_workload(desired: &Desired, node: &Resolved, ctx: &Context, appli
     }
     let result = ctx.writer.ensure(planned, cached.as_ref()).await;
     applied.stateful_set = applied.note(planned, result).or(cached);
-}
-
-/// Removes the leaf and the policy of a client that was taken from the spec. Other kinds have fixed names.
-async fn prune(desired: &Desired, node: &Resolved, ctx: &Context, applied: &mut Applied) {
-    let namespace = &node.owner.namespace;
-    let is_planned = |kind: &str, name: Option<&String>| {
-        desired.supports.iter().any(|planned| planned.resource.kind == kind && Some(&planned.name) == name)
-    };
-    for secret in ctx.caches.secrets_of(&node.owner.reference.uid) {
-        if !is_planned("Secret", secret.metadata.name.as_ref()) {
-            let resource = ApiResource::erase::<Secret>(&());
-            applied.failures.extend(ctx.writer.remove(&resource, namespace, &secret.metadata).await.err());
-        }
-    }
-    for policy in ctx.caches.network_policies_of(&node.owner.reference.uid) {
-        if !is_planned("NetworkPolicy", policy.metadata.name.as_ref()) {
-            let resource = ApiResource::erase::<NetworkPolicy>(&());
-            applied.failures.extend(ctx.writer.remove(&resource, namespace, &policy.metadata).await.err());
-        }
-    }
 }
 
 impl Applied {

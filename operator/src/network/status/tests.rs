@@ -1,0 +1,141 @@
+//! One test for each reason of each condition of a network.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::authorities::AuthoritiesError;
+use crate::conditions::find;
+use crate::fixtures::{network, network_inputs, network_json, node, node_json};
+use crate::network::resolve::resolve;
+
+struct World {
+    object: serde_json::Value,
+    inputs: Inputs,
+    applied: Applied,
+    store: ObservedStore,
+}
+
+fn ready() -> World {
+    World {
+        object: network_json(),
+        inputs: network_inputs(),
+        applied: Applied::default(),
+        store: ObservedStore::State(StoreState::Ready),
+    }
+}
+
+impl World {
+    fn status(self) -> TesseraNetworkStatus {
+        let object = network(self.object);
+        let resolved = resolve(&object, &self.inputs).unwrap();
+        let seen = Seen { network: &resolved, applied: &self.applied, store: &self.store };
+        of_seen(&object, &seen, &self.inputs)
+    }
+
+    fn with_store(self, store: ObservedStore) -> TesseraNetworkStatus {
+        Self { store, ..self }.status()
+    }
+
+    fn with_failure(mut self, failure: WriteError) -> TesseraNetworkStatus {
+        self.applied.failures.push(failure);
+        self.status()
+    }
+}
+
+fn reason(status: &TesseraNetworkStatus, type_: ConditionType) -> String {
+    let condition = find(&status.conditions, type_).expect("the condition is there");
+    format!("{} {}", condition.status, condition.reason)
+}
+
+#[test]
+fn a_network_whose_store_and_nodes_are_well_is_ready() {
+    let status = ready().status();
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
+    assert_eq!(reason(&status, ConditionType::SecretStoreReady), "True Ready");
+    assert_eq!(reason(&status, ConditionType::CertificatesCurrent), "True Current");
+    assert!(find(&status.conditions, ConditionType::Reconciling).is_none());
+    assert!(find(&status.conditions, ConditionType::Stalled).is_none());
+    assert_eq!(status.ca.unwrap().bundle_config_map, "org-a-ca");
+}
+
+#[test]
+fn each_state_of_the_store_has_its_reason() {
+    let text = || "m".to_owned();
+    for (state, expected) in [
+        (StoreState::Sealed(text()), "False Sealed"),
+        (StoreState::Unreachable(text()), "False Unreachable"),
+        (StoreState::LoginDenied(text()), "False LoginDenied"),
+        (StoreState::NotProvisioned(text()), "False NotProvisioned"),
+    ] {
+        let status = ready().with_store(ObservedStore::State(state));
+        assert_eq!(reason(&status, ConditionType::SecretStoreReady), expected);
+        assert_eq!(reason(&status, ConditionType::Ready), "False StoreUnreachable");
+    }
+    let status = ready().with_store(ObservedStore::InvalidReference(text()));
+    assert_eq!(reason(&status, ConditionType::Ready), "False InvalidReference");
+    assert_eq!(reason(&status, ConditionType::Stalled), "True InvalidReference");
+    let status = ready().with_store(ObservedStore::PermissionDenied(text()));
+    assert_eq!(reason(&status, ConditionType::Ready), "False PermissionDenied");
+}
+
+#[test]
+fn nodes_are_counted() {
+    let mut world = ready();
+    let mut well = node_json("node-a");
+    well["status"] = json!({"conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "message": "",
+        "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
+    world.inputs.nodes = vec![Arc::new(node(well)), Arc::new(node(node_json("node-b")))];
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False NodesNotReady");
+    assert_eq!(status.nodes.unwrap().summary, "1/2");
+}
+
+#[test]
+fn failures_of_writing_are_told_apart() {
+    let object = || "ConfigMap org-a/org-a-ca".to_owned();
+    let conflict = ready().with_failure(WriteError::NameConflict { object: object() });
+    assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
+    assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
+    let source = Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
+    let denied = WriteError::PermissionDenied { verb: "create", object: object(), source };
+    let denied = ready().with_failure(denied);
+    assert_eq!(reason(&denied, ConditionType::Ready), "False PermissionDenied");
+    assert_eq!(reason(&denied, ConditionType::CertificatesCurrent), "False RenewalFailing");
+}
+
+#[test]
+fn authorities_that_could_not_be_stored_are_not_said_to_exist() {
+    let mut world = ready();
+    world.inputs.authorities = Ok(None);
+    let status = world.with_failure(WriteError::Conflict { object: "Secret".into() });
+    assert_eq!(status.ca, None);
+}
+
+#[test]
+fn a_lost_or_unreadable_ca_makes_the_issuer_unavailable() {
+    let mut object = network_json();
+    object["status"] = serde_json::to_value(ready().status()).unwrap();
+    let object = network(object);
+    let mut inputs = network_inputs();
+    inputs.authorities = Ok(None);
+    let why = resolve(&object, &inputs).err().expect("no other CA is made");
+    assert!(matches!(why, Unresolved::AuthoritiesLost(_)));
+    let status = of_unresolved(&object, &why, &inputs);
+    assert_eq!(reason(&status, ConditionType::Ready), "False IssuerUnavailable");
+    assert_eq!(reason(&status, ConditionType::SecretStoreReady), "True Ready", "kept from before");
+    assert!(status.ca.is_some());
+
+    let source = CaState::from_json(b"garbage").unwrap_err();
+    inputs.authorities = Err(AuthoritiesError::State { secret: "s".into(), source });
+    let why = resolve(&object, &inputs).err().expect("garbage is no CA");
+    assert!(matches!(why, Unresolved::Authorities(_)));
+}
+
+#[test]
+fn a_paused_network_says_so_and_how_it_is() {
+    let mut world = ready();
+    world.object["spec"]["paused"] = json!(true);
+    assert_eq!(reason(&world.status(), ConditionType::Ready), "True Paused");
+}
