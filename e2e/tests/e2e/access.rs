@@ -28,10 +28,14 @@ async fn only_declared_clients_are_served() -> Result<()> {
         Some("b-client-ledger"),
     )
     .await?;
-    ensure!(
-        wrong.connects(&format!("a.{}.svc:8080", fleet.namespace)).await?,
-        "control: the port is reachable"
-    );
+    wait::until("control: the port is reachable", Duration::from_mins(1), || async {
+        ensure!(
+            wrong.connects(&format!("a.{}.svc:8080", fleet.namespace)).await?,
+            "the connection is refused"
+        );
+        Ok(())
+    })
+    .await?;
     ensure!(wrong.request("GET", &upcheck, None).await.is_err(), "B's client was served at A");
     Ok(())
 }
