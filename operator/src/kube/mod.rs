@@ -13,6 +13,7 @@ pub mod fault;
 pub mod lease;
 pub mod planned;
 pub mod quantity;
+mod write_error;
 pub mod writer;
 
 /// The name under which our writes appear in `managedFields`.

@@ -22,6 +22,9 @@ use super::FIELD_MANAGER;
 use super::drift::{self, Drift};
 use super::fault::Faults;
 use super::planned::{Planned, controller_of};
+use super::write_error::classify;
+
+pub use super::write_error::WriteError;
 
 /// What bringing about an object came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,57 +47,6 @@ pub struct Token {
     pub secret: Zeroizing<String>,
     /// When another should be asked for.
     pub renew_at: Instant,
-}
-
-/// Why an object could not be brought about.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Somebody else's object has the name.
-    #[error("{object} exists and is not ours: delete or rename it")]
-    NameConflict {
-        /// Kind, namespace and name.
-        object: String,
-    },
-    /// The object is on its way out; it can be made again when it is gone.
-    #[error("{object} is being deleted: waiting until it is gone")]
-    Terminating {
-        /// Kind, namespace and name.
-        object: String,
-    },
-    /// Somebody, perhaps another leader, was faster; the next attempt sees it.
-    #[error("{object} changed while it was being written")]
-    Conflict {
-        /// Kind, namespace and name.
-        object: String,
-    },
-    /// Our own rights do not suffice.
-    #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]
-    PermissionDenied {
-        /// What was tried.
-        verb: &'static str,
-        /// Kind, namespace and name.
-        object: String,
-        /// What the API server says.
-        source: Box<kube::Error>,
-    },
-    /// The API server refuses the object itself.
-    #[error("{object} was refused: {message}")]
-    Invalid {
-        /// Kind, namespace and name.
-        object: String,
-        /// What the API server says.
-        message: String,
-    },
-    /// The API server failed or could not be reached.
-    #[error("failed to {verb} {object}")]
-    Api {
-        /// What was tried.
-        verb: &'static str,
-        /// Kind, namespace and name.
-        object: String,
-        /// What happened.
-        source: Box<kube::Error>,
-    },
 }
 
 /// Writes to the API server.
@@ -375,21 +327,4 @@ pub fn as_value(object: &DynamicObject) -> Value {
 
 fn fail(verb: &'static str, planned: &Planned, error: kube::Error) -> WriteError {
     classify(verb, planned.to_string(), error)
-}
-
-fn classify(verb: &'static str, object: String, error: kube::Error) -> WriteError {
-    match &error {
-        kube::Error::Api(status) if status.code == 403 => {
-            // A namespace on its way out refuses new objects with 403.
-            if status.message.contains("because it is being terminated") {
-                return WriteError::Terminating { object };
-            }
-            WriteError::PermissionDenied { verb, object, source: Box::new(error) }
-        }
-        kube::Error::Api(status) if status.code == 409 => WriteError::Conflict { object },
-        kube::Error::Api(status) if status.code == 422 => {
-            WriteError::Invalid { object, message: status.message.clone() }
-        }
-        _ => WriteError::Api { verb, object, source: Box::new(error) },
-    }
 }

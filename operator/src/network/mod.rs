@@ -130,10 +130,15 @@ async fn reconcile_resolved(
     Ok(Action::requeue(next_look(resolved, inputs.now, settled)))
 }
 
+/// The next look at the store, or the first renewal if that is sooner. A paused network renews nothing.
 fn next_look(network: &Resolved, now: Timestamp, settled: bool) -> Duration {
+    let probe = jittered(if settled { PROBE } else { PROBE_SOON });
+    if network.paused {
+        return probe;
+    }
     let due = network.monitoring.iter().map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
     let due = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
-    jittered(if settled { PROBE } else { PROBE_SOON }).min(due.max(Duration::from_secs(1)))
+    probe.min(due.max(Duration::from_secs(1)))
 }
 
 async fn report(

@@ -103,6 +103,12 @@ impl Applied {
         Self { stateful_set: inputs.stateful_set.as_deref().cloned(), ..Self::default() }
     }
 
+    /// Whether the Secret called `name` in `namespace` was written just now.
+    pub fn wrote_secret(&self, namespace: &str, name: &str) -> bool {
+        let object = format!("Secret {namespace}/{name}");
+        self.written.iter().any(|(written, _)| *written == object)
+    }
+
     fn note(
         &mut self,
         planned: &Planned,

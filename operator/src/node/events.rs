@@ -40,10 +40,7 @@ fn leaves(node: &Resolved) -> impl Iterator<Item = &crate::leaf::Leaf> {
 }
 
 fn certificates(node: &Resolved, applied: &Applied) -> Vec<Happening> {
-    let was_written = |secret: &str| {
-        let object = format!("Secret {}/{secret}", node.owner.namespace);
-        applied.written.iter().any(|(written, _)| *written == object)
-    };
+    let was_written = |secret: &str| applied.wrote_secret(&node.owner.namespace, secret);
     let happening = |leaf: &crate::leaf::Leaf| {
         let (secret, end) = (&leaf.secret, leaf.certificate.not_after());
         Some(match leaf.reissued.as_ref()? {

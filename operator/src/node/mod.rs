@@ -126,12 +126,16 @@ async fn reconcile_resolved(
     Ok(Action::requeue(next_look(resolved, inputs.now, ready && served)))
 }
 
-/// The next probe, or the first renewal if that is sooner.
+/// The next probe, or the first renewal if that is sooner. A paused node renews nothing, so nothing can be due.
 fn next_look(node: &Resolved, now: Timestamp, settled: bool) -> Duration {
+    let probe = jittered(if settled { PROBE } else { PROBE_SOON });
+    if node.paused {
+        return probe;
+    }
     let leaves = [&node.tls, &node.admin_tls].into_iter().chain(&node.client_tls);
     let due = leaves.map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
     let due = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
-    jittered(if settled { PROBE } else { PROBE_SOON }).min(due.max(Duration::from_secs(1)))
+    probe.min(due.max(Duration::from_secs(1)))
 }
 
 /// A watch tells when the network comes; the CA state has none.

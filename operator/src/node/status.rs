@@ -43,7 +43,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     }
     status.default_key = default_key(&keys);
     status.keys = keys;
-    status.certificate = Some(certificate(seen.node));
+    status.certificate = certificate(seen).or(status.certificate);
     status.pods = seen.observed.pods.iter().map(pod).collect();
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);
@@ -53,7 +53,11 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     conditions.set_while(ConditionType::Reconciling, reconciling);
     conditions.set_while(ConditionType::Stalled, stalled(seen.applied));
     add(&mut conditions, ConditionType::KeysReady, keys_ready);
-    add(&mut conditions, ConditionType::CertificatesServed, certificates_served(seen));
+    add(
+        &mut conditions,
+        ConditionType::CertificatesServed,
+        certificates_served(seen, status.certificate.as_ref()),
+    );
     add(&mut conditions, ConditionType::DataProtected, data_protected(seen.observed));
     status.conditions = conditions.into_list();
     status
@@ -164,13 +168,16 @@ fn default_key(keys: &[KeyStatus]) -> Option<String> {
     Some(TesseraNodeStatus::short_key(&default.public_key))
 }
 
-fn certificate(node: &Resolved) -> CertificateStatus {
-    let certificate = &node.tls.certificate;
-    CertificateStatus {
-        serial: certificate.serial().to_owned(),
-        not_after: certificate.not_after().to_string().into(),
-        issued_fingerprint: certificate.fingerprint().to_owned(),
-    }
+/// The certificate that lies in the Secret. One that was issued and could not be stored is gone: said here, each attempt
+/// would change the status, and each change of the status is another attempt.
+fn certificate(seen: &Seen<'_>) -> Option<CertificateStatus> {
+    let (node, leaf) = (seen.node, &seen.node.tls);
+    let stored = leaf.reissued.is_none() || seen.applied.wrote_secret(&node.owner.namespace, &leaf.secret);
+    stored.then(|| CertificateStatus {
+        serial: leaf.certificate.serial().to_owned(),
+        not_after: leaf.certificate.not_after().to_string().into(),
+        issued_fingerprint: leaf.certificate.fingerprint().to_owned(),
+    })
 }
 
 fn pod(pod: &ObservedPod) -> PodStatus {
@@ -188,7 +195,7 @@ fn pod(pod: &ObservedPod) -> PodStatus {
 }
 
 /// What is served against what was issued.
-fn certificates_served(seen: &Seen<'_>) -> Verdict {
+fn certificates_served(seen: &Seen<'_>, issued: Option<&CertificateStatus>) -> Verdict {
     let Some(report) = report(seen.observed) else {
         return (Truth::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
     };
@@ -199,7 +206,7 @@ fn certificates_served(seen: &Seen<'_>) -> Verdict {
         let message = format!("the node serves a certificate that expired at {}", served.not_after);
         return (Truth::False, Reason::Expired, message);
     }
-    if served.fingerprint == seen.node.tls.certificate.fingerprint() {
+    if issued.is_some_and(|issued| served.fingerprint == issued.issued_fingerprint) {
         return (Truth::True, Reason::Served, "the node serves the certificate that was issued".to_owned());
     }
     if report.reload_errors.is_empty() {

@@ -124,7 +124,8 @@ fn client_policies(node: &Resolved) -> Vec<Planned> {
         let local = client.from.iter().filter(|peer| peer.namespace_selector.is_none());
         for (index, peer) in local.enumerate() {
             let name = names::node::client_secret(&node.name, &client.name);
-            let name = if index == 0 { name } else { format!("{name}-{index}") };
+            // A dot, which no client's name has: "a" and its second peer must not be called like a client "a-1".
+            let name = if index == 0 { name } else { format!("{name}.{index}") };
             policies.push(policy(node, name, let_out(node, peer.pod_selector.clone().unwrap_or_default())));
         }
     }

@@ -23,6 +23,22 @@ fn in_a_shared_namespace_no_client_needs_to_be_let_out() {
 }
 
 #[test]
+fn the_policies_of_clients_with_several_peers_have_names_of_their_own() {
+    let mut json = node_json("node-a");
+    let peer = |app: &str| serde_json::json!({"podSelector": {"matchLabels": {"app": app}}});
+    json["spec"]["clients"] = serde_json::json!([
+        {"name": "geth", "from": [peer("one"), peer("two")]},
+        {"name": "geth-1", "from": [peer("three")]},
+    ]);
+    let resolved = resolve(&node(json), &inputs(), "tessera-system").unwrap();
+    let mut names: Vec<_> = desired(&resolved).supports.iter().map(ToString::to_string).collect();
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all, "two objects of one name replace each other for ever: {names:?}");
+}
+
+#[test]
 fn a_node_without_clients_and_scrapers_lets_nobody_in_by_an_empty_list() {
     let mut resolved = resolve(&node(node_json("node-a")), &inputs(), "tessera-system").unwrap();
     resolved.clients.clear();

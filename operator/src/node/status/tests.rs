@@ -6,6 +6,7 @@ use tessera_node_api::admin::{self, DependencyStatus};
 use super::*;
 use crate::conditions::{find, is_true};
 use crate::fixtures::{inputs, node, node_json, now};
+use crate::kube::writer::Outcome;
 use crate::node::observe::Workload;
 use crate::node::resolve::resolve;
 
@@ -31,7 +32,8 @@ fn ready() -> World {
         pods: vec![pod],
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
     };
-    World { object, applied: Applied::default(), observed }
+    let written = vec![("Secret org-a/node-a-tls".to_owned(), Outcome::Created)];
+    World { object, applied: Applied { written, ..Applied::default() }, observed }
 }
 
 fn report_of_a_ready_node() -> admin::Status {
@@ -259,6 +261,28 @@ fn served_certificates_are_compared_with_the_issued_one() {
     assert_eq!(other("2027-01-02T00:00:00Z", Vec::new()), "False IssuedNotServed");
     assert_eq!(other("2027-01-02T00:00:00Z", vec!["tls.crt is not PEM".into()]), "False Garbage");
     assert_eq!(other("2026-12-31T00:00:00Z", Vec::new()), "False Expired");
+}
+
+#[test]
+fn a_certificate_that_was_not_stored_changes_no_status() {
+    let first = ready().status();
+    let again = |paused: bool| {
+        let mut world = ready();
+        world.object["status"] = serde_json::to_value(&first).unwrap();
+        world.object["spec"]["paused"] = json!(paused);
+        world.applied.written.clear();
+        if !paused {
+            let object = "Secret org-a/node-a-tls".to_owned();
+            world.applied.failures.push(WriteError::NameConflict { object });
+        }
+        world.status()
+    };
+    // Each reconcile issues another one, which nobody has.
+    assert_eq!(again(true).certificate, first.certificate);
+    assert_eq!(again(false).certificate, first.certificate);
+    let mut unborn = ready();
+    unborn.applied.written.clear();
+    assert_eq!(unborn.status().certificate, None);
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! Why an object could not be brought about, told apart by what must be done about it.
+
+/// Why an object could not be brought about.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else's object has the name.
+    #[error("{object} exists and is not ours: delete or rename it")]
+    NameConflict {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// The object is on its way out; it can be made again when it is gone.
+    #[error("{object} is being deleted: waiting until it is gone")]
+    Terminating {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// Somebody, perhaps another leader, was faster; the next attempt sees it.
+    #[error("{object} changed while it was being written")]
+    Conflict {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// Our own rights do not suffice.
+    #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]
+    PermissionDenied {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        source: Box<kube::Error>,
+    },
+    /// The API server refuses the object itself.
+    #[error("{object} was refused: {message}")]
+    Invalid {
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// The API server failed or could not be reached.
+    #[error("failed to {verb} {object}")]
+    Api {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind, namespace and name.
+        object: String,
+        /// What happened.
+        source: Box<kube::Error>,
+    },
+}
+
+/// What a failed request means.
+pub(super) fn classify(verb: &'static str, object: String, error: kube::Error) -> WriteError {
+    match &error {
+        kube::Error::Api(status) if status.code == 403 => {
+            // A namespace on its way out refuses new objects with 403.
+            if status.message.contains("because it is being terminated") {
+                return WriteError::Terminating { object };
+            }
+            WriteError::PermissionDenied { verb, object, source: Box::new(error) }
+        }
+        kube::Error::Api(status) if status.code == 409 => WriteError::Conflict { object },
+        kube::Error::Api(status) if status.code == 422 => {
+            WriteError::Invalid { object, message: status.message.clone() }
+        }
+        _ => WriteError::Api { verb, object, source: Box::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    fn refused(code: u16, message: &str) -> WriteError {
+        let status = Status { code, message: message.to_owned(), ..Status::default() };
+        classify("create", "Service a/b".to_owned(), kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        assert!(matches!(refused(403, "cannot create resource"), WriteError::PermissionDenied { .. }));
+        let ending = "unable to create new content in namespace a because it is being terminated";
+        assert!(matches!(refused(403, ending), WriteError::Terminating { .. }));
+        assert!(matches!(refused(409, "exists"), WriteError::Conflict { .. }));
+        assert!(matches!(refused(422, "bad"), WriteError::Invalid { message, .. } if message == "bad"));
+        assert!(matches!(refused(500, "etcd"), WriteError::Api { .. }));
+    }
+}
