@@ -19,6 +19,8 @@ use crate::tasks::Tasks;
 
 /// A probe that is not answered by then has failed.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// After a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Questions and answers are one short line.
 const LINE_BYTES: u64 = 4096;
 const YES: &str = "yes";
@@ -53,14 +55,16 @@ impl ProbeSocket {
                 () = tasks.draining().cancelled() => return Ok(()),
                 accepted = self.0.accept() => accepted,
             };
-            // A failed accept is the asker's loss; the kubelet asks again.
-            if let Ok((stream, _)) = accepted {
-                let readiness = readiness.clone();
-                tasks.job(async move {
-                    // An asker that goes away is no error.
-                    let _ = tokio::time::timeout(PATIENCE, answer(stream, &readiness)).await;
-                });
-            }
+            let Ok((stream, _)) = accepted else {
+                // The asker's loss; the kubelet asks again. Out of descriptors, the next try would fail at once as well.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let readiness = readiness.clone();
+            tasks.job(async move {
+                // An asker that goes away is no error.
+                let _ = tokio::time::timeout(PATIENCE, answer(stream, &readiness)).await;
+            });
         }
     }
 }

@@ -1,24 +1,33 @@
 //! Logs: JSON lines on standard output, quiet when nothing happens. No secret and no payload is ever a field; hashes of
 //! transactions appear at debug level only, since they tell who traded when.
 
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 /// Libraries that log what they send and receive, secrets among it. What goes wrong in them we say ourselves.
-const SILENCED: [&str; 2] = ["rustify=off", "vaultrs=off"];
+const SILENCED: [&str; 2] = ["rustify", "vaultrs"];
 
 /// Starts logging at `info`, or at what `RUST_LOG` says; what is silenced stays so.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let silenced = SILENCED.iter().filter_map(|directive| directive.parse().ok());
-    let filter = silenced.fold(filter, EnvFilter::add_directive);
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_target(true)
-        .finish();
     // A second start (tests run several nodes in one process) keeps the first.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = tracing::subscriber::set_global_default(subscriber(filter, std::io::stdout));
+}
+
+/// A filter of its own: among the directives of one, a longer one (`rustify::clients=trace`) would win over ours.
+fn subscriber<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().json().flatten_event(true).with_target(true).with_writer(writer);
+    registry().with(lines).with(filter).with(filter_fn(|metadata| !is_silenced(metadata.target())))
+}
+
+fn is_silenced(target: &str) -> bool {
+    target.split("::").next().is_some_and(|library| SILENCED.contains(&library))
 }
 
 /// An error and its causes in one line, for a log field.
@@ -31,4 +40,34 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn no_directive_brings_a_silenced_library_back() {
+        for directives in ["trace", "info,rustify::clients=trace,vaultrs=trace", "rustify[sends]=trace,info"]
+        {
+            let file = Arc::new(tempfile::tempfile().unwrap());
+            tracing::subscriber::with_default(
+                subscriber(EnvFilter::new(directives), Arc::clone(&file)),
+                || {
+                    let _sends =
+                        tracing::info_span!(target: "rustify::clients", "sends", token = "hvs.1").entered();
+                    tracing::error!(target: "rustify::clients", "hvs.2");
+                    tracing::error!(target: "vaultrs", "hvs.3");
+                    tracing::info!("ours");
+                },
+            );
+            let mut log = String::new();
+            (&*file).rewind().unwrap();
+            (&*file).read_to_string(&mut log).unwrap();
+            assert!(log.contains("ours") && !log.contains("hvs."), "{directives}: {log}");
+        }
+    }
 }

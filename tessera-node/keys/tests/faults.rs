@@ -144,6 +144,18 @@ async fn refused_logins_say_why() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_not_allowed_leaves_no_tokens_behind() {
+    let store = answering(403, r#"{"errors":["permission denied"]}"#).await;
+    let keys = keys(&store);
+    for _ in 0..3 {
+        let error = keys.ensure("main", 1).await.expect_err("fails");
+        assert!(matches!(error, VaultError::Forbidden { .. }), "{error}");
+    }
+    let (logins, revoked) = (store.requests("/login").len(), store.requests("revoke-self").len());
+    assert_eq!((logins, revoked), (3, 2), "one login is in use, the others are given up");
+}
+
+#[tokio::test]
 async fn a_token_file_that_is_not_there_is_named() {
     let store = answering(404, ABSENT.1).await;
     std::fs::remove_file(store.directory.path().join("token")).unwrap();

@@ -68,7 +68,7 @@ impl TransactionManager {
         merge: impl Fn(Option<&EncodedPayload>) -> Result<Merged, Error>,
     ) -> Result<(), Error> {
         loop {
-            let stored = self.payloads.get(hash).await?;
+            let stored = self.payloads.get_for_write(hash).await?;
             let Merged::Store(merged) = merge(stored.as_ref().map(|(payload, _)| payload))? else {
                 return Ok(());
             };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tessera_enclave::payload::{PayloadParts, PrivacyMetadata};
 use tessera_enclave::{EncodedPayload, PayloadCodec, RawTransaction, TxHash};
-use tessera_store::{Hash, InsertOutcome, Kind, ReplaceOutcome, Store, Stored, Value, Version};
+use tessera_store::{Hash, InsertOutcome, Kind, ReadError, ReplaceOutcome, Store, Stored, Value, Version};
 
 use super::{Error, MAX_RECORD_BYTES};
 use crate::{clock, tasks};
@@ -24,13 +24,20 @@ impl Payloads {
 
     /// A transaction's payload. None: there is none, without any doubt.
     pub(super) async fn get(&self, hash: &TxHash) -> Result<Option<(EncodedPayload, Version)>, Error> {
-        match self.read(Kind::Transaction, hash).await? {
-            None => Ok(None),
-            Some(stored) => {
-                let version = stored.version;
-                Ok(Some((decode(stored.value)?, version)))
-            }
-        }
+        self.read(Kind::Transaction, hash).await?.map(versioned).transpose()
+    }
+
+    /// What a write of this payload meets. A record that was lost with its name meets nothing: keeping the payload anew
+    /// mends that loss, and refusing it would end all receiving for the sake of one lost record.
+    pub(super) async fn get_for_write(
+        &self,
+        hash: &TxHash,
+    ) -> Result<Option<(EncodedPayload, Version)>, Error> {
+        let stored = match self.ask(Kind::Transaction, hash).await? {
+            Err(ReadError::Undecidable { .. }) => None,
+            known => known?,
+        };
+        stored.map(versioned).transpose()
     }
 
     /// Keeps a payload if its hash is free.
@@ -71,13 +78,16 @@ impl Payloads {
     }
 
     async fn read(&self, kind: Kind, hash: &TxHash) -> Result<Option<Stored>, Error> {
+        Ok(self.ask(kind, hash).await??)
+    }
+
+    async fn ask(&self, kind: Kind, hash: &TxHash) -> Result<Result<Option<Stored>, ReadError>, Error> {
         // A hash of another length names nothing that we could have stored.
-        let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(None) };
+        let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(Ok(None)) };
         let store = self.0.clone();
         tasks::blocking(move || store.get(kind, &hash))
             .await
-            .ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))?
-            .map_err(Error::from)
+            .ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))
     }
 }
 
@@ -93,6 +103,10 @@ pub(super) fn check_size(payload: &EncodedPayload) -> Result<(), Error> {
 fn name(hash: &TxHash) -> Result<Hash, Error> {
     // Always 64 bytes: we computed it.
     Hash::try_from(hash.as_bytes()).map_err(|_| Error::Failed("hash is not 64 bytes long".into()))
+}
+
+fn versioned(stored: Stored) -> Result<(EncodedPayload, Version), Error> {
+    Ok((decode(stored.value)?, stored.version))
 }
 
 fn encode(payload: &EncodedPayload) -> Value {

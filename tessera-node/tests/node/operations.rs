@@ -42,6 +42,29 @@ async fn a_damaged_payload_is_unavailable_and_the_others_are_not() {
     assert_eq!(a.client().receive(&new).await.0, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_records_with_their_names_still_takes_new_payloads() {
+    let net = Net::new(&["a", "b"]);
+    let mut nodes = net.start().await;
+    let (a, b) = (net.node("a"), net.node("b"));
+    let lost = a.client().send(b"lost", &[&b.public_key]).await;
+    nodes.pop().unwrap().stop().await;
+    for entry in std::fs::read_dir(b.dir.join("data")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let _again = b.start();
+    b.wait_until_knows(&a.public_key).await;
+    // Which transactions are gone is not known, so neither is any denied.
+    assert_eq!(b.client().receive(&lost).await.0, 503);
+    let never_seen = tessera_enclave::base64::encode(&[7; 64]);
+    assert_eq!(b.client().receive(&never_seen).await.0, 503);
+    let pushed = a.client().send(b"new", &[&b.public_key]).await;
+    assert_eq!(b.client().receive(&pushed).await, (200, b"new".to_vec()));
+}
+
 /// Each record holds its sender's key; the bit is in the first record's.
 fn flip_a_bit_of_the_first_record(node: &Spec) {
     let key = tessera_enclave::base64::decode_strict(&node.public_key).unwrap();

@@ -197,7 +197,8 @@ impl VaultKeys {
         Ok((session, true))
     }
 
-    /// Logs in anew unless somebody else just did. The old login stays when the new one fails: it may still serve.
+    /// Logs in anew unless somebody else just did, and gives the old login up; it stays when the new one fails, since it
+    /// may still serve.
     async fn replace(&self, old: &Arc<Session>) -> Result<Arc<Session>, VaultError> {
         let mut slot = self.session.lock().await;
         if let Some(current) = slot.as_ref().filter(|current| !Arc::ptr_eq(current, old)) {
@@ -205,6 +206,9 @@ impl VaultKeys {
         }
         let session = Arc::new(Session::open(&self.config, &self.login).await?);
         *slot = Some(Arc::clone(&session));
+        drop(slot);
+        // Best effort: the old token ends by itself. Left to that, each try of a node that is not allowed would add one.
+        let _ = old.revoke().await;
         Ok(session)
     }
 
@@ -212,12 +216,7 @@ impl VaultKeys {
         if session.renew().await.is_ok_and(|outcome| outcome == session::Renewal::Extended) {
             return Ok(());
         }
-        let new = self.replace(session).await?;
-        if !Arc::ptr_eq(&new, session) {
-            // Best effort: the old token ends by itself soon.
-            let _ = session.revoke().await;
-        }
-        Ok(())
+        self.replace(session).await.map(drop)
     }
 
     fn record<T>(&self, result: &Result<T, VaultError>) {
