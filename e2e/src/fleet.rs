@@ -32,6 +32,8 @@ pub struct Fleet {
     pub namespace: String,
     /// Where the nodes' keys lie in the store, new for each run.
     pub path_prefix: String,
+    /// The store's role for the namespace, new for each run: the store may be older than the run.
+    pub role: String,
 }
 
 impl Fleet {
@@ -67,9 +69,15 @@ impl Fleet {
                 &json!({"metadata": {"name": "vault-ca"}, "data": {"ca.crt": ca}}),
             )
             .await?;
-        let path_prefix = format!("e2e/{namespace}/{}", run_id()?);
-        let vault = Vault::connect(&settings)?;
-        Ok(Self { vault, cluster, settings, namespace: namespace.to_owned(), path_prefix })
+        let run = run_id()?;
+        Ok(Self {
+            vault: Vault::connect(&settings)?,
+            cluster,
+            settings,
+            namespace: namespace.to_owned(),
+            path_prefix: format!("e2e/{namespace}/{run}"),
+            role: format!("tessera-{namespace}-{run}"),
+        })
     }
 
     /// The network's manifest; tests change what they are about.
@@ -85,7 +93,7 @@ impl Fleet {
                         "caBundleRef": {"kind": "ConfigMap", "name": "vault-ca", "key": "ca.crt"},
                         "auth": {
                             "mount": "kubernetes",
-                            "role": format!("tessera-{}", self.namespace),
+                            "role": self.role,
                             "serviceAccountRef": {"name": "tessera-provisioner"},
                         },
                         "kv": {"mount": "secret", "pathPrefix": self.path_prefix},

@@ -32,10 +32,9 @@ async fn a_captured_token_is_worthless() -> Result<()> {
     // A node that starts now logs in at the fake store.
     fleet.create_node("late").await?;
 
-    let role = format!("tessera-{}", fleet.namespace);
     let tokens = captured_tokens(&fleet).await?;
     for token in &tokens {
-        let accepted = fleet.vault.login_accepts("kubernetes", &role, token).await?;
+        let accepted = fleet.vault.login_accepts("kubernetes", &fleet.role, token).await?;
         ensure!(!accepted, "the real store accepted a token made for {address}");
     }
     fleet.cluster.delete(Kind::Pod, ELSEWHERE, FAKE).await
