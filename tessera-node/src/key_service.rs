@@ -151,11 +151,20 @@ impl KeyService {
         let named = DefaultKey::Named(self.loaded[&default].pair.public().clone());
         // The default is one of the pairs.
         let Ok(ring) = KeyRing::new(pairs, &named) else { return };
-        self.metrics.set_keys(ring.public_keys().len());
-        let status = self
+        let status: Vec<_> = self
             .in_order(wanted)
             .map(|(version, loaded)| loaded.status(&version, version == default))
             .collect();
+        // Each publication is announced to all peers, so a retry that brought nothing must not be one.
+        if self
+            .keys
+            .borrow()
+            .as_ref()
+            .is_some_and(|keys| keys.is_complete() == complete && keys.status() == status)
+        {
+            return;
+        }
+        self.metrics.set_keys(ring.public_keys().len());
         self.keys.send_replace(Some(Arc::new(Keys::new(ring, complete, status))));
         if complete {
             self.readiness.met(Need::Keys);

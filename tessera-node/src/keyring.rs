@@ -26,6 +26,11 @@ impl Keys {
         &self.ring
     }
 
+    /// Whether they are all that the configuration names.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// What the status tells of them.
     pub fn status(&self) -> &[KeyStatus] {
         &self.status

@@ -29,7 +29,7 @@ pub struct Limits {
     pub body_bytes: u64,
     /// `bodyTimeoutMs`: the longest pause within a body.
     pub body_pause: Duration,
-    /// `idleTimeoutMs`: the longest a connection waits for its next request.
+    /// `idleTimeoutMs`: the longest a connection waits for its next request, or for its caller to read the answer.
     pub idle: Duration,
     /// `maxConnections`: further ones wait in the kernel's queue.
     pub connections: usize,

@@ -11,13 +11,14 @@ use hyper::body::Incoming;
 use tessera_enclave::base64::Base64Error;
 use tessera_enclave::{PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
 
+use super::body::{self, BodyRoom};
 use super::common::{self, Common};
 use super::media::{self, Media};
 use super::members::{self, Members, not_base64};
 use super::problem::{Problem, Violation};
 use super::reply::{self, Reply, with_location};
 use super::server::{Answer, Api, Caller};
-use super::{body, path, wire};
+use super::{path, wire};
 use crate::config::Limits;
 use crate::transaction::{PrivacyRequest, SendRequest, SendSignedRequest, TransactionManager};
 
@@ -30,6 +31,7 @@ const KEY: HeaderName = HeaderName::from_static("c11n-key");
 pub(crate) struct ClientApi {
     manager: Arc<TransactionManager>,
     limits: Limits,
+    room: BodyRoom,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,13 +99,14 @@ impl Api for ClientApi {
 }
 
 impl ClientApi {
-    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits) -> Self {
-        Self { manager, limits }
+    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits, room: BodyRoom) -> Self {
+        Self { manager, limits, room }
     }
 
     async fn serve(&self, request: &Parts, body: Incoming, resource: Resource) -> Result<Reply, Problem> {
         common::only(request, &resource.methods())?;
-        let body = async || body::collect(request, body, &self.limits).await;
+        let mut part = self.room.part();
+        let body = async || body::collect(request, body, &self.limits, &mut part).await;
         match resource {
             Resource::Common(common) => common.answer(request),
             Resource::Send => self.send(request, body().await?).await,

@@ -53,9 +53,35 @@ pub(crate) fn not_base64(error: Base64Error) -> Problem {
     Problem::internal(error.to_string())
 }
 
+/// Of keys or hashes in one request: more than any network has.
+const MOST_ITEMS: usize = 1 << 16;
+
 fn array_of_objects(body: &[u8]) -> bool {
-    serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(body)
-        .is_ok_and(|list| !list.is_empty())
+    serde_json::from_slice::<Vec<AnObject>>(body).is_ok_and(|list| !list.is_empty())
+}
+
+/// Any object. It has no size, so neither has a list of them, however long.
+struct AnObject;
+
+impl<'de> Deserialize<'de> for AnObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AnObjectVisitor)
+    }
+}
+
+struct AnObjectVisitor;
+
+impl<'de> Visitor<'de> for AnObjectVisitor {
+    type Value = AnObject;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(AnObject)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -164,6 +190,10 @@ impl<'de> Visitor<'de> for ListVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element::<Option<Text<'de>>>()? {
+            // A list of empty strings would take many times its body's room.
+            if list.len() == MOST_ITEMS {
+                return Err(A::Error::custom("too many items"));
+            }
             list.extend(item.map(|text| text.0));
         }
         Ok(List(list))
@@ -211,7 +241,14 @@ mod tests {
         for body in ["", "{", "[]", "garbage", "{\"to\":{}}", "{\"payload\":[]}"] {
             assert_eq!(parse(body).unwrap_err(), Problem::bad_request(), "{body}");
         }
-        assert_eq!(parse("[{}]").unwrap_err(), Problem::internal("argument type mismatch"));
+        assert_eq!(parse(r#"[{},{"a":[1]}]"#).unwrap_err(), Problem::internal("argument type mismatch"));
+    }
+
+    #[test]
+    fn a_list_is_bounded() {
+        let list = |items: usize| format!(r#"{{"to":["a"{}]}}"#, r#","""#.repeat(items - 1));
+        assert_eq!(parse(&list(MOST_ITEMS)).unwrap().to.len(), MOST_ITEMS);
+        assert_eq!(parse(&list(MOST_ITEMS + 1)).unwrap_err(), Problem::bad_request());
     }
 
     proptest::proptest! {

@@ -10,22 +10,29 @@ use serde_json::json;
 use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
 
+use super::body::{self, BodyRoom};
 use super::common::{self, Common};
 use super::media::{self, Media};
+use super::path;
 use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::server::{Answer, Api, Caller};
-use super::{body, path};
 use crate::config::Limits;
 use crate::peers::directory::LearnError;
 use crate::peers::{NodeUrl, VERSIONS};
 use crate::transaction::TransactionManager;
+
+/// Party info: about 200 bytes for each key of the network.
+const PARTY_INFO_BYTES: u64 = 4 << 20;
+/// An encoded payload with one recipient and a UUID in it.
+const CHALLENGE_BYTES: u64 = 16 << 10;
 
 /// The API for other nodes.
 #[derive(Debug)]
 pub(crate) struct PeerApi {
     manager: Arc<TransactionManager>,
     limits: Limits,
+    room: BodyRoom,
     white_list: bool,
 }
 
@@ -54,6 +61,17 @@ impl Resource {
             Self::Validate => "partyinfo_validate",
             Self::Push => "push",
         }
+    }
+
+    /// Only a payload may be as large as the configuration allows: the rest is decoded, and a challenge even decrypted,
+    /// where a large one would keep other requests waiting.
+    fn limits(self, configured: &Limits) -> Limits {
+        let most = match self {
+            Self::Push | Self::Common(_) => u64::MAX,
+            Self::PartyInfo => PARTY_INFO_BYTES,
+            Self::Validate => CHALLENGE_BYTES,
+        };
+        Limits { body_bytes: configured.body_bytes.min(most), ..configured.clone() }
     }
 
     fn methods(self) -> &'static [Method] {
@@ -86,8 +104,13 @@ impl Api for PeerApi {
 }
 
 impl PeerApi {
-    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits, white_list: bool) -> Self {
-        Self { manager, limits, white_list }
+    pub(crate) fn new(
+        manager: Arc<TransactionManager>,
+        limits: Limits,
+        room: BodyRoom,
+        white_list: bool,
+    ) -> Self {
+        Self { manager, limits, room, white_list }
     }
 
     async fn serve(
@@ -99,9 +122,11 @@ impl PeerApi {
     ) -> Result<Reply, Problem> {
         self.check_white_list(caller)?;
         common::only(request, resource.methods())?;
+        let limits = resource.limits(&self.limits);
+        let mut part = self.room.part();
         let body = async || {
             media::content(&request.headers, &[Media::Octets])?;
-            body::collect(request, body, &self.limits).await
+            body::collect(request, body, &limits, &mut part).await
         };
         match resource {
             Resource::Common(common) => common.answer(request),

@@ -104,6 +104,10 @@ impl Problem {
         Self::Text(StatusCode::REQUEST_TIMEOUT, "request body did not arrive in time".into())
     }
 
+    pub(crate) fn no_room_for_body() -> Self {
+        Self::Text(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once: try again".into())
+    }
+
     pub(crate) fn body_broken() -> Self {
         Self::bad_request()
     }

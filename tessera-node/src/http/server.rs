@@ -1,8 +1,8 @@
 //! One listener: accepts, bounds, and ends connections.
 //!
 //! ```text
-//! accept (bounded) ─► handshake ─► requests, one at a time ─► closed by: the peer · idle · its certificate's end ·
-//!                     mutual TLS    panic → 500               lost trust · the drain
+//! accept (bounded) ─► handshake ─► requests, one at a time ─► closed by: the peer · idle · an answer left unread ·
+//!                     mutual TLS    panic → 500               its certificate's end · lost trust · the drain
 //! ```
 
 use std::convert::Infallible;
@@ -26,6 +26,7 @@ use tessera_tls::{AcceptError, ConnectionGuard, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
 
 use super::problem::Problem;
 use super::reply::Reply;
@@ -158,7 +159,10 @@ impl<A: Api> Shared<A> {
         let caller =
             Arc::new(Caller { identity: connection.peer.identity, address: address.ip(), certificate });
         self.metrics.connection_opened(self.port);
-        self.serve(TokioIo::new(connection.stream), caller, connection.guard).await;
+        let mut stream = TimeoutStream::new(connection.stream);
+        // Who leaves its answer unread must not keep its place for ever.
+        stream.set_write_timeout(Some(self.limits.idle));
+        self.serve(TokioIo::new(Box::pin(stream)), caller, connection.guard).await;
         self.metrics.connection_closed(self.port);
     }
 

@@ -48,6 +48,42 @@ async fn a_slow_body_is_cut_off_and_the_node_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_share_their_room_and_small_ones_need_none() {
+    const LARGEST: usize = 1 << 20;
+    let net = Net::with(&["a"], |config| {
+        for server in 0..2 {
+            config["serverConfigs"][server]["properties"]["maxBodyBytes"] = json!(LARGEST);
+        }
+        // A listener with a shorter patience, for the one that finds no room.
+        config["serverConfigs"][1]["properties"]["bodyTimeoutMs"] = json!(2000);
+    });
+    let _nodes = net.start().await;
+    let (client, peer) = (net.node("a").client(), net.node("a").peer_client(net.node("a")));
+    let large = || json!({"payload": "A".repeat(LARGEST * 3 / 4)}).to_string();
+
+    // Another port's caller holds most of the room, and goes on slowly enough to keep it.
+    let mut holder = peer.connect().await.unwrap();
+    let head = format!(
+        "POST /push HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\ncontent-length: {LARGEST}\r\n\r\n"
+    );
+    holder.write_all(head.as_bytes()).await.unwrap();
+    holder.write_all(&vec![0; LARGEST * 3 / 4]).await.unwrap();
+    crate::support::eventually("there is no room", async || {
+        let refused = client.post_json("/send", large()).await;
+        (refused.status == 503 && refused.header("retry-after") == "1").then_some(())
+    })
+    .await;
+    client.send(&[7; 1000], &[]).await;
+
+    // It goes away, and its room is there again.
+    drop(holder);
+    crate::support::eventually("there is room", async || {
+        (client.post_json("/send", large()).await.status == 201).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_head_is_a_431() {
     let net = Net::new(&["a"]);
     let _nodes = net.start().await;
@@ -69,6 +105,28 @@ async fn connections_beyond_the_bound_wait_their_turn() {
     assert!(waiting.is_err(), "a second connection was served beside the first");
     drop(first);
     assert_eq!(client.get("/upcheck").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_reads_no_answer_loses_its_place() {
+    let net = Net::with(&["a"], |config| {
+        config["serverConfigs"][1]["properties"]["maxConnections"] = json!(1);
+        config["serverConfigs"][1]["properties"]["idleTimeoutMs"] = json!(500);
+    });
+    let _nodes = net.start().await;
+    let client = net.node("a").client();
+    // More than the sockets' buffers take.
+    let hash = client.send(&vec![7; 32 << 20], &[]).await;
+    let mut stream = client.connect().await.unwrap();
+    let path = crate::support::client::segment(&hash);
+    stream
+        .write_all(format!("GET /transaction/{path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    // The one place is taken, and then given to the next although the first is still there.
+    let next = tokio::time::timeout(PATIENCE, client.get("/upcheck")).await.expect("the next is served");
+    assert_eq!(next.status, 200);
+    drop(stream);
 }
 
 async fn first_line(stream: &mut (impl AsyncReadExt + Unpin)) -> String {

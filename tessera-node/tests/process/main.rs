@@ -123,6 +123,42 @@ async fn a_death_at_each_write_leaves_both_sides_consistent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_death_around_a_raw_write_loses_no_acknowledged_payload() {
+    let keep = || json!({"payload": "aGVsbG8="}).to_string();
+    let signed = |hash: &str, to: &str| json!({"hash": hash, "to": [to]}).to_string();
+    for point in ["before-raw-insert", "after-raw-insert"] {
+        let net = Net::new(&["a", "b"]);
+        let (a, b) = (net.node("a"), net.node("b"));
+        let _b = Process::start(b);
+        let mut process = Process::start(a);
+        net.wait_until_met().await;
+        let kept = a.client().post_json("/storeraw", keep()).await.json()["key"].as_str().unwrap().to_owned();
+        process.kill();
+
+        let mut process = Process::start_with(a, &["--fault-point", point]);
+        net.wait_until_met().await;
+        let request = http::Request::builder().method("POST").uri("/storeraw").header("host", "a");
+        let request = request.header("content-type", "application/json");
+        let answer = a.client().try_send(request.body(http_body_util::Full::from(keep())).unwrap()).await;
+        assert!(answer.is_none(), "{point}: an answer from the dead");
+        let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it died");
+        assert!(!status.success(), "{point}");
+
+        // The client's retry is another payload with a hash of its own; what was acknowledged before is untouched.
+        let _again = Process::start(a);
+        net.wait_until_met().await;
+        let again =
+            a.client().post_json("/storeraw", keep()).await.json()["key"].as_str().unwrap().to_owned();
+        assert_ne!(again, kept, "{point}");
+        for hash in [&kept, &again] {
+            let sent = a.client().post_json("/sendsignedtx", signed(hash, &b.public_key)).await;
+            assert_eq!(sent.status, 201, "{point}: {}", sent.text());
+            assert_eq!(b.client().receive(hash).await, (200, b"hello".to_vec()), "{point}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_death_around_a_birth_leaves_one_version_of_the_key() {
     for (point, born) in [("before-key-write", 0), ("after-key-write", 1)] {
         let store = support::store::SecretStore::start().await;
