@@ -8,9 +8,11 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
+use tessera_crds::condition::Reason;
 use tessera_crds::names;
 use tessera_pki::{CaState, StateError};
 
+use crate::kube::is_forbidden;
 use crate::kube::planned::Planned;
 use crate::meta::Owner;
 
@@ -38,6 +40,16 @@ pub enum AuthoritiesError {
         /// Why.
         source: StateError,
     },
+}
+
+impl AuthoritiesError {
+    /// What a person must mend. `None`: the API server merely failed, and will take no status either.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Read { source, .. } => is_forbidden(source).then_some(Reason::PermissionDenied),
+            Self::State { .. } => Some(Reason::IssuerUnavailable),
+        }
+    }
 }
 
 /// Reads CA states.

@@ -61,7 +61,7 @@ names! {
         Ready,
         /// Ready of a network: the secret store does not answer. Of a node: the same, while it starts.
         StoreUnreachable,
-        /// Ready of a network: certificates cannot be issued.
+        /// Ready: certificates cannot be issued.
         IssuerUnavailable,
         /// Ready: the API server refuses us something; the message says what.
         PermissionDenied,

@@ -7,6 +7,7 @@
 //!                     GET, look again ──► POST (absent) | PUT at resourceVersion (ours) | NameConflict (not ours)
 //! ```
 
+mod contest;
 pub mod drift;
 pub mod events;
 pub mod fault;
@@ -15,6 +16,8 @@ pub mod planned;
 pub mod quantity;
 mod write_error;
 pub mod writer;
+
+pub use write_error::is_forbidden;
 
 /// The name under which our writes appear in `managedFields`.
 pub const FIELD_MANAGER: &str = "tessera-operator";

@@ -1,5 +1,7 @@
 //! Why an object could not be brought about, told apart by what must be done about it.
 
+use super::drift::Drift;
+
 /// Why an object could not be brought about.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -20,6 +22,16 @@ pub enum WriteError {
     Conflict {
         /// Kind, namespace and name.
         object: String,
+    },
+    /// Somebody undoes what we write.
+    #[error(
+        "{object} is changed by somebody else as often as it is repaired ({drift}): its managedFields name who it is"
+    )]
+    Contested {
+        /// Kind, namespace and name.
+        object: String,
+        /// What was found this time.
+        drift: Drift,
     },
     /// Our own rights do not suffice.
     #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]
@@ -49,6 +61,11 @@ pub enum WriteError {
         /// What happened.
         source: Box<kube::Error>,
     },
+}
+
+/// Whether our own rights do not suffice: nothing but a person mends that.
+pub fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// What a failed request means.

@@ -5,7 +5,8 @@
 //! addition goes, a field that we no longer set goes, and a leader that was replaced meanwhile gets a conflict.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::FIELD_MANAGER;
+use super::contest::Contests;
 use super::drift::{self, Drift};
 use super::fault::Faults;
 use super::planned::{Planned, controller_of};
@@ -49,6 +51,9 @@ pub struct Token {
     pub renew_at: Instant,
 }
 
+/// After how long a refused growth is asked for again: the storage class may have been changed.
+const REFUSED_FOR: Duration = Duration::from_mins(5);
+
 /// Writes to the API server.
 pub struct Writer {
     client: Client,
@@ -56,12 +61,27 @@ pub struct Writer {
     /// Objects, by UID, whose difference a PUT did not take away: a default that somebody else's apply also names.
     /// Writing again would be a write for ever.
     settled: Mutex<HashMap<String, String>>,
+    contests: Contests,
+    /// Claims, by UID, whose growth was refused.
+    refused: Mutex<HashMap<String, RefusedGrowth>>,
+}
+
+struct RefusedGrowth {
+    size: String,
+    message: String,
+    at: Instant,
 }
 
 impl Writer {
     /// A writer that dies at the chosen write, if any.
     pub fn new(client: Client, faults: Faults) -> Self {
-        Self { client, faults, settled: Mutex::default() }
+        Self {
+            client,
+            faults,
+            settled: Mutex::default(),
+            contests: Contests::default(),
+            refused: Mutex::default(),
+        }
     }
 
     /// How many writes this process has begun.
@@ -121,6 +141,10 @@ impl Writer {
         let Some(drift) = self.difference(planned, &live) else {
             return Ok((live, Outcome::Unchanged));
         };
+        let uid = live.metadata.uid.as_deref().unwrap_or_default();
+        if !self.contests.may_repair(uid, content_of(planned), Instant::now()) {
+            return Err(WriteError::Contested { object: planned.to_string(), drift });
+        }
         let object = dynamic(planned, replacement(planned, &live));
         let replaced = self.faults.around(api.replace(&planned.name, &post_params(), &object)).await;
         let replaced = match replaced {
@@ -222,11 +246,15 @@ impl Writer {
     }
 
     /// Asks for a larger volume behind a bound claim. A claim is the StatefulSet controller's, so only this one field
-    /// of it is ours.
+    /// of it is ours. What was refused is not asked again for a while.
     pub async fn grow_claim(&self, claim: &PersistentVolumeClaim, size: &str) -> Result<(), WriteError> {
         let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
         let name = claim.metadata.name.as_deref().unwrap_or_default();
         let object = || format!("PersistentVolumeClaim {namespace}/{name}");
+        let uid = claim.metadata.uid.clone().unwrap_or_default();
+        if let Some(message) = self.refused_growth(&uid, size) {
+            return Err(WriteError::Invalid { object: object(), message });
+        }
         let patch = json!({
             "metadata": {"resourceVersion": claim.metadata.resource_version},
             "spec": {"resources": {"requests": {"storage": size}}},
@@ -237,10 +265,20 @@ impl Writer {
             Ok(_) => Ok(()),
             // What the storage class does not allow is answered with the same code as what our Role does not allow.
             Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("resize") => {
-                Err(WriteError::Invalid { object: object(), message: status.message.clone() })
+                let message = status.message.clone();
+                let refused =
+                    RefusedGrowth { size: size.to_owned(), message: message.clone(), at: Instant::now() };
+                self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, refused);
+                Err(WriteError::Invalid { object: object(), message })
             }
             Err(error) => Err(classify("patch", object(), error)),
         }
+    }
+
+    fn refused_growth(&self, uid: &str, size: &str) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = refused.get(uid)?;
+        (before.size == size && before.at.elapsed() < REFUSED_FOR).then(|| before.message.clone())
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
@@ -253,14 +291,14 @@ impl Writer {
     }
 
     fn is_settled(&self, metadata: &ObjectMeta) -> bool {
-        let settled = self.settled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         let version = metadata.uid.as_ref().and_then(|uid| settled.get(uid));
         version.is_some() && version == metadata.resource_version.as_ref()
     }
 
     fn settle(&self, metadata: &ObjectMeta) {
         if let (Some(uid), Some(version)) = (metadata.uid.clone(), metadata.resource_version.clone()) {
-            self.settled.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(uid, version);
+            self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, version);
         }
     }
 }
@@ -275,6 +313,16 @@ fn is_ours(live: &ObjectMeta, planned: &Planned) -> bool {
         Some(uid) => controller_of(live.owner_references.as_deref()).is_some_and(|owner| owner.uid == *uid),
         None => controller_of(live.owner_references.as_deref()).is_none(),
     }
+}
+
+/// Tells one content from another, within this process. A certificate that is issued again is another each time, and yet
+/// the same repair.
+fn content_of(planned: &Planned) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if planned.resource.kind != "Secret" {
+        planned.body.to_string().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn is_plain_data(resource: &ApiResource) -> bool {

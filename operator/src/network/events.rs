@@ -35,9 +35,9 @@ pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<Happening>
     happenings
 }
 
-/// Of a change of status: readiness and the secret store, gained or lost.
+/// Of a change of status: readiness, certificates and the secret store, gained or lost.
 pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Vec<Happening> {
-    let types = [ConditionType::Ready, ConditionType::SecretStoreReady];
+    let types = [ConditionType::Ready, ConditionType::CertificatesCurrent, ConditionType::SecretStoreReady];
     types.into_iter().filter_map(|type_| of_condition(type_, before, after)).collect()
 }
 

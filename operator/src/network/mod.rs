@@ -25,10 +25,12 @@ use crate::authorities::AuthoritiesError;
 use crate::backoff::jittered;
 use crate::conditions;
 use crate::context::Context;
+use crate::error::chain;
 use crate::kube::events::Happening;
+use crate::kube::is_forbidden;
 use crate::kube::writer::WriteError;
 use crate::leaf::LeafError;
-use crate::meta::{reference_to, uid_of};
+use crate::meta::{name_of, reference_to, uid_of};
 use crate::metrics::Kind;
 use resolve::{Resolved, Unresolved};
 
@@ -62,6 +64,16 @@ pub enum Error {
     Write(#[from] WriteError),
 }
 
+impl Error {
+    /// What a person must mend before anything can be read. `None`: the API server merely failed, and will take no status
+    /// either. (An unreadable CA state is an input like others.)
+    fn unreadable(&self) -> Option<Unresolved> {
+        use crate::node::Error::ReadSecret;
+        let (Self::Read { source, .. } | Self::Node(ReadSecret { source, .. })) = self else { return None };
+        is_forbidden(source).then(|| Unresolved::PermissionDenied(chain(self)))
+    }
+}
+
 /// Brings one network about and reports on it.
 pub async fn reconcile(network: Arc<TesseraNetwork>, ctx: Arc<Context>) -> Result<Action, Error> {
     let _slot = ctx.slots.acquire().await;
@@ -77,7 +89,7 @@ pub async fn reconcile(network: Arc<TesseraNetwork>, ctx: Arc<Context>) -> Resul
 /// When to try again after an error. (The signature is the controller's.)
 #[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(network: Arc<TesseraNetwork>, error: &Error, ctx: Arc<Context>) -> Action {
-    tracing::warn!(error = %crate::error::chain(error), "a network could not be reconciled");
+    tracing::warn!(error = %chain(error), "a network could not be reconciled");
     Action::requeue(ctx.backoff.after_failure(uid_of(&*network)))
 }
 
@@ -94,11 +106,21 @@ async fn reconcile_once(network: &TesseraNetwork, ctx: &Context) -> Result<Actio
     if network.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let inputs = inputs::gather(network, ctx, Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let inputs = match inputs::gather(network, ctx, now).await {
+        Ok(inputs) => inputs,
+        Err(error) => {
+            if let Some(why) = error.unreadable() {
+                let nodes = ctx.caches.nodes_of(name_of(network));
+                report(network, status::of_unresolved(network, &why, &nodes, now), &[], ctx).await?;
+            }
+            return Err(error);
+        }
+    };
     match resolve::resolve(network, &inputs) {
         Ok(resolved) => reconcile_resolved(network, &resolved, &inputs, ctx).await,
         Err(why) => {
-            let status = status::of_unresolved(network, &why, &inputs);
+            let status = status::of_unresolved(network, &why, &inputs.nodes, now);
             report(network, status, &[], ctx).await?;
             match why {
                 Unresolved::Leaf(error) => Err(error.into()),

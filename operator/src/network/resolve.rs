@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tessera_crds::api::network::{NamespaceIsolation, Scraper};
+use tessera_crds::condition::Reason;
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaError, CaState, LeafSpec};
@@ -48,6 +49,9 @@ pub enum Unresolved {
     /// Authorities cannot be made.
     #[error("no certificate authority can be made for the network")]
     Generate(#[from] CaError),
+    /// What it is made from may not be read.
+    #[error("{0}: check the operator's Role")]
+    PermissionDenied(String),
     /// A name in the spec cannot be an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -86,6 +90,9 @@ fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState
         Ok(None) => {
             let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
             Ok((Arc::new(CaState::generate(name_of(network), lifetime, inputs.now)?), true))
+        }
+        Err(error) if error.reason() == Some(Reason::PermissionDenied) => {
+            Err(Unresolved::PermissionDenied(chain(error)))
         }
         Err(error) => Err(Unresolved::Authorities(chain(error))),
     }

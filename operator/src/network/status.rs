@@ -1,9 +1,12 @@
 //! [pure] From what was seen to the status.
 
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
 use tessera_crds::api::network::{CaStatus, NodeCounts};
 use tessera_crds::condition::{ConditionType, Reason};
-use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, names};
-use tessera_pki::CaState;
+use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
+use tessera_pki::{Ca, CaState};
 
 use super::apply::Applied;
 use super::inputs::Inputs;
@@ -30,9 +33,9 @@ type Verdict = (Truth, Reason, String);
 /// The status of a network that could be resolved.
 pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> TesseraNetworkStatus {
     let before = object.status.clone().unwrap_or_default();
-    let counts = count(inputs);
+    let counts = count(&inputs.nodes);
     let store = store(seen.store);
-    let certificates = certificates(seen);
+    let certificates = certificates(seen, inputs.now);
     let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
     let ready = ready(seen, &store, &counts);
     let reconciling = reconciling(seen, ready.0);
@@ -51,18 +54,27 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
 }
 
 /// The status of a network of which nothing can be made now.
-pub fn of_unresolved(object: &TesseraNetwork, why: &Unresolved, inputs: &Inputs) -> TesseraNetworkStatus {
+pub fn of_unresolved(
+    object: &TesseraNetwork,
+    why: &Unresolved,
+    nodes: &[Arc<TesseraNode>],
+    now: Timestamp,
+) -> TesseraNetworkStatus {
     let before = object.status.clone().unwrap_or_default();
-    let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
+    let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, now);
     let message = chain(why);
-    conditions.set(ConditionType::Ready, Truth::False, Reason::IssuerUnavailable, message.clone());
+    let reason = match why {
+        Unresolved::PermissionDenied(_) => Reason::PermissionDenied,
+        _ => Reason::IssuerUnavailable,
+    };
+    conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
     conditions.set(ConditionType::CertificatesCurrent, Truth::False, Reason::RenewalFailing, message);
     let mut list = conditions.into_list();
     let store = crate::conditions::find(&before.conditions, ConditionType::SecretStoreReady);
     list.extend(store.cloned());
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
-        nodes: Some(count(inputs)),
+        nodes: Some(count(nodes)),
         ca: before.ca,
         conditions: list,
     }
@@ -72,13 +84,13 @@ fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, me
     conditions.set(type_, truth, reason, message);
 }
 
-fn count(inputs: &Inputs) -> NodeCounts {
-    let is_ready = |node: &tessera_crds::TesseraNode| {
+fn count(nodes: &[Arc<TesseraNode>]) -> NodeCounts {
+    let is_ready = |node: &TesseraNode| {
         node.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
     };
-    let ready = inputs.nodes.iter().filter(|node| is_ready(node)).count();
+    let ready = nodes.iter().filter(|node| is_ready(node)).count();
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    NodeCounts::new(number(ready), number(inputs.nodes.len()))
+    NodeCounts::new(number(ready), number(nodes.len()))
 }
 
 /// Authorities that are new and could not be written do not exist.
@@ -110,11 +122,33 @@ fn store(store: &ObservedStore) -> Verdict {
     }
 }
 
-fn certificates(seen: &Seen<'_>) -> Verdict {
-    match seen.applied.failures.first() {
-        Some(failure) => (Truth::False, Reason::RenewalFailing, chain(failure)),
+/// How long before its end an authority is due, at most; a short-lived one, in its last twelfth. Nothing renews it yet, so
+/// this is the time that a person has.
+const AUTHORITY_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+fn certificates(seen: &Seen<'_>, now: Timestamp) -> Verdict {
+    if let Some(failure) = seen.applied.failures.first() {
+        return (Truth::False, Reason::RenewalFailing, chain(failure));
+    }
+    let authorities = &seen.network.authorities;
+    match [("network", &authorities.network), ("admin", &authorities.admin)]
+        .into_iter()
+        .find(|(_, ca)| is_due(ca, now))
+    {
+        Some((name, ca)) => {
+            let end = ca.certificate().not_after();
+            let message = format!(
+                "the {name} CA ends on {end}, and this version cannot renew it: no certificate outlives it"
+            );
+            (Truth::False, Reason::RenewalFailing, message)
+        }
         None => (Truth::True, Reason::Current, "nothing is due for renewal".to_owned()),
     }
+}
+
+fn is_due(ca: &Ca, now: Timestamp) -> bool {
+    let (begin, end) = (ca.certificate().not_before(), ca.certificate().not_after());
+    end.duration_since(now) < (end.duration_since(begin) / 12).min(AUTHORITY_DUE)
 }
 
 fn ready(seen: &Seen<'_>, store: &Verdict, counts: &NodeCounts) -> Verdict {

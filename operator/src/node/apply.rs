@@ -26,6 +26,8 @@ pub struct Applied {
     pub written: Vec<(String, Outcome)>,
     /// What could not be.
     pub failures: Vec<WriteError>,
+    /// Why the volume cannot be as large as the spec says. The node goes on with the volume that it has.
+    pub cannot_grow: Option<WriteError>,
     /// A change of pods waits until the secret store answers.
     pub held: bool,
 }
@@ -58,6 +60,7 @@ async fn grow_volume(node: &Resolved, ctx: &Context, applied: &mut Applied) {
                 .written
                 .push((format!("PersistentVolumeClaim {name}"), Outcome::Replaced(Drift::Outdated)));
         }
+        Err(error @ WriteError::Invalid { .. }) => applied.cannot_grow = Some(error),
         Err(error) => applied.failures.push(error),
     }
 }

@@ -24,6 +24,7 @@ use crate::authorities::AuthoritiesError;
 use crate::backoff::jittered;
 use crate::conditions;
 use crate::context::Context;
+use crate::kube::is_forbidden;
 use crate::kube::writer::WriteError;
 use crate::meta::{reference_to, uid_of};
 use crate::metrics::Kind;
@@ -31,7 +32,7 @@ use apply::Applied;
 use inputs::Inputs;
 use resolve::{Resolved, Unresolved};
 use status::Seen;
-use tessera_crds::condition::ConditionType;
+use tessera_crds::condition::{ConditionType, Reason};
 
 /// How often a node that is ready is asked how it is.
 const PROBE: Duration = Duration::from_secs(30);
@@ -55,6 +56,23 @@ pub enum Error {
     /// An object or the status cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl Error {
+    /// What a person must mend before anything can be read. `None`: the API server merely failed, and will take no status
+    /// either.
+    pub fn unreadable(&self) -> Option<Unresolved> {
+        let reason = match self {
+            Self::Authorities(error) => error.reason()?,
+            Self::ReadSecret { source, .. } if is_forbidden(source) => Reason::PermissionDenied,
+            Self::ReadSecret { .. } | Self::Write(_) => return None,
+        };
+        let mut message = crate::error::chain(self);
+        if reason == Reason::PermissionDenied {
+            message.push_str(": check the operator's Role");
+        }
+        Some(Unresolved::Unreadable { reason, message })
+    }
 }
 
 /// Brings one node about and reports on it.
@@ -89,7 +107,16 @@ async fn reconcile_once(node: &TesseraNode, ctx: &Context) -> Result<Action, Err
         // Owned objects go with it; volume, keys and CA stay. There is nothing to clean up, so nothing can hang.
         return Ok(Action::await_change());
     }
-    let inputs = inputs::gather(node, ctx, Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let inputs = match inputs::gather(node, ctx, now).await {
+        Ok(inputs) => inputs,
+        Err(error) => {
+            if let Some(why) = error.unreadable() {
+                report(node, status::of_unresolved(node, &why, now), &[], ctx).await?;
+            }
+            return Err(error);
+        }
+    };
     match resolve::resolve(node, &inputs, &ctx.operator_namespace) {
         Ok(resolved) => reconcile_resolved(node, &resolved, &inputs, ctx).await,
         Err(why) => {

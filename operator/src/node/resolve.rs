@@ -8,6 +8,7 @@ use serde_json::Value;
 use tessera_crds::api::network::{NodeDefaults, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
+use tessera_crds::condition::Reason;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaState, LeafSpec};
@@ -102,6 +103,14 @@ pub enum Unresolved {
     /// No certificate.
     #[error(transparent)]
     Leaf(#[from] LeafError),
+    /// What it is made from may not be read, or cannot be used.
+    #[error("{message}")]
+    Unreadable {
+        /// Which of both.
+        reason: Reason,
+        /// What, and why.
+        message: String,
+    },
 }
 
 impl From<IdentityError> for Unresolved {

@@ -74,6 +74,7 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
         Unresolved::NetworkNotReady(_) => (Reason::NetworkNotReady, false),
         Unresolved::InvalidConfiguration(_) => (Reason::InvalidConfiguration, true),
         Unresolved::Leaf(_) => (Reason::CertificateInvalid, false),
+        Unresolved::Unreadable { reason, .. } => (*reason, false),
     };
     conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
     conditions.set_while(ConditionType::Stalled, stalled.then_some((reason, message)));
@@ -256,7 +257,8 @@ fn is_stall(failure: &WriteError) -> bool {
 }
 
 fn stalled(applied: &Applied) -> Option<(Reason, String)> {
-    let failure = applied.failures.iter().find(|failure| is_stall(failure))?;
+    let failures = applied.failures.iter().chain(&applied.cannot_grow);
+    let failure = failures.into_iter().find(|failure| is_stall(failure))?;
     let reason = match failure {
         WriteError::NameConflict { .. } => Reason::NameConflict,
         _ => Reason::InvalidConfiguration,

@@ -122,7 +122,7 @@ fn a_lost_or_unreadable_ca_makes_the_issuer_unavailable() {
     inputs.authorities = Ok(None);
     let why = resolve(&object, &inputs).err().expect("no other CA is made");
     assert!(matches!(why, Unresolved::AuthoritiesLost(_)));
-    let status = of_unresolved(&object, &why, &inputs);
+    let status = of_unresolved(&object, &why, &inputs.nodes, inputs.now);
     assert_eq!(reason(&status, ConditionType::Ready), "False IssuerUnavailable");
     assert_eq!(reason(&status, ConditionType::SecretStoreReady), "True Ready", "kept from before");
     assert!(status.ca.is_some());
@@ -131,6 +131,18 @@ fn a_lost_or_unreadable_ca_makes_the_issuer_unavailable() {
     inputs.authorities = Err(AuthoritiesError::State { secret: "s".into(), source });
     let why = resolve(&object, &inputs).err().expect("garbage is no CA");
     assert!(matches!(why, Unresolved::Authorities(_)));
+}
+
+#[test]
+fn an_authority_near_its_end_is_said_in_time() {
+    let mut world = ready();
+    world.inputs.now = crate::fixtures::now() + SignedDuration::from_hours(8760 - 31 * 24);
+    assert_eq!(reason(&world.status(), ConditionType::CertificatesCurrent), "True Current");
+    let mut world = ready();
+    world.inputs.now = crate::fixtures::now() + SignedDuration::from_hours(8760 - 29 * 24);
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::CertificatesCurrent), "False RenewalFailing");
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready", "it serves until then");
 }
 
 #[test]

@@ -311,6 +311,32 @@ fn a_held_change_is_said_and_the_running_template_stays_in_the_status() {
 }
 
 #[test]
+fn a_volume_that_cannot_grow_stalls_a_node_that_serves() {
+    let mut world = ready();
+    let object = "PersistentVolumeClaim org-a/data-node-a-0".to_owned();
+    world.applied.cannot_grow = Some(WriteError::Invalid { object, message: "no resize".into() });
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
+    assert_eq!(reason(&status, ConditionType::Stalled), "True InvalidConfiguration");
+}
+
+#[test]
+fn a_node_whose_secret_may_not_be_read_is_not_ready() {
+    let refusal = |code| {
+        let status = kube::core::Status { code, message: "no".into(), ..kube::core::Status::default() };
+        let source = Box::new(kube::Error::Api(Box::new(status)));
+        crate::node::Error::ReadSecret { name: "node-a-tls".into(), source }
+    };
+    let mut object = node_json("node-a");
+    object["status"] = serde_json::to_value(ready().status()).unwrap();
+    let why = refusal(403).unreadable().expect("a person must mend it");
+    assert!(why.to_string().contains("node-a-tls") && why.to_string().contains("Role"), "{why}");
+    let status = of_unresolved(&node(object), &why, now());
+    assert_eq!(reason(&status, ConditionType::Ready), "False PermissionDenied");
+    assert!(refusal(500).unreadable().is_none(), "that may pass by itself");
+}
+
+#[test]
 fn a_node_without_network_keeps_what_was_seen_of_it() {
     let mut object = node_json("node-a");
     object["status"] = serde_json::to_value(ready().status()).unwrap();
