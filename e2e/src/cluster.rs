@@ -46,6 +46,8 @@ pub enum Kind {
     NetworkPolicy,
     /// `policy/v1`
     PodDisruptionBudget,
+    /// `rbac.authorization.k8s.io/v1`
+    Role,
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
         let (group, version, kind, plural) = match self {
             Self::TesseraNetwork => ("tessera.rs", "v1alpha1", "TesseraNetwork", "tesseranetworks"),
             Self::TesseraNode => ("tessera.rs", "v1alpha1", "TesseraNode", "tesseranodes"),
+            Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Event => ("", "v1", "Event", "events"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),

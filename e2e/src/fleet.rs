@@ -216,6 +216,18 @@ impl Fleet {
         Ok(ledger)
     }
 
+    /// Gives the fleet up, without waiting: a test that has passed should not cost those that run. What failed is kept, to be
+    /// looked at.
+    pub async fn done(&self) -> Result<()> {
+        for kind in [Kind::TesseraNode, Kind::TesseraNetwork, Kind::Pod] {
+            for object in self.cluster.list(kind, &self.namespace, "").await? {
+                let name = object["metadata"]["name"].as_str().context("an object has a name")?;
+                self.cluster.delete(kind, &self.namespace, name).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Starts a pod without any certificate and without any label that a policy names.
     pub async fn stranger(&self) -> Result<ClientPod> {
         ClientPod::start(&self.cluster, &self.namespace, "stranger", &self.settings.client_image, None).await

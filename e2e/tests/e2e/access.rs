@@ -37,5 +37,5 @@ async fn only_declared_clients_are_served() -> Result<()> {
     })
     .await?;
     ensure!(wrong.request("GET", &upcheck, None).await.is_err(), "B's client was served at A");
-    Ok(())
+    fleet.done().await
 }

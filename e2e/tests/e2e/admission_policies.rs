@@ -44,7 +44,8 @@ async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
     let refused = fleet.cluster.create(Kind::StatefulSet, ns, &set("tessera-node-a")).await;
     ensure!(forbidden(&refused), "a StatefulSet: {refused:?}");
     fleet.cluster.create(Kind::StatefulSet, ns, &set("default")).await?;
-    fleet.cluster.delete(Kind::StatefulSet, ns, "thief").await
+    fleet.cluster.delete(Kind::StatefulSet, ns, "thief").await?;
+    fleet.done().await
 }
 
 #[tokio::test]

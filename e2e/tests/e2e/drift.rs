@@ -64,7 +64,8 @@ async fn drift_is_put_back() -> Result<()> {
         fleet.cluster.delete(kind, ns, &name).await?;
         put_back(&fleet, kind, &name, &before, "deleted").await?;
     }
-    fleet.node_ready("a").await.map(drop)
+    fleet.node_ready("a").await?;
+    fleet.done().await
 }
 
 /// Who can make an addition at all. A node's pod template is the operator's alone, so what is put back there is what

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tessera_e2e::cluster::{Kind, condition};
 use tessera_e2e::fleet::{Fleet, NETWORK};
 use tessera_e2e::wait;
@@ -17,7 +17,8 @@ async fn network_not_there() -> Result<()> {
     ensure!(message.contains(NETWORK), "the message names the network: {message}");
     fleet.create_network().await?;
     fleet.set_up_store().await?;
-    fleet.node_ready("a").await.map(drop)
+    fleet.node_ready("a").await?;
+    fleet.done().await
 }
 
 #[tokio::test]
@@ -28,7 +29,8 @@ async fn store_not_set_up() -> Result<()> {
     fleet.create_node("a").await?;
     fleet.set_up_store().await?;
     fleet.network_condition("SecretStoreReady", "True", "Ready").await?;
-    fleet.node_ready("a").await.map(drop)
+    fleet.node_ready("a").await?;
+    fleet.done().await
 }
 
 #[tokio::test]
@@ -51,7 +53,52 @@ async fn image_not_pullable() -> Result<()> {
             &json!({"spec": {"image": fleet.settings.node_image}}),
         )
         .await?;
-    fleet.node_ready("bad").await.map(drop)
+    fleet.node_ready("bad").await?;
+    fleet.done().await
+}
+
+#[tokio::test]
+async fn no_permission() -> Result<()> {
+    const ROLE: &str = "tessera-operator";
+    let fleet = Fleet::start("e2e-permission", &["good", "other"]).await?;
+    let (ledger, key) = (fleet.ledger("good").await?, fleet.public_key("other").await?);
+    let rules = fleet.cluster.get(Kind::Role, &fleet.namespace, ROLE).await?["rules"].clone();
+
+    // Children cannot be made: the new node says so, and the others are as before.
+    let fewer = without(&rules, "serviceaccounts", "create");
+    fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": fewer})).await?;
+    fleet.create_node("late").await?;
+    let node = fleet.node_condition("late", "Ready", "False", "PermissionDenied").await?;
+    let (_, _, message) = condition(&node, "Ready").context("no condition")?;
+    ensure!(message.contains("create") && message.contains("Role"), "the message names the fix: {message}");
+    fleet.node_ready("good").await?;
+
+    // Certificates cannot be read: nobody knows any more whether they are right, so nobody is said to be ready.
+    let fewer = without(&rules, "secrets", "get");
+    fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": fewer})).await?;
+    let node = fleet.node_condition("good", "Ready", "False", "PermissionDenied").await?;
+    let (_, _, message) = condition(&node, "Ready").context("no condition")?;
+    ensure!(message.contains("good-tls"), "the message names the Secret: {message}");
+    fleet.network_condition("Ready", "False", "PermissionDenied").await?;
+    ledger.send(b"nodes need no operator", &[key]).await?;
+
+    fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": rules})).await?;
+    fleet.node_ready("good").await?;
+    fleet.node_ready("late").await?;
+    fleet.network_condition("Ready", "True", "Ready").await?;
+    fleet.done().await
+}
+
+/// The rules with a verb taken from those for a resource.
+fn without(rules: &Value, resource: &str, verb: &str) -> Value {
+    let mut rules = rules.as_array().cloned().unwrap_or_default();
+    for rule in &mut rules {
+        let concerned = rule["resources"].as_array().is_some_and(|all| all.iter().any(|one| one == resource));
+        if let (true, Some(verbs)) = (concerned, rule["verbs"].as_array_mut()) {
+            verbs.retain(|one| one != verb);
+        }
+    }
+    rules.into()
 }
 
 #[tokio::test]
@@ -73,7 +120,8 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
     ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
-    fleet.node_condition("b", "CertificatesServed", "True", "Served").await.map(drop)
+    fleet.node_condition("b", "CertificatesServed", "True", "Served").await?;
+    fleet.done().await
 }
 
 async fn reissued(fleet: &Fleet, secret: &str) -> Result<()> {
@@ -105,7 +153,8 @@ async fn an_object_of_our_name_is_not_ours() -> Result<()> {
     fleet.node_ready("good").await?;
     fleet.cluster.delete(Kind::Service, &fleet.namespace, "bad").await?;
     fleet.node_ready("bad").await?;
-    fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "bad").await
+    fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "bad").await?;
+    fleet.done().await
 }
 
 #[tokio::test]
@@ -123,7 +172,8 @@ async fn volume_gone() -> Result<()> {
     // The person's part: give up the claim and the pod that holds it; both are made anew.
     fleet.cluster.delete(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
     fleet.cluster.delete(Kind::Pod, ns, "a-0").await?;
-    fleet.node_ready("a").await.map(drop)
+    fleet.node_ready("a").await?;
+    fleet.done().await
 }
 
 /// Seals the one Vault of the cluster: `hack/e2e` runs tests of this prefix alone and last.
@@ -138,7 +188,8 @@ async fn serial_store_sealed() -> Result<()> {
     unseal().await?;
     outcome?;
     fleet.network_condition("SecretStoreReady", "True", "Ready").await?;
-    fleet.node_ready("late").await.map(drop)
+    fleet.node_ready("late").await?;
+    fleet.done().await
 }
 
 async fn while_sealed(fleet: &Fleet, a: &tessera_e2e::fleet::Ledger, key_b: &str, hash: &str) -> Result<()> {

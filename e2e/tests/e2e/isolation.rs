@@ -31,7 +31,8 @@ async fn strangers_reach_nothing() -> Result<()> {
         let target = format!("a-p2p.{ns}.svc:{port}");
         ensure!(!ledger.pod.connects(&target).await?, "the ledger node reached {target}");
     }
-    fleet.cluster.delete(tessera_e2e::cluster::Kind::Pod, "e2e-outsiders", "outsider").await
+    fleet.cluster.delete(tessera_e2e::cluster::Kind::Pod, "e2e-outsiders", "outsider").await?;
+    fleet.done().await
 }
 
 #[tokio::test]
@@ -39,5 +40,5 @@ async fn a_node_knows_its_egress_closed() -> Result<()> {
     let fleet = Fleet::start("e2e-egress", &["a"]).await?;
     let node = fleet.node("a").await?;
     ensure!(node["status"]["pods"][0]["egressClosedSince"].is_string(), "{}", node["status"]["pods"]);
-    Ok(())
+    fleet.done().await
 }

@@ -37,7 +37,8 @@ async fn deleted_and_created_again() -> Result<()> {
         Ok(())
     })
     .await?;
-    exactly_one_version(&fleet, "a").await
+    exactly_one_version(&fleet, "a").await?;
+    fleet.done().await
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
     let same = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
     ensure!(same["metadata"]["uid"] == pod, "the pod was not replaced");
     ensure!(same["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
-    Ok(())
+    fleet.done().await
 }
 
 /// No pod of a node is left in the namespace.

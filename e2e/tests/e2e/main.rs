@@ -5,6 +5,7 @@ mod admission_policies;
 mod drift;
 mod faults;
 mod isolation;
+mod kubectl_diff;
 mod lifecycle;
 mod peers;
 mod private_transaction;

@@ -27,7 +27,7 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     .await?;
     let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "a-0").await?;
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0);
-    Ok(())
+    fleet.done().await
 }
 
 async fn peers(fleet: &Fleet, node: &str) -> Result<Vec<String>> {

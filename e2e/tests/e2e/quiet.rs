@@ -41,7 +41,8 @@ async fn nothing_changes_nothing_is_written() -> Result<()> {
         ensure!(writes.iter().any(|w| w.contains("a-config")), "{writes:?}");
         Ok(())
     })
-    .await
+    .await?;
+    fleet.done().await
 }
 
 fn audit_log() -> Result<std::fs::File> {

@@ -34,7 +34,7 @@ async fn secrets_search() -> Result<()> {
     let (found, files) = everywhere(&private)?;
     ensure!(found.is_empty(), "private bytes in {found:?}");
     println!("{files} files, environments and command lines searched");
-    Ok(())
+    fleet.done().await
 }
 
 /// The cluster's state (API server's storage, volumes, logs, mounts) and every process's environment and command line.

@@ -37,7 +37,8 @@ async fn a_captured_token_is_worthless() -> Result<()> {
         let accepted = fleet.vault.login_accepts("kubernetes", &fleet.role, token).await?;
         ensure!(!accepted, "the real store accepted a token made for {address}");
     }
-    fleet.cluster.delete(Kind::Pod, ELSEWHERE, FAKE).await
+    fleet.cluster.delete(Kind::Pod, ELSEWHERE, FAKE).await?;
+    fleet.done().await
 }
 
 /// The tokens that the fake store was sent: at least one by a node.
