@@ -60,6 +60,6 @@ async fn a_class_that_does_not_grow_stalls_the_node_with_the_reason() {
     let message = world.until_reason("TesseraNode", "a", "Stalled", "InvalidConfiguration").await;
     assert!(message.contains("data-a-0") && message.contains("resize"), "{message}");
     assert_eq!(size(&claims.get("data-a-0").await.unwrap()), "1Gi");
-    // The node goes on with the volume that it has.
-    world.until_reason("TesseraNode", "a", "Ready", "Starting").await;
+    // Readiness does not speak of it: what is wrong in this world is that the claim's volume does not exist.
+    world.until_reason("TesseraNode", "a", "Ready", "VolumeLost").await;
 }
