@@ -124,8 +124,8 @@ async fn a_caller_that_reads_no_answer_loses_its_place() {
         .await
         .unwrap();
     // The one place is taken, and then given to the next although the first is still there.
-    let next = tokio::time::timeout(PATIENCE, client.get("/upcheck")).await.expect("the next is served");
-    assert_eq!(next.status, 200);
+    let served = tokio::time::timeout(PATIENCE, client.get("/upcheck")).await.expect("the next is served");
+    assert_eq!(served.status, 200);
     drop(stream);
 }
 
