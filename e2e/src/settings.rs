@@ -1,4 +1,4 @@
-//! What `hack/e2e` tells the tests. The only reader of the environment.
+//! What `hack/e2e` tells the tests. Tests that look at disks and logs read where those are, too.
 
 use anyhow::{Context as _, Result};
 

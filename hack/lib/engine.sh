@@ -11,7 +11,8 @@
 #   postgres_image  prints an image with PostgreSQL and a shell
 #   PUSH_REGISTRY   where this machine pushes what pods pull as localhost:5001/…
 #   AUDIT_LOG       the API server's audit log, as a file of this machine
-# Everything above (hack/platform, hack/image, the chart, the tests) is the same for all engines.
+# Everything above (hack/platform, hack/image, the chart) is the same for all engines, and so are all tests but those that look at
+# disks and at the audit log.
 
 choose_engine() {
   if [[ -n ${TESSERA_ENGINE:-} ]]; then

@@ -43,7 +43,7 @@ pub enum AuthoritiesError {
 }
 
 impl AuthoritiesError {
-    /// What a person must mend. `None`: the API server merely failed, and will take no status either.
+    /// What a person must mend. `None`: the API server failed in a way that may pass.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Read { source, .. } => is_forbidden(source).then_some(Reason::PermissionDenied),

@@ -93,6 +93,8 @@ names! {
         // Stalled
         /// Stalled: an object of a name that we need exists and is not ours.
         NameConflict,
+        /// Ready: somebody undoes what we write; the message says to which object.
+        Contested,
         /// Stalled of a network: a reference leads to nothing usable.
         InvalidReference,
         /// Stalled of a node: the spec cannot work as it stands; the message names the field.
@@ -112,7 +114,7 @@ names! {
         // CertificatesCurrent
         /// CertificatesCurrent: nothing is due for renewal.
         Current,
-        /// CertificatesCurrent: a renewal is due and fails.
+        /// CertificatesCurrent: a renewal is due and fails, or nothing can make it.
         RenewalFailing,
         // SecretStoreReady
         /// SecretStoreReady: the store is sealed.

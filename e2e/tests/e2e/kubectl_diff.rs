@@ -46,7 +46,15 @@ async fn serial_kubectl_diff_is_empty() -> Result<()> {
     ensure!(found.status.code() == Some(1), "a difference is exit code 1: {found:?}");
 
     restart_operator(&fleet).await?;
+    // A new one that only stands by has looked at nothing: what it repairs, it has seen.
     for node in ["a", "b"] {
+        fleet.cluster.delete(Kind::ConfigMap, &fleet.namespace, &format!("{node}-peers")).await?;
+    }
+    for node in ["a", "b"] {
+        wait::until("the new operator at work", Duration::from_mins(2), || async {
+            fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{node}-peers")).await
+        })
+        .await?;
         fleet.node_ready(node).await?;
     }
     nothing_differs(&fleet, &applied).await?;

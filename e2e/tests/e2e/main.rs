@@ -2,6 +2,7 @@
 
 mod access;
 mod admission_policies;
+mod ciphertext;
 mod drift;
 mod faults;
 mod isolation;

@@ -5,6 +5,7 @@
 //!                              │ some
 //!                              ▼
 //!                     GET, look again ──► POST (absent) | PUT at resourceVersion (ours) | NameConflict (not ours)
+//!                                           too often of late: Contested, nothing is written
 //! ```
 
 mod contest;

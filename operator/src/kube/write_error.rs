@@ -1,7 +1,5 @@
 //! Why an object could not be brought about, told apart by what must be done about it.
 
-use super::drift::Drift;
-
 /// Why an object could not be brought about.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -25,13 +23,11 @@ pub enum WriteError {
     },
     /// Somebody undoes what we write.
     #[error(
-        "{object} is changed by somebody else as often as it is repaired ({drift}): its managedFields name who it is"
+        "{object} is changed by somebody else as often as it is put back, and is left alone for some minutes: its managedFields name who it is"
     )]
     Contested {
         /// Kind, namespace and name.
         object: String,
-        /// What was found this time.
-        drift: Drift,
     },
     /// Our own rights do not suffice.
     #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]

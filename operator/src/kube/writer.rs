@@ -103,10 +103,26 @@ impl Writer {
             return Ok((cached.clone(), Outcome::Unchanged));
         }
         let api = self.api(&planned.resource, &planned.namespace);
-        match api.get_opt(&planned.name).await.map_err(|error| fail("get", planned, error))? {
-            None => self.create(&api, planned).await,
-            Some(live) => self.replace_if_different(&api, planned, live).await,
+        let live = api.get_opt(&planned.name).await.map_err(|error| fail("get", planned, error))?;
+        let outcome = match live {
+            None => {
+                self.unless_contested(planned)?;
+                self.create(&api, planned).await?
+            }
+            Some(live) => self.replace_if_different(&api, planned, live).await?,
+        };
+        if outcome.1 != Outcome::Unchanged {
+            self.contests.repaired(&planned.to_string(), content_of(planned), Instant::now());
         }
+        Ok(outcome)
+    }
+
+    fn unless_contested(&self, planned: &Planned) -> Result<(), WriteError> {
+        let object = planned.to_string();
+        if self.contests.rests(&object, content_of(planned), Instant::now()) {
+            return Err(WriteError::Contested { object });
+        }
+        Ok(())
     }
 
     /// Creates `planned`, and only that: what exists is never replaced.
@@ -141,10 +157,7 @@ impl Writer {
         let Some(drift) = self.difference(planned, &live) else {
             return Ok((live, Outcome::Unchanged));
         };
-        let uid = live.metadata.uid.as_deref().unwrap_or_default();
-        if !self.contests.may_repair(uid, content_of(planned), Instant::now()) {
-            return Err(WriteError::Contested { object: planned.to_string(), drift });
-        }
+        self.unless_contested(planned)?;
         let object = dynamic(planned, replacement(planned, &live));
         let replaced = self.faults.around(api.replace(&planned.name, &post_params(), &object)).await;
         let replaced = match replaced {
@@ -263,8 +276,11 @@ impl Writer {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         match self.faults.around(api.patch(name, &params, &Patch::Merge(&patch))).await {
             Ok(_) => Ok(()),
-            // What the storage class does not allow is answered with the same code as what our Role does not allow.
-            Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("resize") => {
+            // What storage class or quota do not allow is answered with the same code as what our Role does not allow.
+            Err(kube::Error::Api(status))
+                if status.code == 422
+                    || status.code == 403 && !status.message.contains("cannot patch resource") =>
+            {
                 let message = status.message.clone();
                 let refused =
                     RefusedGrowth { size: size.to_owned(), message: message.clone(), at: Instant::now() };

@@ -65,8 +65,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a person must mend before anything can be read. `None`: the API server merely failed, and will take no status
-    /// either. (An unreadable CA state is an input like others.)
+    /// What a person must mend before anything can be read. `None`: the API server failed in a way that may pass, and the
+    /// status stays. (An unreadable CA state is an input like others.)
     fn unreadable(&self) -> Option<Unresolved> {
         use crate::node::Error::ReadSecret;
         let (Self::Read { source, .. } | Self::Node(ReadSecret { source, .. })) = self else { return None };

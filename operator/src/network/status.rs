@@ -127,7 +127,8 @@ fn store(store: &ObservedStore) -> Verdict {
 const AUTHORITY_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn certificates(seen: &Seen<'_>, now: Timestamp) -> Verdict {
-    if let Some(failure) = seen.applied.failures.first() {
+    let contested = |failure: &&WriteError| matches!(failure, WriteError::Contested { .. });
+    if let Some(failure) = seen.applied.failures.iter().find(|failure| !contested(failure)) {
         return (Truth::False, Reason::RenewalFailing, chain(failure));
     }
     let authorities = &seen.network.authorities;
@@ -169,6 +170,7 @@ fn written(applied: &Applied) -> Option<(Reason, String)> {
     let failure = applied.failures.first()?;
     let reason = match failure {
         WriteError::NameConflict { .. } => Reason::NameConflict,
+        WriteError::Contested { .. } => Reason::Contested,
         WriteError::PermissionDenied { .. } => Reason::PermissionDenied,
         _ => Reason::IssuerUnavailable,
     };

@@ -59,8 +59,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a person must mend before anything can be read. `None`: the API server merely failed, and will take no status
-    /// either.
+    /// What a person must mend before anything can be read. `None`: the API server failed in a way that may pass, and the
+    /// status stays.
     pub fn unreadable(&self) -> Option<Unresolved> {
         let reason = match self {
             Self::Authorities(error) => error.reason()?,

@@ -153,3 +153,27 @@ async fn what_others_may_add_stays() {
     assert_eq!(object["metadata"]["annotations"]["team"], "x");
     assert!(operator.terminate().success());
 }
+
+#[tokio::test]
+async fn who_undoes_each_repair_is_said_and_then_left_alone() {
+    let world = World::new("contest").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let edits = std::cell::Cell::new(0);
+    let somebody = async {
+        loop {
+            world.edit("Service", "a", json!({"metadata": {"labels": {"by": "hand"}}})).await;
+            edits.set(edits.get() + 1);
+            world.until("Service", "a", |service| service["metadata"]["labels"]["by"].is_null()).await;
+        }
+    };
+    let message = tokio::select! {
+        () = somebody => String::new(),
+        message = world.until_reason("TesseraNode", "a", "Ready", "Contested") => message,
+    };
+    assert!(message.contains(&format!("Service {}/a", world.namespace)), "{message}");
+    assert!((5..=12).contains(&edits.get()), "{} edits were put back", edits.get());
+    let service = world.get("Service", "a").await.expect("it is there");
+    assert_eq!(service["metadata"]["labels"]["by"], "hand", "left alone");
+}

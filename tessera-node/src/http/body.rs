@@ -9,29 +9,34 @@ use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::problem::Problem;
 use crate::config::Limits;
 
-/// However large, a body may not be slower than this after its first pause is used up.
-const BYTES_PER_SECOND: u64 = 64 << 10;
-/// No more is set aside on a caller's word alone.
+/// However large, a body may not be slower than this for long.
+const BYTES_PER_SECOND: u32 = 64 << 10;
+/// Pauses that a body may make up for by being faster, in units of `Limits::body_pause`.
+const PAUSES: u32 = 3;
+/// No more memory is set aside on a caller's word alone.
 const TRUSTED_LENGTH: u64 = 64 << 10;
 /// Of each body, outside the shared room: small requests are served beside the largest.
-const FREE_BYTES: usize = 64 << 10;
+const FREE_BYTES: u64 = 64 << 10;
 /// The unit of the shared room.
-const UNIT: usize = 1 << 10;
+const UNIT: u64 = 1 << 10;
+/// How long a body waits for room. Peers give a push up after 3.5 seconds: the refusal must come before, so that they hear
+/// of it.
+const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The room that the bodies under way in this process share. Without it, as many of the largest bodies as there are
-/// connections would be held at once.
+/// The room that the bodies under way at one listener share. Without it, as many of the largest bodies as there are
+/// connections would be held at once. Each listener has its own: peers must not crowd out our own ledger node.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyRoom(Arc<Semaphore>);
 
 impl BodyRoom {
     /// Room for one body of `largest` bytes, or for several that are as large together.
     pub(crate) fn new(largest: u64) -> Self {
-        let units = usize::try_from(largest).unwrap_or(usize::MAX).div_ceil(UNIT);
+        let units = usize::try_from(largest.div_ceil(UNIT)).unwrap_or(usize::MAX);
         Self(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
     }
 
@@ -49,16 +54,17 @@ pub(crate) struct BodyPart {
 }
 
 impl BodyPart {
-    /// Makes it large enough for `bytes`. Who finds no room waits with what it holds, so the wait is short: two that wait
-    /// for each other must not do so for long.
-    async fn grow(&mut self, bytes: usize, patience: Duration) -> Result<(), Problem> {
+    /// Makes it large enough for `bytes`. An announced body asks for all of it before its first byte is read, so it waits
+    /// with nothing in hand; one of unknown length grows, and waits with what it has.
+    async fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT).saturating_sub(held);
+        let units = usize::try_from(bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT)).unwrap_or(usize::MAX);
+        let missing = units.saturating_sub(held);
         if missing == 0 {
             return Ok(());
         }
-        let units = u32::try_from(missing).unwrap_or(u32::MAX);
-        let more = timeout(patience, Arc::clone(&self.room).acquire_many_owned(units)).await;
+        let missing = u32::try_from(missing).map_err(|_| Problem::no_room_for_body())?;
+        let more = timeout(ROOM_PATIENCE, Arc::clone(&self.room).acquire_many_owned(missing)).await;
         let Ok(Ok(more)) = more else { return Err(Problem::no_room_for_body()) };
         match &mut self.held {
             Some(held) => held.merge(more),
@@ -77,29 +83,33 @@ pub(crate) async fn collect(
 ) -> Result<Bytes, Problem> {
     let announced =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limits.body_bytes) {
+    let announced = announced.unwrap_or(0);
+    if announced > limits.body_bytes {
         return Err(Problem::body_too_large(limits.body_bytes));
     }
-    let expected = usize::try_from(announced.unwrap_or(0).min(TRUSTED_LENGTH)).unwrap_or(0);
-    let mut started = Instant::now();
-    let mut whole = BytesMut::with_capacity(expected);
+    part.grow(announced).await?;
+    let mut whole =
+        BytesMut::with_capacity(usize::try_from(announced.min(TRUSTED_LENGTH)).unwrap_or_default());
+    let slack = limits.body_pause * PAUSES;
+    // Used up by waiting, earned by bytes: what came fast at first does not pay for a trickle later.
+    let mut left = slack;
     loop {
-        let earned = Duration::from_secs(whole.len() as u64 / BYTES_PER_SECOND);
-        let deadline = (Instant::now() + limits.body_pause).min(started + limits.body_pause * 3 + earned);
-        let frame = match timeout_at(deadline, body.frame()).await {
+        let asked = Instant::now();
+        let frame = match timeout(limits.body_pause.min(left), body.frame()).await {
             Err(_) => return Err(Problem::body_too_slow()),
             Ok(None) => return Ok(whole.freeze()),
             Ok(Some(Err(_))) => return Err(Problem::body_broken()),
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        if whole.len() as u64 + data.len() as u64 > limits.body_bytes {
+        let earned =
+            Duration::from_secs(1) * u32::try_from(data.len()).unwrap_or(u32::MAX) / BYTES_PER_SECOND;
+        left = (left.saturating_sub(asked.elapsed()) + earned).min(slack);
+        let length = whole.len() as u64 + data.len() as u64;
+        if length > limits.body_bytes {
             return Err(Problem::body_too_large(limits.body_bytes));
         }
-        let asked = Instant::now();
-        part.grow(whole.len() + data.len(), limits.body_pause).await?;
-        // Our own lack of room is not the caller's slowness.
-        started += asked.elapsed();
+        part.grow(length).await?;
         whole.extend_from_slice(&data);
     }
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tessera_enclave::base64::Base64Error;
 use tessera_enclave::{PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
 
-use super::body::{self, BodyRoom};
+use super::body::{self, BodyPart, BodyRoom};
 use super::common::{self, Common};
 use super::media::{self, Media};
 use super::members::{self, Members, not_base64};
@@ -99,20 +99,21 @@ impl Api for ClientApi {
 }
 
 impl ClientApi {
-    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits, room: BodyRoom) -> Self {
+    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits) -> Self {
+        let room = BodyRoom::new(limits.body_bytes);
         Self { manager, limits, room }
     }
 
     async fn serve(&self, request: &Parts, body: Incoming, resource: Resource) -> Result<Reply, Problem> {
         common::only(request, &resource.methods())?;
         let mut part = self.room.part();
-        let body = async || body::collect(request, body, &self.limits, &mut part).await;
+        let body = async |part: &mut BodyPart| body::collect(request, body, &self.limits, part).await;
         match resource {
             Resource::Common(common) => common.answer(request),
-            Resource::Send => self.send(request, body().await?).await,
-            Resource::SendSigned => self.send_signed(request, body().await?).await,
-            Resource::SendRaw => self.send_raw(request, body().await?).await,
-            Resource::StoreRaw => self.store_raw(request, body().await?).await,
+            Resource::Send => self.send(request, body(&mut part).await?).await,
+            Resource::SendSigned => self.send_signed(request, body(&mut part).await?).await,
+            Resource::SendRaw => self.send_raw(request, body(&mut part).await?).await,
+            Resource::StoreRaw => self.store_raw(request, body(&mut part).await?).await,
             Resource::Transaction(hash) => self.transaction(request, &hash).await,
             Resource::ReceiveRaw => self.receive_raw(request).await,
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
 
-use super::body::{self, BodyRoom};
+use super::body::{self, BodyPart, BodyRoom};
 use super::common::{self, Common};
 use super::media::{self, Media};
 use super::path;
@@ -104,12 +104,8 @@ impl Api for PeerApi {
 }
 
 impl PeerApi {
-    pub(crate) fn new(
-        manager: Arc<TransactionManager>,
-        limits: Limits,
-        room: BodyRoom,
-        white_list: bool,
-    ) -> Self {
+    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits, white_list: bool) -> Self {
+        let room = BodyRoom::new(limits.body_bytes);
         Self { manager, limits, room, white_list }
     }
 
@@ -124,18 +120,18 @@ impl PeerApi {
         common::only(request, resource.methods())?;
         let limits = resource.limits(&self.limits);
         let mut part = self.room.part();
-        let body = async || {
+        let body = async |part: &mut BodyPart| {
             media::content(&request.headers, &[Media::Octets])?;
-            body::collect(request, body, &limits, &mut part).await
+            body::collect(request, body, &limits, part).await
         };
         match resource {
             Resource::Common(common) => common.answer(request),
             Resource::PartyInfo if request.method == Method::POST => {
-                self.learn(request, caller, &body().await?).await
+                self.learn(request, caller, &body(&mut part).await?).await
             }
             Resource::PartyInfo => Ok(self.party_info()),
-            Resource::Validate => self.validate(&body().await?),
-            Resource::Push => self.push(request, &body().await?).await,
+            Resource::Validate => self.validate(&body(&mut part).await?),
+            Resource::Push => self.push(request, &body(&mut part).await?).await,
         }
     }
 

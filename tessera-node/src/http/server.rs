@@ -160,7 +160,7 @@ impl<A: Api> Shared<A> {
             Arc::new(Caller { identity: connection.peer.identity, address: address.ip(), certificate });
         self.metrics.connection_opened(self.port);
         let mut stream = TimeoutStream::new(connection.stream);
-        // Who leaves its answer unread must not keep its place for ever.
+        // Who stops reading its answer must not keep its place for ever. (Who reads it slowly does.)
         stream.set_write_timeout(Some(self.limits.idle));
         self.serve(TokioIo::new(Box::pin(stream)), caller, connection.guard).await;
         self.metrics.connection_closed(self.port);

@@ -16,7 +16,6 @@ use crate::config::dynamic::Dynamic;
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
 use crate::config::{Config, Limits};
 use crate::egress_guard::{self, Egress};
-use crate::http::body::BodyRoom;
 use crate::http::client_api::ClientApi;
 use crate::http::peer_api::PeerApi;
 use crate::http::server::{Api, Server};
@@ -114,17 +113,13 @@ impl Base {
 
     pub(super) async fn late_ports(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
         let p2p = &self.config.p2p;
-        let largest =
-            self.config.q2t.iter().map(|q2t| q2t.limits.body_bytes).fold(p2p.limits.body_bytes, u64::max);
-        let room = BodyRoom::new(largest);
         let tls = ServerTls::new(self.credentials.clone(), self.nodes());
-        let api =
-            PeerApi::new(Arc::clone(manager), p2p.limits.clone(), room.clone(), self.config.use_white_list);
+        let api = PeerApi::new(Arc::clone(manager), p2p.limits.clone(), self.config.use_white_list);
         self.serve(p2p.bind, Port::P2p, tls, api, p2p.limits.clone()).await?;
         for q2t in &self.config.q2t {
             let tls =
                 ServerTls::new(self.credentials.clone(), AllowedPeers::Clients(self.configuration.clients()));
-            let api = ClientApi::new(Arc::clone(manager), q2t.limits.clone(), room.clone());
+            let api = ClientApi::new(Arc::clone(manager), q2t.limits.clone());
             self.serve(q2t.bind, Port::Q2t, tls, api, q2t.limits.clone()).await?;
         }
         Ok(())

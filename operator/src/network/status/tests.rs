@@ -98,6 +98,9 @@ fn failures_of_writing_are_told_apart() {
     let conflict = ready().with_failure(WriteError::NameConflict { object: object() });
     assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
     assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
+    let contested = ready().with_failure(WriteError::Contested { object: object() });
+    assert_eq!(reason(&contested, ConditionType::Ready), "False Contested");
+    assert_eq!(reason(&contested, ConditionType::CertificatesCurrent), "True Current");
     let source = Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
     let denied = WriteError::PermissionDenied { verb: "create", object: object(), source };
     let denied = ready().with_failure(denied);

@@ -13,8 +13,9 @@ use crate::node::observe::{ObservedPod, ObservedVolume};
 type Objection = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<Objection>;
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     name_conflict,
+    contested,
     permission_denied,
     invalid,
     scaled_to_zero,
@@ -44,6 +45,11 @@ fn failure(seen: &Seen<'_>, of: fn(&WriteError) -> bool, reason: Reason) -> Opti
 
 fn name_conflict(seen: &Seen<'_>) -> Option<Objection> {
     failure(seen, |failure| matches!(failure, WriteError::NameConflict { .. }), Reason::NameConflict)
+}
+
+/// What somebody keeps changing may be what protects the node: it must not look well meanwhile.
+fn contested(seen: &Seen<'_>) -> Option<Objection> {
+    failure(seen, |failure| matches!(failure, WriteError::Contested { .. }), Reason::Contested)
 }
 
 fn permission_denied(seen: &Seen<'_>) -> Option<Objection> {

@@ -311,6 +311,15 @@ fn a_held_change_is_said_and_the_running_template_stays_in_the_status() {
 }
 
 #[test]
+fn a_node_of_which_somebody_keeps_changing_an_object_is_not_ready() {
+    let mut world = ready();
+    world.applied.failures.push(WriteError::Contested { object: "NetworkPolicy org-a/node-a".into() });
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False Contested");
+    assert!(find(&status.conditions, ConditionType::Stalled).is_none(), "it is tried again");
+}
+
+#[test]
 fn a_volume_that_cannot_grow_stalls_a_node_that_serves() {
     let mut world = ready();
     let object = "PersistentVolumeClaim org-a/data-node-a-0".to_owned();
