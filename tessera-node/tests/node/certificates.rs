@@ -117,17 +117,40 @@ async fn an_address_is_announced_only_by_whom_it_belongs_to() {
     assert_eq!(taken.status, 200);
 }
 
+/// What a partner organisation's CA could do: it signs whatever it likes, and names ours in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_identity_under_another_ca_is_a_stranger() {
-    let net = Net::new(&["a"]);
+    let net = Net::new(&["a", "b"]);
     let _nodes = net.start().await;
-    let a = net.node("a");
+    let (a, b) = (net.node("a"), net.node("b"));
     let foreign = Ca::new("foreign");
-    let directory = a.dir.join("foreign-tls");
-    foreign.write(&directory, &a.client_identity());
-    // It trusts us, and we not it.
-    let client = Client::new(a.q2t, &directory, &a.client_identity(), &a.identity());
-    std::fs::write(directory.join("ca.crt"), &net.ca.pem).unwrap();
-    let answer = tokio::time::timeout(PATIENCE, client.try_get("/upcheck")).await.unwrap();
-    assert!(answer.is_none());
+    let operator = Identity::operator(TRUST_DOMAIN).unwrap();
+    let scraper = Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap();
+    let callers = [
+        (a.admin, "/v1/status", a.dir.join("operator-tls"), operator.clone()),
+        (a.q2t, "/upcheck", a.dir.join("client-tls"), a.client_identity()),
+        (a.p2p, "/upcheck", b.dir.join("tls"), b.identity()),
+        (a.metrics, "/metrics", a.dir.join("scraper-tls"), scraper),
+        (a.q2t, "/upcheck", a.dir.join("client-tls"), operator),
+    ];
+    for (port, path, genuine, identity) in callers {
+        let directory = a.dir.join("foreign-tls");
+        foreign.write(&directory, &identity);
+        // It trusts both CAs, so that only the node can be the one that refuses.
+        let ours = std::fs::read_to_string(genuine.join("ca.crt")).unwrap();
+        std::fs::write(directory.join("ca.crt"), format!("{}{ours}", foreign.pem)).unwrap();
+        let stranger = Client::new(port, &directory, &identity, &a.identity());
+        let answer = tokio::time::timeout(PATIENCE, stranger.try_get(path)).await.unwrap();
+        assert!(answer.is_none(), "{identity} under another CA was answered on port {port}");
+
+        // The control: the genuine certificate under the same two CAs is served. (The operator has none for Q2T.)
+        if port == a.q2t && identity != a.client_identity() {
+            continue;
+        }
+        for file in ["tls.crt", "tls.key"] {
+            std::fs::copy(genuine.join(file), directory.join(file)).unwrap();
+        }
+        let known = Client::new(port, &directory, &identity, &a.identity());
+        assert_eq!(known.try_get(path).await.map(|answer| answer.status), Some(200), "{identity}");
+    }
 }
