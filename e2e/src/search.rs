@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use aho_corasick::AhoCorasick;
 use anyhow::{Context as _, Result};
@@ -19,7 +20,11 @@ struct Form {
 pub struct Search {
     forms: Vec<Form>,
     automaton: AhoCorasick,
+    unread: Mutex<Vec<PathBuf>>,
 }
+
+/// `ESRCH`: what the files of an ended process answer.
+const NO_SUCH_PROCESS: i32 = 3;
 
 /// Where a secret was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,7 @@ impl Search {
     pub fn new(secrets: &[(String, Vec<u8>)]) -> Result<Self> {
         let forms: Vec<Form> = secrets.iter().flat_map(|(name, bytes)| forms_of(name, bytes)).collect();
         let automaton = AhoCorasick::new(forms.iter().map(|f| &f.bytes))?;
-        Ok(Self { forms, automaton })
+        Ok(Self { forms, automaton, unread: Mutex::default() })
     }
 
     /// All regular files below `root`, whatever their owner, without following links. Files that vanish are passed over.
@@ -62,6 +67,11 @@ impl Search {
         Ok((hits, read))
     }
 
+    /// The files that are there and could not be read.
+    pub fn unread(&self) -> Vec<PathBuf> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The environment and command line of every process.
     pub fn processes(&self) -> Result<(Vec<Hit>, usize)> {
         let (mut hits, mut read) = (Vec::new(), 0);
@@ -81,7 +91,18 @@ impl Search {
     }
 
     fn file(&self, path: &Path, hits: &mut Vec<Hit>) -> bool {
-        let Ok(content) = fs::read(path) else { return false };
+        let content = match fs::read(path) {
+            Ok(content) => content,
+            Err(error) => {
+                // What went away meanwhile holds nothing; what cannot be read could hold anything.
+                if error.kind() != std::io::ErrorKind::NotFound
+                    && error.raw_os_error() != Some(NO_SUCH_PROCESS)
+                {
+                    self.unread.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+                }
+                return false;
+            }
+        };
         let mut found: Vec<usize> =
             self.automaton.find_overlapping_iter(&content).map(|m| m.pattern().as_usize()).collect();
         found.sort_unstable();

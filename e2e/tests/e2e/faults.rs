@@ -107,6 +107,7 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     let (a, key_b) = (fleet.ledger("a").await?, fleet.public_key("b").await?);
     a.send(b"before", std::slice::from_ref(&key_b)).await?;
     let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?["metadata"]["uid"].clone();
+    let first = fleet.node("b").await?["status"]["certificate"]["issuedFingerprint"].clone();
 
     fleet
         .cluster
@@ -120,6 +121,15 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
     ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
+    wait::until("the node serving what was issued last", Duration::from_mins(1), || async {
+        let status = fleet.node("b").await?["status"].clone();
+        let (issued, served) =
+            (&status["certificate"]["issuedFingerprint"], &status["pods"][0]["servedFingerprint"]);
+        ensure!(issued.is_string() && issued == served, "issued {issued}, served {served}");
+        ensure!(*issued != first, "that is the certificate from before");
+        Ok(())
+    })
+    .await?;
     fleet.node_condition("b", "CertificatesServed", "True", "Served").await?;
     fleet.done().await
 }
@@ -210,6 +220,15 @@ async fn while_sealed(fleet: &Fleet, a: &tessera_e2e::fleet::Ledger, key_b: &str
         .edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 0}}))
         .await?;
     let gone = async {
+        wait::until("the operator gone", Duration::from_mins(2), || async {
+            let pods = fleet
+                .cluster
+                .list(Kind::Pod, "tessera-system", "app.kubernetes.io/name=tessera-operator")
+                .await?;
+            ensure!(pods.is_empty(), "{} of its pods are left", pods.len());
+            Ok(())
+        })
+        .await?;
         fleet.cluster.delete(Kind::TesseraNode, &fleet.namespace, "b").await?;
         wait::until("the node and its pod gone", Duration::from_secs(90), || async {
             if fleet.node("b").await.is_ok() {

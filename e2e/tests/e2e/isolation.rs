@@ -1,37 +1,56 @@
 //! A pod that no policy names reaches no port of a node; a pod that one names reaches exactly its own.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use tessera_e2e::client_pod::ClientPod;
+use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::Fleet;
+use tessera_e2e::wait;
 
 #[tokio::test]
 async fn strangers_reach_nothing() -> Result<()> {
     let fleet = Fleet::start("e2e-isolation", &["a"]).await?;
     let ns = &fleet.namespace;
     let ledger = fleet.ledger("a").await?;
+    let image = &fleet.settings.client_image;
+    let scraper = ClientPod::start(&fleet.cluster, ns, "scraper", image, None).await?;
+    let neighbour = fleet.stranger().await?;
+    for name in ["outsider", "ledger-a"] {
+        fleet.cluster.clear(Kind::Pod, "e2e-outsiders", &format!("app={name}")).await?;
+    }
     // In a namespace of its own, where nothing keeps it from connecting out: a refusal is then the node's side's.
-    let outsider =
-        ClientPod::start(&fleet.cluster, "e2e-outsiders", "outsider", &fleet.settings.client_image, None)
-            .await?;
+    let outsider = ClientPod::start(&fleet.cluster, "e2e-outsiders", "outsider", image, None).await?;
+    // The label that the policy names, in a namespace that it does not.
+    let namesake = ClientPod::start(&fleet.cluster, "e2e-outsiders", "ledger-a", image, None).await?;
 
-    ensure!(
-        outsider.connects("vault.vault.svc:8200").await?,
-        "control: the outsider is free to connect elsewhere"
-    );
-    for port in [8080, 9000, 9443, 9464] {
-        let target = if port == 8080 || port == 9464 {
-            format!("a.{ns}.svc:{port}")
-        } else {
-            format!("a-p2p.{ns}.svc:{port}")
-        };
-        ensure!(!outsider.connects(&target).await?, "the outsider reached {target}");
+    for free in [&outsider, &namesake] {
+        ensure!(free.connects("vault.vault.svc:8200").await?, "control: it is free to connect elsewhere");
     }
-    ensure!(ledger.pod.connects(&format!("a.{ns}.svc:8080")).await?, "the ledger node reaches Q2T");
-    for port in [9000, 9443] {
-        let target = format!("a-p2p.{ns}.svc:{port}");
-        ensure!(!ledger.pod.connects(&target).await?, "the ledger node reached {target}");
+    let (q2t, metrics) = (format!("a.{ns}.svc:8080"), format!("a.{ns}.svc:9464"));
+    let (p2p, admin) = (format!("a-p2p.{ns}.svc:9000"), format!("a-p2p.{ns}.svc:9443"));
+    // P2P and admin have their control in the fleet: it is ready only when the operator's look at 9443 is answered.
+    wait::until("control: the scraper reaches the metrics", Duration::from_mins(1), || async {
+        ensure!(scraper.connects(&metrics).await?, "not yet");
+        Ok(())
+    })
+    .await?;
+    let callers: [(&str, &ClientPod, &[&String]); 5] = [
+        ("an outsider", &outsider, &[]),
+        ("a namesake of the ledger node", &namesake, &[]),
+        ("a neighbour", &neighbour, &[]),
+        ("the ledger node", &ledger.pod, &[&q2t]),
+        ("the scraper", &scraper, &[&metrics]),
+    ];
+    for (caller, pod, allowed) in callers {
+        for target in [&q2t, &metrics, &p2p, &admin] {
+            let reached = pod.connects(target).await?;
+            ensure!(reached == allowed.contains(&target), "{caller} and {target}: reached is {reached}");
+        }
     }
-    fleet.cluster.delete(tessera_e2e::cluster::Kind::Pod, "e2e-outsiders", "outsider").await?;
+    for name in ["outsider", "ledger-a"] {
+        fleet.cluster.delete(Kind::Pod, "e2e-outsiders", name).await?;
+    }
     fleet.done().await
 }
 

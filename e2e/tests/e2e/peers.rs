@@ -12,6 +12,7 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     let fleet = Fleet::start("e2e-peers", &["a"]).await?;
     let a = fleet.ledger("a").await?;
     ensure!(peers(&fleet, "a").await?.is_empty());
+    let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "a-0").await?["metadata"]["uid"].clone();
 
     fleet.create_node("b").await?;
     fleet.node_ready("b").await?;
@@ -26,7 +27,8 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     })
     .await?;
     let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "a-0").await?;
-    ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0);
+    ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
+    ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
     fleet.done().await
 }
 

@@ -29,7 +29,13 @@ async fn secrets_search() -> Result<()> {
 
     let (found, files) = everywhere(&public)?;
     for (name, _) in &public {
-        ensure!(found.iter().any(|hit| hit.secret == *name), "control: {name} is in none of {files} files");
+        for place in ["/etcd/", "/volumes/"] {
+            let is_there = |hit: &Hit| hit.secret == *name && hit.file.to_string_lossy().contains(place);
+            ensure!(
+                found.iter().any(is_there),
+                "control: {name} is not in {place} of {files} files: {found:?}"
+            );
+        }
     }
     let (found, files) = everywhere(&private)?;
     ensure!(found.is_empty(), "private bytes in {found:?}");
@@ -48,5 +54,7 @@ fn everywhere(secrets: &[(String, Vec<u8>)]) -> Result<(Vec<Hit>, usize)> {
     let (mut hits, files) = search.tree(Path::new(&root), &skip)?;
     let (more, processes) = search.processes()?;
     hits.extend(more);
+    let unread = search.unread();
+    ensure!(unread.is_empty(), "not searched, so nothing is known of it: {unread:?}");
     Ok((hits, files + processes))
 }

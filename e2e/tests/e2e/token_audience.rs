@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, LogParams};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{Api, LogParams, PostParams};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
-use tessera_e2e::cluster::Kind;
+use tessera_e2e::cluster::{Cluster, Kind};
 use tessera_e2e::fleet::{Fleet, NETWORK};
 use tessera_e2e::wait;
 
@@ -20,7 +23,12 @@ async fn a_captured_token_is_worthless() -> Result<()> {
     let fleet = Fleet::start("e2e-audience", &["a"]).await?;
     let ca = start_fake_store(&fleet).await?;
 
-    // The control is the ready fleet: the real store accepts tokens made for its own address.
+    // The control: the same login accepts a token that the operator asks for, made for the real store's address.
+    let own = token_for(&fleet, "https://vault.vault.svc:8200").await?;
+    ensure!(
+        fleet.vault.login_accepts("kubernetes", &fleet.role, &own).await?,
+        "control: a token for the store"
+    );
     let address = format!("https://{FAKE}.{ELSEWHERE}.svc:8200");
     let fake = json!({"metadata": {"name": "fake-ca"}, "data": {"ca.crt": ca}});
     fleet.cluster.apply(Kind::ConfigMap, &fleet.namespace, &fake).await?;
@@ -41,6 +49,19 @@ async fn a_captured_token_is_worthless() -> Result<()> {
     fleet.done().await
 }
 
+/// A token as the operator asks for it.
+async fn token_for(fleet: &Fleet, audience: &str) -> Result<String> {
+    let operator = Cluster::connect_as("system:serviceaccount:tessera-system:tessera-operator").await?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(operator.client().clone(), &fleet.namespace);
+    let request = TokenRequest {
+        spec: TokenRequestSpec { audiences: vec![audience.to_owned()], ..TokenRequestSpec::default() },
+        ..TokenRequest::default()
+    };
+    let answer =
+        accounts.create_token_request("tessera-provisioner", &PostParams::default(), &request).await?;
+    Ok(answer.status.context("a token was issued")?.token)
+}
+
 /// The tokens that the fake store was sent: at least one by a node.
 async fn captured_tokens(fleet: &Fleet) -> Result<Vec<String>> {
     let pods = Api::<Pod>::namespaced(fleet.cluster.client().clone(), ELSEWHERE);
@@ -52,10 +73,17 @@ async fn captured_tokens(fleet: &Fleet) -> Result<Vec<String>> {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line[line.find('{')?..]).ok())
             .filter_map(|body| body["jwt"].as_str().map(str::to_owned))
             .collect();
-        ensure!(!tokens.is_empty(), "it was asked: {log}");
+        let by_node = |token: &String| subject(token).is_some_and(|who| who.ends_with(":tessera-node-late"));
+        ensure!(tokens.iter().any(by_node), "it was asked: {} tokens, none by the node", tokens.len());
         Ok(tokens)
     })
     .await
+}
+
+/// Whose token it is.
+fn subject(token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<serde_json::Value>(&claims).ok()?["sub"].as_str().map(str::to_owned)
 }
 
 /// Starts the fake store with a certificate of a CA of its own; gives that CA back.

@@ -173,7 +173,8 @@ async fn who_undoes_each_repair_is_said_and_then_left_alone() {
         message = world.until_reason("TesseraNode", "a", "Ready", "Contested") => message,
     };
     assert!(message.contains(&format!("Service {}/a", world.namespace)), "{message}");
-    assert!((5..=12).contains(&edits.get()), "{} edits were put back", edits.get());
+    // Twice as many as a minute allows, should the minute end among them.
+    assert!((5..=20).contains(&edits.get()), "{} edits were put back", edits.get());
     let service = world.get("Service", "a").await.expect("it is there");
     assert_eq!(service["metadata"]["labels"]["by"], "hand", "left alone");
 }

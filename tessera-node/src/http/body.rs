@@ -24,6 +24,8 @@ const TRUSTED_LENGTH: u64 = 64 << 10;
 const FREE_BYTES: u64 = 64 << 10;
 /// The unit of the shared room.
 const UNIT: u64 = 1 << 10;
+/// The longest pause of a body that holds shared room: who stops there keeps others out.
+const HOLDER_PAUSE: Duration = Duration::from_secs(2);
 /// How long a body waits for room. Peers give a push up after 3.5 seconds: the refusal must come before, so that they hear
 /// of it.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
@@ -54,8 +56,7 @@ pub(crate) struct BodyPart {
 }
 
 impl BodyPart {
-    /// Makes it large enough for `bytes`. An announced body asks for all of it before its first byte is read, so it waits
-    /// with nothing in hand; one of unknown length grows, and waits with what it has.
+    /// Makes it large enough for `bytes`.
     async fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let units = usize::try_from(bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT)).unwrap_or(usize::MAX);
@@ -87,15 +88,14 @@ pub(crate) async fn collect(
     if announced > limits.body_bytes {
         return Err(Problem::body_too_large(limits.body_bytes));
     }
-    part.grow(announced).await?;
     let mut whole =
         BytesMut::with_capacity(usize::try_from(announced.min(TRUSTED_LENGTH)).unwrap_or_default());
-    let slack = limits.body_pause * PAUSES;
+    let mut pause = limits.body_pause;
     // Used up by waiting, earned by bytes: what came fast at first does not pay for a trickle later.
-    let mut left = slack;
+    let mut left = pause * PAUSES;
     loop {
         let asked = Instant::now();
-        let frame = match timeout(limits.body_pause.min(left), body.frame()).await {
+        let frame = match timeout(pause.min(left), body.frame()).await {
             Err(_) => return Err(Problem::body_too_slow()),
             Ok(None) => return Ok(whole.freeze()),
             Ok(Some(Err(_))) => return Err(Problem::body_broken()),
@@ -104,12 +104,16 @@ pub(crate) async fn collect(
         let Ok(data) = frame.into_data() else { continue };
         let earned =
             Duration::from_secs(1) * u32::try_from(data.len()).unwrap_or(u32::MAX) / BYTES_PER_SECOND;
-        left = (left.saturating_sub(asked.elapsed()) + earned).min(slack);
+        left = (left.saturating_sub(asked.elapsed()) + earned).min(pause * PAUSES);
         let length = whole.len() as u64 + data.len() as u64;
         if length > limits.body_bytes {
             return Err(Problem::body_too_large(limits.body_bytes));
         }
-        part.grow(length).await?;
+        if length > FREE_BYTES {
+            // All that was announced at once: who waits for room should have none in hand.
+            part.grow(length.max(announced)).await?;
+            pause = limits.body_pause.min(HOLDER_PAUSE);
+        }
         whole.extend_from_slice(&data);
     }
 }

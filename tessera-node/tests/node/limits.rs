@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::support::{Net, PATIENCE};
 
@@ -49,35 +49,89 @@ async fn a_slow_body_is_cut_off_and_the_node_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_share_their_room_and_small_ones_need_none() {
-    const LARGEST: usize = 1 << 20;
+    const LARGEST: usize = 4 << 20;
     let net = Net::with(&["a"], |config| {
         config["serverConfigs"][1]["properties"]["maxBodyBytes"] = json!(LARGEST);
-        // Longer than this test takes: the holder must not be cut off.
-        config["serverConfigs"][1]["properties"]["bodyTimeoutMs"] = json!(120_000);
     });
     let _nodes = net.start().await;
-    let client = net.node("a").client();
+    let (client, peer) = (net.node("a").client(), net.node("a").peer_client(net.node("a")));
     let large = || json!({"payload": "A".repeat(LARGEST * 3 / 4)}).to_string();
 
-    // A body takes its room before it comes, and keeps it while it does.
-    let mut holder = client.connect().await.unwrap();
-    let head = format!(
-        "POST /send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {LARGEST}\r\n\r\n"
-    );
-    holder.write_all(head.as_bytes()).await.unwrap();
-    crate::support::eventually("there is no room", async || {
-        let refused = client.post_json("/send", large()).await;
-        (refused.status == 503 && refused.header("retry-after") == "1").then_some(())
-    })
-    .await;
-    client.send(&[7; 1000], &[]).await;
+    for (length, chunk) in
+        [(format!("content-length: {LARGEST}"), false), ("transfer-encoding: chunked".into(), true)]
+    {
+        // It comes fast enough to be waited for: one that is announced takes all its room at once, the other as it grows.
+        let mut stream = client.connect().await.unwrap();
+        let head =
+            format!("POST /send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{length}\r\n\r\n");
+        let holder = tokio::spawn(async move {
+            let write = async |stream: &mut (dyn AsyncWrite + Send + Unpin), bytes: &[u8]| {
+                if chunk {
+                    stream.write_all(format!("{:x}\r\n", bytes.len()).as_bytes()).await.unwrap();
+                }
+                stream.write_all(bytes).await.unwrap();
+                if chunk {
+                    stream.write_all(b"\r\n").await.unwrap();
+                }
+            };
+            stream.write_all(head.as_bytes()).await.unwrap();
+            write(&mut stream, &vec![b' '; LARGEST / 2]).await;
+            loop {
+                write(&mut stream, &[b' '; 8 << 10]).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        crate::support::eventually("there is no room", async || {
+            let refused = client.post_json("/send", large()).await;
+            (refused.status == 503 && refused.header("retry-after") == "1").then_some(())
+        })
+        .await;
+        client.send(&[7; 1000], &[]).await;
+        let octets = [("content-type", "application/octet-stream")];
+        let pushed = peer.request("POST", "/push", &octets, vec![0; LARGEST * 3 / 4]).await;
+        assert_eq!(pushed.status, 500, "another listener has room of its own, and this is no payload");
 
-    // It goes away, and its room is there again.
-    drop(holder);
-    crate::support::eventually("there is room", async || {
-        (client.post_json("/send", large()).await.status == 201).then_some(())
-    })
-    .await;
+        // It goes away, and its room is there again.
+        holder.abort();
+        crate::support::eventually("there is room", async || {
+            (client.post_json("/send", large()).await.status == 201).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trickle_is_cut_off_and_a_steady_stream_is_not() {
+    let net =
+        Net::with(&["a"], |config| config["serverConfigs"][1]["properties"]["bodyTimeoutMs"] = json!(1000));
+    let _nodes = net.start().await;
+    let client = net.node("a").client();
+    let head = |length: usize| {
+        format!(
+            "POST /send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+
+    // No pause is too long, and yet it would take a day.
+    let mut stream = client.connect().await.unwrap();
+    stream.write_all(head(1 << 20).as_bytes()).await.unwrap();
+    let trickle = async {
+        // Ends with the connection.
+        while stream.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trickle).await.expect("it is cut off");
+
+    // Longer than all its pauses together, and fast enough.
+    let body = json!({"payload": "A".repeat(640 << 10)}).to_string();
+    let mut stream = client.connect().await.unwrap();
+    stream.write_all(head(body.len()).as_bytes()).await.unwrap();
+    for part in body.as_bytes().chunks(16 << 10) {
+        stream.write_all(part).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(first_line(&mut stream).await, "HTTP/1.1 201 Created");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tessera_enclave::{PayloadCodec, PublicKey};
+use tessera_enclave::codec::party_info::PartyInfo;
+use tessera_enclave::{KeyPair, PayloadCodec, PublicKey};
 
 use crate::support::Net;
 use crate::support::client::{Answer, Client};
@@ -127,9 +128,21 @@ async fn a_payload_that_is_not_for_us_is_kept_and_cannot_be_read() {
 async fn a_key_is_proven_by_opening_a_challenge_and_nothing_else_is_opened() {
     let net =
         Net::with(&["a", "b"], |config| config["features"] = json!({"enableRemoteKeyValidation": true}));
-    // That they meet at all is the proof.
+    // The control: who holds its keys proves them, or these would never meet.
     let _nodes = net.start().await;
-    let b = net.node("b");
+    let (a, b) = (net.node("a"), net.node("b"));
+    let genuine: PublicKey = b.public_key.parse().unwrap();
+    let invented = KeyPair::generate().public().clone();
+    let announce = async |keys: &[&PublicKey]| {
+        let recipients = keys.iter().map(|key| ((*key).clone(), b.p2p_url())).collect();
+        let said = PartyInfo { url: b.p2p_url(), recipients, parties: Vec::new() };
+        let octets = [("content-type", "application/octet-stream")];
+        let answer = a.peer_client(b).request("POST", "/partyinfo", &octets, said.encode()).await;
+        let known = a.peer_client(b).get("/partyinfo").await;
+        (answer.status, known.text().contains(&invented.to_string()), known.text().contains(&b.public_key))
+    };
+    assert_eq!(announce(&[&invented]).await, (500, false, true), "nothing is proven");
+    assert_eq!(announce(&[&genuine, &invented]).await, (200, false, true), "what is not proven is left out");
     let expected = &vectors()["end_to_end_computed"];
     let body = bytes(&expected["pushed_to_second_recipient"]["legacy_hex"]);
     let octets = [("content-type", "application/octet-stream")];

@@ -101,6 +101,9 @@ fn failures_of_writing_are_told_apart() {
     let contested = ready().with_failure(WriteError::Contested { object: object() });
     assert_eq!(reason(&contested, ConditionType::Ready), "False Contested");
     assert_eq!(reason(&contested, ConditionType::CertificatesCurrent), "True Current");
+    let secret = "Secret org-a/org-a-monitoring-prometheus".to_owned();
+    let contested = ready().with_failure(WriteError::Contested { object: secret });
+    assert_eq!(reason(&contested, ConditionType::CertificatesCurrent), "False RenewalFailing");
     let source = Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
     let denied = WriteError::PermissionDenied { verb: "create", object: object(), source };
     let denied = ready().with_failure(denied);
