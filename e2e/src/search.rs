@@ -1,11 +1,12 @@
 //! Looking for a secret's bytes in everything that a machine keeps: raw, in hex, and in base64 at each alignment.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use aho_corasick::AhoCorasick;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -23,6 +24,8 @@ pub struct Search {
     unread: Mutex<Vec<PathBuf>>,
 }
 
+/// How the command line of a node begins.
+const NODE: &[u8] = b"/tessera-node";
 /// `ESRCH`: what the files of an ended process answer.
 const NO_SUCH_PROCESS: i32 = 3;
 
@@ -60,7 +63,7 @@ impl Search {
                 if kind.is_dir() {
                     pending.push(path);
                 } else if kind.is_file() {
-                    read += usize::from(self.file(&path, &mut hits));
+                    read += usize::from(self.file(&path, &mut hits, true));
                 }
             }
         }
@@ -72,9 +75,10 @@ impl Search {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The environment and command line of every process.
+    /// The environment and command line of every process. Those of the nodes must be readable; what else runs on the
+    /// machine may belong to whoever lent it to us.
     pub fn processes(&self) -> Result<(Vec<Hit>, usize)> {
-        let (mut hits, mut read) = (Vec::new(), 0);
+        let (mut hits, mut read, mut nodes) = (Vec::new(), 0, 0);
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
             let numeric = path
@@ -82,22 +86,26 @@ impl Search {
                 .and_then(|n| n.to_str())
                 .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
             if numeric {
+                let is_node = fs::read(path.join("cmdline")).is_ok_and(|line| line.starts_with(NODE));
+                nodes += usize::from(is_node);
                 for file in ["environ", "cmdline"] {
-                    read += usize::from(self.file(&path.join(file), &mut hits));
+                    read += usize::from(self.file(&path.join(file), &mut hits, is_node));
                 }
             }
         }
+        ensure!(nodes > 0, "no process of a node is on this machine");
         Ok((hits, read))
     }
 
-    fn file(&self, path: &Path, hits: &mut Vec<Hit>) -> bool {
+    /// Whether the file could be read. One that `must` be is noted when it cannot.
+    fn file(&self, path: &Path, hits: &mut Vec<Hit>, must: bool) -> bool {
         let content = match fs::read(path) {
             Ok(content) => content,
             Err(error) => {
                 // What went away meanwhile holds nothing; what cannot be read could hold anything.
-                if error.kind() != std::io::ErrorKind::NotFound
-                    && error.raw_os_error() != Some(NO_SUCH_PROCESS)
-                {
+                let gone =
+                    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS);
+                if must && !gone {
                     self.unread.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
                 }
                 return false;
