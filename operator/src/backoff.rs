@@ -13,17 +13,33 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Failures in a row, by object UID.
 #[derive(Debug, Default)]
 pub struct Backoff {
-    failures: Mutex<HashMap<String, u32>>,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// The last one, as it was told.
+    told: String,
 }
 
 impl Backoff {
     /// The wait after one more failure of `uid`.
     pub fn after_failure(&self, uid: &str) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(uid.to_owned()).or_insert(0);
+        let count = &mut failures.entry(uid.to_owned()).or_default().count;
         let wait = FIRST.saturating_mul(1 << (*count).min(10)).min(LONGEST);
         *count = count.saturating_add(1);
         jittered(wait)
+    }
+
+    /// Whether `failure` is another than the one before: each retry fails alike, and once is enough to read.
+    pub fn is_news(&self, uid: &str, failure: &str) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = &mut failures.entry(uid.to_owned()).or_default().told;
+        let news = told != failure;
+        failure.clone_into(told);
+        news
     }
 
     /// `uid` succeeded, or is gone.
@@ -48,7 +64,9 @@ mod tests {
         assert!(waits[0] <= FIRST);
         assert!(waits[11] <= LONGEST && waits[11] >= LONGEST.mul_f64(0.8));
         assert!(backoff.after_failure("b") <= FIRST);
+        assert!(backoff.is_news("a", "no") && !backoff.is_news("a", "no") && backoff.is_news("a", "never"));
         backoff.reset("a");
+        assert!(backoff.is_news("a", "never"), "after a success it is told again");
         assert!(backoff.after_failure("a") <= FIRST);
     }
 }

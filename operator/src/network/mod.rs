@@ -89,7 +89,10 @@ pub async fn reconcile(network: Arc<TesseraNetwork>, ctx: Arc<Context>) -> Resul
 /// When to try again after an error. (The signature is the controller's.)
 #[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(network: Arc<TesseraNetwork>, error: &Error, ctx: Arc<Context>) -> Action {
-    tracing::warn!(error = %chain(error), "a network could not be reconciled");
+    let error = chain(error);
+    if ctx.backoff.is_news(uid_of(&*network), &error) {
+        tracing::warn!(error, "a network could not be reconciled; trying on");
+    }
     Action::requeue(ctx.backoff.after_failure(uid_of(&*network)))
 }
 

@@ -32,7 +32,7 @@ pub struct Applied {
     pub held: bool,
 }
 
-/// Applies everything; what fails keeps nothing else back but the workload, which needs it all.
+/// Applies everything; what fails keeps nothing else back but a new workload, which needs it all.
 pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Context) -> Applied {
     let mut applied = Applied::default();
     for planned in &desired.supports {
@@ -84,8 +84,8 @@ fn last_seen(planned: &Planned, inputs: &Inputs, ctx: &Context) -> Option<Dynami
 async fn apply_workload(desired: &Desired, node: &Resolved, ctx: &Context, applied: &mut Applied) {
     let planned = &desired.workload;
     let cached = ctx.caches.seen(planned).map(Arc::unwrap_or_clone);
-    if !applied.failures.is_empty() {
-        applied.stateful_set = cached;
+    // A new one waits for all that its pod needs. One that exists has it, and must not stay as somebody left it.
+    if cached.is_none() && !applied.failures.is_empty() {
         return;
     }
     if let Some(cached) = &cached

@@ -90,7 +90,10 @@ pub async fn reconcile(node: Arc<TesseraNode>, ctx: Arc<Context>) -> Result<Acti
 /// When to try again after an error. (The signature is the controller's.)
 #[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(node: Arc<TesseraNode>, error: &Error, ctx: Arc<Context>) -> Action {
-    tracing::warn!(error = %crate::error::chain(error), "a node could not be reconciled");
+    let error = crate::error::chain(error);
+    if ctx.backoff.is_news(uid_of(&*node), &error) {
+        tracing::warn!(error, "a node could not be reconciled; trying on");
+    }
     Action::requeue(ctx.backoff.after_failure(uid_of(&*node)))
 }
 

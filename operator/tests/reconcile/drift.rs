@@ -177,4 +177,7 @@ async fn who_undoes_each_repair_is_said_and_then_left_alone() {
     assert!((5..=20).contains(&edits.get()), "{} edits were put back", edits.get());
     let service = world.get("Service", "a").await.expect("it is there");
     assert_eq!(service["metadata"]["labels"]["by"], "hand", "left alone");
+    // And nothing else is.
+    world.edit("StatefulSet", "a", json!({"spec": {"replicas": 3}})).await;
+    world.until("StatefulSet", "a", |set| set["spec"]["replicas"] == 1).await;
 }
