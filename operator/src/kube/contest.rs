@@ -34,7 +34,7 @@ impl Repairs {
 }
 
 impl Contests {
-    /// Whether `object` was repaired so often that it is left alone for now.
+    /// Whether `object` is contested, and rests.
     pub(super) fn rests(&self, object: &str, content: u64, now: Instant) -> bool {
         let repairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_object =

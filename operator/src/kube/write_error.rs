@@ -4,10 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Somebody else's object has the name.
-    #[error("{object} exists and is not ours: delete or rename it")]
+    #[error("{object} exists and {}", whose(.controller.as_deref()))]
     NameConflict {
         /// Kind, namespace and name.
         object: String,
+        /// Kind and name of what controls it, if anything does.
+        controller: Option<String>,
     },
     /// The object is on its way out; it can be made again when it is gone.
     #[error("{object} is being deleted: waiting until it is gone")]
@@ -59,6 +61,14 @@ pub enum WriteError {
     },
 }
 
+/// Whose it is, and what helps: what another object controls comes back when it is deleted.
+fn whose(controller: Option<&str>) -> String {
+    match controller {
+        Some(controller) => format!("belongs to {controller}: give one of the two another name"),
+        None => "is not ours: delete or rename it".to_owned(),
+    }
+}
+
 /// Whether our own rights do not suffice: nothing but a person mends that.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
@@ -99,6 +109,12 @@ mod tests {
         assert!(matches!(refused(403, ending), WriteError::Terminating { .. }));
         assert!(matches!(refused(409, "exists"), WriteError::Conflict { .. }));
         assert!(matches!(refused(422, "bad"), WriteError::Invalid { message, .. } if message == "bad"));
+        let of = |controller: Option<&str>| {
+            WriteError::NameConflict { object: "Secret a/b".into(), controller: controller.map(Into::into) }
+                .to_string()
+        };
+        assert_eq!(of(None), "Secret a/b exists and is not ours: delete or rename it");
+        assert!(of(Some("TesseraNode c")).contains("belongs to TesseraNode c"));
         assert!(matches!(refused(500, "etcd"), WriteError::Api { .. }));
     }
 }

@@ -149,7 +149,9 @@ impl Writer {
         live: DynamicObject,
     ) -> Result<(DynamicObject, Outcome), WriteError> {
         if !is_ours(&live.metadata, planned) {
-            return Err(WriteError::NameConflict { object: planned.to_string() });
+            let controller = controller_of(live.metadata.owner_references.as_deref());
+            let controller = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
+            return Err(WriteError::NameConflict { object: planned.to_string(), controller });
         }
         if live.metadata.deletion_timestamp.is_some() {
             return Err(WriteError::Terminating { object: planned.to_string() });

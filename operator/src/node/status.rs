@@ -50,8 +50,10 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let ready = ready::judge(seen, &keys_ready);
     let reconciling = reconciling(seen, ready.0 == Truth::True);
     add(&mut conditions, ConditionType::Ready, ready);
-    conditions.set_while(ConditionType::Reconciling, reconciling);
-    conditions.set_while(ConditionType::Stalled, stalled(seen.applied));
+    let stalled = stalled(seen.applied);
+    // What only a person can get going is not being worked at.
+    conditions.set_while(ConditionType::Reconciling, reconciling.filter(|_| stalled.is_none()));
+    conditions.set_while(ConditionType::Stalled, stalled);
     add(&mut conditions, ConditionType::KeysReady, keys_ready);
     add(
         &mut conditions,

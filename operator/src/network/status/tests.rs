@@ -95,7 +95,7 @@ fn nodes_are_counted() {
 #[test]
 fn failures_of_writing_are_told_apart() {
     let object = || "ConfigMap org-a/org-a-ca".to_owned();
-    let conflict = ready().with_failure(WriteError::NameConflict { object: object() });
+    let conflict = ready().with_failure(WriteError::NameConflict { object: object(), controller: None });
     assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
     assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
     let contested = ready().with_failure(WriteError::Contested { object: object() });

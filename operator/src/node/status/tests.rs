@@ -144,9 +144,10 @@ fn failures_of_writing_are_told_apart() {
         world.status()
     };
     let object = || "Service org-a/node-a".to_owned();
-    let conflict = with(WriteError::NameConflict { object: object() });
+    let conflict = with(WriteError::NameConflict { object: object(), controller: None });
     assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
     assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
+    assert!(find(&conflict.conditions, ConditionType::Reconciling).is_none(), "it is stalled");
     let invalid = with(WriteError::Invalid { object: object(), message: "m".into() });
     assert_eq!(reason(&invalid, ConditionType::Ready), "False InvalidConfiguration");
     assert_eq!(reason(&invalid, ConditionType::Stalled), "True InvalidConfiguration");
@@ -273,7 +274,7 @@ fn a_certificate_that_was_not_stored_changes_no_status() {
         world.applied.written.clear();
         if !paused {
             let object = "Secret org-a/node-a-tls".to_owned();
-            world.applied.failures.push(WriteError::NameConflict { object });
+            world.applied.failures.push(WriteError::NameConflict { object, controller: None });
         }
         world.status()
     };
