@@ -29,6 +29,8 @@ const HOLDER_PAUSE: Duration = Duration::from_secs(2);
 /// How long a body waits for room. Peers give a push up after 3.5 seconds: the refusal must come before, so that they hear
 /// of it.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a refused caller may go on sending before the answer. Together with [`ROOM_PATIENCE`] still before peers give up.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The room that the bodies under way at one listener share. Without it, as many of the largest bodies as there are
 /// connections would be held at once. Each listener has its own: peers must not crowd out our own ledger node.
@@ -73,6 +75,11 @@ impl BodyPart {
         }
         Ok(())
     }
+
+    /// Gives it up before the request ends.
+    fn give_back(&mut self) {
+        self.held = None;
+    }
 }
 
 /// The whole body. It may pause for `limits.body_pause`, and not trickle for ever either.
@@ -86,7 +93,7 @@ pub(crate) async fn collect(
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let announced = announced.unwrap_or(0);
     if announced > limits.body_bytes {
-        return Err(Problem::body_too_large(limits.body_bytes));
+        return Err(refuse(Problem::body_too_large(limits.body_bytes), body).await);
     }
     let mut whole =
         BytesMut::with_capacity(usize::try_from(announced.min(TRUSTED_LENGTH)).unwrap_or_default());
@@ -107,13 +114,25 @@ pub(crate) async fn collect(
         left = (left.saturating_sub(asked.elapsed()) + earned).min(pause * PAUSES);
         let length = whole.len() as u64 + data.len() as u64;
         if length > limits.body_bytes {
-            return Err(Problem::body_too_large(limits.body_bytes));
+            return Err(refuse(Problem::body_too_large(limits.body_bytes), body).await);
         }
         if length > FREE_BYTES {
             // All that was announced at once: who waits for room should have none in hand.
-            part.grow(length.max(announced)).await?;
+            if let Err(problem) = part.grow(length.max(announced)).await {
+                drop((whole, data));
+                part.give_back();
+                return Err(refuse(problem, body).await);
+            }
             pause = limits.body_pause.min(HOLDER_PAUSE);
         }
         whole.extend_from_slice(&data);
     }
+}
+
+/// The refusal, once the caller has sent what it was sending. A connection that is closed with unread bytes is reset, and
+/// the caller would see that instead of the answer.
+async fn refuse(problem: Problem, mut body: Incoming) -> Problem {
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = timeout(LINGER, rest).await;
+    problem
 }

@@ -1,6 +1,7 @@
 //! An HTTP client with a certificate.
 
 use std::path::Path;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -12,6 +13,8 @@ use tessera_node_api::identity::Identity;
 use tessera_tls::{AllowedPeers, ClientTls, Credentials, CredentialsReceiver, Expectation, Usage};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use super::PATIENCE;
 
 pub struct Client {
     port: u16,
@@ -66,6 +69,13 @@ impl Client {
         self.try_send(request).await.expect("an answer")
     }
 
+    pub async fn try_post_json(&self, path: &str, body: impl Into<Bytes>) -> Option<Answer> {
+        let request = Request::builder().method("POST").uri(path).header("host", "127.0.0.1");
+        let request =
+            request.header("content-type", "application/json").body(Full::new(body.into())).unwrap();
+        self.try_send(request).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], Bytes::new()).await
     }
@@ -82,9 +92,17 @@ impl Client {
     /// Sends a payload; the base64 hash.
     pub async fn send(&self, message: &[u8], to: &[&str]) -> String {
         let payload = tessera_enclave::base64::encode(message);
-        let answer = self.post_json("/send", json!({"payload": payload, "to": to}).to_string()).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()["key"].as_str().unwrap().to_owned()
+        let request = json!({"payload": payload, "to": to}).to_string();
+        let began = Instant::now();
+        loop {
+            let answer = self.post_json("/send", request.clone()).await;
+            // A peer or a disk that was too slow for once, on a busy machine.
+            if [410, 503].contains(&answer.status) && began.elapsed() < PATIENCE {
+                continue;
+            }
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            return answer.json()["key"].as_str().unwrap().to_owned();
+        }
     }
 
     /// Reads a transaction: the status, and the message if there is one.

@@ -7,8 +7,10 @@ pub mod client;
 pub mod process;
 pub mod store;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ca::Ca;
@@ -233,8 +235,12 @@ fn spec(root: &Path, name: &str) -> Spec {
     Spec { name: name.to_owned(), dir, q2t, p2p, admin, metrics, public_key, config }
 }
 
-/// All at once, so that they differ.
+/// Ports that nothing listens on, and that no other test of this process is given.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    std::array::from_fn(|_| {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        std::iter::repeat_with(free).find(|port| given.insert(*port)).unwrap()
+    })
 }
