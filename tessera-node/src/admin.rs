@@ -6,8 +6,10 @@ use std::sync::Arc;
 use http::Method;
 use http::request::Parts;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{CertificateStatus, DependencyStatus, PROTOCOL, STATUS_PATH, Status};
+use tessera_store::Store;
 use tessera_tls::{CredentialsReceiver, Trust};
 use tokio::sync::watch;
 
@@ -28,6 +30,7 @@ pub(crate) struct Board {
     pub(crate) identity: String,
     pub(crate) started_at: String,
     pub(crate) database_since: String,
+    pub(crate) store: Store,
     pub(crate) readiness: Readiness,
     pub(crate) keys: watch::Receiver<Option<Arc<Keys>>>,
     pub(crate) vault: Option<Arc<VaultKeys>>,
@@ -51,11 +54,7 @@ impl Board {
             awaiting: self.readiness.awaiting(),
             keys: self.keys.borrow().as_ref().map(|keys| keys.status().to_vec()).unwrap_or_default(),
             secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
-            database: DependencyStatus {
-                available: true,
-                message: String::new(),
-                since: self.database_since.clone(),
-            },
+            database: self.database(),
             certificate: self.credentials.current().map(|credentials| CertificateStatus {
                 serial: credentials.leaf().serial().to_owned(),
                 not_after: clock::rfc3339(credentials.leaf().not_after()),
@@ -66,6 +65,21 @@ impl Board {
             dynamic_config_sha256: self.configuration.current().map(|dynamic| dynamic.sha256.clone()),
             egress_closed_since: self.egress_closed_since.borrow().clone(),
             peers_reached: self.peers.reached(),
+        }
+    }
+
+    fn database(&self) -> DependencyStatus {
+        match self.store.full_since().and_then(|since| Timestamp::try_from(since).ok()) {
+            None => DependencyStatus {
+                available: true,
+                message: String::new(),
+                since: self.database_since.clone(),
+            },
+            Some(since) => DependencyStatus {
+                available: false,
+                message: "the volume is full: payloads are refused until there is space".to_owned(),
+                since: clock::rfc3339(since),
+            },
         }
     }
 

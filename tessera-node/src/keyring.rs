@@ -46,6 +46,7 @@ impl Keys {
                 | Error::RawTransactionUnknown(_)
                 | Error::SenderUnknown(_)
                 | Error::NoSuitableKey(_)
+                | Error::RecipientUnknown(_)
         );
         if depends_on_keys && !self.complete {
             return Error::Unavailable("a configured key is not loaded yet".into());

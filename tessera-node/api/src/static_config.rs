@@ -14,7 +14,7 @@ pub struct Extension {
     pub version: u32,
     /// Who this node is. Its certificates must carry this identity.
     pub identity: NodeIdentity,
-    /// Path of the dynamic configuration; absent: peers and clients come from Tessera's own members alone.
+    /// Path of the dynamic configuration. Required: nothing of Tessera's own names the clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_config: Option<String>,
     /// Directory with `tls.crt`, `tls.key`, `ca.crt` for P2P, Q2T and metrics.

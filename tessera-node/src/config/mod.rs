@@ -18,9 +18,11 @@ pub mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tessera_keys::KeyConfiguration;
 use tessera_node_api::identity::Identity;
 use tessera_node_api::static_config::Extension;
+use zeroize::{Zeroize, Zeroizing};
 
 pub use server::{Limits, Server};
 
@@ -89,7 +91,9 @@ impl ConfigError {
 
 /// Reads and checks the file.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    // It may hold private keys.
     let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     parse(&text).map_err(|error| match error {
         ConfigError::Json { source, .. } => ConfigError::Json { path: path.to_owned(), source },
@@ -99,9 +103,23 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 /// Checks the text of a configuration.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
-    let root: serde_json::Map<String, serde_json::Value> =
+    let mut root: serde_json::Map<String, Value> =
         serde_json::from_str(text).map_err(|source| ConfigError::Json { path: PathBuf::new(), source })?;
-    tessera::check(&root).map_err(ConfigError::Invalid)
+    let checked = tessera::check(&root).map_err(ConfigError::Invalid);
+    if let Some(keys) = root.get_mut("keys") {
+        wipe(keys);
+    }
+    checked
+}
+
+/// Zeroes every text: what is needed of them was copied to where it is zeroed, too.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[cfg(test)]

@@ -165,6 +165,12 @@ fn check_tls(section: Section<'_>, node_tls: Option<&str>) {
             );
         }
     }
+    if !ssl.array("excludeCipherSuites").is_empty() {
+        ssl.problem(
+            "excludeCipherSuites",
+            "is not supported: only TLS 1.2 and 1.3 suites that are safe are offered",
+        );
+    }
     let Some(directory) = node_tls.map(|directory| directory.trim_end_matches('/')) else { return };
     let files = [
         ("TlsKeyPath", paths::KEY_FILE),

@@ -83,8 +83,11 @@ fn extension(top: Section<'_>) -> Option<Extension> {
             top.problem(member, "must be ip:port");
         }
     }
-    if extension.secret_store.is_some() && extension.dynamic_config.is_none() {
-        top.problem("tesseraNode.dynamicConfig", "may not be null with secretStore: it names the keys");
+    if extension.dynamic_config.is_none() {
+        top.problem(
+            "tesseraNode.dynamicConfig",
+            "may not be null: it names the clients and, with secretStore, the keys",
+        );
     }
     if extension.secret_store.as_ref().is_some_and(|store| !store.address.starts_with("https://")) {
         top.problem("tesseraNode.secretStore.address", "must start with https://");
@@ -133,6 +136,9 @@ fn peers(top: Section<'_>) -> Vec<NodeUrl> {
     for (index, peer) in top.array("peer").iter().enumerate() {
         let path = format!("peer[{index}].url");
         match peer.get("url").and_then(Value::as_str).map(str::parse::<NodeUrl>) {
+            Some(Ok(url)) if !url.is_https() => {
+                top.problem(&path, "must start with https://: every port speaks mutual TLS");
+            }
             Some(Ok(url)) => peers.push(url),
             Some(Err(error)) => top.problem(&path, error),
             None => top.problem(&path, "may not be null"),

@@ -55,17 +55,6 @@ pub async fn follow(path: PathBuf) -> (Watcher, DynamicConfiguration) {
 }
 
 impl DynamicConfiguration {
-    /// One that never changes: a node without a dynamic file.
-    pub fn fixed(dynamic: Dynamic) -> Self {
-        let set = |list: &[Identity]| watch::channel(Arc::new(list.iter().cloned().collect())).1;
-        Self {
-            clients: set(&dynamic.clients),
-            monitoring: set(&dynamic.monitoring),
-            current: watch::channel(Some(Arc::new(dynamic))).1,
-            failure: Arc::default(),
-        }
-    }
-
     /// The last good one; none before the first.
     pub fn current(&self) -> Option<Arc<Dynamic>> {
         self.current.borrow().clone()

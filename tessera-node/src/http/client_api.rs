@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 use hyper::body::Incoming;
 use tessera_enclave::base64::Base64Error;
 use tessera_enclave::{PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
@@ -178,8 +178,10 @@ impl ClientApi {
         if body.is_empty() {
             return Err(violated(Violation::empty("TransactionResource.sendRaw.arg2")));
         }
+        // An empty one is none.
         let from = header(request, &FROM)
-            .map(|text| checked(text, "TransactionResource.sendRaw.arg0"))
+            .filter(|text| !text.is_empty())
+            .map(|text| checked(&text, "TransactionResource.sendRaw.arg0"))
             .transpose()?;
         let to = header_keys(request)?;
         let message = SealBuffer::from(&body[..]);
@@ -203,7 +205,10 @@ impl ClientApi {
         let produced = media::accepted(&request.headers, &[Media::Json, Media::V21, Media::V30])?;
         let hash: TxHash = checked(hash, "TransactionResource.receive.arg0")?;
         let query = request.uri.query();
-        let to = path::query(query, "to").map(|text| parse::<PublicKey>(&text)).transpose()?;
+        let to = path::query(query, "to")
+            .filter(|text| !text.is_empty())
+            .map(|text| parse::<PublicKey>(&text))
+            .transpose()?;
         let raw = match path::query(query, "isRaw").as_deref() {
             None => false,
             Some(text) if text.eq_ignore_ascii_case("true") => true,
@@ -223,9 +228,9 @@ impl ClientApi {
         media::accepted(&request.headers, &[Media::Octets])?;
         let key = header(request, &KEY)
             .ok_or_else(|| violated(Violation::missing("TransactionResource.receiveRaw.arg0")))?;
-        let hash: TxHash = checked(key, "TransactionResource.receiveRaw.arg0")?;
+        let hash: TxHash = checked(&key, "TransactionResource.receiveRaw.arg0")?;
         let to = header(request, &TO)
-            .map(|text| checked(text, "TransactionResource.receiveRaw.arg1"))
+            .map(|text| checked(&text, "TransactionResource.receiveRaw.arg1"))
             .transpose()?;
         let received = self.manager.receive(&hash, to).await?;
         Ok(reply::ok("application/octet-stream", received.message))
@@ -314,14 +319,25 @@ fn checked<T: FromStr<Err = Base64Error>>(text: &str, path: &str) -> Result<T, P
     text.parse().map_err(|_| violated(Violation::base64(path)))
 }
 
-fn header<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
-    request.headers.get(name).and_then(|value| value.to_str().ok())
+fn header<'a>(request: &'a Parts, name: &HeaderName) -> Option<Cow<'a, str>> {
+    request.headers.get(name).map(latin1)
 }
 
 /// `c11n-to`: comma-separated, no spaces; all lines count.
 fn header_keys(request: &Parts) -> Result<Vec<PublicKey>, Problem> {
-    let lines = request.headers.get_all(&TO).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).filter(|text| !text.is_empty()).map(parse).collect()
+    let mut keys = Vec::new();
+    for line in request.headers.get_all(&TO) {
+        for text in latin1(line).split(',').filter(|text| !text.is_empty()) {
+            keys.push(parse(text)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// A header's value as Java reads it. Dropping one that is not ASCII would drop a recipient, and say nothing.
+fn latin1(value: &HeaderValue) -> Cow<'_, str> {
+    let text = || value.as_bytes().iter().copied().map(char::from).collect();
+    value.to_str().map_or_else(|_| Cow::Owned(text()), Cow::Borrowed)
 }
 
 /// Where the transaction can be read: at the address that the caller used.

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use super::RunError;
 use crate::admin::{AdminApi, Board, MetricsApi};
-use crate::config::dynamic::Dynamic;
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
 use crate::config::{Config, Limits};
 use crate::egress_guard::{self, Egress};
@@ -203,11 +202,9 @@ async fn open_store(config: &Config) -> Result<Store, RunError> {
         .map_err(|source| RunError::Store { directory, source })
 }
 
-/// The dynamic file, or what stands in the configuration itself for a node without one.
 async fn dynamic_configuration(config: &Config, tasks: &Tasks) -> DynamicConfiguration {
-    let Some(path) = &config.extension.dynamic_config else {
-        return DynamicConfiguration::fixed(Dynamic::default());
-    };
+    // That it is there was checked with the configuration.
+    let path = config.extension.dynamic_config.as_deref().unwrap_or_default();
     let (watcher, configuration) = dynamic_watch::follow(path.into()).await;
     tasks.service("dynamic configuration", watcher.run());
     configuration

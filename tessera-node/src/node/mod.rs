@@ -147,6 +147,7 @@ async fn start(
         identity: base.config.identity.to_string(),
         started_at: base.started_at.clone(),
         database_since: base.database_since.clone(),
+        store: base.store.clone(),
         readiness: base.readiness.clone(),
         keys: keys.subscribe(),
         vault: vault.clone(),

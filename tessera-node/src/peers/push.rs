@@ -64,7 +64,7 @@ impl Peers {
             if self.note(url, false) {
                 tracing::warn!(peer = %url, error = crate::telemetry::chain(&error), "a push failed: peer is offline");
             }
-            PushError::Offline(url.resource("push"))
+            PushError::Offline(url.to_string())
         })?;
         self.note(url, true);
         match answer.status {

@@ -68,13 +68,13 @@ impl TransactionManager {
         merge: impl Fn(Option<&EncodedPayload>) -> Result<Merged, Error>,
     ) -> Result<(), Error> {
         loop {
-            let stored = self.payloads.get_for_write(hash).await?;
-            let Merged::Store(merged) = merge(stored.as_ref().map(|(payload, _)| payload))? else {
+            let (stored, version) = self.payloads.get_for_write(hash).await?;
+            let Merged::Store(merged) = merge(stored.as_ref())? else {
                 return Ok(());
             };
-            let done = match stored {
+            let done = match version {
                 None => matches!(self.payloads.insert(hash, &merged).await?, InsertOutcome::Inserted(_)),
-                Some((_, read)) => {
+                Some(read) => {
                     matches!(self.payloads.replace(hash, read, &merged).await?, ReplaceOutcome::Replaced(_))
                 }
             };

@@ -1,13 +1,16 @@
 //! Delivers a sealed payload to all remote recipients, in parallel. Nothing of it is stored here yet.
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt, stream};
 use tessera_enclave::codec::versions::{ApiVersion, ApiVersions};
 use tessera_enclave::{EncodedPayload, KeyRing, PrivacyMode, PublicKey};
 use tokio::time::Instant;
 
 use super::{Error, Refusal, TransactionManager};
 use crate::peers::directory::Holder;
+
+/// What the encodings of one payload under way may take together, beyond one: with many recipients of a large payload all
+/// of them at once would be more than the pod has.
+const ENCODED_BYTES: usize = 64 << 20;
 
 impl TransactionManager {
     /// Returns when every remote recipient has the payload durably; at the first that does not, with its failure.
@@ -23,16 +26,20 @@ impl TransactionManager {
         for (key, holder) in &holders {
             check_capabilities(payload.privacy.mode, key, &holder.versions)?;
         }
-        let mut pushes: FuturesUnordered<_> =
+        // Collected, since the compiler cannot tell that a lazy iterator of them may be sent.
+        let pushes: Vec<_> =
             holders.iter().map(|(key, holder)| self.push_one(payload, key, holder, deadline)).collect();
-        while let Some(pushed) = pushes.next().await {
-            pushed?;
-        }
-        Ok(())
+        // Each holds an encoding of its own.
+        let at_once = (ENCODED_BYTES / payload.cipher_text.len().max(1)).max(1);
+        stream::iter(pushes).buffer_unordered(at_once).try_collect::<()>().await
     }
 
     fn holder(&self, key: &PublicKey) -> Result<Holder, Error> {
-        self.peers.directory().holder(key).ok_or_else(|| Error::RecipientUnknown(key.clone()))
+        if let Some(holder) = self.peers.directory().holder(key) {
+            return Ok(holder);
+        }
+        // It may be one of our own that is not loaded yet.
+        Err(self.keys()?.unless_incomplete(Error::RecipientUnknown(key.clone())))
     }
 
     async fn push_one(

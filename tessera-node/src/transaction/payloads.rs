@@ -27,17 +27,27 @@ impl Payloads {
         self.read(Kind::Transaction, hash).await?.map(versioned).transpose()
     }
 
-    /// What a write of this payload meets. A record that was lost with its name meets nothing: keeping the payload anew
-    /// mends that loss, and refusing it would end all receiving for the sake of one lost record.
+    /// What a write of this payload meets: the payload, and the version that the write replaces. A record that is damaged or
+    /// was lost with its name counts as no payload: keeping it anew mends that, and refusing it would end all receiving for
+    /// the sake of one lost record.
     pub(super) async fn get_for_write(
         &self,
         hash: &TxHash,
-    ) -> Result<Option<(EncodedPayload, Version)>, Error> {
-        let stored = match self.ask(Kind::Transaction, hash).await? {
-            Err(ReadError::Undecidable { .. }) => None,
-            known => known?,
-        };
-        stored.map(versioned).transpose()
+    ) -> Result<(Option<EncodedPayload>, Option<Version>), Error> {
+        Ok(match self.ask(Kind::Transaction, hash).await? {
+            Err(ReadError::Undecidable { .. }) => (None, None),
+            Err(ReadError::Corrupt { .. }) => (None, self.version(hash).await?),
+            known => match known?.map(versioned).transpose()? {
+                Some((payload, version)) => (Some(payload), Some(version)),
+                None => (None, None),
+            },
+        })
+    }
+
+    async fn version(&self, hash: &TxHash) -> Result<Option<Version>, Error> {
+        let (store, hash) = (self.0.clone(), name(hash)?);
+        let version = tasks::blocking(move || store.version(Kind::Transaction, &hash)).await;
+        Ok(version.ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))??)
     }
 
     /// Keeps a payload if its hash is free.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tessera_enclave::seal::SealRequest;
 use tessera_enclave::{DigestMode, EncodedPayload, KeyRing, PublicKey, SealBuffer, TxHash, recipients, seal};
-use tessera_store::InsertOutcome;
+use tessera_store::{InsertOutcome, ReplaceOutcome};
 use tokio::time::{Instant, timeout_at};
 
 use super::privacy::{self, Known, PrivacyRequest};
@@ -86,9 +86,14 @@ impl TransactionManager {
         if let InsertOutcome::Inserted(_) = self.payloads.insert(hash, payload).await? {
             return Ok(());
         }
-        match self.payloads.get(hash).await? {
+        match self.payloads.get_for_write(hash).await? {
             // A client's retry of the identical raw transaction.
-            Some((stored, _)) if stored == *payload => Ok(()),
+            (Some(stored), _) if stored == *payload => Ok(()),
+            // Its first copy is damaged, and this one mends it.
+            (None, Some(damaged)) => match self.payloads.replace(hash, damaged, payload).await? {
+                ReplaceOutcome::Replaced(_) => Ok(()),
+                _ => Err(already_sent()),
+            },
             _ => Err(already_sent()),
         }
     }

@@ -43,7 +43,7 @@ impl TransactionManager {
         .await??;
         // Before anybody is told: a second send with other recipients could not be kept here.
         match self.payloads.get_for_write(&request.hash).await? {
-            Some((sent, _)) if sent != payload => Err(already_sent()),
+            (Some(sent), _) if sent != payload => Err(already_sent()),
             _ => self.deliver(keys.ring(), payload, deadline).await,
         }
     }

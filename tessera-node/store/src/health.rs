@@ -1,6 +1,7 @@
 //! Whether the store may still write.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -13,12 +14,24 @@ pub(crate) struct Health {
     reason: watch::Sender<Option<String>>,
     fatal: Fatal,
     queue: Arc<Queue>,
+    /// Since when the disk has been full, while it is.
+    full_since: Mutex<Option<SystemTime>>,
 }
 
 impl Health {
     pub(crate) fn new(queue: Arc<Queue>) -> Self {
         let (reason, fatal) = Fatal::new();
-        Self { reason, fatal, queue }
+        Self { reason, fatal, queue, full_since: Mutex::default() }
+    }
+
+    /// A write found space, or none.
+    pub(crate) fn set_full(&self, full: bool) {
+        let mut since = self.full_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = full.then(|| since.unwrap_or_else(SystemTime::now));
+    }
+
+    pub(crate) fn full_since(&self) -> Option<SystemTime> {
+        *self.full_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses every write from now on and tells who watches.

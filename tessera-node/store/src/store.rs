@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::SystemTime;
 
 use crate::background::Background;
 use crate::catalog::Catalog;
@@ -208,6 +209,12 @@ impl Store {
         }
     }
 
+    /// The version of a record, also of a damaged one: what [`Self::compare_and_replace`] mends it with.
+    pub fn version(&self, kind: Kind, hash: &Hash) -> Result<Option<Version>, ReadError> {
+        let place = self.0.catalog.lookup(&Key { kind, hash: *hash })?;
+        Ok(place.map(|place| place.version()))
+    }
+
     /// Walks the live records in the order of their last write, from `after` on, up to the log's
     /// end as it is now. A damaged record is an error in its place, and the walk goes on.
     ///
@@ -227,6 +234,11 @@ impl Store {
             unidentified: progress.unidentified,
             ..self.0.counters.snapshot()
         }
+    }
+
+    /// Since when writes have been refused because the disk is full; `None`: the last write found space.
+    pub fn full_since(&self) -> Option<SystemTime> {
+        self.0.health.full_since()
     }
 
     /// Resolves when the store is poisoned; the process must then exit.

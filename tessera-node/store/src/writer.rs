@@ -114,8 +114,7 @@ impl Writer {
         if let Err(error) = self.segment.file.write_all_at(&batch.bytes, start) {
             if is_full(&error) {
                 self.dirty_until = self.dirty_until.max(start + batch.bytes.len() as u64);
-                add(&self.counters.full, 1);
-                return Err(WriteError::Full);
+                return Err(self.full());
             }
             return Err(self.poison("write", &error));
         }
@@ -125,6 +124,7 @@ impl Writer {
             return Err(self.poison("fdatasync", &error));
         }
         self.counters.synced(batch.records as u64, before.elapsed());
+        self.health.set_full(false);
         self.progress = batch.progress;
         let waiting = self.catalog.publish(batch.places.drain(), self.progress);
         self.mark();
@@ -191,13 +191,16 @@ impl Writer {
         let prepared = self.background.prepare(self.newest + 1, self.thresholds.segment_bytes);
         match prepared.recv() {
             Ok(Ok(segment)) => Ok(segment),
-            Ok(Err(error)) if is_full(&error) => {
-                add(&self.counters.full, 1);
-                Err(WriteError::Full)
-            }
+            Ok(Err(error)) if is_full(&error) => Err(self.full()),
             // The background thread has poisoned the store.
             Ok(Err(_)) | Err(_) => Err(WriteError::Poisoned),
         }
+    }
+
+    fn full(&self) -> WriteError {
+        add(&self.counters.full, 1);
+        self.health.set_full(true);
+        WriteError::Full
     }
 
     fn poison(&self, call: &str, error: &io::Error) -> WriteError {
