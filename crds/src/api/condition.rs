@@ -121,9 +121,9 @@ names! {
         Sealed,
         /// SecretStoreReady: the store does not answer.
         Unreachable,
-        /// SecretStoreReady: the store refuses the login.
+        /// SecretStoreReady, Ready of a network: the store refuses the login.
         LoginDenied,
-        /// SecretStoreReady: login works, but role or policy do not allow what is needed.
+        /// SecretStoreReady, Ready of a network: the store answers, but role or auth method are not there.
         NotProvisioned,
         // DataProtected
         /// DataProtected: the volume's reclaim policy is Retain.

@@ -271,11 +271,13 @@ impl VaultAuth {
 }
 
 /// A ServiceAccount of this namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAccountRef {
-    /// The ServiceAccount's name.
+    /// The ServiceAccount's name. The chart grants the operator tokens of this one alone.
     #[serde(default = "ServiceAccountRef::default_name")]
+    #[x_kube(validation = Rule::new("self == 'tessera-provisioner'")
+        .message("serviceAccountRef.name must be tessera-provisioner: the operator gets tokens of no other ServiceAccount"))]
     pub name: ObjectName,
 }
 

@@ -66,6 +66,8 @@ pub struct TesseraNodeSpec {
             .message("keys needs exactly one key with default: true"),
         validation = Rule::new("oldSelf.all(old, self.exists(k, k.name == old.name))")
             .message("keys: a key cannot be removed, since stored payloads need it"),
+        validation = Rule::new("self.map(k, k.?rotation.?trigger.orValue(0) + 1).sum() <= 256")
+            .message("keys may have 256 versions together (one each, and one for each rotation.trigger, which is a count, no timestamp): each is an address for ever"),
     )]
     pub keys: Vec<Key>,
 
@@ -165,9 +167,9 @@ pub enum KeyType {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// Add one to ask for a new version. It only grows.
+    /// Add one to ask for a new version; each is an address for ever. It only grows.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 1_000_000))]
+    #[schemars(range(min = 0, max = 255))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("rotation.trigger must not be lowered: it only grows"))]
     pub trigger: i32,
 }

@@ -99,6 +99,17 @@ fn keys() -> Vec<Case> {
             .refuses(json!(2))
             .saying(&["spec.keys[0].rotation.trigger", "must not be lowered"])
             .admits(json!(4)),
+        node("a timestamp for a trigger")
+            .at("/spec/keys/0/rotation/trigger")
+            .refuses(json!(2027))
+            .saying(&["spec.keys[0].rotation.trigger", "less than or equal to 255"])
+            .admits(json!(255)),
+        node("more versions than a status can hold")
+            .given("/spec/keys/1", key("second"))
+            .at("/spec/keys/0/rotation/trigger")
+            .refuses(json!(255))
+            .saying(&["spec.keys", "256 versions together"])
+            .admits(json!(254)),
         node("a trigger removed, to be added again from zero")
             .at("/spec/keys/0/rotation")
             .refuses(ABSENT)
