@@ -128,12 +128,28 @@ vault_state() {
 vault_forward() {
   if [[ -n $VAULT_FORWARD_PID ]] && kill -0 "$VAULT_FORWARD_PID" 2>/dev/null; then return; fi
   VAULT_FORWARD_LOG=$(mktemp)
-  "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 :8200 --address=127.0.0.1 \
-    >"$VAULT_FORWARD_LOG" 2>&1 </dev/null 9>&- &
+  vault_forward_keep >"$VAULT_FORWARD_LOG" 2>&1 </dev/null 9>&- &
   VAULT_FORWARD_PID=$!
   trap vault_forward_close EXIT
-  waitfor 'the port-forward to Vault opens' 30 grep -q 'Forwarding from' "$VAULT_FORWARD_LOG"
-  VAULT_FORWARD_PORT=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$VAULT_FORWARD_LOG")
+  waitfor 'the port-forward to Vault opens' 30 vault_forward_port
+  VAULT_FORWARD_PORT=$(vault_forward_port)
+}
+
+vault_forward_port() {
+  grep -m1 '^Forwarding from' "$VAULT_FORWARD_LOG" | sed 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/'
+}
+
+# One broken connection ends a port-forward as a whole, so it is opened again on the port that it had.
+vault_forward_keep() {
+  local child='' port=''
+  trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 0' TERM
+  while :; do
+    "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 "$port:8200" --address=127.0.0.1 &
+    child=$!
+    wait "$child" || true
+    port=$(vault_forward_port || true)
+    sleep 0.2
+  done
 }
 
 vault_forward_close() {
