@@ -42,6 +42,8 @@ pub enum Kind {
     Deployment,
     /// `apps/v1`
     StatefulSet,
+    /// `apps/v1`
+    ControllerRevision,
     /// `networking.k8s.io/v1`
     NetworkPolicy,
     /// `policy/v1`
@@ -67,6 +69,7 @@ impl Kind {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::ControllerRevision => ("apps", "v1", "ControllerRevision", "controllerrevisions"),
             Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
         };

@@ -55,9 +55,8 @@ impl Fleet {
     pub async fn prepare(namespace: &str) -> Result<Self> {
         let settings = Settings::from_env()?;
         let cluster = Cluster::connect().await?;
-        for kind in [Kind::TesseraNode, Kind::TesseraNetwork] {
-            cluster.clear(kind, namespace, "").await?;
-        }
+        cluster.clear(Kind::TesseraNode, namespace, "").await?;
+        delete_network(&cluster, namespace).await?;
         for kind in [Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim] {
             cluster.clear(kind, namespace, "").await?;
         }
@@ -216,16 +215,16 @@ impl Fleet {
         Ok(ledger)
     }
 
-    /// Gives the fleet up, without waiting: a test that has passed should not cost those that run. What failed is kept, to be
-    /// looked at.
+    /// Gives the fleet up, without waiting for its pods to end: a test that has passed should not cost those that run. What
+    /// failed is kept, to be looked at.
     pub async fn done(&self) -> Result<()> {
-        for kind in [Kind::TesseraNode, Kind::TesseraNetwork, Kind::Pod] {
+        for kind in [Kind::TesseraNode, Kind::Pod] {
             for object in self.cluster.list(kind, &self.namespace, "").await? {
                 let name = object["metadata"]["name"].as_str().context("an object has a name")?;
                 self.cluster.delete(kind, &self.namespace, name).await?;
             }
         }
-        Ok(())
+        delete_network(&self.cluster, &self.namespace).await
     }
 
     /// Starts a pod without any certificate and without any label that a policy names.
@@ -277,6 +276,14 @@ impl Ledger {
         let body: Value = serde_json::from_str(&answer.body)?;
         Ok(STANDARD.decode(body["payload"].as_str().context("no payload in the answer")?)?)
     }
+}
+
+/// Deletes the network, which goes once the operator has seen that its nodes are gone.
+async fn delete_network(cluster: &Cluster, namespace: &str) -> Result<()> {
+    wait::until(&format!("TesseraNetwork of {namespace} deleted"), Duration::from_mins(1), || {
+        cluster.delete(Kind::TesseraNetwork, namespace, NETWORK)
+    })
+    .await
 }
 
 /// Whether a condition of an object has this status and reason; the error says what it has.

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 
 use crate::kube::fault::FaultPoint;
+use crate::surroundings::Surroundings;
 
 /// Runs fleets of Tessera nodes from TesseraNetwork and TesseraNode resources.
 #[derive(Debug, Clone, Parser)]
@@ -16,6 +18,9 @@ pub struct Args {
     /// The operator's own namespace: CA state and Lease live there.
     #[arg(long, env = "TESSERA_OPERATOR_NAMESPACE")]
     pub operator_namespace: String,
+    /// How a pod reaches the cluster's DNS: an egress rule of a `NetworkPolicy`, in JSON. Every node's policy gets it.
+    #[arg(long, env = "TESSERA_DNS_EGRESS", value_parser = egress_rule, default_value = DEFAULT_DNS)]
+    pub dns_egress: NetworkPolicyEgressRule,
     /// Act only while holding the Lease: for more than one replica.
     #[arg(long, env = "TESSERA_LEADER_ELECT")]
     pub leader_elect: bool,
@@ -34,6 +39,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// What the cluster around the networks is like.
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings { operator_namespace: self.operator_namespace.clone(), dns: self.dns_egress.clone() }
+    }
+
     /// The managed namespaces, each once.
     pub fn managed_namespaces(&self) -> Vec<String> {
         let mut namespaces: Vec<_> = self
@@ -46,6 +56,27 @@ impl Args {
         namespaces.dedup();
         namespaces
     }
+}
+
+/// `CoreDNS` as most clusters have it: on 53 or, without privileges, behind its Service on 1053.
+const DEFAULT_DNS: &str = r#"{
+    "to": [{
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}
+    }],
+    "ports": [
+        {"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53},
+        {"protocol": "UDP", "port": 1053}, {"protocol": "TCP", "port": 1053}
+    ]
+}"#;
+
+/// A rule that names neither a destination nor a port would allow everything.
+fn egress_rule(text: &str) -> Result<NetworkPolicyEgressRule, String> {
+    let rule: NetworkPolicyEgressRule = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if rule.to.as_ref().is_none_or(Vec::is_empty) || rule.ports.as_ref().is_none_or(Vec::is_empty) {
+        return Err("both `to` and `ports` must name something".to_owned());
+    }
+    Ok(rule)
 }
 
 #[cfg(test)]
@@ -67,6 +98,16 @@ mod tests {
     #[test]
     fn an_operator_without_namespaces_is_refused() {
         assert!(parse(&["--operator-namespace", "o"]).is_err());
+    }
+
+    #[test]
+    fn the_way_to_dns_names_where_and_which_port() {
+        let with = |rule| parse(&["--namespaces", "a", "--operator-namespace", "o", "--dns-egress", rule]);
+        let rule = with(r#"{"to":[{"ipBlock":{"cidr":"169.254.20.10/32"}}],"ports":[{"port":53}]}"#).unwrap();
+        assert_eq!(rule.surroundings().dns.ports.map(|ports| ports.len()), Some(1));
+        assert!(with(r#"{"to":[{"ipBlock":{"cidr":"169.254.20.10/32"}}]}"#).is_err());
+        assert!(with("{}").is_err());
+        assert!(with("kube-dns").is_err());
     }
 
     #[test]

@@ -12,7 +12,6 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
-use tessera_crds::names::label;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use crate::kube::planned::{Planned, controller_of};
@@ -104,15 +103,9 @@ impl Caches {
             .collect()
     }
 
-    /// The pods of `node`, by name.
-    pub fn pods_of(&self, node: &str) -> Vec<Arc<Pod>> {
-        let is_of = |pod: &Pod| {
-            pod.metadata
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(label::NODE))
-                .is_some_and(|name| name == node)
-        };
+    /// The pods of the workload with this UID, by name. A label anybody can write.
+    pub fn pods_of(&self, stateful_set_uid: &str) -> Vec<Arc<Pod>> {
+        let is_of = |pod: &Pod| is_controlled_by(&pod.metadata, stateful_set_uid);
         let mut pods: Vec<_> = self.pods.state().into_iter().filter(|pod| is_of(pod)).collect();
         pods.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
         pods

@@ -71,6 +71,14 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// One that was looked at before and is not now: what it was is no longer known.
+    pub fn set_unseen(&mut self, type_: ConditionType) {
+        if find(self.previous, type_).is_some() {
+            let message = "not looked at: Ready says why";
+            self.set(type_, Truth::Unknown, Reason::Waiting, message);
+        }
+    }
+
     /// All of them, in the order in which they were added.
     pub fn into_list(self) -> Vec<Condition> {
         self.list
@@ -123,6 +131,17 @@ mod tests {
         assert_eq!(same.last_transition_time.0, at(10));
         assert_eq!(other.last_transition_time.0, at(30));
         assert_eq!(other.observed_generation, Some(2));
+    }
+
+    #[test]
+    fn what_is_not_looked_at_is_unknown_if_it_ever_was_known() {
+        let before = [ready(&[], Truth::True, 10)];
+        let mut conditions = Conditions::new(&before, None, at(20));
+        conditions.set_unseen(ConditionType::Ready);
+        conditions.set_unseen(ConditionType::KeysReady);
+        let list = conditions.into_list();
+        assert_eq!(list.len(), 1);
+        assert_eq!((list[0].status.as_str(), list[0].last_transition_time.0), ("Unknown", at(20)));
     }
 
     #[test]

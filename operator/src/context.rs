@@ -18,6 +18,7 @@ use crate::kube::writer::Writer;
 use crate::metrics::Metrics;
 use crate::network::observe::StoreLooks;
 use crate::status_memo::StatusMemo;
+use crate::surroundings::Surroundings;
 
 /// Reads, writes and remembers. Pure stages receive none of it.
 #[derive(Clone)]
@@ -46,8 +47,8 @@ pub struct Context {
     pub network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     /// What the last look at each network's secret store found.
     pub stores: Arc<StoreLooks>,
-    /// Where CA states live and the operator's pods run.
-    pub operator_namespace: String,
+    /// What the cluster around the networks is like.
+    pub surroundings: Surroundings,
 }
 
 /// Credentials for admin ports, made when first needed and renewed in time.

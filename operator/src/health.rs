@@ -29,6 +29,7 @@ pub struct Health {
 
 #[derive(Clone, Copy)]
 struct Outage {
+    refused: bool,
     first: Instant,
     last: Instant,
 }
@@ -44,20 +45,24 @@ impl Health {
         self.outages().remove(watch);
     }
 
-    /// A watch failed. Success shows only with the next change, so a failure long ago says nothing.
-    pub fn failed(&self, watch: &str, now: Instant) {
+    /// A watch failed; whether that is news. Success shows only with the next change, so a failure long ago says nothing.
+    /// One that is `refused` for lack of rights would be refused a new process, too, and is no reason to start one: the
+    /// rights of a namespace go with the namespace.
+    pub fn failed(&self, watch: &str, refused: bool, now: Instant) -> bool {
         let mut outages = self.outages();
-        let outage = outages.entry(watch.to_owned()).or_insert(Outage { first: now, last: now });
-        if now.duration_since(outage.last) > OUTAGE_GAP {
-            outage.first = now;
-        }
-        outage.last = now;
+        let goes_on =
+            |outage: &Outage| outage.refused == refused && now.duration_since(outage.last) <= OUTAGE_GAP;
+        let before = outages.get(watch).filter(|outage| goes_on(outage)).copied();
+        let first = before.map_or(now, |outage| outage.first);
+        outages.insert(watch.to_owned(), Outage { refused, first, last: now });
+        before.is_none()
     }
 
     /// A watch that has been failing for too long.
     fn stuck(&self, now: Instant) -> Option<String> {
         let is_stuck = |outage: &Outage| {
-            now.duration_since(outage.last) < OUTAGE_GAP
+            !outage.refused
+                && now.duration_since(outage.last) < OUTAGE_GAP
                 && outage.last.duration_since(outage.first) > STUCK_AFTER
         };
         let outages = self.outages();
@@ -121,16 +126,27 @@ mod tests {
         let begin = Instant::now();
         let mut now = begin;
         while now.duration_since(begin) <= STUCK_AFTER {
-            health.failed("pods", now);
+            assert_eq!(health.failed("pods", false, now), now == begin, "news only at its beginning");
             assert_eq!(health.stuck(now), None);
             now += Duration::from_secs(30);
         }
-        health.failed("pods", now);
+        health.failed("pods", false, now);
         assert_eq!(health.stuck(now).as_deref(), Some("pods"));
         assert_eq!(health.stuck(now + OUTAGE_GAP), None, "quiet since then: it recovered");
-        health.failed("pods", now + OUTAGE_GAP * 2);
+        assert!(health.failed("pods", false, now + OUTAGE_GAP * 2));
         assert_eq!(health.stuck(now + OUTAGE_GAP * 2), None, "another outage begins");
         health.progressed("pods");
         assert_eq!(health.stuck(now), None);
+    }
+
+    #[test]
+    fn a_watch_that_is_refused_is_no_reason_to_start_again() {
+        let health = Health::default();
+        let begin = Instant::now();
+        for half_minutes in 0..60 {
+            let now = begin + Duration::from_secs(30) * half_minutes;
+            assert_eq!(health.failed("pods in a deleted namespace", true, now), half_minutes == 0);
+            assert_eq!(health.stuck(now), None);
+        }
     }
 }

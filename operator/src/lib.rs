@@ -35,6 +35,7 @@ pub mod prune;
 pub mod run;
 pub mod status_memo;
 pub mod store;
+pub mod surroundings;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;

@@ -21,7 +21,7 @@ use crate::context::{AdminClients, Context};
 use crate::health::{self, Health};
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
-use crate::kube::lease;
+use crate::kube::lease::{self, Election};
 use crate::kube::writer::Writer;
 use crate::metrics::Metrics;
 use crate::tasks::{Tasks, UnexpectedEnd};
@@ -33,6 +33,8 @@ pub use crate::error::chain;
 const CONCURRENCY: u16 = 4;
 /// Of all kinds in all namespaces.
 const SLOTS: usize = 16;
+/// The longest request to the API server.
+const REQUEST: Duration = Duration::from_secs(30);
 /// Changes come in bursts: a bring-up touches an object for each object that it makes.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(20);
@@ -45,6 +47,9 @@ pub enum Error {
     Runtime(#[source] std::io::Error),
     /// No way to the API server is configured.
     #[error("no access to an API server: run in a pod, or set KUBECONFIG")]
+    Config(#[source] kube::config::InferConfigError),
+    /// The configured way to the API server cannot be used.
+    #[error("no client of the API server can be made of the configuration")]
     Client(#[source] kube::Error),
     /// The health port cannot be had.
     #[error("cannot listen on the health address {0}")]
@@ -55,9 +60,6 @@ pub enum Error {
     /// No leader election.
     #[error("no leader election")]
     Lease(#[source] kube_lease_manager::LeaseManagerError),
-    /// Another leads now.
-    #[error("the lease was lost: another operator leads")]
-    LeaseLost,
     /// A task ended.
     #[error(transparent)]
     Task(#[from] UnexpectedEnd),
@@ -73,22 +75,36 @@ async fn operate(args: Args) -> Result<(), Error> {
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     stop_on_signal(&mut tasks)?;
-    let client = Client::try_default().await.map_err(Error::Client)?;
+    let config = kube::Config::infer().await.map_err(Error::Config)?;
+    let client = client(&config, REQUEST)?;
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let server =
         health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone()).await;
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
+    let mut election = None;
     if args.leader_elect {
         // A process that stands by is ready: it can take over.
         health.set_ready();
-        lead(&client, &args, &mut tasks).await?;
+        election = Some(lead(&config, &args, &mut tasks).await?);
     }
-    if stop.is_cancelled() {
-        return Ok(tasks.supervise().await?);
+    if !stop.is_cancelled() {
+        manage(&client, &args, &health, &metrics, &mut tasks);
     }
-    manage(&client, &args, &health, &metrics, &mut tasks);
-    drained(tasks, stop).await
+    let ended = drained(tasks, stop).await;
+    // Only now: another may begin at once.
+    if let Some(election) = election {
+        election.release().await;
+    }
+    ended
+}
+
+/// A client none of whose requests hangs for ever. (Watches have a limit of their own.)
+fn client(config: &kube::Config, request: Duration) -> Result<Client, Error> {
+    let mut config = config.clone();
+    config.read_timeout = Some(request);
+    config.reset_reader_on_write = true;
+    Client::try_from(config).map_err(Error::Client)
 }
 
 /// After the stop, reconciles in progress may finish, but not for ever.
@@ -124,24 +140,22 @@ fn stop_on_signal(tasks: &mut Tasks) -> Result<(), Error> {
 
 /// Waits until this process leads. When it leads no more it ends, and a new one stands by: nothing that it knows may
 /// be used any longer.
-async fn lead(client: &Client, args: &Args, tasks: &mut Tasks) -> Result<(), Error> {
-    let (mut leads, election) = lease::follow(client.clone(), &args.operator_namespace, &args.identity)
-        .await
-        .map_err(Error::Lease)?;
-    tasks.spawn_until_stop(election);
+async fn lead(config: &kube::Config, args: &Args, tasks: &mut Tasks) -> Result<Election, Error> {
+    let client = client(config, lease::REQUEST)?;
+    let election =
+        Election::join(client, &args.operator_namespace, &args.identity).await.map_err(Error::Lease)?;
+    let (sender, mut leads) = tokio::sync::watch::channel(false);
+    let followed = election.clone();
+    tasks.spawn_until_stop(async move { format!("the lease was lost: {}", followed.follow(sender).await) });
     tracing::info!("standing by for the lease");
     let stop = tasks.stop().clone();
     tokio::select! {
-        led = leads.wait_for(|leads| *leads) => { led.map_err(|_| Error::LeaseLost)?; }
-        () = stop.cancelled() => return Ok(()),
+        // An error is the end of the election, which stops everything.
+        _ = leads.wait_for(|leads| *leads) => {}
+        () = stop.cancelled() => return Ok(election),
     }
     tracing::info!("leading");
-    tasks.spawn_until_stop(async move {
-        // An error is the end of the election, which is as good as a loss.
-        let _ = leads.wait_for(|leads| !*leads).await;
-        Error::LeaseLost.to_string()
-    });
-    Ok(())
+    Ok(election)
 }
 
 fn manage(client: &Client, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {
@@ -167,7 +181,7 @@ fn manage(client: &Client, args: &Args, health: &Arc<Health>, metrics: &Arc<Metr
             node_statuses: Arc::default(),
             network_statuses: Arc::default(),
             stores: Arc::default(),
-            operator_namespace: args.operator_namespace.clone(),
+            surroundings: args.surroundings(),
         });
         spawn_controllers(context, queues, &filled, tasks);
         all_filled.push(filled);

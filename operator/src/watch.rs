@@ -32,6 +32,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use crate::caches::{Caches, owned_kinds};
 use crate::health::Health;
+use crate::kube::is_forbidden;
 use crate::tasks::Tasks;
 use triggers::Triggers;
 
@@ -145,8 +146,29 @@ fn note<K>(watch: &str, event: &Result<Event<K>, watcher::Error>, health: &Healt
     match event {
         Ok(_) => health.progressed(watch),
         Err(error) => {
-            tracing::warn!(watch, error = %crate::error::chain(error), "a watch failed and will be tried again");
-            health.failed(watch, Instant::now());
+            let refused = is_refused(error);
+            if health.failed(watch, refused, Instant::now()) {
+                let error = crate::error::chain(error);
+                if refused {
+                    tracing::warn!(
+                        watch,
+                        error,
+                        "a watch is not allowed and will be tried on: was the namespace deleted? The chart's value `namespaces` gives the rights"
+                    );
+                } else {
+                    tracing::warn!(watch, error, "a watch failed and will be tried again");
+                }
+            }
         }
+    }
+}
+
+fn is_refused(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => is_forbidden(error),
+        watcher::Error::WatchError(status) => status.code == 403,
+        watcher::Error::NoResourceVersion => false,
     }
 }

@@ -39,3 +39,12 @@ matchExpressions:
     operator: In
     values: {{ append .Values.namespaces .Release.Namespace | toJson }}
 {{- end }}
+
+{{/* How a pod reaches the cluster's DNS: an egress rule of a NetworkPolicy, in JSON. The operator's own, and every node's. */}}
+{{- define "tessera-operator.dns" -}}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.dnsPorts }}
+{{- $ports = concat $ports (list (dict "protocol" "UDP" "port" .) (dict "protocol" "TCP" "port" .)) }}
+{{- end }}
+{{- dict "to" .Values.networkPolicy.dns "ports" $ports | toJson }}
+{{- end }}

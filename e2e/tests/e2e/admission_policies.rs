@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tessera_e2e::cluster::{Cluster, Kind};
-use tessera_e2e::fleet::Fleet;
+use tessera_e2e::fleet::{Fleet, NETWORK};
 
 #[tokio::test]
 async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
@@ -32,7 +32,14 @@ async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
     };
     let refused = fleet.cluster.create(Kind::Pod, ns, &pod("tessera-node-a")).await;
     ensure!(forbidden(&refused), "a pod: {refused:?}");
+    let mut labelled = pod("default");
+    labelled["metadata"]["labels"] = json!({"tessera.rs/node": "a"});
+    let refused = fleet.cluster.create(Kind::Pod, ns, &labelled).await;
+    ensure!(forbidden(&refused), "a pod with a node's label: {refused:?}");
     fleet.cluster.create(Kind::Pod, ns, &pod("default")).await?;
+    let labels = json!({"metadata": {"labels": {"tessera.rs/node": "a"}}});
+    let refused = fleet.cluster.edit(Kind::Pod, ns, "thief", &labels).await;
+    ensure!(forbidden(&refused), "a pod that gets a node's label: {refused:?}");
     fleet.cluster.delete(Kind::Pod, ns, "thief").await?;
 
     let set = |account: &str| {
@@ -45,7 +52,45 @@ async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
     ensure!(forbidden(&refused), "a StatefulSet: {refused:?}");
     fleet.cluster.create(Kind::StatefulSet, ns, &set("default")).await?;
     fleet.cluster.delete(Kind::StatefulSet, ns, "thief").await?;
+
+    let revision =
+        |labels: serde_json::Value| json!({"metadata": {"name": "thief", "labels": labels}, "revision": 9});
+    let refused =
+        fleet.cluster.create(Kind::ControllerRevision, ns, &revision(json!({"tessera.rs/node": "a"}))).await;
+    ensure!(forbidden(&refused), "a revision: {refused:?}");
+    fleet.cluster.create(Kind::ControllerRevision, ns, &revision(json!({"app": "thief"}))).await?;
+    fleet.cluster.delete(Kind::ControllerRevision, ns, "thief").await?;
     fleet.done().await
+}
+
+#[tokio::test]
+async fn a_network_goes_after_its_nodes() -> Result<()> {
+    let fleet = Fleet::start("e2e-order", &["a"]).await?;
+    let refused = fleet.cluster.delete(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await;
+    ensure!(forbidden(&refused), "{refused:?}");
+    ensure!(format!("{refused:?}").contains("has nodes (1)"), "{refused:?}");
+    fleet.node_ready("a").await?;
+    let labelled = |value: &str| json!({"metadata": {"labels": {"tessera.rs/protect": value}}});
+    for (protect, goes) in [("true", false), ("false", true)] {
+        fleet.cluster.edit(Kind::TesseraNetwork, &fleet.namespace, NETWORK, &labelled(protect)).await?;
+        let deletion = delete_dry(&fleet).await;
+        ensure!(if goes { deletion.is_ok() } else { forbidden(&deletion) }, "{protect}: {deletion:?}");
+    }
+    fleet.cluster.edit(Kind::TesseraNetwork, &fleet.namespace, NETWORK, &labelled("true")).await?;
+    // It deletes the node, and the network once that is gone.
+    fleet.done().await?;
+    ensure!(
+        fleet.cluster.get(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await.is_err(),
+        "it is still there"
+    );
+    Ok(())
+}
+
+/// Asks whether the network could be deleted, which the policies answer and nothing carries out.
+async fn delete_dry(fleet: &Fleet) -> Result<()> {
+    let params = kube::api::DeleteParams { dry_run: true, ..kube::api::DeleteParams::default() };
+    fleet.cluster.api(Kind::TesseraNetwork, &fleet.namespace).delete(NETWORK, &params).await?;
+    Ok(())
 }
 
 #[tokio::test]

@@ -121,7 +121,8 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
     ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
-    wait::until("the node serving what was issued last", Duration::from_mins(1), || async {
+    // The kubelet brings a Secret within its period.
+    wait::until("the node serving what was issued last", Duration::from_mins(3), || async {
         let status = fleet.node("b").await?["status"].clone();
         let (issued, served) =
             (&status["certificate"]["issuedFingerprint"], &status["pods"][0]["servedFingerprint"]);

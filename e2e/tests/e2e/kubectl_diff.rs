@@ -62,9 +62,15 @@ async fn serial_kubectl_diff_is_empty() -> Result<()> {
 }
 
 async fn nothing_differs(fleet: &Fleet, applied: &[(&[&str], Value)]) -> Result<()> {
+    fleet.network_condition("Ready", "True", "Ready").await?;
     for (how, object) in applied {
-        let output = kubectl(fleet, "diff", how, object).await?;
-        ensure!(output.status.success() && output.stdout.is_empty(), "{how:?}: {output:?}");
+        // kubectl reads the object twice: a status that is written in between differs.
+        wait::until("kubectl diff to find nothing", Duration::from_secs(30), || async {
+            let output = kubectl(fleet, "diff", how, object).await?;
+            ensure!(output.status.success() && output.stdout.is_empty(), "{how:?}: {output:?}");
+            Ok(())
+        })
+        .await?;
     }
     Ok(())
 }

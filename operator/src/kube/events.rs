@@ -47,8 +47,10 @@ impl Events {
             let event = Event {
                 type_: if happening.warning { EventType::Warning } else { EventType::Normal },
                 reason: happening.reason.to_owned(),
-                note: Some(truncated(&happening.note)),
-                action: "Reconcile".to_owned(),
+                // The recorder counts an Event as a repetition of another of the same action and reason, whatever it says:
+                // what happened to one object would be told as what happened to another.
+                action: truncated(&happening.note, ACTION_LIMIT),
+                note: Some(truncated(&happening.note, NOTE_LIMIT)),
                 secondary: None,
             };
             if let Err(error) = self.recorder.publish(&event, about).await {
@@ -58,11 +60,13 @@ impl Events {
     }
 }
 
-/// The API refuses notes above 1024 bytes.
-fn truncated(note: &str) -> String {
-    const LIMIT: usize = 1000;
-    let end = (0..=LIMIT.min(note.len())).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
-    note[..end].to_owned()
+/// What the API takes, in bytes.
+const NOTE_LIMIT: usize = 1000;
+const ACTION_LIMIT: usize = 120;
+
+fn truncated(text: &str, limit: usize) -> String {
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text[..end].to_owned()
 }
 
 #[cfg(test)]
@@ -71,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_long_note_is_cut_at_a_character() {
-        assert_eq!(truncated("short"), "short");
-        assert_eq!(truncated(&"é".repeat(600)).len(), 1000);
+        assert_eq!(truncated("short", 7), "short");
+        assert_eq!(truncated(&"é".repeat(600), 999).len(), 998);
     }
 }

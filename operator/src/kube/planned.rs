@@ -20,8 +20,8 @@ pub struct Planned {
     pub namespace: String,
     /// What it is called.
     pub name: String,
-    /// The UID of the object that owns it. Absent for CA state, which must outlive its network.
-    pub owner_uid: Option<String>,
+    /// What controls it. Absent for CA state, which must outlive its network.
+    pub owner: Option<OwnerReference>,
     /// The whole object, with [`HASH_ANNOTATION`].
     pub body: Value,
 }
@@ -54,7 +54,7 @@ impl Planned {
             resource: ApiResource::erase::<K>(&()),
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
-            owner_uid: controller_of(meta.owner_references.as_deref()).map(|owner| owner.uid.clone()),
+            owner: controller_of(meta.owner_references.as_deref()).cloned(),
             body,
         }
     }
@@ -73,10 +73,11 @@ fn annotate(body: &mut Value, hash: &str) {
     }
 }
 
-/// `data` is compared key by key, so it need not be hashed; and a hash of a private key does not belong in an annotation.
+/// A hash of a private key does not belong in an annotation. (Data are compared key by key, too.)
 fn hash(body: &Value) -> String {
+    let is_secret = |key: &str| key == "data" && body["kind"] == "Secret";
     let mut hasher = Sha256::new();
-    for (key, value) in body.as_object().into_iter().flatten().filter(|(key, _)| *key != "data") {
+    for (key, value) in body.as_object().into_iter().flatten().filter(|(key, _)| !is_secret(key)) {
         hasher.update(key.as_bytes());
         hasher.update(value.to_string().as_bytes());
     }
@@ -97,16 +98,16 @@ fn strip_nulls(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
-    fn config_map(data: &str, label: &str) -> Planned {
-        Planned::new(
-            &serde_json::from_value::<ConfigMap>(serde_json::json!({
-                "metadata": {"name": "a", "namespace": "b", "labels": {"l": label}},
-                "data": {"k": data},
-            }))
-            .unwrap(),
-        )
+    fn planned<K>(data: &str, label: &str) -> Planned
+    where
+        K: Resource<DynamicType = ()> + Serialize + serde::de::DeserializeOwned,
+    {
+        let object = serde_json::json!({
+            "metadata": {"name": "a", "namespace": "b", "labels": {"l": label}}, "data": {"k": data},
+        });
+        Planned::new(&serde_json::from_value::<K>(object).unwrap())
     }
 
     fn hash_of(planned: &Planned) -> &Value {
@@ -114,14 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_follows_what_we_set_but_not_the_data() {
-        assert_eq!(hash_of(&config_map("1", "x")), hash_of(&config_map("2", "x")));
-        assert_ne!(hash_of(&config_map("1", "x")), hash_of(&config_map("1", "y")));
+    fn the_hash_follows_what_we_set_but_tells_nothing_of_a_secret() {
+        assert_eq!(hash_of(&planned::<Secret>("MQ==", "x")), hash_of(&planned::<Secret>("Mg==", "x")));
+        assert_ne!(hash_of(&planned::<Secret>("MQ==", "x")), hash_of(&planned::<Secret>("MQ==", "y")));
+        assert_ne!(hash_of(&planned::<ConfigMap>("1", "x")), hash_of(&planned::<ConfigMap>("2", "x")));
     }
 
     #[test]
     fn neither_debug_nor_display_shows_the_content() {
-        let planned = config_map("sesame", "x");
+        let planned = planned::<ConfigMap>("sesame", "x");
         assert_eq!(format!("{planned:?}"), "Planned(ConfigMap b/a)");
     }
 }

@@ -11,6 +11,14 @@ pub enum WriteError {
         /// Kind and name of what controls it, if anything does.
         controller: Option<String>,
     },
+    /// It is of our owner's deleted namesake, and goes by itself.
+    #[error("{object} is left from a deleted {owner}: waiting until the garbage collector has removed it")]
+    LeftOver {
+        /// Kind, namespace and name.
+        object: String,
+        /// Kind and name of what controlled it.
+        owner: String,
+    },
     /// The object is on its way out; it can be made again when it is gone.
     #[error("{object} is being deleted: waiting until it is gone")]
     Terminating {

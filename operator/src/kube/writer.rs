@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, TypeMeta};
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Api, Client, Resource};
@@ -149,9 +150,7 @@ impl Writer {
         live: DynamicObject,
     ) -> Result<(DynamicObject, Outcome), WriteError> {
         if !is_ours(&live.metadata, planned) {
-            let controller = controller_of(live.metadata.owner_references.as_deref());
-            let controller = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
-            return Err(WriteError::NameConflict { object: planned.to_string(), controller });
+            return Err(foreign(&live.metadata, planned));
         }
         if live.metadata.deletion_timestamp.is_some() {
             return Err(WriteError::Terminating { object: planned.to_string() });
@@ -327,9 +326,25 @@ fn post_params() -> PostParams {
 
 /// Ours: controlled by the owner that the plan names; for CA state, which has no owner, made for the same network.
 fn is_ours(live: &ObjectMeta, planned: &Planned) -> bool {
-    match &planned.owner_uid {
-        Some(uid) => controller_of(live.owner_references.as_deref()).is_some_and(|owner| owner.uid == *uid),
+    match &planned.owner {
+        Some(ours) => {
+            controller_of(live.owner_references.as_deref()).is_some_and(|owner| owner.uid == ours.uid)
+        }
         None => controller_of(live.owner_references.as_deref()).is_none(),
+    }
+}
+
+/// Whose it is. What a deleted namesake of our owner left behind is in the way for a moment only.
+fn foreign(live: &ObjectMeta, planned: &Planned) -> WriteError {
+    let object = planned.to_string();
+    let controller = controller_of(live.owner_references.as_deref());
+    let namesake = |owner: &OwnerReference| {
+        planned.owner.as_ref().is_some_and(|ours| (&ours.kind, &ours.name) == (&owner.kind, &owner.name))
+    };
+    let text = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
+    match text {
+        Some(owner) if controller.is_some_and(namesake) => WriteError::LeftOver { object, owner },
+        controller => WriteError::NameConflict { object, controller },
     }
 }
 

@@ -7,6 +7,7 @@ mod secret;
 use super::resolve::Resolved;
 use crate::authorities;
 use crate::kube::planned::Planned;
+use crate::surroundings::Surroundings;
 
 /// All objects of one network.
 #[derive(Debug, Clone)]
@@ -18,11 +19,16 @@ pub struct Desired {
 }
 
 /// Every object of `network`.
-pub fn desired(network: &Resolved, operator_namespace: &str) -> Desired {
+pub fn desired(network: &Resolved, surroundings: &Surroundings) -> Desired {
     let authorities = network.authorities_are_new.then(|| {
-        authorities::planned(operator_namespace, &network.owner, &network.uid, &network.authorities)
+        authorities::planned(
+            &surroundings.operator_namespace,
+            &network.owner,
+            &network.uid,
+            &network.authorities,
+        )
     });
-    let mut objects = network_policy::build(network);
+    let mut objects = network_policy::build(network, &surroundings.dns);
     objects.push(config_map::build(network));
     objects.extend(secret::build(network));
     Desired { authorities, objects }

@@ -41,6 +41,15 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
     types.into_iter().filter_map(|type_| of_condition(type_, before, after)).collect()
 }
 
+/// Reasons of Ready: that nodes come and go is told by the nodes, and the store's state by its own condition.
+const TOLD_ELSEWHERE: [Reason; 5] = [
+    Reason::NodesNotReady,
+    Reason::StoreUnreachable,
+    Reason::LoginDenied,
+    Reason::NotProvisioned,
+    Reason::Paused,
+];
+
 fn of_condition(
     type_: ConditionType,
     before: &TesseraNetworkStatus,
@@ -54,8 +63,7 @@ fn of_condition(
     if now.status == "True" {
         return Some(Happening::normal(type_.as_str(), now.message.clone()));
     }
-    // That nodes come and go is told by the nodes, and the store's state by its own condition.
-    let told_elsewhere = [Reason::NodesNotReady, Reason::StoreUnreachable, Reason::Paused];
     let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
-    (!told_elsewhere.contains(reason)).then(|| Happening::warning(reason.as_str(), now.message.clone()))
+    let told_elsewhere = type_ == ConditionType::Ready && TOLD_ELSEWHERE.contains(reason);
+    (!told_elsewhere).then(|| Happening::warning(reason.as_str(), now.message.clone()))
 }

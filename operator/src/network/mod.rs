@@ -142,7 +142,7 @@ async fn reconcile_resolved(
     let applied = if resolved.paused {
         apply::Applied::default()
     } else {
-        apply::apply(&desired::desired(resolved, &ctx.operator_namespace), resolved, inputs, ctx).await
+        apply::apply(&desired::desired(resolved, &ctx.surroundings), resolved, inputs, ctx).await
     };
     let store = observe::observe(network, inputs, ctx).await;
     let seen = status::Seen { network: resolved, applied: &applied, store: &store };

@@ -15,7 +15,7 @@ use super::resolve::{Resolved, Unresolved};
 use crate::conditions::{Conditions, Truth, is_true};
 use crate::error::chain;
 use crate::kube::writer::WriteError;
-use crate::meta::name_of;
+use crate::meta::{name_of, namespace_of};
 use crate::store::StoreState;
 
 /// What the status is made of, once the network could be resolved.
@@ -34,7 +34,7 @@ type Verdict = (Truth, Reason, String);
 pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> TesseraNetworkStatus {
     let before = object.status.clone().unwrap_or_default();
     let counts = count(&inputs.nodes);
-    let store = store(seen.store);
+    let store = store(seen.store, object);
     let certificates = certificates(seen, inputs.now);
     let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
     let ready = ready(seen, &store, &counts);
@@ -69,14 +69,12 @@ pub fn of_unresolved(
     };
     conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
     conditions.set(ConditionType::CertificatesCurrent, Truth::False, Reason::RenewalFailing, message);
-    let mut list = conditions.into_list();
-    let store = crate::conditions::find(&before.conditions, ConditionType::SecretStoreReady);
-    list.extend(store.cloned());
+    conditions.set_unseen(ConditionType::SecretStoreReady);
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
         nodes: Some(count(nodes)),
         ca: before.ca,
-        conditions: list,
+        conditions: conditions.into_list(),
     }
 }
 
@@ -107,16 +105,24 @@ fn ca(object: &TesseraNetwork, authorities: &CaState) -> CaStatus {
     }
 }
 
-fn store(store: &ObservedStore) -> Verdict {
+fn store(store: &ObservedStore, object: &TesseraNetwork) -> Verdict {
     let no = |reason, message: &String| (Truth::False, reason, message.clone());
+    let set_up = format!("kubectl tessera store-setup {} -n {}", name_of(object), namespace_of(object));
     match store {
         ObservedStore::State(StoreState::Ready) => {
             (Truth::True, Reason::Ready, "the secret store answers and lets us in".to_owned())
         }
         ObservedStore::State(StoreState::Sealed(message)) => no(Reason::Sealed, message),
         ObservedStore::State(StoreState::Unreachable(message)) => no(Reason::Unreachable, message),
-        ObservedStore::State(StoreState::LoginDenied(message)) => no(Reason::LoginDenied, message),
-        ObservedStore::State(StoreState::NotProvisioned(message)) => no(Reason::NotProvisioned, message),
+        // What Vault answers strangers who ask for an auth method that is not there, too.
+        ObservedStore::State(StoreState::LoginDenied(message)) => {
+            let message = format!("{message}; if the store was never set up for this network: `{set_up}`");
+            (Truth::False, Reason::LoginDenied, message)
+        }
+        ObservedStore::State(StoreState::NotProvisioned(message)) => {
+            let message = format!("{message}: an administrator of the store runs `{set_up}`");
+            (Truth::False, Reason::NotProvisioned, message)
+        }
         ObservedStore::InvalidReference(message) => no(Reason::InvalidReference, message),
         ObservedStore::PermissionDenied(message) => no(Reason::PermissionDenied, message),
     }
@@ -180,8 +186,9 @@ fn written(applied: &Applied) -> Option<(Reason, String)> {
 
 fn store_objection((truth, reason, message): &Verdict) -> Option<(Reason, String)> {
     let reason = match reason {
-        Reason::InvalidReference | Reason::PermissionDenied => *reason,
-        _ => Reason::StoreUnreachable,
+        Reason::Sealed | Reason::Unreachable => Reason::StoreUnreachable,
+        // It answers: something else is to be mended.
+        other => *other,
     };
     (*truth != Truth::True).then(|| (reason, message.clone()))
 }

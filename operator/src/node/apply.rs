@@ -30,6 +30,8 @@ pub struct Applied {
     pub cannot_grow: Option<WriteError>,
     /// A change of pods waits until the secret store answers.
     pub held: bool,
+    /// The claim that was there before the workload, which was made just now.
+    pub kept_volume: Option<String>,
 }
 
 /// Applies everything; what fails keeps nothing else back but a new workload, which needs it all.
@@ -66,11 +68,15 @@ async fn grow_volume(node: &Resolved, ctx: &Context, applied: &mut Applied) {
 }
 
 fn can_grow(claim: &PersistentVolumeClaim, size: &str) -> bool {
-    let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
     let current = resources.and_then(|resources| resources.requests.as_ref()?.get("storage"));
     let smaller = current.is_some_and(|current| quantity::is_less(&current.0, size));
-    bound && smaller && claim.metadata.deletion_timestamp.is_none()
+    is_bound(claim) && smaller
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase == Some("Bound") && claim.metadata.deletion_timestamp.is_none()
 }
 
 /// A Secret was read a moment ago; everything else is cached.
@@ -96,7 +102,12 @@ async fn apply_workload(desired: &Desired, node: &Resolved, ctx: &Context, appli
         applied.stateful_set = Some(cached.clone());
         return;
     }
+    let claim = names::node::volume_claim(&node.name, 0);
+    let claimed = ctx.caches.claim(&node.owner.namespace, &claim).is_some_and(|claim| is_bound(&claim));
     let result = ctx.writer.ensure(planned, cached.as_ref()).await;
+    if claimed && matches!(result, Ok((_, Outcome::Created))) {
+        applied.kept_volume = Some(claim);
+    }
     applied.stateful_set = applied.note(planned, result).or(cached);
 }
 

@@ -11,7 +11,7 @@ use crate::kube::drift::Drift;
 use crate::kube::events::Happening;
 use crate::kube::writer::Outcome;
 
-/// Of what was written: the first creation, what was put back, certificates.
+/// Of what was written: the first creation, what was put back, a volume that was there before, certificates.
 pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<Happening> {
     let mut happenings = Vec::new();
     for (object, outcome) in &applied.written {
@@ -25,6 +25,11 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<Happening> {
             }
             _ => {}
         }
+    }
+    if let Some(claim) = &applied.kept_volume {
+        let text =
+            format!("volume claim {claim} was there before and is used again, with the payloads in it");
+        happenings.push(Happening::normal("VolumeKept", text));
     }
     happenings.extend(certificates(node, applied));
     happenings

@@ -120,7 +120,7 @@ async fn reconcile_once(node: &TesseraNode, ctx: &Context) -> Result<Action, Err
             return Err(error);
         }
     };
-    match resolve::resolve(node, &inputs, &ctx.operator_namespace) {
+    match resolve::resolve(node, &inputs, &ctx.surroundings) {
         Ok(resolved) => reconcile_resolved(node, &resolved, &inputs, ctx).await,
         Err(why) => {
             report(node, status::of_unresolved(node, &why, inputs.now), &[], ctx).await?;

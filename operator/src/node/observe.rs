@@ -81,7 +81,8 @@ pub async fn observe(
     now: Timestamp,
 ) -> Observed {
     let mut pods = Vec::new();
-    for pod in ctx.caches.pods_of(&node.name) {
+    let uid = applied.stateful_set.as_ref().and_then(|set| set.metadata.uid.as_deref());
+    for pod in uid.map(|uid| ctx.caches.pods_of(uid)).unwrap_or_default() {
         pods.push(observe_pod(&pod, node, authorities, ctx, now).await);
     }
     Observed { workload: workload(applied), pods, volume: volume(node, ctx).await }

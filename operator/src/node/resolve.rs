@@ -8,14 +8,16 @@ use serde_json::Value;
 use tessera_crds::api::network::{NodeDefaults, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
-use tessera_crds::condition::Reason;
+use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaState, LeafSpec};
 
 use super::inputs::Inputs;
+use crate::conditions;
 use crate::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
+use crate::surroundings::Surroundings;
 
 /// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported
 /// upgrade starts from them, since an upgrade of the operator alone must roll no pod.
@@ -65,8 +67,8 @@ pub struct Resolved {
     pub keys: Vec<Key>,
     /// Whether the whole namespace is denied by default, so that clients need to be let out.
     pub dedicated: bool,
-    /// Where the operator's pods run.
-    pub operator_namespace: String,
+    /// What the cluster around it is like.
+    pub surroundings: Surroundings,
     /// The node's own leaf.
     pub tls: Leaf,
     /// The leaf of its admin port.
@@ -123,7 +125,7 @@ impl From<IdentityError> for Unresolved {
 pub fn resolve(
     node: &TesseraNode,
     inputs: &Inputs,
-    operator_namespace: &str,
+    surroundings: &Surroundings,
 ) -> Result<Resolved, Unresolved> {
     let network_name = node.spec.network_ref.name.to_string();
     let network =
@@ -153,7 +155,7 @@ pub fn resolve(
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
         keys: node.spec.keys.clone(),
         dedicated: is_dedicated(network),
-        operator_namespace: operator_namespace.to_owned(),
+        surroundings: surroundings.clone(),
         tls: leaves.node,
         admin_tls: leaves.admin,
         client_tls: leaves.clients,
@@ -219,7 +221,16 @@ fn existing_volume(stateful_set: &Value) -> Option<Volume> {
 
 fn peers(inputs: &Inputs) -> Vec<String> {
     let url = |node: &TesseraNode| names::node::p2p_url(name_of(node), namespace_of(node));
-    sorted(inputs.siblings.iter().map(|node| url(node)).collect(), Clone::clone)
+    let peers = inputs.siblings.iter().filter(|node| !is_stillborn(node));
+    sorted(peers.map(|node| url(node)).collect(), Clone::clone)
+}
+
+/// A node that has shown no key yet and that waits for a person: the others would only ask in vain. Any other is a peer
+/// from its first moment, since a list takes its time to reach the pods.
+fn is_stillborn(node: &TesseraNode) -> bool {
+    node.status.as_ref().is_some_and(|status| {
+        status.keys.is_empty() && conditions::is_true(&status.conditions, ConditionType::Stalled)
+    })
 }
 
 fn is_dedicated(network: &TesseraNetwork) -> bool {
@@ -228,7 +239,6 @@ fn is_dedicated(network: &TesseraNetwork) -> bool {
 
 /// Only what the network's controller has seen; not knowing holds nothing.
 fn store_is_down(network: &TesseraNetwork) -> bool {
-    use tessera_crds::condition::{ConditionType, Reason};
     let conditions = network.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     conditions.iter().filter(|condition| condition.type_ == ConditionType::SecretStoreReady.as_str()).any(
         |condition| {

@@ -65,7 +65,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     status
 }
 
-/// The status of a node of which nothing can be made now. What exists goes on, so what was seen of it stays.
+/// The status of a node of which nothing can be made now. What exists goes on, but nobody looks at it.
 pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> TesseraNodeStatus {
     let mut status = carried_over(object);
     let previous = std::mem::take(&mut status.conditions);
@@ -80,10 +80,10 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
     };
     conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
     conditions.set_while(ConditionType::Stalled, stalled.then_some((reason, message)));
-    let kept = [ConditionType::KeysReady, ConditionType::CertificatesServed, ConditionType::DataProtected];
-    let mut list = conditions.into_list();
-    list.extend(kept.iter().filter_map(|type_| crate::conditions::find(&previous, *type_).cloned()));
-    status.conditions = list;
+    for type_ in [ConditionType::KeysReady, ConditionType::CertificatesServed, ConditionType::DataProtected] {
+        conditions.set_unseen(type_);
+    }
+    status.conditions = conditions.into_list();
     status
 }
 

@@ -92,8 +92,15 @@ impl Vault {
     /// Logs in with `token` and gives the login back at once.
     pub async fn try_login(&self, token: &str) -> StoreState {
         let url = format!("{}/v1/auth/{}/login", self.address, self.auth_mount);
-        let request = self.in_namespace(self.http.post(url)).json(&json!({"role": self.role, "jwt": token}));
-        let answer = match request.send().await {
+        let body = json!({"role": self.role, "jwt": token});
+        let login = || self.in_namespace(self.http.post(&url)).json(&body).send();
+        let first = login().await;
+        // As with its health.
+        let answer = match first {
+            Err(error) if error.is_timeout() => login().await,
+            first => first,
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return StoreState::Unreachable(self.cannot("log in to", &error)),
         };

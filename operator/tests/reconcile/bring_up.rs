@@ -55,7 +55,7 @@ async fn nothing_is_written_when_nothing_changes_also_after_a_restart() {
     let operator = Operator::start(&world);
     world.create_fleet(&["a", "b"]).await;
     world.until_brought_up(&["a", "b"]).await;
-    operator.until_reconciled(20).await;
+    operator.until_reconciled(12).await;
     let before = world.versions().await;
     assert!(operator.terminate().success());
 

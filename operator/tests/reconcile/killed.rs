@@ -30,7 +30,7 @@ async fn an_operator_killed_at_any_write_ends_where_an_unkilled_one_does() {
     while killed {
         let batch =
             (number..number + AT_ONCE).flat_map(|number| ["before", "after"].map(|side| (side, number)));
-        let runs = batch.map(|(side, number)| killed_at(side, number));
+        let runs = batch.map(|(side, number)| killed_at(side, number, expected.len()));
         killed = false;
         for (point, was_killed, state) in futures::future::join_all(runs).await {
             killed |= was_killed;
@@ -46,12 +46,12 @@ async fn an_operator_killed_at_any_write_ends_where_an_unkilled_one_does() {
 }
 
 /// Brings the fleet up with an operator that dies at a write, then with one that does not.
-async fn killed_at(side: &str, number: u64) -> (String, bool, BTreeMap<String, Value>) {
+async fn killed_at(side: &str, number: u64, objects: usize) -> (String, bool, BTreeMap<String, Value>) {
     let point = format!("{side}:{number}");
     let world = World::new(&format!("killed-{side}-{number}")).await;
     world.create_fleet(&["a"]).await;
     let mut operator = Operator::start_with(&world, &["--fault-point", &point]);
-    let was_killed = until_killed_or_brought_up(&mut operator, &world).await;
+    let was_killed = until_killed_or_brought_up(&mut operator, &world, objects).await;
     drop(operator);
     let _operator = Operator::start(&world);
     world.until_brought_up(&["a"]).await;
@@ -59,14 +59,14 @@ async fn killed_at(side: &str, number: u64) -> (String, bool, BTreeMap<String, V
     (point, was_killed, state)
 }
 
-async fn until_killed_or_brought_up(operator: &mut Operator, world: &World) -> bool {
+async fn until_killed_or_brought_up(operator: &mut Operator, world: &World, objects: usize) -> bool {
     let end = Instant::now() + DEADLINE;
     loop {
         if let Some(by_signal) = operator.was_killed() {
             assert!(by_signal, "the operator ended by itself");
             return true;
         }
-        if is_brought_up(world).await {
+        if is_brought_up(world).await && end_state(world).await.len() == objects {
             return false;
         }
         assert!(Instant::now() < end, "neither killed nor done");

@@ -1,9 +1,11 @@
 //! The operator's process.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::world::{DEADLINE, World};
@@ -88,7 +90,15 @@ fn reconciles(metrics: &str, kind: &str) -> u64 {
     metrics.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok()).unwrap_or(0)
 }
 
+/// An address on which nothing listens, and that no other test is given.
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound listener has an address")
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    let free = || {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("a bound listener has an address")
+    };
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    std::iter::repeat_with(free)
+        .find(|address| given.insert(*address))
+        .expect("it goes on until one is found")
 }

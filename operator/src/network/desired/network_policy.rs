@@ -1,5 +1,5 @@
-//! In a dedicated namespace: nothing goes in or out but what policies allow, and scrapers of this namespace are let out
-//! to the nodes' metrics.
+//! In a dedicated namespace: nothing goes in or out but what policies allow, and scrapers that are in this namespace are
+//! let out to the nodes' metrics.
 
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -12,9 +12,8 @@ use tessera_node_api::paths::METRICS_PORT;
 use crate::kube::planned::Planned;
 use crate::meta::selector;
 use crate::network::resolve::Resolved;
-use crate::node::desired::dns;
 
-pub(super) fn build(network: &Resolved) -> Vec<Planned> {
+pub(super) fn build(network: &Resolved, dns: &NetworkPolicyEgressRule) -> Vec<Planned> {
     if !network.dedicated {
         return Vec::new();
     }
@@ -23,15 +22,16 @@ pub(super) fn build(network: &Resolved) -> Vec<Planned> {
         policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
         ..NetworkPolicySpec::default()
     };
-    let local = network.scrapers.iter().filter(|scraper| scraper.from.namespace_selector.is_none());
-    let scrapers = local.map(|scraper| {
+    // Also one with a namespace selector: it may pick this namespace.
+    let scrapers = network.scrapers.iter().map(|scraper| {
         let name = names::network::monitoring_secret(&network.name, &scraper.name);
-        policy(network, name, let_out(network, scraper.from.pod_selector.clone().unwrap_or_default()))
+        let pods = scraper.from.pod_selector.clone().unwrap_or_default();
+        policy(network, name, let_out(network, pods, dns.clone()))
     });
     [policy(network, names::network::default_deny(&network.name), deny)].into_iter().chain(scrapers).collect()
 }
 
-fn let_out(network: &Resolved, scraper: LabelSelector) -> NetworkPolicySpec {
+fn let_out(network: &Resolved, scraper: LabelSelector, dns: NetworkPolicyEgressRule) -> NetworkPolicySpec {
     let nodes = NetworkPolicyPeer {
         pod_selector: Some(selector([(label::NAME, label::NODE_APP), (label::NETWORK, &network.name)])),
         ..NetworkPolicyPeer::default()
@@ -45,7 +45,7 @@ fn let_out(network: &Resolved, scraper: LabelSelector) -> NetworkPolicySpec {
     NetworkPolicySpec {
         pod_selector: Some(scraper),
         policy_types: Some(vec!["Egress".to_owned()]),
-        egress: Some(vec![to_nodes, dns()]),
+        egress: Some(vec![to_nodes, dns]),
         ingress: None,
     }
 }

@@ -63,21 +63,35 @@ fn a_network_whose_store_and_nodes_are_well_is_ready() {
 #[test]
 fn each_state_of_the_store_has_its_reason() {
     let text = || "m".to_owned();
-    for (state, expected) in [
-        (StoreState::Sealed(text()), "False Sealed"),
-        (StoreState::Unreachable(text()), "False Unreachable"),
-        (StoreState::LoginDenied(text()), "False LoginDenied"),
-        (StoreState::NotProvisioned(text()), "False NotProvisioned"),
+    for (state, expected, ready_reason) in [
+        (StoreState::Sealed(text()), "False Sealed", "False StoreUnreachable"),
+        (StoreState::Unreachable(text()), "False Unreachable", "False StoreUnreachable"),
+        (StoreState::LoginDenied(text()), "False LoginDenied", "False LoginDenied"),
+        (StoreState::NotProvisioned(text()), "False NotProvisioned", "False NotProvisioned"),
     ] {
         let status = ready().with_store(ObservedStore::State(state));
         assert_eq!(reason(&status, ConditionType::SecretStoreReady), expected);
-        assert_eq!(reason(&status, ConditionType::Ready), "False StoreUnreachable");
+        assert_eq!(reason(&status, ConditionType::Ready), ready_reason);
     }
     let status = ready().with_store(ObservedStore::InvalidReference(text()));
     assert_eq!(reason(&status, ConditionType::Ready), "False InvalidReference");
     assert_eq!(reason(&status, ConditionType::Stalled), "True InvalidReference");
     let status = ready().with_store(ObservedStore::PermissionDenied(text()));
     assert_eq!(reason(&status, ConditionType::Ready), "False PermissionDenied");
+}
+
+#[test]
+fn who_must_set_up_the_store_is_told_how() {
+    let message = |state| {
+        let status = ready().with_store(ObservedStore::State(state));
+        find(&status.conditions, ConditionType::Ready).unwrap().message.clone()
+    };
+    assert_eq!(
+        message(StoreState::NotProvisioned("no role".into())),
+        "no role: an administrator of the store runs `kubectl tessera store-setup org-a -n org-a`"
+    );
+    let denied = message(StoreState::LoginDenied("no".into()));
+    assert!(denied.starts_with("no; if") && denied.contains("store-setup org-a -n org-a"), "{denied}");
 }
 
 #[test]
@@ -130,7 +144,7 @@ fn a_lost_or_unreadable_ca_makes_the_issuer_unavailable() {
     assert!(matches!(why, Unresolved::AuthoritiesLost(_)));
     let status = of_unresolved(&object, &why, &inputs.nodes, inputs.now);
     assert_eq!(reason(&status, ConditionType::Ready), "False IssuerUnavailable");
-    assert_eq!(reason(&status, ConditionType::SecretStoreReady), "True Ready", "kept from before");
+    assert_eq!(reason(&status, ConditionType::SecretStoreReady), "Unknown Waiting", "nobody looks now");
     assert!(status.ca.is_some());
 
     let source = CaState::from_json(b"garbage").unwrap_err();

@@ -10,7 +10,6 @@ mod service_account;
 mod stateful_set;
 
 pub use config_map::dynamic_sha256;
-pub use network_policy::dns;
 
 use super::resolve::Resolved;
 use crate::kube::planned::Planned;

@@ -7,8 +7,8 @@
 //! scrapers ── 9464 ──►└──────┘
 //! ```
 //!
-//! In a dedicated namespace everything is denied by default, also what clients send; a policy for each client of this
-//! namespace lets it out to the node.
+//! In a dedicated namespace everything is denied by default, also what clients send; a policy for each client lets those
+//! of its pods that are in this namespace out to the node.
 
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
@@ -47,7 +47,7 @@ fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
         ports: Some(vec![tcp(port)]),
     };
     let operator = NetworkPolicyPeer {
-        namespace_selector: Some(selector([(NAMESPACE_NAME, &node.operator_namespace)])),
+        namespace_selector: Some(selector([(NAMESPACE_NAME, &node.surroundings.operator_namespace)])),
         pod_selector: Some(selector([(label::NAME, FIELD_MANAGER)])),
         ip_block: None,
     };
@@ -71,21 +71,7 @@ fn egress(node: &Resolved) -> Vec<NetworkPolicyEgressRule> {
         to: Some(vec![endpoint(rule)]),
         ports: Some(vec![port("TCP", rule.port)]),
     });
-    [peers, dns()].into_iter().chain(store).collect()
-}
-
-/// The cluster's DNS. CoreDNS listens on 53 or, without privileges, behind its Service on 1053.
-pub fn dns() -> NetworkPolicyEgressRule {
-    let server = NetworkPolicyPeer {
-        namespace_selector: Some(selector([(NAMESPACE_NAME, "kube-system")])),
-        pod_selector: Some(selector([("k8s-app", "kube-dns")])),
-        ip_block: None,
-    };
-    let ports = [("UDP", 53), ("TCP", 53), ("UDP", 1053), ("TCP", 1053)];
-    NetworkPolicyEgressRule {
-        to: Some(vec![server]),
-        ports: Some(ports.map(|(protocol, number)| port(protocol, number)).to_vec()),
-    }
+    [peers, node.surroundings.dns.clone()].into_iter().chain(store).collect()
 }
 
 fn peer_nodes(node: &Resolved) -> NetworkPolicyPeer {
@@ -121,8 +107,9 @@ fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
 fn client_policies(node: &Resolved) -> Vec<Planned> {
     let mut policies = Vec::new();
     for client in &node.clients {
-        let local = client.from.iter().filter(|peer| peer.namespace_selector.is_none());
-        for (index, peer) in local.enumerate() {
+        // Whether a namespace selector picks this namespace is not ours to know. Whom it does not pick is let out for
+        // nothing: the node's own policy keeps it out.
+        for (index, peer) in client.from.iter().enumerate() {
             let name = names::node::client_secret(&node.name, &client.name);
             // A dot, which no client's name has: "a" and its second peer must not be called like a client "a-1".
             let name = if index == 0 { name } else { format!("{name}.{index}") };
@@ -143,7 +130,7 @@ fn let_out(node: &Resolved, client: LabelSelector) -> NetworkPolicySpec {
     NetworkPolicySpec {
         pod_selector: Some(client),
         policy_types: Some(vec!["Egress".to_owned()]),
-        egress: Some(vec![to_node, dns()]),
+        egress: Some(vec![to_node, node.surroundings.dns.clone()]),
         ingress: None,
     }
 }

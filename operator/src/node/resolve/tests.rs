@@ -7,15 +7,15 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{inputs, network, network_json, node, node_json};
+use crate::fixtures::{inputs, network, network_json, node, node_json, surroundings};
 use crate::kube::planned::Planned;
 
 fn resolved(node_json: Value, inputs: &Inputs) -> Resolved {
-    resolve(&node(node_json), inputs, "tessera-system").unwrap()
+    resolve(&node(node_json), inputs, &surroundings()).unwrap()
 }
 
 fn error(node_json: Value, inputs: &Inputs) -> Unresolved {
-    resolve(&node(node_json), inputs, "tessera-system").err().expect("it cannot be resolved")
+    resolve(&node(node_json), inputs, &surroundings()).err().expect("it cannot be resolved")
 }
 
 #[test]
@@ -54,6 +54,22 @@ fn peers_are_all_others_sorted() {
         resolved(node_json("node-a"), &inputs()).peers,
         ["https://node-b-p2p.org-a.svc:9000/", "https://node-c-p2p.org-a.svc:9000/"]
     );
+}
+
+#[test]
+fn a_node_that_stalled_before_it_had_a_key_is_nobodys_peer() {
+    let peers_beside = |status: Value| {
+        let mut json = node_json("node-b");
+        json["status"] = status;
+        let inputs = Inputs { siblings: vec![Arc::new(node(json))], ..inputs() };
+        resolved(node_json("node-a"), &inputs).peers.len()
+    };
+    let stalled = json!([{"type": "Stalled", "status": "True", "reason": "NameConflict", "message": "",
+        "lastTransitionTime": "2027-01-01T00:00:00Z"}]);
+    let key = json!([{"name": "main", "version": 1, "publicKey": "k", "state": "Default"}]);
+    assert_eq!(peers_beside(json!({"conditions": stalled})), 0);
+    assert_eq!(peers_beside(json!({"conditions": stalled, "keys": key})), 1, "it may come back");
+    assert_eq!(peers_beside(json!({"conditions": []})), 1, "it is on its way");
 }
 
 #[test]

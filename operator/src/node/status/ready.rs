@@ -13,7 +13,7 @@ use crate::node::observe::{ObservedPod, ObservedVolume};
 type Objection = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<Objection>;
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     name_conflict,
     contested,
     permission_denied,
@@ -23,6 +23,7 @@ const CHECKS: [Check; 9] = [
     image_pull_failed,
     pod_not_ready,
     node_not_ready,
+    refuses_payloads,
 ];
 
 pub(super) fn judge(seen: &Seen<'_>, keys_ready: &Verdict) -> Verdict {
@@ -94,6 +95,13 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<Objection> {
 fn node_not_ready(seen: &Seen<'_>) -> Option<Objection> {
     let report = report(seen.observed)?;
     (!report.ready).then(|| why_not_ready(report, seen.now))
+}
+
+/// It serves what it has, and takes no more.
+fn refuses_payloads(seen: &Seen<'_>) -> Option<Objection> {
+    let database = &report(seen.observed)?.database;
+    (!database.available)
+        .then(|| (Reason::NotReady, format!("{} (since {})", database.message, database.since)))
 }
 
 fn why_not_ready(report: &admin::Status, now: Timestamp) -> Objection {

@@ -5,7 +5,7 @@ use tessera_node_api::admin::{self, DependencyStatus};
 
 use super::*;
 use crate::conditions::{find, is_true};
-use crate::fixtures::{inputs, node, node_json, now};
+use crate::fixtures::{inputs, node, node_json, now, surroundings};
 use crate::kube::writer::Outcome;
 use crate::node::observe::Workload;
 use crate::node::resolve::resolve;
@@ -75,7 +75,7 @@ const ISSUED: &str = "<issued>";
 impl World {
     fn status(mut self) -> TesseraNodeStatus {
         let object = node(self.object.clone());
-        let resolved = resolve(&object, &inputs(), "tessera-system").unwrap();
+        let resolved = resolve(&object, &inputs(), &surroundings()).unwrap();
         for pod in &mut self.observed.pods {
             if let Ok(report) = &mut pod.status
                 && let Some(served) = &mut report.certificate
@@ -216,6 +216,16 @@ fn the_store_matters_to_readiness_at_the_start_only() {
 }
 
 #[test]
+fn a_node_whose_volume_is_full_is_not_ready_although_it_reads() {
+    let mut world = ready();
+    world.report().database =
+        DependencyStatus { available: false, message: "the volume is full".into(), since: "then".into() };
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False NotReady");
+    assert!(find(&status.conditions, ConditionType::Ready).unwrap().message.contains("full (since then)"));
+}
+
+#[test]
 fn keys_that_are_not_there_yet_are_awaited() {
     let mut world = ready();
     world.report().keys.pop();
@@ -347,12 +357,13 @@ fn a_node_whose_secret_may_not_be_read_is_not_ready() {
 }
 
 #[test]
-fn a_node_without_network_keeps_what_was_seen_of_it() {
+fn a_node_without_network_keeps_its_keys_and_claims_nothing_that_nobody_looks_at() {
     let mut object = node_json("node-a");
     object["status"] = serde_json::to_value(ready().status()).unwrap();
     let why = Unresolved::NetworkNotFound("org-a".into());
     let status = of_unresolved(&node(object), &why, now());
     assert_eq!(reason(&status, ConditionType::Ready), "False NetworkNotFound");
-    assert_eq!(reason(&status, ConditionType::KeysReady), "True Ready");
+    assert_eq!(reason(&status, ConditionType::KeysReady), "Unknown Waiting");
+    assert_eq!(reason(&status, ConditionType::CertificatesServed), "Unknown Waiting");
     assert_eq!(status.keys.len(), 2);
 }
