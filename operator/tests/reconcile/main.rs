@@ -10,6 +10,8 @@
 
 mod bring_up;
 mod drift;
+mod election;
+mod events;
 mod faults;
 mod killed;
 mod operator;

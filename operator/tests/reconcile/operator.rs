@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::world::{DEADLINE, World};
 
 const SIGKILL: i32 = 9;
@@ -42,16 +44,25 @@ impl Operator {
         status.map(|status| status.signal() == Some(SIGKILL))
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).expect("the operator runs");
+    }
+
     /// SIGTERM; waits until it has ended.
     pub(crate) fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the operator runs");
+        self.signal(Signal::TERM);
+        self.until_ended()
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn until_ended(&mut self) -> ExitStatus {
         let end = Instant::now() + DEADLINE;
         loop {
             if let Some(status) = self.process.try_wait().expect("the operator is our child") {
                 return status;
             }
-            assert!(Instant::now() < end, "the operator ignores SIGTERM");
+            assert!(Instant::now() < end, "the operator does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -67,6 +78,21 @@ impl Operator {
             assert!(Instant::now() < end, "the operator does not reconcile: {text}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Waits until it answers for itself.
+    pub(crate) async fn until_serves(&self) {
+        let end = Instant::now() + DEADLINE;
+        while self.metrics().is_none() {
+            assert!(Instant::now() < end, "the operator does not serve its metrics");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// How many reconciles of any kind this process has done.
+    pub(crate) fn reconciles(&self) -> u64 {
+        let text = self.metrics().unwrap_or_default();
+        reconciles(&text, "Node") + reconciles(&text, "Network")
     }
 
     fn metrics(&self) -> Option<String> {

@@ -43,6 +43,28 @@ async fn a_damaged_payload_is_unavailable_and_the_others_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_payload_is_mended_by_whoever_sends_it_again() {
+    let net = Net::new(&["a", "b"]);
+    let mut nodes = net.start().await;
+    let (a, b) = (net.node("a"), net.node("b"));
+    let kept = a.client().post_json("/storeraw", json!({"payload": "aGVsbG8="}).to_string()).await;
+    let hash = kept.json()["key"].as_str().unwrap().to_owned();
+    let send = json!({"hash": hash, "to": [b.public_key]}).to_string();
+    assert_eq!(a.client().post_json("/sendsignedtx", send.clone()).await.status, 201);
+    nodes.pop().unwrap().stop().await;
+    flip_a_bit_behind(b, a.public_key.as_str());
+
+    let _again = b.start();
+    b.wait_until_knows(&a.public_key).await;
+    assert_eq!(b.client().receive(&hash).await.0, 503);
+    eventually("the same payload is sent again", async || {
+        (a.client().post_json("/sendsignedtx", send.clone()).await.status == 201).then_some(())
+    })
+    .await;
+    assert_eq!(b.client().receive(&hash).await, (200, b"hello".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_lost_records_with_their_names_still_takes_new_payloads() {
     let net = Net::new(&["a", "b"]);
     let mut nodes = net.start().await;
@@ -67,7 +89,12 @@ async fn a_node_that_lost_records_with_their_names_still_takes_new_payloads() {
 
 /// Each record holds its sender's key; the bit is in the first record's.
 fn flip_a_bit_of_the_first_record(node: &Spec) {
-    let key = tessera_enclave::base64::decode_strict(&node.public_key).unwrap();
+    flip_a_bit_behind(node, &node.public_key);
+}
+
+/// In the first record of that sender.
+fn flip_a_bit_behind(node: &Spec, sender: &str) {
+    let key = tessera_enclave::base64::decode_strict(sender).unwrap();
     for entry in std::fs::read_dir(node.dir.join("data")).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap_or_default();

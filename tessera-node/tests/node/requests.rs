@@ -5,6 +5,26 @@ use serde_json::json;
 use crate::support::Net;
 use crate::support::client::segment;
 
+/// A byte that is not ASCII may stand in a header. A recipient that is dropped with it would be a payload that is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_that_is_not_ascii_is_refused_and_not_dropped() {
+    let net = Net::new(&["a"]);
+    let _nodes = net.start().await;
+    let (client, key) = (net.node("a").client(), &net.node("a").public_key);
+    for (header, value, status) in [
+        ("c11n-to", [key.as_bytes(), b"\xa0"].concat(), 500),
+        ("c11n-from", [key.as_bytes(), b"\xa0"].concat(), 400),
+        ("c11n-from", Vec::new(), 200),
+        ("c11n-to", key.as_bytes().to_vec(), 200),
+    ] {
+        let value = http::HeaderValue::from_bytes(&value).unwrap();
+        let request = http::Request::post("/sendraw").header("host", "a").header(header, &value);
+        let request = request.header("content-type", "application/octet-stream");
+        let answer = client.try_send(request.body("x".into()).unwrap()).await.expect("an answer");
+        assert_eq!(answer.status, status, "{header}: {value:?}: {}", answer.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_request_has_its_answer() {
     let net = Net::new(&["a"]);

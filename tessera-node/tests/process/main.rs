@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use support::process::{Process, run_to_end};
 use support::{Net, PATIENCE, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[test]
 fn help_names_the_commands() {
@@ -48,8 +49,24 @@ async fn sigterm_ends_a_node_in_order_and_soon() {
     let mut process = Process::start(a);
     a.wait_until_knows(&a.public_key).await;
     let idle = a.client().connect().await.unwrap();
+    // A request that has begun is answered.
+    let mut begun = a.client().connect().await.unwrap();
+    let body = json!({"payload": "aGVsbG8="}).to_string();
+    let head = format!(
+        "POST /send HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    begun.write_all((head + &body[..4]).as_bytes()).await.unwrap();
+    // Answered on another connection: by then the node has read the head of the first, too.
+    assert_eq!(a.client().get("/upcheck").await.status, 200);
     let started = Instant::now();
     process.signal(Signal::TERM);
+    eventually("it takes no more connections", async || a.client().connect().await.is_none().then_some(()))
+        .await;
+    begun.write_all(&body.as_bytes()[4..]).await.unwrap();
+    let mut answer = [0; 20];
+    begun.read_exact(&mut answer).await.unwrap();
+    assert_eq!(std::str::from_utf8(&answer), Ok("HTTP/1.1 201 Created"));
     let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it ends");
     assert!(status.success(), "{status}");
     assert!(started.elapsed() < Duration::from_secs(20), "an idle connection delayed it");

@@ -1,0 +1,59 @@
+//! What a person is told: once, of the object that it is about, and nothing of our own doing as of somebody else's.
+
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::world::{World, node};
+
+/// Reason and note of each Event about a node.
+async fn told(world: &World, name: &str) -> Vec<(String, String)> {
+    let events = world.api("Event").list(&ListParams::default()).await.expect("the API server lists");
+    let about =
+        |event: &Value| event["regarding"]["name"] == name && event["regarding"]["kind"] == "TesseraNode";
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let events =
+        events.items.into_iter().map(|event| serde_json::to_value(event).expect("an object serialises"));
+    events.filter(about).map(|event| (text(&event["reason"]), text(&event["note"]))).collect()
+}
+
+#[tokio::test]
+async fn each_repair_is_told_with_its_object_and_no_peer_list_of_ours() {
+    let world = World::new("events").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    // Its peer list is written again, by us.
+    world.create("TesseraNode", node("b")).await;
+    world.until_brought_up(&["a", "b"]).await;
+
+    let edits = [
+        ("Service", "a", json!({"metadata": {"labels": {"by": "hand"}}})),
+        ("ConfigMap", "a-peers", json!({"data": {"dynamic.json": "{}"}})),
+        ("ConfigMap", "a-config", json!({"data": {"more": "x"}})),
+    ];
+    for (kind, name, edit) in &edits {
+        let before = world.get(kind, name).await.expect("it is there");
+        world.edit(kind, name, edit.clone()).await;
+        let is_back = |object: &Value| {
+            object["data"] == before["data"] && object["metadata"]["labels"] == before["metadata"]["labels"]
+        };
+        world.until(kind, name, is_back).await;
+    }
+
+    let end = std::time::Instant::now() + crate::world::DEADLINE;
+    let drifts = loop {
+        let told = told(&world, "a").await;
+        let drifts: Vec<_> = told.into_iter().filter(|(reason, _)| reason == "DriftCorrected").collect();
+        if drifts.len() >= edits.len() {
+            break drifts;
+        }
+        assert!(std::time::Instant::now() < end, "not all repairs were told: {drifts:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    assert_eq!(drifts.len(), edits.len(), "{drifts:?}");
+    for (kind, name, _) in &edits {
+        let object = format!("{kind} {}/{name} was put back", world.namespace);
+        assert!(drifts.iter().any(|(_, note)| note.starts_with(&object)), "{object}: {drifts:?}");
+    }
+}
