@@ -53,8 +53,7 @@ async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
     fleet.cluster.create(Kind::StatefulSet, ns, &set("default")).await?;
     fleet.cluster.delete(Kind::StatefulSet, ns, "thief").await?;
 
-    let revision =
-        |labels: serde_json::Value| json!({"metadata": {"name": "thief", "labels": labels}, "revision": 9});
+    let revision = |labels: serde_json::Value| json!({"metadata": {"name": "thief", "labels": labels}, "revision": 9, "data": {}});
     let refused =
         fleet.cluster.create(Kind::ControllerRevision, ns, &revision(json!({"tessera.rs/node": "a"}))).await;
     ensure!(forbidden(&refused), "a revision: {refused:?}");

@@ -29,7 +29,7 @@ async fn secrets_search() -> Result<()> {
 
     let (found, files) = everywhere(&public)?;
     for (name, _) in &public {
-        for place in ["/etcd/", "/volumes/"] {
+        for place in ["/etcd/", "/volumes/", "/pods/"] {
             let is_there = |hit: &Hit| hit.secret == *name && hit.file.to_string_lossy().contains(place);
             ensure!(
                 found.iter().any(is_there),
