@@ -76,7 +76,11 @@ async fn operate(args: Args) -> Result<(), Error> {
     let mut tasks = Tasks::new(stop.clone());
     stop_on_signal(&mut tasks)?;
     let config = kube::Config::infer().await.map_err(Error::Config)?;
-    let client = client(&config, REQUEST)?;
+    let clients = Clients {
+        requests: client(&config, Some(REQUEST))?,
+        // Nothing may come for minutes; kube ends a watch that has gone silent by itself.
+        watches: client(&config, None)?,
+    };
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let server =
@@ -89,7 +93,7 @@ async fn operate(args: Args) -> Result<(), Error> {
         election = Some(lead(&config, &args, &mut tasks).await?);
     }
     if !stop.is_cancelled() {
-        manage(&client, &args, &health, &metrics, &mut tasks);
+        manage(&clients, &args, &health, &metrics, &mut tasks);
     }
     let ended = drained(tasks, stop).await;
     // Only now: another may begin at once.
@@ -99,10 +103,17 @@ async fn operate(args: Args) -> Result<(), Error> {
     ended
 }
 
-/// A client none of whose requests hangs for ever. (Watches have a limit of their own.)
-fn client(config: &kube::Config, request: Duration) -> Result<Client, Error> {
+/// Ways to the API server.
+struct Clients {
+    /// None of its requests hangs for ever.
+    requests: Client,
+    watches: Client,
+}
+
+/// A client that waits so long for each piece of an answer.
+fn client(config: &kube::Config, patience: Option<Duration>) -> Result<Client, Error> {
     let mut config = config.clone();
-    config.read_timeout = Some(request);
+    config.read_timeout = patience;
     config.reset_reader_on_write = true;
     Client::try_from(config).map_err(Error::Client)
 }
@@ -141,7 +152,7 @@ fn stop_on_signal(tasks: &mut Tasks) -> Result<(), Error> {
 /// Waits until this process leads. When it leads no more it ends, and a new one stands by: nothing that it knows may
 /// be used any longer.
 async fn lead(config: &kube::Config, args: &Args, tasks: &mut Tasks) -> Result<Election, Error> {
-    let client = client(config, lease::REQUEST)?;
+    let client = client(config, Some(lease::REQUEST))?;
     let election =
         Election::join(client, &args.operator_namespace, &args.identity).await.map_err(Error::Lease)?;
     let (sender, mut leads) = tokio::sync::watch::channel(false);
@@ -158,15 +169,16 @@ async fn lead(config: &kube::Config, args: &Args, tasks: &mut Tasks) -> Result<E
     Ok(election)
 }
 
-fn manage(client: &Client, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {
+fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
+    let client = &clients.requests;
     let writer = Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point)));
     let authorities = Arc::new(Authorities::new(client.clone(), args.operator_namespace.clone()));
     let slots = Arc::new(Semaphore::new(SLOTS));
     let mut all_filled = Vec::new();
     for namespace in &namespaces {
-        let (caches, queues) = watch::start(client, namespace, health, tasks);
+        let (caches, queues) = watch::start(&clients.watches, namespace, health, tasks);
         let filled = watch_filling(caches.clone(), tasks);
         let context = Arc::new(Context {
             client: client.clone(),

@@ -4,6 +4,9 @@ use std::io::BufRead as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams, LogParams};
 use serde_json::{Value, json};
 use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::Fleet;
@@ -33,6 +36,9 @@ async fn serial_nothing_changes_nothing_is_written() -> Result<()> {
     })
     .await?;
 
+    let said = said_by_operator(&fleet, i64::try_from(period)?).await?;
+    ensure!(said.is_empty(), "nothing to say, and yet: {said}");
+
     // The positive control: the log sees what the operator writes.
     let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}});
     fleet.cluster.edit(Kind::ConfigMap, &fleet.namespace, "a-config", &label).await?;
@@ -42,7 +48,21 @@ async fn serial_nothing_changes_nothing_is_written() -> Result<()> {
         Ok(())
     })
     .await?;
+    let said = said_by_operator(&fleet, 60).await?;
+    ensure!(said.contains("a-config"), "control: the repair is said: {said}");
     fleet.done().await
+}
+
+/// What the operator's pods logged in the last seconds.
+async fn said_by_operator(fleet: &Fleet, seconds: i64) -> Result<String> {
+    let pods: Api<Pod> = Api::namespaced(fleet.cluster.client().clone(), "tessera-system");
+    let ours = ListParams::default().labels("app.kubernetes.io/name=tessera-operator");
+    let mut said = String::new();
+    for pod in pods.list(&ours).await? {
+        let since = LogParams { since_seconds: Some(seconds), ..LogParams::default() };
+        said += &pods.logs(&pod.name_any(), &since).await?;
+    }
+    Ok(said)
 }
 
 fn audit_log() -> Result<std::fs::File> {
