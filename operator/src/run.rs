@@ -21,7 +21,7 @@ use crate::context::{AdminClients, Context};
 use crate::health::{self, Health};
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
-use crate::kube::lease::{self, Election};
+use crate::kube::lease;
 use crate::kube::writer::Writer;
 use crate::metrics::Metrics;
 use crate::tasks::{Tasks, UnexpectedEnd};
@@ -35,6 +35,8 @@ const CONCURRENCY: u16 = 4;
 const SLOTS: usize = 16;
 /// The longest request to the API server.
 const REQUEST: Duration = Duration::from_secs(30);
+/// The longest silence of a watch: longer than kube's own limit for one, and than the pause between two bookmarks.
+const WATCH_SILENCE: Duration = Duration::from_secs(320);
 /// Changes come in bursts: a bring-up touches an object for each object that it makes.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(20);
@@ -57,9 +59,9 @@ pub enum Error {
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] std::io::Error),
-    /// No leader election.
-    #[error("no leader election")]
-    Lease(#[source] kube_lease_manager::LeaseManagerError),
+    /// This process leads no more, or cannot know that it does.
+    #[error("the lease was lost: {0}")]
+    LeaseLost(String),
     /// A task ended.
     #[error(transparent)]
     Task(#[from] UnexpectedEnd),
@@ -76,46 +78,53 @@ async fn operate(args: Args) -> Result<(), Error> {
     let mut tasks = Tasks::new(stop.clone());
     stop_on_signal(&mut tasks)?;
     let config = kube::Config::infer().await.map_err(Error::Config)?;
-    let clients = Clients {
-        requests: client(&config, Some(REQUEST))?,
-        // Nothing may come for minutes; kube ends a watch that has gone silent by itself.
-        watches: client(&config, None)?,
-    };
+    let clients = Clients { requests: client(&config, REQUEST)?, watches: client(&config, WATCH_SILENCE)? };
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let server =
         health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone()).await;
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
-    let mut election = None;
-    if args.leader_elect {
-        // A process that stands by is ready: it can take over.
-        health.set_ready();
-        election = Some(lead(&config, &args, &mut tasks).await?);
-    }
-    if !stop.is_cancelled() {
+    if !args.leader_elect {
         manage(&clients, &args, &health, &metrics, &mut tasks);
+        return drained(tasks, stop).await;
     }
-    let ended = drained(tasks, stop).await;
+    // A process that stands by is ready: it can take over.
+    health.set_ready();
+    let mut leadership = tokio::select! {
+        led = lease::lead(lease_client(&config)?, &args.operator_namespace, &args.identity) => led,
+        () = stop.cancelled() => return drained(tasks, stop).await,
+    };
+    manage(&clients, &args, &health, &metrics, &mut tasks);
+    let ended = tokio::select! {
+        ended = drained(tasks, stop) => ended,
+        // What is under way is dropped: nothing that this process knows may be used any longer. A new one stands by.
+        why = leadership.lost() => Err(Error::LeaseLost(why)),
+    };
     // Only now: another may begin at once.
-    if let Some(election) = election {
-        election.release().await;
-    }
+    leadership.end().await;
     ended
 }
 
-/// Ways to the API server.
+/// Ways to the API server. Nothing of either hangs for ever.
 struct Clients {
-    /// None of its requests hangs for ever.
     requests: Client,
     watches: Client,
 }
 
 /// A client that waits so long for each piece of an answer.
-fn client(config: &kube::Config, patience: Option<Duration>) -> Result<Client, Error> {
+fn client(config: &kube::Config, patience: Duration) -> Result<Client, Error> {
     let mut config = config.clone();
-    config.read_timeout = patience;
+    config.read_timeout = Some(patience);
     config.reset_reader_on_write = true;
     Client::try_from(config).map_err(Error::Client)
+}
+
+/// A client whose requests end in time for another try.
+fn lease_client(config: &kube::Config) -> Result<Client, Error> {
+    let mut config = config.clone();
+    config.connect_timeout = Some(lease::REQUEST);
+    config.default_retry = false;
+    client(&config, lease::REQUEST)
 }
 
 /// After the stop, reconciles in progress may finish, but not for ever.
@@ -147,26 +156,6 @@ fn stop_on_signal(tasks: &mut Tasks) -> Result<(), Error> {
         "stopped".to_owned()
     });
     Ok(())
-}
-
-/// Waits until this process leads. When it leads no more it ends, and a new one stands by: nothing that it knows may
-/// be used any longer.
-async fn lead(config: &kube::Config, args: &Args, tasks: &mut Tasks) -> Result<Election, Error> {
-    let client = client(config, Some(lease::REQUEST))?;
-    let election =
-        Election::join(client, &args.operator_namespace, &args.identity).await.map_err(Error::Lease)?;
-    let (sender, mut leads) = tokio::sync::watch::channel(false);
-    let followed = election.clone();
-    tasks.spawn_until_stop(async move { format!("the lease was lost: {}", followed.follow(sender).await) });
-    tracing::info!("standing by for the lease");
-    let stop = tasks.stop().clone();
-    tokio::select! {
-        // An error is the end of the election, which stops everything.
-        _ = leads.wait_for(|leads| *leads) => {}
-        () = stop.cancelled() => return Ok(election),
-    }
-    tracing::info!("leading");
-    Ok(election)
 }
 
 fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {

@@ -50,6 +50,10 @@ async fn service_accounts_of_nodes_are_guarded() -> Result<()> {
     };
     let refused = fleet.cluster.create(Kind::StatefulSet, ns, &set("tessera-node-a")).await;
     ensure!(forbidden(&refused), "a StatefulSet: {refused:?}");
+    let mut labelled = set("default");
+    labelled["spec"]["template"]["metadata"]["labels"]["tessera.rs/node"] = json!("a");
+    let refused = fleet.cluster.create(Kind::StatefulSet, ns, &labelled).await;
+    ensure!(forbidden(&refused), "a StatefulSet of pods with a node's label: {refused:?}");
     fleet.cluster.create(Kind::StatefulSet, ns, &set("default")).await?;
     fleet.cluster.delete(Kind::StatefulSet, ns, "thief").await?;
 

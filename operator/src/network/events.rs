@@ -60,6 +60,9 @@ fn of_condition(
     if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
         return None;
     }
+    if now.status == "Unknown" {
+        return None;
+    }
     if now.status == "True" {
         return Some(Happening::normal(type_.as_str(), now.message.clone()));
     }

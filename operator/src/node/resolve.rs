@@ -242,7 +242,9 @@ fn store_is_down(network: &TesseraNetwork) -> bool {
     let conditions = network.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     conditions.iter().filter(|condition| condition.type_ == ConditionType::SecretStoreReady.as_str()).any(
         |condition| {
-            [Reason::Sealed.as_str(), Reason::Unreachable.as_str()].contains(&condition.reason.as_str())
+            // Waiting: it was looked at, and is not now.
+            let reasons = [Reason::Sealed, Reason::Unreachable, Reason::Waiting];
+            reasons.iter().any(|reason| condition.reason == reason.as_str())
         },
     )
 }

@@ -80,7 +80,7 @@ pub enum KeyState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DependencyStatus {
-    /// Whether its last use succeeded.
+    /// Whether its last use succeeded; of the payload store, whether it has refused nothing for a minute.
     pub available: bool,
     /// Why not, without any secret; empty when available.
     pub message: String,

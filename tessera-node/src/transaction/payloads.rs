@@ -34,9 +34,16 @@ impl Payloads {
         &self,
         hash: &TxHash,
     ) -> Result<(Option<EncodedPayload>, Option<Version>), Error> {
-        Ok(match self.ask(Kind::Transaction, hash).await? {
+        let mut read = self.ask(Kind::Transaction, hash).await?;
+        let mut damaged = None;
+        if matches!(read, Err(ReadError::Corrupt { .. })) {
+            // The version first, then the read that it goes with: somebody else may mend it in between.
+            damaged = self.version(hash).await?;
+            read = self.ask(Kind::Transaction, hash).await?;
+        }
+        Ok(match read {
             Err(ReadError::Undecidable { .. }) => (None, None),
-            Err(ReadError::Corrupt { .. }) => (None, self.version(hash).await?),
+            Err(ReadError::Corrupt { .. }) => (None, damaged),
             known => match known?.map(versioned).transpose()? {
                 Some((payload, version)) => (Some(payload), Some(version)),
                 None => (None, None),

@@ -86,15 +86,19 @@ impl TransactionManager {
         if let InsertOutcome::Inserted(_) = self.payloads.insert(hash, payload).await? {
             return Ok(());
         }
-        match self.payloads.get_for_write(hash).await? {
-            // A client's retry of the identical raw transaction.
-            (Some(stored), _) if stored == *payload => Ok(()),
-            // Its first copy is damaged, and this one mends it.
-            (None, Some(damaged)) => match self.payloads.replace(hash, damaged, payload).await? {
-                ReplaceOutcome::Replaced(_) => Ok(()),
-                _ => Err(already_sent()),
-            },
-            _ => Err(already_sent()),
+        loop {
+            match self.payloads.get_for_write(hash).await? {
+                // A client's retry of the identical raw transaction.
+                (Some(stored), _) if stored == *payload => return Ok(()),
+                // Its first copy is damaged, and this one mends it, unless another was faster.
+                (None, Some(damaged)) => {
+                    let outcome = self.payloads.replace(hash, damaged, payload).await?;
+                    if matches!(outcome, ReplaceOutcome::Replaced(_)) {
+                        return Ok(());
+                    }
+                }
+                _ => return Err(already_sent()),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the store may still write.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
@@ -14,24 +14,36 @@ pub(crate) struct Health {
     reason: watch::Sender<Option<String>>,
     fatal: Fatal,
     queue: Arc<Queue>,
-    /// Since when the disk has been full, while it is.
-    full_since: Mutex<Option<SystemTime>>,
+    full: Mutex<Option<Refusals>>,
 }
+
+/// Writes refused for want of space: the first and the last of a row.
+#[derive(Debug, Clone, Copy)]
+struct Refusals {
+    since: SystemTime,
+    last: Instant,
+}
+
+/// After so long without another refusal the disk may have space again: nobody has tried.
+const FULL_FOR: Duration = Duration::from_mins(1);
 
 impl Health {
     pub(crate) fn new(queue: Arc<Queue>) -> Self {
         let (reason, fatal) = Fatal::new();
-        Self { reason, fatal, queue, full_since: Mutex::default() }
+        Self { reason, fatal, queue, full: Mutex::default() }
     }
 
-    /// A write found space, or none.
-    pub(crate) fn set_full(&self, full: bool) {
-        let mut since = self.full_since.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = full.then(|| since.unwrap_or_else(SystemTime::now));
+    /// A write found no space. (That a smaller one finds some says nothing.)
+    pub(crate) fn refused_for_space(&self) {
+        let since = self.full_since().unwrap_or_else(SystemTime::now);
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        *full = Some(Refusals { since, last: Instant::now() });
     }
 
+    /// Since when writes have been refused, if one was of late.
     pub(crate) fn full_since(&self) -> Option<SystemTime> {
-        *self.full_since.lock().unwrap_or_else(PoisonError::into_inner)
+        let full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.filter(|refusals| refusals.last.elapsed() < FULL_FOR).map(|refusals| refusals.since)
     }
 
     /// Refuses every write from now on and tells who watches.

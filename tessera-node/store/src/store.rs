@@ -236,7 +236,7 @@ impl Store {
         }
     }
 
-    /// Since when writes have been refused because the disk is full; `None`: the last write found space.
+    /// Since when writes have been refused because the disk is full; `None`: none was within the last minute.
     pub fn full_since(&self) -> Option<SystemTime> {
         self.0.health.full_since()
     }

@@ -124,7 +124,6 @@ impl Writer {
             return Err(self.poison("fdatasync", &error));
         }
         self.counters.synced(batch.records as u64, before.elapsed());
-        self.health.set_full(false);
         self.progress = batch.progress;
         let waiting = self.catalog.publish(batch.places.drain(), self.progress);
         self.mark();
@@ -199,7 +198,7 @@ impl Writer {
 
     fn full(&self) -> WriteError {
         add(&self.counters.full, 1);
-        self.health.set_full(true);
+        self.health.refused_for_space();
         WriteError::Full
     }
 

@@ -12,6 +12,7 @@ use tessera_node_api::paths::METRICS_PORT;
 use crate::kube::planned::Planned;
 use crate::meta::selector;
 use crate::network::resolve::Resolved;
+use crate::node::desired::pods_let_out;
 
 pub(super) fn build(network: &Resolved, dns: &NetworkPolicyEgressRule) -> Vec<Planned> {
     if !network.dedicated {
@@ -22,11 +23,10 @@ pub(super) fn build(network: &Resolved, dns: &NetworkPolicyEgressRule) -> Vec<Pl
         policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
         ..NetworkPolicySpec::default()
     };
-    // Also one with a namespace selector: it may pick this namespace.
-    let scrapers = network.scrapers.iter().map(|scraper| {
+    let scrapers = network.scrapers.iter().filter_map(|scraper| {
         let name = names::network::monitoring_secret(&network.name, &scraper.name);
-        let pods = scraper.from.pod_selector.clone().unwrap_or_default();
-        policy(network, name, let_out(network, pods, dns.clone()))
+        let pods = pods_let_out(&scraper.from)?;
+        Some(policy(network, name, let_out(network, pods, dns.clone())))
     });
     [policy(network, names::network::default_deny(&network.name), deny)].into_iter().chain(scrapers).collect()
 }

@@ -10,6 +10,7 @@ mod service_account;
 mod stateful_set;
 
 pub use config_map::dynamic_sha256;
+pub use network_policy::pods_let_out;
 
 use super::resolve::Resolved;
 use crate::kube::planned::Planned;

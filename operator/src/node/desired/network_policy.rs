@@ -107,16 +107,22 @@ fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
 fn client_policies(node: &Resolved) -> Vec<Planned> {
     let mut policies = Vec::new();
     for client in &node.clients {
-        // Whether a namespace selector picks this namespace is not ours to know. Whom it does not pick is let out for
-        // nothing: the node's own policy keeps it out.
-        for (index, peer) in client.from.iter().enumerate() {
+        for (index, pods) in client.from.iter().filter_map(pods_let_out).enumerate() {
             let name = names::node::client_secret(&node.name, &client.name);
             // A dot, which no client's name has: "a" and its second peer must not be called like a client "a-1".
             let name = if index == 0 { name } else { format!("{name}.{index}") };
-            policies.push(policy(node, name, let_out(node, peer.pod_selector.clone().unwrap_or_default())));
+            policies.push(policy(node, name, let_out(node, pods)));
         }
     }
     policies
+}
+
+/// The pods of this namespace that a peer may mean. Whether a namespace selector picks this namespace is not ours to know;
+/// whom it does not pick gets no further than DNS, since the node's own policy keeps it out. One that names no pods at all
+/// would let out everybody, so it lets out nobody.
+pub fn pods_let_out(peer: &PodPeer) -> Option<LabelSelector> {
+    let pods = peer.pod_selector.clone().unwrap_or_default();
+    (peer.namespace_selector.is_none() || pods != LabelSelector::default()).then_some(pods)
 }
 
 fn let_out(node: &Resolved, client: LabelSelector) -> NetworkPolicySpec {

@@ -127,6 +127,7 @@ fn pods_are_held_only_while_the_store_is_known_not_to_answer() {
     };
     assert!(hold("Sealed"));
     assert!(hold("Unreachable"));
+    assert!(hold("Waiting"), "nobody looks at it now");
     assert!(!hold("LoginDenied"));
     assert!(!resolved(node_json("node-a"), &inputs()).hold_pods);
 }
