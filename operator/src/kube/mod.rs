@@ -13,6 +13,7 @@ pub mod drift;
 pub mod events;
 pub mod fault;
 pub mod lease;
+mod ownership;
 pub mod planned;
 pub mod quantity;
 mod write_error;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, TypeMeta};
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Api, Client, Resource};
@@ -24,7 +23,8 @@ use super::FIELD_MANAGER;
 use super::contest::Contests;
 use super::drift::{self, Drift};
 use super::fault::Faults;
-use super::planned::{Planned, controller_of};
+use super::ownership::{foreign, is_ours};
+use super::planned::Planned;
 use super::write_error::classify;
 
 pub use super::write_error::WriteError;
@@ -322,30 +322,6 @@ impl Writer {
 
 fn post_params() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-/// Ours: controlled by the owner that the plan names; for CA state, which has no owner, made for the same network.
-fn is_ours(live: &ObjectMeta, planned: &Planned) -> bool {
-    match &planned.owner {
-        Some(ours) => {
-            controller_of(live.owner_references.as_deref()).is_some_and(|owner| owner.uid == ours.uid)
-        }
-        None => controller_of(live.owner_references.as_deref()).is_none(),
-    }
-}
-
-/// Whose it is. What a deleted namesake of our owner left behind is in the way for a moment only.
-fn foreign(live: &ObjectMeta, planned: &Planned) -> WriteError {
-    let object = planned.to_string();
-    let controller = controller_of(live.owner_references.as_deref());
-    let namesake = |owner: &OwnerReference| {
-        planned.owner.as_ref().is_some_and(|ours| (&ours.kind, &ours.name) == (&owner.kind, &owner.name))
-    };
-    let text = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
-    match text {
-        Some(owner) if controller.is_some_and(namesake) => WriteError::LeftOver { object, owner },
-        controller => WriteError::NameConflict { object, controller },
-    }
 }
 
 /// Tells one content from another, within this process. A certificate that is issued again is another each time, and yet
