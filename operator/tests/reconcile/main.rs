@@ -8,6 +8,8 @@
 //! nothing else, and that it ends in the same place whatever happens on the way. Each test has two namespaces of its own
 //! and an operator process of its own.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+
 mod bring_up;
 mod drift;
 mod election;

@@ -83,8 +83,8 @@ impl World {
 
     /// A JSON patch by somebody else.
     pub(crate) async fn edit_json(&self, kind: &str, name: &str, patch: Value) {
-        let path = DynamicObject::url_path(&resource(kind), Some(&self.namespace));
-        let request = http::Request::patch(format!("{path}/{name}?fieldManager=somebody"))
+        let url = DynamicObject::url_path(&resource(kind), Some(&self.namespace));
+        let request = http::Request::patch(format!("{url}/{name}?fieldManager=somebody"))
             .header("Content-Type", "application/json-patch+json")
             .body(patch.to_string().into_bytes());
         let edited = self.client.request::<Value>(request.expect("the path is a URI")).await;

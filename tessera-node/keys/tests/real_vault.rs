@@ -302,7 +302,7 @@ async fn a_sealed_store_is_told_by_name_and_heals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_outlives_its_first_term_and_ends_at_shutdown() {
-    const TERM: u64 = 15;
+    const TERM: i64 = 15;
     let vault = Vault::start();
     let token = vault.token(&format!("{TERM}s"));
     let keys = VaultKeys::new(vault.config(), UID).unwrap().with_login(Login::Token(token.clone().into()));
