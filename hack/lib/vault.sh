@@ -139,11 +139,12 @@ vault_forward_port() {
   grep -m1 '^Forwarding from' "$VAULT_FORWARD_LOG" | sed 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/'
 }
 
-# One broken connection ends a port-forward as a whole, so it is opened again on the port that it had.
+# One broken connection ends a port-forward as a whole, so it is opened again on the port that it had, for as long as the
+# script lives that wants it ($$ is the script, also in here). The pause is for a pod that is away: no spinning meanwhile.
 vault_forward_keep() {
   local child='' port=''
   trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 0' TERM
-  while :; do
+  while kill -0 $$ 2>/dev/null; do
     "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 "$port:8200" --address=127.0.0.1 &
     child=$!
     wait "$child" || true

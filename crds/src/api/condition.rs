@@ -100,7 +100,7 @@ names! {
         /// Stalled of a node: the spec cannot work as it stands; the message names the field.
         InvalidConfiguration,
         // KeysReady
-        /// KeysReady: the node has not reported all its keys yet.
+        /// KeysReady: the node has not reported all its keys yet. Any, when Unknown: nobody looks at it now; Ready says why.
         Waiting,
         // CertificatesServed
         /// CertificatesServed: the pods serve the certificate that was issued.
