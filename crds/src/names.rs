@@ -3,7 +3,8 @@
 //! ```text
 //! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<uid> (operator's namespace)
 //! node node-a     node-a  node-a-p2p  node-a-config  node-a-peers  node-a-tls  node-a-admin-tls
-//!                 node-a-client-quorum-a  tessera-node-node-a  data-node-a-0
+//!                 node-a-client-quorum-a  tessera-node-node-a
+//!                 tessera-node-a (StatefulSet)  tessera-node-a-0 (pod)  data-tessera-node-a-0 (claim)
 //! ```
 //!
 //! Every name is a function of the object that it belongs to, so that an object that was deleted comes back under the
@@ -14,6 +15,9 @@
 pub const FIELD_MANAGER: &str = "tessera-operator";
 /// The ServiceAccount that the operator logs in to the secret store as; the chart makes it in each managed namespace.
 pub const PROVISIONER: &str = "tessera-provisioner";
+/// The start of the name of every StatefulSet, pod and ServiceAccount of ours, reserved by the chart's admission policies:
+/// a request to exec into a pod shows a policy the pod's name and nothing else of the pod.
+pub const RESERVED_PREFIX: &str = "tessera-";
 
 /// Keys and values of labels and annotations.
 pub mod label {
@@ -61,27 +65,29 @@ pub mod network {
 
 /// Names that follow from a node.
 pub mod node {
+    use super::RESERVED_PREFIX;
+
     /// The claim template of the node's volume, and so the start of the claim's name.
     pub const VOLUME_CLAIM: &str = "data";
 
     /// The node's ServiceAccount. The admission policies of the chart go by this prefix.
     pub fn service_account(node: &str) -> String {
-        format!("tessera-node-{node}")
+        format!("{RESERVED_PREFIX}node-{node}")
     }
 
     /// The StatefulSet.
     pub fn stateful_set(node: &str) -> String {
-        node.to_owned()
+        format!("{RESERVED_PREFIX}{node}")
     }
 
     /// The pod with this ordinal.
     pub fn pod(node: &str, ordinal: u32) -> String {
-        format!("{node}-{ordinal}")
+        format!("{}-{ordinal}", stateful_set(node))
     }
 
     /// The volume claim of the pod with this ordinal.
     pub fn volume_claim(node: &str, ordinal: u32) -> String {
-        format!("{VOLUME_CLAIM}-{node}-{ordinal}")
+        format!("{VOLUME_CLAIM}-{}", pod(node, ordinal))
     }
 
     /// The Service for ledger nodes and scrapers.

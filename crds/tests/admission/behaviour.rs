@@ -227,7 +227,7 @@ fn node_status() -> TesseraNodeStatus {
             issued_fingerprint: fingerprint.clone(),
         }),
         pods: vec![PodStatus {
-            name: "node-a-0".into(),
+            name: "tessera-node-a-0".into(),
             image_id: Some("localhost:5001/tessera-node@sha256:00".into()),
             node_version: Some("0.1.0".into()),
             served_fingerprint: Some(fingerprint.clone()),

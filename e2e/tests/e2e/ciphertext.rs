@@ -32,8 +32,10 @@ const POLY1305_TAG: usize = 16;
 
 /// Where the node's volume lies on this machine.
 async fn volume(fleet: &Fleet, node: &str) -> Result<PathBuf> {
-    let claim =
-        fleet.cluster.get(Kind::PersistentVolumeClaim, &fleet.namespace, &format!("data-{node}-0")).await?;
+    let claim = fleet
+        .cluster
+        .get(Kind::PersistentVolumeClaim, &fleet.namespace, &format!("data-tessera-{node}-0"))
+        .await?;
     let name = claim["spec"]["volumeName"].as_str().context("the claim is bound")?;
     let volume = fleet.cluster.get(Kind::PersistentVolume, "", name).await?;
     let path = PathBuf::from(volume["spec"]["local"]["path"].as_str().context("a local volume")?);

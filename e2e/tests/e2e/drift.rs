@@ -33,7 +33,7 @@ fn owned() -> Vec<(Kind, String, Value, Value)> {
         (Kind::Secret, "a-tls".into(), data("tls.crt", "Z2FyYmFnZQ=="), data("added", "eA==")),
         (Kind::Secret, "a-admin-tls".into(), data("tls.key", "Z2FyYmFnZQ=="), data("added", "eA==")),
         (Kind::Secret, "a-client-ledger".into(), data("ca.crt", "Z2FyYmFnZQ=="), label.clone()),
-        (Kind::StatefulSet, "a".into(), json!({"spec": {"replicas": 3}}), sidecar),
+        (Kind::StatefulSet, "tessera-a".into(), json!({"spec": {"replicas": 3}}), sidecar),
         (
             Kind::NetworkPolicy,
             "a".into(),

@@ -106,7 +106,7 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     let fleet = Fleet::start("e2e-certificate", &["a", "b"]).await?;
     let (a, key_b) = (fleet.ledger("a").await?, fleet.public_key("b").await?);
     a.send(b"before", std::slice::from_ref(&key_b)).await?;
-    let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?["metadata"]["uid"].clone();
+    let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-b-0").await?["metadata"]["uid"].clone();
     let first = fleet.node("b").await?["status"]["certificate"]["issuedFingerprint"].clone();
 
     fleet
@@ -118,7 +118,7 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     reissued(&fleet, "b-tls").await?;
 
     a.send(b"after", &[key_b]).await?;
-    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
+    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-b-0").await?;
     ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
     // The kubelet brings a Secret within its period.
@@ -172,7 +172,7 @@ async fn an_object_of_our_name_is_not_ours() -> Result<()> {
 async fn volume_gone() -> Result<()> {
     let fleet = Fleet::start("e2e-volume", &["a"]).await?;
     let ns = &fleet.namespace;
-    let claim = fleet.cluster.get(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
+    let claim = fleet.cluster.get(Kind::PersistentVolumeClaim, ns, "data-tessera-a-0").await?;
     let volume = claim["spec"]["volumeName"].as_str().context("the claim is bound")?.to_owned();
     fleet.cluster.delete(Kind::PersistentVolume, "", &volume).await?;
     fleet
@@ -181,8 +181,8 @@ async fn volume_gone() -> Result<()> {
         .await?;
     fleet.node_condition("a", "Ready", "False", "VolumeLost").await?;
     // The person's part: give up the claim and the pod that holds it; both are made anew.
-    fleet.cluster.delete(Kind::PersistentVolumeClaim, ns, "data-a-0").await?;
-    fleet.cluster.delete(Kind::Pod, ns, "a-0").await?;
+    fleet.cluster.delete(Kind::PersistentVolumeClaim, ns, "data-tessera-a-0").await?;
+    fleet.cluster.delete(Kind::Pod, ns, "tessera-a-0").await?;
     fleet.node_ready("a").await?;
     fleet.done().await
 }

@@ -48,7 +48,7 @@ async fn strangers_reach_nothing() -> Result<()> {
         }
     }
     // It is kept from DNS, too, so it tries the pod's address.
-    let pod = fleet.cluster.get(Kind::Pod, ns, "a-0").await?;
+    let pod = fleet.cluster.get(Kind::Pod, ns, "tessera-a-0").await?;
     let address = pod["status"]["podIP"].as_str().context("the node's pod has an address")?;
     for port in [8080, 9464, 9000, 9443] {
         let target = format!("{address}:{port}");

@@ -19,7 +19,7 @@ async fn deleted_and_created_again() -> Result<()> {
     pods_gone(&fleet).await?;
     fleet
         .cluster
-        .get(Kind::PersistentVolumeClaim, &fleet.namespace, "data-a-0")
+        .get(Kind::PersistentVolumeClaim, &fleet.namespace, "data-tessera-a-0")
         .await
         .context("the volume is kept")?;
     for node in ["a", "b"] {
@@ -47,7 +47,7 @@ async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
     let (a, b) = (fleet.ledger("a").await?, fleet.ledger("b").await?);
     let old = fleet.public_key("b").await?;
     let before = a.send(b"to the old key", std::slice::from_ref(&old)).await?;
-    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?["metadata"]["uid"].clone();
+    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-b-0").await?["metadata"]["uid"].clone();
 
     let keys = json!({"spec": {"keys": [{"name": "main", "default": true, "type": "Vault", "rotation": {"trigger": 1}}]}});
     fleet.cluster.edit(Kind::TesseraNode, &fleet.namespace, "b", &keys).await?;
@@ -65,7 +65,7 @@ async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
     {
         ensure!(b.payload(hash).await? == payload.as_bytes(), "{payload}");
     }
-    let same = fleet.cluster.get(Kind::Pod, &fleet.namespace, "b-0").await?;
+    let same = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-b-0").await?;
     ensure!(same["metadata"]["uid"] == pod, "the pod was not replaced");
     ensure!(same["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
     fleet.done().await

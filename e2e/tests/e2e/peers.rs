@@ -12,7 +12,7 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     let fleet = Fleet::start("e2e-peers", &["a"]).await?;
     let a = fleet.ledger("a").await?;
     ensure!(peers(&fleet, "a").await?.is_empty());
-    let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "a-0").await?["metadata"]["uid"].clone();
+    let uid = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-a-0").await?["metadata"]["uid"].clone();
 
     fleet.create_node("b").await?;
     fleet.node_ready("b").await?;
@@ -26,7 +26,7 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
         Ok(())
     })
     .await?;
-    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "a-0").await?;
+    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-a-0").await?;
     ensure!(pod["metadata"]["uid"] == uid, "the pod was not replaced");
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the container was not restarted");
     fleet.done().await

@@ -33,8 +33,8 @@ const EXPECTED: [&str; 29] = [
     "Service b-p2p",
     "ServiceAccount tessera-node-a",
     "ServiceAccount tessera-node-b",
-    "StatefulSet a",
-    "StatefulSet b",
+    "StatefulSet tessera-a",
+    "StatefulSet tessera-b",
 ];
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn peers_follow_the_nodes_that_come_and_go_and_pods_are_not_rolled() {
     let _operator = Operator::start(&world);
     world.create_fleet(&["a", "b"]).await;
     world.until_brought_up(&["a", "b"]).await;
-    let template = world.get("StatefulSet", "a").await.unwrap()["spec"]["template"].clone();
+    let template = world.get("StatefulSet", "tessera-a").await.unwrap()["spec"]["template"].clone();
 
     world.create("TesseraNode", node("c")).await;
     let url = format!("https://c-p2p.{}.svc:9000/", world.namespace);
@@ -86,7 +86,7 @@ async fn peers_follow_the_nodes_that_come_and_go_and_pods_are_not_rolled() {
     world.api("TesseraNode").delete("c", &kube::api::DeleteParams::default()).await.unwrap();
     world.until("ConfigMap", "a-peers", |object| !names_c(object)).await;
     world.until("TesseraNetwork", "net", |object| object["status"]["nodes"]["total"] == 2).await;
-    assert_eq!(world.get("StatefulSet", "a").await.unwrap()["spec"]["template"], template);
+    assert_eq!(world.get("StatefulSet", "tessera-a").await.unwrap()["spec"]["template"], template);
 }
 
 #[tokio::test]

@@ -84,13 +84,13 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
         ),
         (
             "StatefulSet",
-            "a",
+            "tessera-a",
             json!({"spec": {"replicas": 0}}),
             add("/spec/template/spec/containers/-", sidecar),
         ),
         (
             "StatefulSet",
-            "a",
+            "tessera-a",
             json!({"spec": {"template": {"spec": {"securityContext": {"runAsUser": 0, "runAsNonRoot": false}}}}}),
             add("/spec/template/spec/hostNetwork", json!(true)),
         ),
@@ -189,6 +189,6 @@ async fn who_undoes_each_repair_is_said_and_then_left_alone() {
     let service = world.get("Service", "a").await.expect("it is there");
     assert_eq!(service["metadata"]["labels"]["by"], "hand", "left alone");
     // And nothing else is.
-    world.edit("StatefulSet", "a", json!({"spec": {"replicas": 3}})).await;
-    world.until("StatefulSet", "a", |set| set["spec"]["replicas"] == 1).await;
+    world.edit("StatefulSet", "tessera-a", json!({"spec": {"replicas": 3}})).await;
+    world.until("StatefulSet", "tessera-a", |set| set["spec"]["replicas"] == 1).await;
 }

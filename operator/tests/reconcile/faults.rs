@@ -23,7 +23,7 @@ fn strangers() -> Vec<(&'static str, &'static str, Value)> {
         ("Service", "a-p2p"),
         ("NetworkPolicy", "a"),
         ("PodDisruptionBudget", "a"),
-        ("StatefulSet", "a"),
+        ("StatefulSet", "tessera-a"),
     ]
     .map(|(kind, name)| {
         let mut object = spec(kind);

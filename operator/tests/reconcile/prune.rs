@@ -37,7 +37,7 @@ async fn a_change_of_pods_is_held_while_the_store_is_unreachable() {
     world.create_fleet(&["a"]).await;
     world.until_brought_up(&["a"]).await;
     let pod = |set: &Value| set["spec"]["template"]["spec"].clone();
-    let before = pod(&world.get("StatefulSet", "a").await.unwrap());
+    let before = pod(&world.get("StatefulSet", "tessera-a").await.unwrap());
     world
         .edit("TesseraNetwork", "net", json!({"spec": {"nodeDefaults": {"nodeSelector": {"disk": "fast"}}}}))
         .await;
@@ -46,7 +46,7 @@ async fn a_change_of_pods_is_held_while_the_store_is_unreachable() {
             .is_some_and(|found| found["message"].to_string().contains("secret store"))
     };
     world.until("TesseraNode", "a", says_held).await;
-    assert_eq!(pod(&world.get("StatefulSet", "a").await.unwrap()), before);
+    assert_eq!(pod(&world.get("StatefulSet", "tessera-a").await.unwrap()), before);
     // What does not roll pods is not held.
     world.edit("TesseraNode", "a", json!({"spec": {"clients": []}})).await;
     world.until("Secret", "a-client-ledger", Value::is_null).await;

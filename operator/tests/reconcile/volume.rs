@@ -12,13 +12,13 @@ use crate::world::World;
 async fn bound_claim(world: &World, class: &str) -> Api<PersistentVolumeClaim> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), &world.namespace);
     let claim = json!({
-        "metadata": {"name": "data-a-0", "labels": {"app.kubernetes.io/name": "tessera-node", "tessera.rs/node": "a"}},
+        "metadata": {"name": "data-tessera-a-0", "labels": {"app.kubernetes.io/name": "tessera-node", "tessera.rs/node": "a"}},
         "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "volumeName": "pv",
             "resources": {"requests": {"storage": "1Gi"}}},
     });
     claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
     let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
-    claims.patch_status("data-a-0", &PatchParams::default(), &Patch::Merge(bound)).await.unwrap();
+    claims.patch_status("data-tessera-a-0", &PatchParams::default(), &Patch::Merge(bound)).await.unwrap();
     claims
 }
 
@@ -44,7 +44,7 @@ async fn a_larger_size_goes_to_the_claim() {
     let claims = bound_claim(&world, "grows").await;
     world.edit("TesseraNode", "a", json!({"spec": {"storage": {"embedded": {"size": "2Gi"}}}})).await;
     let grown = |claim: Option<&PersistentVolumeClaim>| claim.is_some_and(|claim| size(claim) == "2Gi");
-    let waited = kube::runtime::wait::await_condition(claims, "data-a-0", grown);
+    let waited = kube::runtime::wait::await_condition(claims, "data-tessera-a-0", grown);
     tokio::time::timeout(crate::world::DEADLINE, waited).await.expect("it grows").unwrap();
 }
 
@@ -58,8 +58,8 @@ async fn a_class_that_does_not_grow_stalls_the_node_with_the_reason() {
     let claims = bound_claim(&world, "fixed").await;
     world.edit("TesseraNode", "a", json!({"spec": {"storage": {"embedded": {"size": "2Gi"}}}})).await;
     let message = world.until_reason("TesseraNode", "a", "Stalled", "InvalidConfiguration").await;
-    assert!(message.contains("data-a-0") && message.contains("resize"), "{message}");
-    assert_eq!(size(&claims.get("data-a-0").await.unwrap()), "1Gi");
+    assert!(message.contains("data-tessera-a-0") && message.contains("resize"), "{message}");
+    assert_eq!(size(&claims.get("data-tessera-a-0").await.unwrap()), "1Gi");
     // Readiness does not speak of it: what is wrong in this world is that the claim's volume does not exist.
     world.until_reason("TesseraNode", "a", "Ready", "VolumeLost").await;
 }

@@ -116,7 +116,7 @@ impl World {
     pub(crate) async fn until_brought_up(&self, nodes: &[&str]) {
         self.until_reason("TesseraNetwork", "net", "SecretStoreReady", "Unreachable").await;
         for name in nodes {
-            self.until("StatefulSet", name, |object| !object.is_null()).await;
+            self.until("StatefulSet", &format!("tessera-{name}"), |object| !object.is_null()).await;
             self.until_reason("TesseraNode", name, "Ready", "Starting").await;
         }
         // Leaves of the network follow in its second round, when its CA is stored.

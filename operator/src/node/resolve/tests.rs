@@ -106,7 +106,7 @@ fn an_upgrade_of_the_operator_changes_no_template_until_the_spec_changes() {
 #[test]
 fn the_volume_of_a_workload_that_exists_wins() {
     let existing = json!({
-        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "node-a"},
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "tessera-node-a"},
         "spec": {"volumeClaimTemplates": [{"spec": {
             "storageClassName": "old", "resources": {"requests": {"storage": "5Gi"}}}}]},
     });

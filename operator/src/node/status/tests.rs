@@ -20,7 +20,7 @@ struct World {
 fn ready() -> World {
     let object = node_json("node-a");
     let pod = ObservedPod {
-        name: "node-a-0".into(),
+        name: "tessera-node-a-0".into(),
         image_id: Some("registry/tessera-node@sha256:0".into()),
         ready: true,
         pull_failure: None,
@@ -333,7 +333,7 @@ fn a_node_of_which_somebody_keeps_changing_an_object_is_not_ready() {
 #[test]
 fn a_volume_that_cannot_grow_stalls_a_node_that_serves() {
     let mut world = ready();
-    let object = "PersistentVolumeClaim org-a/data-node-a-0".to_owned();
+    let object = "PersistentVolumeClaim org-a/data-tessera-node-a-0".to_owned();
     world.applied.cannot_grow = Some(WriteError::Invalid { object, message: "no resize".into() });
     let status = world.status();
     assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
