@@ -6,7 +6,7 @@ use clap::Parser;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 
 use crate::kube::fault::FaultPoint;
-use crate::surroundings::Surroundings;
+use crate::settings::ClusterSettings;
 
 /// Runs fleets of Tessera nodes from TesseraNetwork and TesseraNode resources.
 #[derive(Debug, Clone, Parser)]
@@ -40,8 +40,8 @@ pub struct Args {
 
 impl Args {
     /// What the cluster around the networks is like.
-    pub fn surroundings(&self) -> Surroundings {
-        Surroundings { operator_namespace: self.operator_namespace.clone(), dns: self.dns_egress.clone() }
+    pub fn settings(&self) -> ClusterSettings {
+        ClusterSettings { operator_namespace: self.operator_namespace.clone(), dns: self.dns_egress.clone() }
     }
 
     /// The managed namespaces, each once.
@@ -104,7 +104,7 @@ mod tests {
     fn the_way_to_dns_names_where_and_which_port() {
         let with = |rule| parse(&["--namespaces", "a", "--operator-namespace", "o", "--dns-egress", rule]);
         let rule = with(r#"{"to":[{"ipBlock":{"cidr":"169.254.20.10/32"}}],"ports":[{"port":53}]}"#).unwrap();
-        assert_eq!(rule.surroundings().dns.ports.map(|ports| ports.len()), Some(1));
+        assert_eq!(rule.settings().dns.ports.map(|ports| ports.len()), Some(1));
         assert!(with(r#"{"to":[{"ipBlock":{"cidr":"169.254.20.10/32"}}]}"#).is_err());
         assert!(with("{}").is_err());
         assert!(with("kube-dns").is_err());

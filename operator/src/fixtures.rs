@@ -11,7 +11,7 @@ use tessera_pki::CaState;
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
 use crate::node::inputs::Inputs;
-use crate::surroundings::Surroundings;
+use crate::settings::ClusterSettings;
 
 /// The time of all fixtures.
 pub(crate) fn now() -> Timestamp {
@@ -65,10 +65,10 @@ pub(crate) fn node(json: Value) -> TesseraNode {
 }
 
 /// As the command line gives them by default.
-pub(crate) fn surroundings() -> Surroundings {
+pub(crate) fn settings() -> ClusterSettings {
     use clap::Parser as _;
     let args = ["tessera-operator", "--namespaces", "org-a", "--operator-namespace", "tessera-system"];
-    crate::args::Args::parse_from(args).surroundings()
+    crate::args::Args::parse_from(args).settings()
 }
 
 pub(crate) fn authorities() -> Arc<CaState> {

@@ -5,39 +5,30 @@
 //! [read]     [pure]      [pure]      [write]   [read]      [pure, one patch]
 //! ```
 //!
-//! Each kind has a folder with these stages, one file each: [`network`], [`node`]. Around them, in the order of the flow:
+//! Each kind has a folder with these stages, one file each: [`network`], [`node`]. Around them:
 //!
-//! - [`args`], [`run`]: from the command line to running controllers
-//! - [`watch`], [`caches`]: what changed, and what was last seen
-//! - [`authorities`], [`leaf`]: the networks' CAs and the certificates that they issue (crate `tessera-pki` decides)
-//! - [`mod@kube`]: the only writer to the API server
-//! - [`store`], [`admin_client`]: what the secret store and the nodes say
-//! - [`conditions`]: what a person is told
+//! - [`process`]: from the command line to running controllers; health, metrics, logs
+//! - [`watch`]: what changed, and what was last seen
+//! - [`controller`]: what the controllers of all kinds share
+//! - [`mod@kube`]: talks to the API server, the only writer
+//! - [`probe`]: talks to nodes and secret stores
+//! - [`issue`]: certificates
+//! - [`memory`]: what is remembered between two reconciles
+//! - [`report`]: conditions and error messages
 //!
 //! The rights that all this needs are listed in `rbac.md` beside this crate.
 
-pub mod admin_client;
 pub mod args;
-pub mod authorities;
-pub mod backoff;
-pub mod caches;
-pub mod conditions;
-pub mod context;
-pub mod error;
-pub mod health;
+pub mod controller;
+pub mod issue;
 pub mod kube;
-pub mod leaf;
-pub mod meta;
-pub mod metrics;
+pub mod memory;
 pub mod network;
 pub mod node;
-pub mod prune;
-pub mod run;
-pub mod status_memo;
-pub mod store;
-pub mod surroundings;
-pub mod tasks;
-pub mod telemetry;
+pub mod probe;
+pub mod process;
+pub mod report;
+pub mod settings;
 pub mod watch;
 
 #[cfg(test)]

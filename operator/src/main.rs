@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tessera_operator::{args::Args, run, telemetry};
+use tessera_operator::args::Args;
+use tessera_operator::process::{run, telemetry};
 
 fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

@@ -84,7 +84,7 @@ impl Reason {
         }
     }
 
-    /// Whether the stored leaf is unusable, so that whoever needs it waits; otherwise it serves until it is replaced.
+    /// Whether the stored leaf is unusable, so that its user waits; otherwise it serves until it is replaced.
     pub fn is_outage(&self) -> bool {
         !matches!(self, Self::LifetimeReduced { .. } | Self::RenewalDue { .. })
     }

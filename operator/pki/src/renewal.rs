@@ -11,7 +11,7 @@ use tessera_node_api::identity::Identity;
 /// one answer.
 ///
 /// A `renew_before` of more than two thirds of the lifetime counts as two thirds, else a new certificate would be due
-/// at once, for ever. (A leaf cut short by the end of its CA has such a lifetime.)
+/// at once, permanently. (A leaf cut short by the end of its CA has such a lifetime.)
 pub fn due_at(
     identity: &Identity,
     not_before: Timestamp,

@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-/// Something that happened to an object.
+/// One Event about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
+pub struct EventRecord {
     /// Whether a person should look.
     pub warning: bool,
     /// One word in CamelCase.
@@ -15,7 +15,7 @@ pub struct Happening {
     pub note: String,
 }
 
-impl Happening {
+impl EventRecord {
     /// Good to know.
     pub fn normal(reason: &'static str, note: impl Into<String>) -> Self {
         Self { warning: false, reason, note: note.into() }
@@ -27,7 +27,7 @@ impl Happening {
     }
 }
 
-/// Publishes happenings.
+/// Publishes Events.
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
@@ -41,20 +41,20 @@ impl Events {
         Self { recorder: Recorder::new(client, reporter) }
     }
 
-    /// Tells of each happening to the object `about`.
-    pub async fn publish(&self, about: &ObjectReference, happenings: &[Happening]) {
-        for happening in happenings {
+    /// Publishes each record about the object `about`.
+    pub async fn publish(&self, about: &ObjectReference, records: &[EventRecord]) {
+        for record in records {
             let event = Event {
-                type_: if happening.warning { EventType::Warning } else { EventType::Normal },
-                reason: happening.reason.to_owned(),
+                type_: if record.warning { EventType::Warning } else { EventType::Normal },
+                reason: record.reason.to_owned(),
                 // The recorder counts an Event as a repetition of another of the same action and reason, whatever it says:
-                // what happened to one object would be told as what happened to another.
-                action: truncated(&happening.note, ACTION_LIMIT),
-                note: Some(truncated(&happening.note, NOTE_LIMIT)),
+                // what happened to one object would be reported as what happened to another.
+                action: truncated(&record.note, ACTION_LIMIT),
+                note: Some(truncated(&record.note, NOTE_LIMIT)),
                 secondary: None,
             };
             if let Err(error) = self.recorder.publish(&event, about).await {
-                tracing::warn!(%error, reason = happening.reason, "an event could not be published");
+                tracing::warn!(%error, reason = record.reason, "an event could not be published");
             }
         }
     }

@@ -25,7 +25,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// The longest request of an election, connecting and answer each; the client that is passed in sees to it.
 pub const REQUEST: Duration = Duration::from_secs(2);
 /// How often the Lease is looked at, whatever renews it does.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+const CHECK_EVERY: Duration = Duration::from_secs(3);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -37,12 +37,12 @@ pub struct Leadership {
 
 /// Stands by until this process leads, whatever fails meanwhile.
 pub async fn lead(client: Client, namespace: &str, identity: &str) -> Leadership {
-    let mut told = String::new();
+    let mut reported = String::new();
     let mut failed = |error: &LeaseManagerError| {
-        let error = crate::error::chain(error);
-        if error != told {
+        let error = crate::report::error::chain(error);
+        if error != reported {
             tracing::warn!(error, "the lease cannot be had; trying on");
-            told = error;
+            reported = error;
         }
     };
     let manager = loop {
@@ -116,13 +116,13 @@ async fn until_taken(manager: &LeaseManager) -> String {
     }
 }
 
-/// Whoever renews may fail or hang, and does not say when it succeeds; so the Lease itself is asked until when it is ours.
+/// The renewing library may fail or hang, and does not say when it succeeds; so the Lease itself is asked until when it is ours.
 async fn until_overdue(leases: &Api<Lease>, identity: &str) -> String {
     // It was taken a moment ago.
     let mut end = Instant::now() + Duration::from_secs(GRACE);
     loop {
         let look = async {
-            sleep(LOOK_EVERY).await;
+            sleep(CHECK_EVERY).await;
             timeout(REQUEST, leases.get(LEASE)).await.ok()?.ok()
         };
         tokio::select! {
@@ -167,6 +167,6 @@ mod tests {
         assert_eq!(left(0, "us"), Some(13));
         assert_eq!(left(5, "us"), Some(8));
         assert_eq!(left(60, "us"), Some(0));
-        assert_eq!(left(0, "another"), None, "no news of ours");
+        assert_eq!(left(0, "another"), None, "held by another");
     }
 }

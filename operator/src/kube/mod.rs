@@ -8,13 +8,15 @@
 //!                                           too often of late: Contested, nothing is written
 //! ```
 
-mod contest;
+mod conflict_tracker;
 pub mod drift;
 pub mod events;
 pub mod fault;
 pub mod lease;
+pub mod meta;
 mod ownership;
 pub mod planned;
+pub mod prune;
 pub mod quantity;
 mod write_error;
 pub mod writer;

@@ -1,4 +1,4 @@
-//! Why an object could not be brought about, told apart by what must be done about it.
+//! Why an object could not be brought about, one variant for each remedy.
 
 /// Why an object could not be brought about.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ fn whose(controller: Option<&str>) -> String {
     }
 }
 
-/// Whether our own rights do not suffice: nothing but a person mends that.
+/// Whether our own rights do not suffice: only a person can change that.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }

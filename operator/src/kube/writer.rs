@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::FIELD_MANAGER;
-use super::contest::Contests;
+use super::conflict_tracker::ConflictTracker;
 use super::drift::{self, Drift};
 use super::fault::Faults;
 use super::ownership::{foreign, is_ours};
@@ -60,9 +60,9 @@ pub struct Writer {
     client: Client,
     faults: Faults,
     /// Objects, by UID, whose difference a PUT did not take away: a default that somebody else's apply also names.
-    /// Writing again would be a write for ever.
+    /// Writing again would be a write permanently.
     settled: Mutex<HashMap<String, String>>,
-    contests: Contests,
+    conflicts: ConflictTracker,
     /// Claims, by UID, whose growth was refused.
     refused: Mutex<HashMap<String, RefusedGrowth>>,
 }
@@ -80,7 +80,7 @@ impl Writer {
             client,
             faults,
             settled: Mutex::default(),
-            contests: Contests::default(),
+            conflicts: ConflictTracker::default(),
             refused: Mutex::default(),
         }
     }
@@ -113,14 +113,14 @@ impl Writer {
             Some(live) => self.replace_if_different(&api, planned, live).await?,
         };
         if outcome.1 != Outcome::Unchanged {
-            self.contests.repaired(&planned.to_string(), content_of(planned), Instant::now());
+            self.conflicts.record_repair(&planned.to_string(), content_of(planned), Instant::now());
         }
         Ok(outcome)
     }
 
     fn unless_contested(&self, planned: &Planned) -> Result<(), WriteError> {
         let object = planned.to_string();
-        if self.contests.rests(&object, content_of(planned), Instant::now()) {
+        if self.conflicts.is_paused(&object, content_of(planned), Instant::now()) {
             return Err(WriteError::Contested { object });
         }
         Ok(())

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::desired::Desired;
 use super::inputs::Inputs;
 use super::resolve::Resolved;
-use crate::context::Context;
+use crate::controller::context::Context;
+use crate::kube::prune::prune;
 use crate::kube::writer::{Outcome, WriteError};
-use crate::prune::prune;
 
 /// What came of it.
 #[derive(Default)]

@@ -5,44 +5,44 @@ use tessera_crds::condition::{ConditionType, Reason};
 
 use super::apply::Applied;
 use super::resolve::Resolved;
-use crate::conditions::find;
 use crate::kube::drift::Drift;
-use crate::kube::events::Happening;
+use crate::kube::events::EventRecord;
 use crate::kube::writer::Outcome;
+use crate::report::conditions::find;
 
 /// Of what was written: new authorities, what was put back.
-pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<Happening> {
+pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<EventRecord> {
     let reissued = |object: &str| {
         network
             .monitoring
             .iter()
             .any(|leaf| leaf.reissued.is_some() && object.ends_with(&format!("/{}", leaf.secret)))
     };
-    let mut happenings = Vec::new();
+    let mut records = Vec::new();
     if network.authorities_are_new && !applied.written.is_empty() {
         let certificate = network.authorities.network.certificate();
         let note =
             format!("the network's CA is {} until {}", certificate.fingerprint(), certificate.not_after());
-        happenings.push(Happening::normal("AuthorityCreated", note));
+        records.push(EventRecord::normal("AuthorityCreated", note));
     }
     for (object, outcome) in &applied.written {
         if let Outcome::Replaced(drift @ (Drift::Changed(_) | Drift::Added(_))) = outcome
             && !reissued(object)
         {
-            happenings.push(Happening::warning("DriftCorrected", format!("{object} was put back: {drift}")));
+            records.push(EventRecord::warning("DriftCorrected", format!("{object} was put back: {drift}")));
         }
     }
-    happenings
+    records
 }
 
 /// Of a change of status: readiness, certificates and the secret store, gained or lost.
-pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Vec<Happening> {
+pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Vec<EventRecord> {
     let types = [ConditionType::Ready, ConditionType::CertificatesCurrent, ConditionType::SecretStoreReady];
     types.into_iter().filter_map(|type_| of_condition(type_, before, after)).collect()
 }
 
-/// Reasons of Ready: that nodes come and go is told by the nodes, and the store's state by its own condition.
-const TOLD_ELSEWHERE: [Reason; 5] = [
+/// Reasons of Ready: nodes report their own coming and going, and the store's state by its own condition.
+const REPORTED_ELSEWHERE: [Reason; 5] = [
     Reason::NodesNotReady,
     Reason::StoreUnreachable,
     Reason::LoginDenied,
@@ -54,7 +54,7 @@ fn of_condition(
     type_: ConditionType,
     before: &TesseraNetworkStatus,
     after: &TesseraNetworkStatus,
-) -> Option<Happening> {
+) -> Option<EventRecord> {
     let now = find(&after.conditions, type_)?;
     let then = find(&before.conditions, type_);
     if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
@@ -64,9 +64,9 @@ fn of_condition(
         return None;
     }
     if now.status == "True" {
-        return Some(Happening::normal(type_.as_str(), now.message.clone()));
+        return Some(EventRecord::normal(type_.as_str(), now.message.clone()));
     }
     let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
-    let told_elsewhere = type_ == ConditionType::Ready && TOLD_ELSEWHERE.contains(reason);
-    (!told_elsewhere).then(|| Happening::warning(reason.as_str(), now.message.clone()))
+    let reported_elsewhere = type_ == ConditionType::Ready && REPORTED_ELSEWHERE.contains(reason);
+    (!reported_elsewhere).then(|| EventRecord::warning(reason.as_str(), now.message.clone()))
 }

@@ -11,9 +11,9 @@ use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
 use super::Error;
-use crate::authorities::AuthoritiesError;
-use crate::context::Context;
-use crate::meta::{name_of, namespace_of, uid_of};
+use crate::controller::context::Context;
+use crate::issue::authorities::AuthoritiesError;
+use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::node::inputs::read_secrets;
 
 /// What was read.

@@ -21,17 +21,17 @@ use kube::runtime::controller::Action;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus};
 
-use crate::authorities::AuthoritiesError;
-use crate::backoff::jittered;
-use crate::conditions;
-use crate::context::Context;
-use crate::error::chain;
-use crate::kube::events::Happening;
+use crate::controller::context::Context;
+use crate::issue::authorities::AuthoritiesError;
+use crate::issue::leaf::LeafError;
+use crate::kube::events::EventRecord;
 use crate::kube::is_forbidden;
+use crate::kube::meta::{name_of, reference_to, uid_of};
 use crate::kube::writer::WriteError;
-use crate::leaf::LeafError;
-use crate::meta::{name_of, reference_to, uid_of};
-use crate::metrics::Kind;
+use crate::memory::backoff::jittered;
+use crate::process::metrics::Kind;
+use crate::report::conditions;
+use crate::report::error::chain;
 use resolve::{Resolved, Unresolved};
 
 /// How often a store that lets us in is looked at.
@@ -65,7 +65,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a person must mend before anything can be read. `None`: the API server failed in a way that may pass, and the
+    /// What a person must repair before anything can be read. `None`: the API server failed in a way that may pass, and the
     /// status stays. (An unreadable CA state is an input like others.)
     fn unreadable(&self) -> Option<Unresolved> {
         use crate::node::Error::ReadSecret;
@@ -90,7 +90,7 @@ pub async fn reconcile(network: Arc<TesseraNetwork>, ctx: Arc<Context>) -> Resul
 #[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(network: Arc<TesseraNetwork>, error: &Error, ctx: Arc<Context>) -> Action {
     let error = chain(error);
-    if ctx.backoff.is_news(uid_of(&*network), &error) {
+    if ctx.backoff.is_new_failure(uid_of(&*network), &error) {
         tracing::warn!(error, "a network could not be reconciled; trying on");
     }
     Action::requeue(ctx.backoff.after_failure(uid_of(&*network)))
@@ -142,7 +142,7 @@ async fn reconcile_resolved(
     let applied = if resolved.paused {
         apply::Applied::default()
     } else {
-        apply::apply(&desired::desired(resolved, &ctx.surroundings), resolved, inputs, ctx).await
+        apply::apply(&desired::desired(resolved, &ctx.settings), resolved, inputs, ctx).await
     };
     let store = observe::observe(network, inputs, ctx).await;
     let seen = status::Seen { network: resolved, applied: &applied, store: &store };
@@ -152,11 +152,11 @@ async fn reconcile_resolved(
     if let Some(failure) = applied.failures.into_iter().next() {
         return Err(failure.into());
     }
-    Ok(Action::requeue(next_look(resolved, inputs.now, settled)))
+    Ok(Action::requeue(next_check(resolved, inputs.now, settled)))
 }
 
 /// The next look at the store, or the first renewal if that is sooner. A paused network renews nothing.
-fn next_look(network: &Resolved, now: Timestamp, settled: bool) -> Duration {
+fn next_check(network: &Resolved, now: Timestamp, settled: bool) -> Duration {
     let probe = jittered(if settled { PROBE } else { PROBE_SOON });
     if network.paused {
         return probe;
@@ -169,7 +169,7 @@ fn next_look(network: &Resolved, now: Timestamp, settled: bool) -> Duration {
 async fn report(
     network: &TesseraNetwork,
     status: TesseraNetworkStatus,
-    written: &[Happening],
+    written: &[EventRecord],
     ctx: &Context,
 ) -> Result<(), Error> {
     let before = network.status.clone().unwrap_or_default();
@@ -178,9 +178,9 @@ async fn report(
         let version = network.metadata.resource_version.clone();
         ctx.network_statuses.wrote(uid_of(network), version, status.clone());
     }
-    let happenings = [written, &events::of_transition(&before, &status)].concat();
-    if !happenings.is_empty() {
-        ctx.events.publish(&reference_to(network), &happenings).await;
+    let records = [written, &events::of_transition(&before, &status)].concat();
+    if !records.is_empty() {
+        ctx.events.publish(&reference_to(network), &records).await;
     }
     Ok(())
 }

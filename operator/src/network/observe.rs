@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::inputs::Inputs;
-use crate::context::Context;
-use crate::error::chain;
+use crate::controller::context::Context;
+use crate::kube::meta::{namespace_of, uid_of};
 use crate::kube::writer::{Token, WriteError};
-use crate::meta::{namespace_of, uid_of};
-use crate::store::{StoreState, Vault};
+use crate::probe::store::StoreState;
+use crate::probe::vault::Vault;
+use crate::report::error::chain;
 use tessera_crds::TesseraNetwork;
 
 /// A look that was good is good for this long, however often the network is reconciled meanwhile: each look is a login.
@@ -19,13 +20,13 @@ const BAD_FOR: Duration = Duration::from_secs(3);
 
 /// What the last look at each store found, by network UID.
 #[derive(Default)]
-pub struct StoreLooks {
-    known: Mutex<HashMap<String, Look>>,
+pub struct StoreProbes {
+    known: Mutex<HashMap<String, StoreProbe>>,
     /// The token that a network's store is looked at with, and what it is for.
     tokens: Mutex<HashMap<String, (String, Token)>>,
 }
 
-struct Look {
+struct StoreProbe {
     at: Instant,
     generation: Option<i64>,
     store_ca: Vec<u8>,
@@ -103,7 +104,7 @@ async fn token(
     Ok(token)
 }
 
-impl StoreLooks {
+impl StoreProbes {
     fn token_for(&self, network: &TesseraNetwork, purpose: &str) -> Option<Token> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let (known_purpose, token) = tokens.get(uid_of(network))?;
@@ -128,7 +129,7 @@ impl StoreLooks {
     }
 
     fn remember(&self, network: &TesseraNetwork, store_ca: &[u8], state: StoreState) {
-        let look = Look {
+        let look = StoreProbe {
             at: Instant::now(),
             generation: network.metadata.generation,
             store_ca: store_ca.to_vec(),

@@ -9,9 +9,9 @@ use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
-use crate::error::chain;
-use crate::leaf::{self, Leaf, LeafError, Lifetimes, signed};
-use crate::meta::{Owner, name_of, network_labels, uid_of};
+use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
+use crate::kube::meta::{Owner, name_of, network_labels, uid_of};
+use crate::report::error::chain;
 
 /// A network with everything settled.
 pub struct Resolved {

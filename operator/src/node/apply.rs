@@ -10,12 +10,12 @@ use tessera_crds::names;
 use super::desired::Desired;
 use super::inputs::Inputs;
 use super::resolve::Resolved;
-use crate::context::Context;
+use crate::controller::context::Context;
 use crate::kube::drift::{self, Drift};
 use crate::kube::planned::Planned;
+use crate::kube::prune::prune;
 use crate::kube::quantity;
 use crate::kube::writer::{Outcome, WriteError, as_value};
-use crate::prune::prune;
 
 /// What came of it.
 #[derive(Default)]

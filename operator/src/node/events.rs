@@ -6,22 +6,22 @@ use tessera_pki::policy::Reason as Renewal;
 
 use super::apply::Applied;
 use super::resolve::Resolved;
-use crate::conditions::find;
 use crate::kube::drift::Drift;
-use crate::kube::events::Happening;
+use crate::kube::events::EventRecord;
 use crate::kube::writer::Outcome;
+use crate::report::conditions::find;
 
 /// Of what was written: the first creation, what was put back, a volume that was there before, certificates.
-pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<Happening> {
-    let mut happenings = Vec::new();
+pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<EventRecord> {
+    let mut records = Vec::new();
     for (object, outcome) in &applied.written {
         match outcome {
             Outcome::Created if object.starts_with("StatefulSet ") => {
-                happenings.push(Happening::normal("Created", format!("{object} was created")));
+                records.push(EventRecord::normal("Created", format!("{object} was created")));
             }
             Outcome::Replaced(drift @ (Drift::Changed(_) | Drift::Added(_))) if !is_renewal(node, object) => {
                 let text = format!("{object} was put back: {drift}");
-                happenings.push(Happening::warning("DriftCorrected", text));
+                records.push(EventRecord::warning("DriftCorrected", text));
             }
             _ => {}
         }
@@ -29,10 +29,10 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<Happening> {
     if let Some(claim) = &applied.kept_volume {
         let text =
             format!("volume claim {claim} was there before and is used again, with the payloads in it");
-        happenings.push(Happening::normal("VolumeKept", text));
+        records.push(EventRecord::normal("VolumeKept", text));
     }
-    happenings.extend(certificates(node, applied));
-    happenings
+    records.extend(certificates(node, applied));
+    records
 }
 
 fn is_renewal(node: &Resolved, object: &str) -> bool {
@@ -40,53 +40,53 @@ fn is_renewal(node: &Resolved, object: &str) -> bool {
     leaves(node).any(|leaf| leaf.reissued.is_some() && Some(leaf.secret.as_str()) == secret)
 }
 
-fn leaves(node: &Resolved) -> impl Iterator<Item = &crate::leaf::Leaf> {
+fn leaves(node: &Resolved) -> impl Iterator<Item = &crate::issue::leaf::Leaf> {
     [&node.tls, &node.admin_tls].into_iter().chain(&node.client_tls)
 }
 
-fn certificates(node: &Resolved, applied: &Applied) -> Vec<Happening> {
+fn certificates(node: &Resolved, applied: &Applied) -> Vec<EventRecord> {
     let was_written = |secret: &str| applied.wrote_secret(&node.owner.namespace, secret);
-    let happening = |leaf: &crate::leaf::Leaf| {
+    let record = |leaf: &crate::issue::leaf::Leaf| {
         let (secret, end) = (&leaf.secret, leaf.certificate.not_after());
         Some(match leaf.reissued.as_ref()? {
-            Renewal::Missing => Happening::normal(
+            Renewal::Missing => EventRecord::normal(
                 "CertificateIssued",
                 format!("Secret {secret} holds a certificate until {end}"),
             ),
-            Renewal::RenewalDue { .. } | Renewal::LifetimeReduced { .. } => Happening::normal(
+            Renewal::RenewalDue { .. } | Renewal::LifetimeReduced { .. } => EventRecord::normal(
                 "CertificateRenewed",
                 format!("Secret {secret} holds a certificate until {end}"),
             ),
-            why => Happening::warning("CertificateReplaced", format!("Secret {secret}: {why}")),
+            why => EventRecord::warning("CertificateReplaced", format!("Secret {secret}: {why}")),
         })
     };
-    leaves(node).filter(|leaf| was_written(&leaf.secret)).filter_map(happening).collect()
+    leaves(node).filter(|leaf| was_written(&leaf.secret)).filter_map(record).collect()
 }
 
-/// Of a change of status: keys that were born, and readiness gained or lost.
-pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<Happening> {
+/// Of a change of status: keys that were generated, and readiness gained or lost.
+pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
     let known =
         |name: &str, version| before.keys.iter().any(|key| key.name == name && key.version == version);
-    let born = after.keys.iter().filter(|key| !known(&key.name, key.version)).map(|key| {
+    let generated = after.keys.iter().filter(|key| !known(&key.name, key.version)).map(|key| {
         let note = format!("version {} of key {} is {}", key.version, key.name, key.public_key);
-        Happening::normal("KeyReady", note)
+        EventRecord::normal("KeyReady", note)
     });
-    born.chain(readiness(before, after)).collect()
+    generated.chain(readiness(before, after)).collect()
 }
 
-fn readiness(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<Happening> {
+fn readiness(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<EventRecord> {
     let now = find(&after.conditions, ConditionType::Ready)?;
     let then = find(&before.conditions, ConditionType::Ready);
     if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
         return None;
     }
     if now.status == "True" {
-        return Some(Happening::normal("Ready", now.message.clone()));
+        return Some(EventRecord::normal("Ready", now.message.clone()));
     }
     let expected = [Reason::Starting, Reason::NetworkNotReady, Reason::Paused, Reason::ScaledToZero];
     let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
     if expected.contains(reason) {
         return None;
     }
-    Some(Happening::warning(reason.as_str(), now.message.clone()))
+    Some(EventRecord::warning(reason.as_str(), now.message.clone()))
 }

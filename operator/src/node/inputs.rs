@@ -13,9 +13,9 @@ use tessera_crds::names;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_pki::CaState;
 
-use crate::context::Context;
+use crate::controller::context::Context;
+use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::kube::planned::controller_of;
-use crate::meta::{name_of, namespace_of, uid_of};
 use crate::node::Error;
 
 /// What was read.

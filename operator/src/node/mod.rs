@@ -20,14 +20,14 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use tessera_crds::{TesseraNode, TesseraNodeStatus};
 
-use crate::authorities::AuthoritiesError;
-use crate::backoff::jittered;
-use crate::conditions;
-use crate::context::Context;
+use crate::controller::context::Context;
+use crate::issue::authorities::AuthoritiesError;
 use crate::kube::is_forbidden;
+use crate::kube::meta::{reference_to, uid_of};
 use crate::kube::writer::WriteError;
-use crate::meta::{reference_to, uid_of};
-use crate::metrics::Kind;
+use crate::memory::backoff::jittered;
+use crate::process::metrics::Kind;
+use crate::report::conditions;
 use apply::Applied;
 use inputs::Inputs;
 use resolve::{Resolved, Unresolved};
@@ -59,7 +59,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a person must mend before anything can be read. `None`: the API server failed in a way that may pass, and the
+    /// What a person must repair before anything can be read. `None`: the API server failed in a way that may pass, and the
     /// status stays.
     pub fn unreadable(&self) -> Option<Unresolved> {
         let reason = match self {
@@ -67,7 +67,7 @@ impl Error {
             Self::ReadSecret { source, .. } if is_forbidden(source) => Reason::PermissionDenied,
             Self::ReadSecret { .. } | Self::Write(_) => return None,
         };
-        let mut message = crate::error::chain(self);
+        let mut message = crate::report::error::chain(self);
         if reason == Reason::PermissionDenied {
             message.push_str(": check the operator's Role");
         }
@@ -90,8 +90,8 @@ pub async fn reconcile(node: Arc<TesseraNode>, ctx: Arc<Context>) -> Result<Acti
 /// When to try again after an error. (The signature is the controller's.)
 #[expect(clippy::needless_pass_by_value)]
 pub fn error_policy(node: Arc<TesseraNode>, error: &Error, ctx: Arc<Context>) -> Action {
-    let error = crate::error::chain(error);
-    if ctx.backoff.is_news(uid_of(&*node), &error) {
+    let error = crate::report::error::chain(error);
+    if ctx.backoff.is_new_failure(uid_of(&*node), &error) {
         tracing::warn!(error, "a node could not be reconciled; trying on");
     }
     Action::requeue(ctx.backoff.after_failure(uid_of(&*node)))
@@ -120,7 +120,7 @@ async fn reconcile_once(node: &TesseraNode, ctx: &Context) -> Result<Action, Err
             return Err(error);
         }
     };
-    match resolve::resolve(node, &inputs, &ctx.surroundings) {
+    match resolve::resolve(node, &inputs, &ctx.settings) {
         Ok(resolved) => reconcile_resolved(node, &resolved, &inputs, ctx).await,
         Err(why) => {
             report(node, status::of_unresolved(node, &why, inputs.now), &[], ctx).await?;
@@ -153,11 +153,11 @@ async fn reconcile_resolved(
     if let Some(failure) = applied.failures.into_iter().next() {
         return Err(failure.into());
     }
-    Ok(Action::requeue(next_look(resolved, inputs.now, ready && served)))
+    Ok(Action::requeue(next_check(resolved, inputs.now, ready && served)))
 }
 
 /// The next probe, or the first renewal if that is sooner. A paused node renews nothing, so nothing can be due.
-fn next_look(node: &Resolved, now: Timestamp, settled: bool) -> Duration {
+fn next_check(node: &Resolved, now: Timestamp, settled: bool) -> Duration {
     let probe = jittered(if settled { PROBE } else { PROBE_SOON });
     if node.paused {
         return probe;
@@ -180,7 +180,7 @@ fn wait_for(why: &Unresolved) -> Duration {
 async fn report(
     node: &TesseraNode,
     status: TesseraNodeStatus,
-    written: &[crate::kube::events::Happening],
+    written: &[crate::kube::events::EventRecord],
     ctx: &Context,
 ) -> Result<(), Error> {
     let before = node.status.clone().unwrap_or_default();
@@ -189,9 +189,9 @@ async fn report(
         let version = node.metadata.resource_version.clone();
         ctx.node_statuses.wrote(uid_of(node), version, status.clone());
     }
-    let happenings = [written, &events::of_transition(&before, &status)].concat();
-    if !happenings.is_empty() {
-        ctx.events.publish(&reference_to(node), &happenings).await;
+    let records = [written, &events::of_transition(&before, &status)].concat();
+    if !records.is_empty() {
+        ctx.events.publish(&reference_to(node), &records).await;
     }
     Ok(())
 }

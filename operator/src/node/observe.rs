@@ -13,8 +13,8 @@ use tessera_pki::CaState;
 
 use super::apply::Applied;
 use super::resolve::Resolved;
-use crate::context::Context;
-use crate::meta::name_of;
+use crate::controller::context::Context;
+use crate::kube::meta::name_of;
 
 /// What was seen.
 #[derive(Debug, Clone, Default)]
@@ -171,7 +171,7 @@ async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {
     let name = names::node::volume_claim(&node.name, 0);
     let Some(claim) = ctx.caches.claim(&node.owner.namespace, &name) else { return ObservedVolume::Pending };
     match judge_claim(&claim) {
-        Ok(Some(volume)) => look_at_volume(&name, &volume, ctx).await,
+        Ok(Some(volume)) => read_volume(&name, &volume, ctx).await,
         Ok(None) => ObservedVolume::Pending,
         Err(lost) => ObservedVolume::Lost(lost),
     }
@@ -190,7 +190,7 @@ fn judge_claim(claim: &PersistentVolumeClaim) -> Result<Option<String>, String> 
     }
 }
 
-async fn look_at_volume(claim: &str, volume: &str, ctx: &Context) -> ObservedVolume {
+async fn read_volume(claim: &str, volume: &str, ctx: &Context) -> ObservedVolume {
     match Api::<PersistentVolume>::all(ctx.client.clone()).get_opt(volume).await {
         Ok(Some(found)) => {
             let policy = found.spec.and_then(|spec| spec.persistent_volume_reclaim_policy);

@@ -6,8 +6,8 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tessera_crds::names::label;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
+use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::planned::controller_of;
-use crate::meta::{name_of, namespace_of};
 
 /// Sends references to the queues. A queue that is gone belongs to a process that ends.
 #[derive(Clone)]
@@ -29,16 +29,16 @@ impl Triggers {
     /// A network changed: itself, and its nodes, which take trust domain, image, store and CA from it.
     pub(super) fn network(&self, network: &TesseraNetwork) {
         let (name, namespace) = (name_of(network), namespace_of(network));
-        self.look_at_network(name, namespace);
-        self.look_at_nodes_of(name);
+        self.enqueue_network(name, namespace);
+        self.enqueue_nodes_of(name);
     }
 
     /// A node changed, came or went: itself, the others, whose peer it is, and its network, which counts it.
     pub(super) fn node(&self, node: &TesseraNode) {
         let namespace = namespace_of(node);
-        self.look_at_node(name_of(node), namespace);
-        self.look_at_network(&node.spec.network_ref.name, namespace);
-        self.look_at_nodes_of(&node.spec.network_ref.name);
+        self.enqueue_node(name_of(node), namespace);
+        self.enqueue_network(&node.spec.network_ref.name, namespace);
+        self.enqueue_nodes_of(&node.spec.network_ref.name);
     }
 
     /// An owned object changed.
@@ -50,8 +50,8 @@ impl Triggers {
             return;
         };
         match owner.kind.as_str() {
-            "TesseraNode" => self.look_at_node(&owner.name, namespace),
-            "TesseraNetwork" => self.look_at_network(&owner.name, namespace),
+            "TesseraNode" => self.enqueue_node(&owner.name, namespace),
+            "TesseraNetwork" => self.enqueue_network(&owner.name, namespace),
             _ => {}
         }
     }
@@ -60,22 +60,22 @@ impl Triggers {
     pub(super) fn labelled(&self, metadata: &ObjectMeta) {
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         if let Some(node) = metadata.labels.as_ref().and_then(|labels| labels.get(label::NODE)) {
-            self.look_at_node(node, namespace);
+            self.enqueue_node(node, namespace);
         }
     }
 
-    fn look_at_nodes_of(&self, network: &str) {
+    fn enqueue_nodes_of(&self, network: &str) {
         let all = self.known_nodes.state();
         for node in all.iter().filter(|node| *node.spec.network_ref.name == *network) {
-            self.look_at_node(name_of(&**node), namespace_of(&**node));
+            self.enqueue_node(name_of(&**node), namespace_of(&**node));
         }
     }
 
-    fn look_at_network(&self, name: &str, namespace: &str) {
+    fn enqueue_network(&self, name: &str, namespace: &str) {
         let _ = self.networks.unbounded_send(ObjectRef::new(name).within(namespace));
     }
 
-    fn look_at_node(&self, name: &str, namespace: &str) {
+    fn enqueue_node(&self, name: &str, namespace: &str) {
         let _ = self.nodes.unbounded_send(ObjectRef::new(name).within(namespace));
     }
 }

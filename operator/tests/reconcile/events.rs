@@ -1,4 +1,4 @@
-//! What a person is told: once, of the object that it is about, and nothing of our own doing as of somebody else's.
+//! Events: each repair is reported once, on the object that it is about; our own changes are not reported as drift.
 
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::operator::Operator;
 use crate::world::{World, node};
 
 /// Reason and note of each Event about a node.
-async fn told(world: &World, name: &str) -> Vec<(String, String)> {
+async fn events_of(world: &World, name: &str) -> Vec<(String, String)> {
     let events = world.api("Event").list(&ListParams::default()).await.expect("the API server lists");
     let about =
         |event: &Value| event["regarding"]["name"] == name && event["regarding"]["kind"] == "TesseraNode";
@@ -43,12 +43,12 @@ async fn each_repair_is_told_with_its_object_and_no_peer_list_of_ours() {
 
     let end = std::time::Instant::now() + crate::world::DEADLINE;
     let drifts = loop {
-        let told = told(&world, "a").await;
-        let drifts: Vec<_> = told.into_iter().filter(|(reason, _)| reason == "DriftCorrected").collect();
+        let events = events_of(&world, "a").await;
+        let drifts: Vec<_> = events.into_iter().filter(|(reason, _)| reason == "DriftCorrected").collect();
         if drifts.len() >= edits.len() {
             break drifts;
         }
-        assert!(std::time::Instant::now() < end, "not all repairs were told: {drifts:?}");
+        assert!(std::time::Instant::now() < end, "not all repairs were reported: {drifts:?}");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     };
     assert_eq!(drifts.len(), edits.len(), "{drifts:?}");

@@ -16,7 +16,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tessera_crds::{TesseraNetwork, TesseraNode};
-use tessera_operator::conditions::find;
+use tessera_operator::report::conditions::find;
 
 /// The path of the API server's kubeconfig. The variable is ours alone, so that no test runs against the cluster that a
 /// person happens to be logged in to.

@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tessera_crds::names::{self, label};
 use tessera_node_api::paths::METRICS_PORT;
 
+use crate::kube::meta::selector;
 use crate::kube::planned::Planned;
-use crate::meta::selector;
 use crate::network::resolve::Resolved;
 use crate::node::desired::pods_let_out;
 

@@ -1,13 +1,13 @@
 //! Each object whole, once.
 
 use super::{Desired, desired};
-use crate::fixtures::{assert_golden, network, network_inputs, network_json, surroundings};
+use crate::fixtures::{assert_golden, network, network_inputs, network_json, settings};
 use crate::network::resolve::resolve;
 
 fn desired_with(isolation: &str) -> Desired {
     let mut json = network_json();
     json["spec"]["namespaceIsolation"] = isolation.into();
-    desired(&resolve(&network(json), &network_inputs()).unwrap(), &surroundings())
+    desired(&resolve(&network(json), &network_inputs()).unwrap(), &settings())
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn new_authorities_are_stored_before_anything_is_issued() {
     let mut inputs = network_inputs();
     inputs.authorities = Ok(None);
     let resolved = resolve(&network(network_json()), &inputs).unwrap();
-    let desired = desired(&resolved, &surroundings());
+    let desired = desired(&resolved, &settings());
     let authorities = desired.authorities.expect("they are to be created");
     assert_eq!(authorities.to_string(), "Secret tessera-system/tessera-ca-uid-of-org-a");
     assert_eq!(authorities.owner, None, "they outlive the network");

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::authorities::AuthoritiesError;
-use crate::conditions::find;
 use crate::fixtures::{network, network_inputs, network_json, node, node_json};
+use crate::issue::authorities::AuthoritiesError;
 use crate::network::resolve::resolve;
+use crate::report::conditions::find;
 
 struct World {
     object: serde_json::Value,

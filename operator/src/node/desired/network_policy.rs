@@ -20,8 +20,8 @@ use tessera_crds::api::peer::{EgressRule, PodPeer};
 use tessera_crds::names::{self, FIELD_MANAGER, label};
 use tessera_node_api::paths::{ADMIN_PORT, METRICS_PORT, P2P_PORT, Q2T_PORT};
 
+use crate::kube::meta::{node_selector, selector};
 use crate::kube::planned::Planned;
-use crate::meta::{node_selector, selector};
 use crate::node::resolve::Resolved;
 
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -47,7 +47,7 @@ fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
         ports: Some(vec![tcp(port)]),
     };
     let operator = NetworkPolicyPeer {
-        namespace_selector: Some(selector([(NAMESPACE_NAME, &node.surroundings.operator_namespace)])),
+        namespace_selector: Some(selector([(NAMESPACE_NAME, &node.settings.operator_namespace)])),
         pod_selector: Some(selector([(label::NAME, FIELD_MANAGER)])),
         ip_block: None,
     };
@@ -71,7 +71,7 @@ fn egress(node: &Resolved) -> Vec<NetworkPolicyEgressRule> {
         to: Some(vec![endpoint(rule)]),
         ports: Some(vec![port("TCP", rule.port)]),
     });
-    [peers, node.surroundings.dns.clone()].into_iter().chain(store).collect()
+    [peers, node.settings.dns.clone()].into_iter().chain(store).collect()
 }
 
 fn peer_nodes(node: &Resolved) -> NetworkPolicyPeer {
@@ -136,7 +136,7 @@ fn let_out(node: &Resolved, client: LabelSelector) -> NetworkPolicySpec {
     NetworkPolicySpec {
         pod_selector: Some(client),
         policy_types: Some(vec!["Egress".to_owned()]),
-        egress: Some(vec![to_node, node.surroundings.dns.clone()]),
+        egress: Some(vec![to_node, node.settings.dns.clone()]),
         ingress: None,
     }
 }

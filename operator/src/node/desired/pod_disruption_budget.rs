@@ -4,8 +4,8 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tessera_crds::names;
 
+use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
-use crate::meta::node_selector;
 use crate::node::resolve::Resolved;
 
 pub(super) fn build(node: &Resolved) -> Planned {

@@ -6,8 +6,8 @@ use tessera_crds::names;
 use tessera_node_api::paths::{ADMIN_PORT, METRICS_PORT, P2P_PORT, Q2T_PORT};
 
 use super::pod::port;
+use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
-use crate::meta::node_selector;
 use crate::node::resolve::Resolved;
 
 pub(super) fn build(node: &Resolved) -> [Planned; 2] {

@@ -11,8 +11,8 @@ use kube::api::ObjectMeta;
 use tessera_crds::names::{self, label};
 
 use super::{config_map, pod};
+use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
-use crate::meta::node_selector;
 use crate::node::resolve::Resolved;
 
 pub(super) fn build(node: &Resolved) -> Planned {
@@ -40,8 +40,8 @@ pub(super) fn build(node: &Resolved) -> Planned {
     })
 }
 
-/// The template of revision 1, the only one yet. Whoever changes what a pod or its static configuration looks like makes
-/// it revision 2 and chooses by `node.revision` here: an upgrade of the operator alone must roll no pod.
+/// The template of revision 1, the only one yet. A change of the pod or of its static configuration becomes revision 2,
+/// chosen here by `node.revision`: an upgrade of the operator alone must roll no pod.
 fn template(node: &Resolved) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {

@@ -1,12 +1,12 @@
 //! Each object whole, once.
 
 use super::desired;
-use crate::fixtures::{assert_golden, inputs, node, node_json, surroundings};
+use crate::fixtures::{assert_golden, inputs, node, node_json, settings};
 use crate::node::resolve::resolve;
 
 #[test]
 fn every_object_is_as_it_was_agreed() {
-    let resolved = resolve(&node(node_json("node-a")), &inputs(), &surroundings()).unwrap();
+    let resolved = resolve(&node(node_json("node-a")), &inputs(), &settings()).unwrap();
     let desired = desired(&resolved);
     for planned in desired.supports.iter().chain([&desired.workload]) {
         assert_golden("node", planned);
@@ -15,7 +15,7 @@ fn every_object_is_as_it_was_agreed() {
 
 #[test]
 fn in_a_shared_namespace_no_client_needs_to_be_let_out() {
-    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), &surroundings()).unwrap();
+    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), &settings()).unwrap();
     resolved.dedicated = false;
     let names: Vec<_> = desired(&resolved).supports.into_iter().map(|planned| planned.to_string()).collect();
     assert!(names.contains(&"NetworkPolicy org-a/node-a".to_owned()), "{names:?}");
@@ -30,17 +30,17 @@ fn the_policies_of_clients_with_several_peers_have_names_of_their_own() {
         {"name": "geth", "from": [peer("one"), peer("two")]},
         {"name": "geth-1", "from": [peer("three")]},
     ]);
-    let resolved = resolve(&node(json), &inputs(), &surroundings()).unwrap();
+    let resolved = resolve(&node(json), &inputs(), &settings()).unwrap();
     let mut names: Vec<_> = desired(&resolved).supports.iter().map(ToString::to_string).collect();
     let all = names.len();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), all, "two objects of one name replace each other for ever: {names:?}");
+    assert_eq!(names.len(), all, "two objects of one name replace each other permanently: {names:?}");
 }
 
 #[test]
 fn a_node_without_clients_and_scrapers_lets_nobody_in_by_an_empty_list() {
-    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), &surroundings()).unwrap();
+    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), &settings()).unwrap();
     resolved.clients.clear();
     resolved.monitoring.clear();
     let policy = desired(&resolved).supports.swap_remove(0);

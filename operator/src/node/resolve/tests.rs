@@ -7,15 +7,15 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{inputs, network, network_json, node, node_json, surroundings};
+use crate::fixtures::{inputs, network, network_json, node, node_json, settings};
 use crate::kube::planned::Planned;
 
 fn resolved(node_json: Value, inputs: &Inputs) -> Resolved {
-    resolve(&node(node_json), inputs, &surroundings()).unwrap()
+    resolve(&node(node_json), inputs, &settings()).unwrap()
 }
 
 fn error(node_json: Value, inputs: &Inputs) -> Unresolved {
-    resolve(&node(node_json), inputs, &surroundings()).err().expect("it cannot be resolved")
+    resolve(&node(node_json), inputs, &settings()).err().expect("it cannot be resolved")
 }
 
 #[test]

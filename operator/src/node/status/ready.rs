@@ -1,17 +1,17 @@
 //! Is the node ready, and if not, why: an ordered list of small checks, the first that objects wins. The order is from
-//! what only a person can mend to what passes by itself.
+//! what only a person can repair to what passes by itself.
 
 use jiff::{SignedDuration, Timestamp};
 use tessera_crds::condition::Reason;
 use tessera_node_api::admin;
 
-use super::{Seen, Verdict, report};
-use crate::conditions::Truth;
+use super::{ConditionValue, Seen, report};
 use crate::kube::writer::WriteError;
 use crate::node::observe::{ObservedPod, ObservedVolume};
+use crate::report::conditions::ConditionStatus;
 
-type Objection = (Reason, String);
-type Check = fn(&Seen<'_>) -> Option<Objection>;
+type NotReady = (Reason, String);
+type Check = fn(&Seen<'_>) -> Option<NotReady>;
 
 const CHECKS: [Check; 10] = [
     name_conflict,
@@ -26,59 +26,59 @@ const CHECKS: [Check; 10] = [
     refuses_payloads,
 ];
 
-pub(super) fn judge(seen: &Seen<'_>, keys_ready: &Verdict) -> Verdict {
-    let objection = CHECKS.iter().find_map(|check| check(seen)).or_else(|| key_missing(keys_ready));
-    let truth = Truth::from(objection.is_none());
+pub(super) fn judge(seen: &Seen<'_>, keys_ready: &ConditionValue) -> ConditionValue {
+    let not_ready = CHECKS.iter().find_map(|check| check(seen)).or_else(|| key_missing(keys_ready));
+    let truth = ConditionStatus::from(not_ready.is_none());
     if seen.node.paused {
-        let state = objection.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
+        let state = not_ready.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
         return (truth, Reason::Paused, format!("paused by the spec; {state}"));
     }
-    match objection {
+    match not_ready {
         Some((reason, message)) => (truth, reason, message),
         None => (truth, Reason::Ready, "the node serves".to_owned()),
     }
 }
 
-fn failure(seen: &Seen<'_>, of: fn(&WriteError) -> bool, reason: Reason) -> Option<Objection> {
+fn failure(seen: &Seen<'_>, of: fn(&WriteError) -> bool, reason: Reason) -> Option<NotReady> {
     let failure = seen.applied.failures.iter().find(|failure| of(failure))?;
-    Some((reason, crate::error::chain(failure)))
+    Some((reason, crate::report::error::chain(failure)))
 }
 
-fn name_conflict(seen: &Seen<'_>) -> Option<Objection> {
+fn name_conflict(seen: &Seen<'_>) -> Option<NotReady> {
     failure(seen, |failure| matches!(failure, WriteError::NameConflict { .. }), Reason::NameConflict)
 }
 
 /// What somebody keeps changing may be what protects the node: it must not look well meanwhile.
-fn contested(seen: &Seen<'_>) -> Option<Objection> {
+fn contested(seen: &Seen<'_>) -> Option<NotReady> {
     failure(seen, |failure| matches!(failure, WriteError::Contested { .. }), Reason::Contested)
 }
 
-fn permission_denied(seen: &Seen<'_>) -> Option<Objection> {
+fn permission_denied(seen: &Seen<'_>) -> Option<NotReady> {
     failure(seen, |failure| matches!(failure, WriteError::PermissionDenied { .. }), Reason::PermissionDenied)
 }
 
-fn invalid(seen: &Seen<'_>) -> Option<Objection> {
+fn invalid(seen: &Seen<'_>) -> Option<NotReady> {
     failure(seen, |failure| matches!(failure, WriteError::Invalid { .. }), Reason::InvalidConfiguration)
 }
 
-fn scaled_to_zero(seen: &Seen<'_>) -> Option<Objection> {
+fn scaled_to_zero(seen: &Seen<'_>) -> Option<NotReady> {
     (seen.node.replicas == 0).then(|| (Reason::ScaledToZero, "spec.replicas is 0".to_owned()))
 }
 
-fn volume_lost(seen: &Seen<'_>) -> Option<Objection> {
+fn volume_lost(seen: &Seen<'_>) -> Option<NotReady> {
     match &seen.observed.volume {
         ObservedVolume::Lost(message) => Some((Reason::VolumeLost, message.clone())),
         _ => None,
     }
 }
 
-fn image_pull_failed(seen: &Seen<'_>) -> Option<Objection> {
+fn image_pull_failed(seen: &Seen<'_>) -> Option<NotReady> {
     let message = seen.observed.pods.iter().find_map(|pod| pod.pull_failure.clone())?;
     Some((Reason::ImagePullFailed, message))
 }
 
 /// The kubelet does not find it ready; the node itself may know why.
-fn pod_not_ready(seen: &Seen<'_>) -> Option<Objection> {
+fn pod_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
     if seen.observed.pods.iter().any(|pod| pod.ready) {
         return None;
     }
@@ -92,19 +92,19 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<Objection> {
 }
 
 /// The kubelet's view is a probe's period old, and the node's own is newer.
-fn node_not_ready(seen: &Seen<'_>) -> Option<Objection> {
+fn node_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
     let report = report(seen.observed)?;
     (!report.ready).then(|| why_not_ready(report, seen.now))
 }
 
 /// It serves what it has, and takes no more.
-fn refuses_payloads(seen: &Seen<'_>) -> Option<Objection> {
+fn refuses_payloads(seen: &Seen<'_>) -> Option<NotReady> {
     let database = &report(seen.observed)?.database;
     (!database.available)
         .then(|| (Reason::NotReady, format!("{} (since {})", database.message, database.since)))
 }
 
-fn why_not_ready(report: &admin::Status, now: Timestamp) -> Objection {
+fn why_not_ready(report: &admin::Status, now: Timestamp) -> NotReady {
     let awaiting = if report.awaiting.is_empty() {
         "the node is not ready".to_owned()
     } else {
@@ -139,6 +139,6 @@ fn why_silent(pod: &ObservedPod) -> String {
     }
 }
 
-fn key_missing((truth, reason, message): &Verdict) -> Option<Objection> {
-    (*truth == Truth::False && *reason == Reason::KeyMissing).then(|| (*reason, message.clone()))
+fn key_missing((truth, reason, message): &ConditionValue) -> Option<NotReady> {
+    (*truth == ConditionStatus::False && *reason == Reason::KeyMissing).then(|| (*reason, message.clone()))
 }

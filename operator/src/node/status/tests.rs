@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 use tessera_node_api::admin::{self, DependencyStatus};
 
 use super::*;
-use crate::conditions::{find, is_true};
-use crate::fixtures::{inputs, node, node_json, now, surroundings};
+use crate::fixtures::{inputs, node, node_json, now, settings};
 use crate::kube::writer::Outcome;
 use crate::node::observe::Workload;
 use crate::node::resolve::resolve;
+use crate::report::conditions::{find, is_true};
 
 struct World {
     object: Value,
@@ -75,7 +75,7 @@ const ISSUED: &str = "<issued>";
 impl World {
     fn status(mut self) -> TesseraNodeStatus {
         let object = node(self.object.clone());
-        let resolved = resolve(&object, &inputs(), &surroundings()).unwrap();
+        let resolved = resolve(&object, &inputs(), &settings()).unwrap();
         for pod in &mut self.observed.pods {
             if let Ok(report) = &mut pod.status
                 && let Some(served) = &mut report.certificate
@@ -349,7 +349,7 @@ fn a_node_whose_secret_may_not_be_read_is_not_ready() {
     };
     let mut object = node_json("node-a");
     object["status"] = serde_json::to_value(ready().status()).unwrap();
-    let why = refusal(403).unreadable().expect("a person must mend it");
+    let why = refusal(403).unreadable().expect("a person must repair it");
     assert!(why.to_string().contains("node-a-tls") && why.to_string().contains("Role"), "{why}");
     let status = of_unresolved(&node(object), &why, now());
     assert_eq!(reason(&status, ConditionType::Ready), "False PermissionDenied");

@@ -14,8 +14,8 @@ use kube::core::{ApiResource, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
+use crate::kube::meta::name_of;
 use crate::kube::planned::{Planned, controller_of};
-use crate::meta::name_of;
 
 /// The kinds of owned objects that are cached whole.
 pub fn owned_kinds() -> [ApiResource; 6] {

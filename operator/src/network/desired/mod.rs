@@ -5,9 +5,9 @@ mod network_policy;
 mod secret;
 
 use super::resolve::Resolved;
-use crate::authorities;
+use crate::issue::authorities;
 use crate::kube::planned::Planned;
-use crate::surroundings::Surroundings;
+use crate::settings::ClusterSettings;
 
 /// All objects of one network.
 #[derive(Debug, Clone)]
@@ -19,16 +19,11 @@ pub struct Desired {
 }
 
 /// Every object of `network`.
-pub fn desired(network: &Resolved, surroundings: &Surroundings) -> Desired {
+pub fn desired(network: &Resolved, settings: &ClusterSettings) -> Desired {
     let authorities = network.authorities_are_new.then(|| {
-        authorities::planned(
-            &surroundings.operator_namespace,
-            &network.owner,
-            &network.uid,
-            &network.authorities,
-        )
+        authorities::planned(&settings.operator_namespace, &network.owner, &network.uid, &network.authorities)
     });
-    let mut objects = network_policy::build(network, &surroundings.dns);
+    let mut objects = network_policy::build(network, &settings.dns);
     objects.push(config_map::build(network));
     objects.extend(secret::build(network));
     Desired { authorities, objects }

@@ -13,9 +13,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::process::metrics::Metrics;
 
-/// A watch that has failed for this long without a pause will not mend itself: a new process might.
+/// A watch that has failed for this long without a pause will not recover: a new process might.
 const STUCK_AFTER: Duration = Duration::from_mins(10);
 /// The longest pause between two failures of one outage: the longest backoff, and time for the attempt.
 const OUTAGE_GAP: Duration = Duration::from_secs(90);
@@ -45,7 +45,7 @@ impl Health {
         self.outages().remove(watch);
     }
 
-    /// A watch failed; whether that is news. Success shows only with the next change, so a failure long ago says nothing.
+    /// A watch failed; and whether the outage is new. Success shows only with the next change, so a failure long ago says nothing.
     /// One that is `refused` for lack of rights would be refused a new process, too, and is no reason to start one: the
     /// rights of a namespace go with the namespace.
     pub fn failed(&self, watch: &str, refused: bool, now: Instant) -> bool {
@@ -126,7 +126,7 @@ mod tests {
         let begin = Instant::now();
         let mut now = begin;
         while now.duration_since(begin) <= STUCK_AFTER {
-            assert_eq!(health.failed("pods", false, now), now == begin, "news only at its beginning");
+            assert_eq!(health.failed("pods", false, now), now == begin, "reported only at its beginning");
             assert_eq!(health.stuck(now), None);
             now += Duration::from_secs(30);
         }

@@ -12,11 +12,11 @@ use super::apply::Applied;
 use super::inputs::Inputs;
 use super::observe::ObservedStore;
 use super::resolve::{Resolved, Unresolved};
-use crate::conditions::{Conditions, Truth, is_true};
-use crate::error::chain;
+use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::writer::WriteError;
-use crate::meta::{name_of, namespace_of};
-use crate::store::StoreState;
+use crate::probe::store::StoreState;
+use crate::report::conditions::{ConditionStatus, Conditions, is_true};
+use crate::report::error::chain;
 
 /// What the status is made of, once the network could be resolved.
 pub struct Seen<'a> {
@@ -28,7 +28,7 @@ pub struct Seen<'a> {
     pub store: &'a ObservedStore,
 }
 
-type Verdict = (Truth, Reason, String);
+type ConditionValue = (ConditionStatus, Reason, String);
 
 /// The status of a network that could be resolved.
 pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> TesseraNetworkStatus {
@@ -67,9 +67,14 @@ pub fn of_unresolved(
         Unresolved::PermissionDenied(_) => Reason::PermissionDenied,
         _ => Reason::IssuerUnavailable,
     };
-    conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
-    conditions.set(ConditionType::CertificatesCurrent, Truth::False, Reason::RenewalFailing, message);
-    conditions.set_unseen(ConditionType::SecretStoreReady);
+    conditions.set(ConditionType::Ready, ConditionStatus::False, reason, message.clone());
+    conditions.set(
+        ConditionType::CertificatesCurrent,
+        ConditionStatus::False,
+        Reason::RenewalFailing,
+        message,
+    );
+    conditions.set_unknown(ConditionType::SecretStoreReady);
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
         nodes: Some(count(nodes)),
@@ -78,7 +83,7 @@ pub fn of_unresolved(
     }
 }
 
-fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, message): Verdict) {
+fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, message): ConditionValue) {
     conditions.set(type_, truth, reason, message);
 }
 
@@ -105,23 +110,23 @@ fn ca(object: &TesseraNetwork, authorities: &CaState) -> CaStatus {
     }
 }
 
-fn store(store: &ObservedStore, object: &TesseraNetwork) -> Verdict {
-    let no = |reason, message: &String| (Truth::False, reason, message.clone());
+fn store(store: &ObservedStore, object: &TesseraNetwork) -> ConditionValue {
+    let no = |reason, message: &String| (ConditionStatus::False, reason, message.clone());
     let set_up = format!("kubectl tessera store-setup {} -n {}", name_of(object), namespace_of(object));
     match store {
         ObservedStore::State(StoreState::Ready) => {
-            (Truth::True, Reason::Ready, "the secret store answers and lets us in".to_owned())
+            (ConditionStatus::True, Reason::Ready, "the secret store answers and lets us in".to_owned())
         }
         ObservedStore::State(StoreState::Sealed(message)) => no(Reason::Sealed, message),
         ObservedStore::State(StoreState::Unreachable(message)) => no(Reason::Unreachable, message),
         // What Vault answers strangers who ask for an auth method that is not there, too.
         ObservedStore::State(StoreState::LoginDenied(message)) => {
             let message = format!("{message}; if the store was never set up for this network: `{set_up}`");
-            (Truth::False, Reason::LoginDenied, message)
+            (ConditionStatus::False, Reason::LoginDenied, message)
         }
         ObservedStore::State(StoreState::NotProvisioned(message)) => {
             let message = format!("{message}: an administrator of the store runs `{set_up}`");
-            (Truth::False, Reason::NotProvisioned, message)
+            (ConditionStatus::False, Reason::NotProvisioned, message)
         }
         ObservedStore::InvalidReference(message) => no(Reason::InvalidReference, message),
         ObservedStore::PermissionDenied(message) => no(Reason::PermissionDenied, message),
@@ -132,11 +137,11 @@ fn store(store: &ObservedStore, object: &TesseraNetwork) -> Verdict {
 /// this is the time that a person has.
 const AUTHORITY_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-fn certificates(seen: &Seen<'_>, now: Timestamp) -> Verdict {
+fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
     // Who fights over another object keeps no certificate from being renewed.
     let elsewhere = |failure: &WriteError| matches!(failure, WriteError::Contested { object } if !object.starts_with("Secret "));
     if let Some(failure) = seen.applied.failures.iter().find(|failure| !elsewhere(failure)) {
-        return (Truth::False, Reason::RenewalFailing, chain(failure));
+        return (ConditionStatus::False, Reason::RenewalFailing, chain(failure));
     }
     let authorities = &seen.network.authorities;
     match [("network", &authorities.network), ("admin", &authorities.admin)]
@@ -148,9 +153,9 @@ fn certificates(seen: &Seen<'_>, now: Timestamp) -> Verdict {
             let message = format!(
                 "the {name} CA ends on {end}, and this version cannot renew it: no certificate outlives it"
             );
-            (Truth::False, Reason::RenewalFailing, message)
+            (ConditionStatus::False, Reason::RenewalFailing, message)
         }
-        None => (Truth::True, Reason::Current, "nothing is due for renewal".to_owned()),
+        None => (ConditionStatus::True, Reason::Current, "nothing is due for renewal".to_owned()),
     }
 }
 
@@ -159,15 +164,15 @@ fn is_due(ca: &Ca, now: Timestamp) -> bool {
     end.duration_since(now) < (end.duration_since(begin) / 12).min(AUTHORITY_DUE)
 }
 
-fn ready(seen: &Seen<'_>, store: &Verdict, counts: &NodeCounts) -> Verdict {
-    let objection =
-        written(seen.applied).or_else(|| store_objection(store)).or_else(|| nodes_objection(counts));
-    let truth = Truth::from(objection.is_none());
+fn ready(seen: &Seen<'_>, store: &ConditionValue, counts: &NodeCounts) -> ConditionValue {
+    let not_ready =
+        written(seen.applied).or_else(|| store_not_ready(store)).or_else(|| nodes_not_ready(counts));
+    let truth = ConditionStatus::from(not_ready.is_none());
     if seen.network.paused {
-        let state = objection.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
+        let state = not_ready.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
         return (truth, Reason::Paused, format!("paused by the spec; {state}"));
     }
-    match objection {
+    match not_ready {
         Some((reason, message)) => (truth, reason, message),
         None => (truth, Reason::Ready, "secret store and all nodes are ready".to_owned()),
     }
@@ -184,22 +189,22 @@ fn written(applied: &Applied) -> Option<(Reason, String)> {
     Some((reason, chain(failure)))
 }
 
-fn store_objection((truth, reason, message): &Verdict) -> Option<(Reason, String)> {
+fn store_not_ready((truth, reason, message): &ConditionValue) -> Option<(Reason, String)> {
     let reason = match reason {
         Reason::Sealed | Reason::Unreachable => Reason::StoreUnreachable,
-        // It answers: something else is to be mended.
+        // It answers: something else must be repaired.
         other => *other,
     };
-    (*truth != Truth::True).then(|| (reason, message.clone()))
+    (*truth != ConditionStatus::True).then(|| (reason, message.clone()))
 }
 
-fn nodes_objection(counts: &NodeCounts) -> Option<(Reason, String)> {
+fn nodes_not_ready(counts: &NodeCounts) -> Option<(Reason, String)> {
     (counts.ready < counts.total)
         .then(|| (Reason::NodesNotReady, format!("{} of {} nodes are ready", counts.ready, counts.total)))
 }
 
-fn reconciling(seen: &Seen<'_>, ready: Truth) -> Option<(Reason, String)> {
-    if seen.network.paused || stalled(seen).is_some() || ready == Truth::True {
+fn reconciling(seen: &Seen<'_>, ready: ConditionStatus) -> Option<(Reason, String)> {
+    if seen.network.paused || stalled(seen).is_some() || ready == ConditionStatus::True {
         return None;
     }
     let message = seen

@@ -19,8 +19,8 @@ pub struct Backoff {
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
-    /// The last one, as it was told.
-    told: String,
+    /// The last one that was logged.
+    reported: String,
 }
 
 impl Backoff {
@@ -33,13 +33,13 @@ impl Backoff {
         jittered(wait)
     }
 
-    /// Whether `failure` is another than the one before: each retry fails alike, and once is enough to read.
-    pub fn is_news(&self, uid: &str, failure: &str) -> bool {
+    /// Whether `failure` differs from the one before: each distinct failure is logged once, since retries fail the same way.
+    pub fn is_new_failure(&self, uid: &str, failure: &str) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = &mut failures.entry(uid.to_owned()).or_default().told;
-        let news = told != failure;
-        failure.clone_into(told);
-        news
+        let reported = &mut failures.entry(uid.to_owned()).or_default().reported;
+        let is_new = reported != failure;
+        failure.clone_into(reported);
+        is_new
     }
 
     /// `uid` succeeded, or is gone.
@@ -64,9 +64,13 @@ mod tests {
         assert!(waits[0] <= FIRST);
         assert!(waits[11] <= LONGEST && waits[11] >= LONGEST.mul_f64(0.8));
         assert!(backoff.after_failure("b") <= FIRST);
-        assert!(backoff.is_news("a", "no") && !backoff.is_news("a", "no") && backoff.is_news("a", "never"));
+        assert!(
+            backoff.is_new_failure("a", "no")
+                && !backoff.is_new_failure("a", "no")
+                && backoff.is_new_failure("a", "never")
+        );
         backoff.reset("a");
-        assert!(backoff.is_news("a", "never"), "after a success it is told again");
+        assert!(backoff.is_new_failure("a", "never"), "after a success it is logged again");
         assert!(backoff.after_failure("a") <= FIRST);
     }
 }

@@ -9,16 +9,16 @@ use tessera_crds::{TesseraNetworkStatus, TesseraNodeStatus};
 use tessera_pki::CaState;
 use tokio::sync::Semaphore;
 
-use crate::admin_client::{AdminClient, AdminError};
-use crate::authorities::Authorities;
-use crate::backoff::Backoff;
-use crate::caches::Caches;
+use crate::issue::authorities::Authorities;
 use crate::kube::events::Events;
 use crate::kube::writer::Writer;
-use crate::metrics::Metrics;
-use crate::network::observe::StoreLooks;
-use crate::status_memo::StatusMemo;
-use crate::surroundings::Surroundings;
+use crate::memory::backoff::Backoff;
+use crate::memory::status_memo::StatusMemo;
+use crate::network::observe::StoreProbes;
+use crate::probe::admin::{AdminClient, AdminError};
+use crate::process::metrics::Metrics;
+use crate::settings::ClusterSettings;
+use crate::watch::caches::Caches;
 
 /// Reads, writes and remembers. Pure stages receive none of it.
 #[derive(Clone)]
@@ -43,12 +43,12 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Statuses of nodes that the watch has not shown yet.
     pub node_statuses: Arc<StatusMemo<TesseraNodeStatus>>,
-    /// Likewise of networks.
+    /// Statuses of networks that the watch has not shown yet.
     pub network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     /// What the last look at each network's secret store found.
-    pub stores: Arc<StoreLooks>,
+    pub stores: Arc<StoreProbes>,
     /// What the cluster around the networks is like.
-    pub surroundings: Surroundings,
+    pub settings: ClusterSettings,
 }
 
 /// Credentials for admin ports, made when first needed and renewed in time.

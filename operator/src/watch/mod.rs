@@ -10,6 +10,7 @@
 //! Each watch has its own backoff and its own task. One backoff over all of them would let a single failing watch stop
 //! the others, and a watch that ends takes the process with it.
 
+pub mod caches;
 mod triggers;
 
 use std::fmt::Debug;
@@ -30,10 +31,10 @@ use kube::{Api, Client, Resource};
 use tessera_crds::names::{FIELD_MANAGER, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
-use crate::caches::{Caches, owned_kinds};
-use crate::health::Health;
 use crate::kube::is_forbidden;
-use crate::tasks::Tasks;
+use crate::process::health::Health;
+use crate::process::tasks::Tasks;
+use crate::watch::caches::{Caches, owned_kinds};
 use triggers::Triggers;
 
 /// What is to be looked at.
@@ -148,7 +149,7 @@ fn note<K>(watch: &str, event: &Result<Event<K>, watcher::Error>, health: &Healt
         Err(error) => {
             let refused = is_refused(error);
             if health.failed(watch, refused, Instant::now()) {
-                let error = crate::error::chain(error);
+                let error = crate::report::error::chain(error);
                 if refused {
                     tracing::warn!(
                         watch,

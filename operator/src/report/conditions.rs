@@ -9,16 +9,16 @@ const MESSAGE_LIMIT: usize = 1024;
 
 /// The value of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
+pub enum ConditionStatus {
     /// It is so.
     True,
     /// It is not so.
     False,
-    /// It cannot be told now.
+    /// Not known now.
     Unknown,
 }
 
-impl Truth {
+impl ConditionStatus {
     fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -28,7 +28,7 @@ impl Truth {
     }
 }
 
-impl From<bool> for Truth {
+impl From<bool> for ConditionStatus {
     fn from(truth: bool) -> Self {
         if truth { Self::True } else { Self::False }
     }
@@ -49,7 +49,13 @@ impl<'a> Conditions<'a> {
     }
 
     /// Adds one.
-    pub fn set(&mut self, type_: ConditionType, truth: Truth, reason: Reason, message: impl Into<String>) {
+    pub fn set(
+        &mut self,
+        type_: ConditionType,
+        truth: ConditionStatus,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
         let status = truth.as_str();
         let before = find(self.previous, type_).filter(|condition| condition.status == status);
         let since =
@@ -67,15 +73,15 @@ impl<'a> Conditions<'a> {
     /// Adds one that is present only while true.
     pub fn set_while(&mut self, type_: ConditionType, holds: Option<(Reason, String)>) {
         if let Some((reason, message)) = holds {
-            self.set(type_, Truth::True, reason, message);
+            self.set(type_, ConditionStatus::True, reason, message);
         }
     }
 
     /// One that was looked at before and is not now: what it was is no longer known.
-    pub fn set_unseen(&mut self, type_: ConditionType) {
+    pub fn set_unknown(&mut self, type_: ConditionType) {
         if find(self.previous, type_).is_some() {
             let message = "not looked at: Ready says why";
-            self.set(type_, Truth::Unknown, Reason::Waiting, message);
+            self.set(type_, ConditionStatus::Unknown, Reason::Waiting, message);
         }
     }
 
@@ -116,7 +122,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn ready(previous: &[Condition], truth: Truth, now: i64) -> Condition {
+    fn ready(previous: &[Condition], truth: ConditionStatus, now: i64) -> Condition {
         let mut conditions = Conditions::new(previous, Some(2), at(now));
         conditions.set(ConditionType::Ready, truth, Reason::Ready, "message");
         conditions.into_list().remove(0)
@@ -124,9 +130,9 @@ mod tests {
 
     #[test]
     fn the_transition_time_is_kept_until_the_value_changes() {
-        let first = ready(&[], Truth::False, 10);
-        let same = ready(std::slice::from_ref(&first), Truth::False, 20);
-        let other = ready(std::slice::from_ref(&same), Truth::True, 30);
+        let first = ready(&[], ConditionStatus::False, 10);
+        let same = ready(std::slice::from_ref(&first), ConditionStatus::False, 20);
+        let other = ready(std::slice::from_ref(&same), ConditionStatus::True, 30);
         assert_eq!(first.last_transition_time.0, at(10));
         assert_eq!(same.last_transition_time.0, at(10));
         assert_eq!(other.last_transition_time.0, at(30));
@@ -135,10 +141,10 @@ mod tests {
 
     #[test]
     fn what_is_not_looked_at_is_unknown_if_it_ever_was_known() {
-        let before = [ready(&[], Truth::True, 10)];
+        let before = [ready(&[], ConditionStatus::True, 10)];
         let mut conditions = Conditions::new(&before, None, at(20));
-        conditions.set_unseen(ConditionType::Ready);
-        conditions.set_unseen(ConditionType::KeysReady);
+        conditions.set_unknown(ConditionType::Ready);
+        conditions.set_unknown(ConditionType::KeysReady);
         let list = conditions.into_list();
         assert_eq!(list.len(), 1);
         assert_eq!((list[0].status.as_str(), list[0].last_transition_time.0), ("Unknown", at(20)));

@@ -1,18 +1,18 @@
-//! A brake for the case that somebody undoes what we write: both sides would write for ever, as fast as they can.
+//! Pauses repairs of an object that somebody else changes back: both sides would write permanently, as fast as they can.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often the same object may be repaired within [`WINDOW`] before it counts as contested.
-const MOST: u32 = 10;
+const MAX_REPAIRS: u32 = 10;
 const WINDOW: Duration = Duration::from_mins(1);
-/// How long a contested object is then left alone. Long, because each round of the fight is told in status and Events.
-const REST: Duration = Duration::from_mins(5);
+/// How long a contested object is then left alone. Long, because each round of the conflict is reported in status and Events.
+const PAUSE: Duration = Duration::from_mins(5);
 
-/// Repairs of late, by kind, namespace and name: an object that was deleted and made again is the same one here.
+/// Recent repairs, by kind, namespace and name: an object that was deleted and made again is the same one here.
 #[derive(Debug, Default)]
-pub(super) struct Contests(Mutex<HashMap<String, Repairs>>);
+pub(super) struct ConflictTracker(Mutex<HashMap<String, Repairs>>);
 
 #[derive(Debug)]
 struct Repairs {
@@ -27,15 +27,15 @@ struct Repairs {
 impl Repairs {
     fn is_old(&self, now: Instant) -> bool {
         match self.contested {
-            Some(contested) => now.duration_since(contested) >= REST,
+            Some(contested) => now.duration_since(contested) >= PAUSE,
             None => now.duration_since(self.since) >= WINDOW,
         }
     }
 }
 
-impl Contests {
-    /// Whether `object` is contested, and rests.
-    pub(super) fn rests(&self, object: &str, content: u64, now: Instant) -> bool {
+impl ConflictTracker {
+    /// Whether repairs of `object` are paused, because somebody undoes them.
+    pub(super) fn is_paused(&self, object: &str, content: u64, now: Instant) -> bool {
         let repairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_object =
             repairs.get(object).filter(|repairs| repairs.content == content && !repairs.is_old(now));
@@ -43,7 +43,7 @@ impl Contests {
     }
 
     /// Counts a repair that was made.
-    pub(super) fn repaired(&self, object: &str, content: u64, now: Instant) {
+    pub(super) fn record_repair(&self, object: &str, content: u64, now: Instant) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, repairs| !repairs.is_old(now));
         let fresh = || Repairs { content, since: now, count: 0, contested: None };
@@ -52,7 +52,7 @@ impl Contests {
             *repairs = fresh();
         }
         repairs.count += 1;
-        if repairs.count >= MOST {
+        if repairs.count >= MAX_REPAIRS {
             repairs.contested = Some(now);
         }
     }
@@ -63,11 +63,11 @@ mod tests {
     use super::*;
 
     /// How many of `tries` repairs are made, all at one time.
-    fn repairs(contests: &Contests, content: u64, tries: usize, now: Instant) -> usize {
+    fn repairs(conflicts: &ConflictTracker, content: u64, tries: usize, now: Instant) -> usize {
         let may = |_: &usize| {
-            let may = !contests.rests("a", content, now);
+            let may = !conflicts.is_paused("a", content, now);
             if may {
-                contests.repaired("a", content, now);
+                conflicts.record_repair("a", content, now);
             }
             may
         };
@@ -76,25 +76,25 @@ mod tests {
 
     #[test]
     fn an_object_is_repaired_a_few_times_and_then_left_alone_for_a_while() {
-        let (contests, now) = (Contests::default(), Instant::now());
-        assert_eq!(repairs(&contests, 1, 20, now), 10);
-        assert_eq!(repairs(&contests, 1, 20, now + REST / 2), 0);
-        assert!(!contests.rests("b", 1, now), "another object");
-        assert_eq!(repairs(&contests, 1, 20, now + REST), 10);
+        let (conflicts, now) = (ConflictTracker::default(), Instant::now());
+        assert_eq!(repairs(&conflicts, 1, 20, now), 10);
+        assert_eq!(repairs(&conflicts, 1, 20, now + PAUSE / 2), 0);
+        assert!(!conflicts.is_paused("b", 1, now), "another object");
+        assert_eq!(repairs(&conflicts, 1, 20, now + PAUSE), 10);
     }
 
     #[test]
     fn new_content_is_no_repair() {
-        let (contests, now) = (Contests::default(), Instant::now());
-        assert_eq!(repairs(&contests, 1, 20, now), 10);
-        assert_eq!(repairs(&contests, 2, 20, now), 10);
+        let (conflicts, now) = (ConflictTracker::default(), Instant::now());
+        assert_eq!(repairs(&conflicts, 1, 20, now), 10);
+        assert_eq!(repairs(&conflicts, 2, 20, now), 10);
     }
 
     #[test]
     fn repairs_far_apart_are_no_contest() {
-        let (contests, begin) = (Contests::default(), Instant::now());
+        let (conflicts, begin) = (ConflictTracker::default(), Instant::now());
         for minute in 0..20 {
-            assert_eq!(repairs(&contests, 1, 3, begin + WINDOW * minute), 3);
+            assert_eq!(repairs(&conflicts, 1, 3, begin + WINDOW * minute), 3);
         }
     }
 }

@@ -88,12 +88,12 @@ pub fn uid_of<K: Resource>(object: &K) -> &str {
     object.meta().uid.as_deref().unwrap_or_default()
 }
 
-/// The name, likewise.
+/// The name, which only an object that was never stored lacks.
 pub fn name_of<K: Resource>(object: &K) -> &str {
     object.meta().name.as_deref().unwrap_or_default()
 }
 
-/// The namespace, likewise.
+/// The namespace, which only an object that was never stored lacks.
 pub fn namespace_of<K: Resource>(object: &K) -> &str {
     object.meta().namespace.as_deref().unwrap_or_default()
 }

@@ -1,17 +1,13 @@
-//! The secret store, as the operator sees it: it looks whether the door opens, it never goes in.
+//! The secret store, as the operator sees it: the operator logs in and gives the login back, it reads and writes no key.
 //!
 //! ```text
 //! GET sys/health ──► sealed? reachable? ──► TokenRequest (audience = the store's URL) ──► login ──► revoke at once
 //! ```
 //!
-//! The operator reads and writes no key. The token that it shows is that of a ServiceAccount in the network's namespace,
-//! and its audience is the store's URL: sent to another address, it is worthless at the real one.
+//! The token is that of a ServiceAccount in the network's namespace, and its audience is the store's URL: sent to another
+//! address, it is worthless at the real one.
 
-mod vault;
-
-pub use vault::{Vault, VaultError};
-
-/// What the last look at the store found.
+/// What the last probe of the store found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreState {
     /// It answers and lets us in.

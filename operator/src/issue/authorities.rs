@@ -13,8 +13,8 @@ use tessera_crds::names;
 use tessera_pki::{CaState, StateError};
 
 use crate::kube::is_forbidden;
+use crate::kube::meta::Owner;
 use crate::kube::planned::Planned;
-use crate::meta::Owner;
 
 /// The member of the Secret.
 const STATE: &str = "state.json";
@@ -43,7 +43,7 @@ pub enum AuthoritiesError {
 }
 
 impl AuthoritiesError {
-    /// What a person must mend. `None`: the API server failed in a way that may pass.
+    /// What a person must repair. `None`: the API server failed in a way that may pass.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Read { source, .. } => is_forbidden(source).then_some(Reason::PermissionDenied),

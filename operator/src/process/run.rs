@@ -14,20 +14,20 @@ use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::authorities::Authorities;
-use crate::backoff::Backoff;
-use crate::caches::Caches;
-use crate::context::{AdminClients, Context};
-use crate::health::{self, Health};
+use crate::controller::context::{AdminClients, Context};
+use crate::issue::authorities::Authorities;
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
 use crate::kube::writer::Writer;
-use crate::metrics::Metrics;
-use crate::tasks::{Tasks, UnexpectedEnd};
+use crate::memory::backoff::Backoff;
+use crate::process::health::{self, Health};
+use crate::process::metrics::Metrics;
+use crate::process::tasks::{Tasks, UnexpectedEnd};
+use crate::watch::caches::Caches;
 use crate::{network, node, watch};
 
-pub use crate::error::chain;
+pub use crate::report::error::chain;
 
 /// Reconciles of one kind in one namespace at once.
 const CONCURRENCY: u16 = 4;
@@ -105,7 +105,7 @@ async fn operate(args: Args) -> Result<(), Error> {
     ended
 }
 
-/// Ways to the API server. Nothing of either hangs for ever.
+/// Ways to the API server. Nothing of either hangs permanently.
 struct Clients {
     requests: Client,
     watches: Client,
@@ -127,7 +127,7 @@ fn lease_client(config: &kube::Config) -> Result<Client, Error> {
     client(&config, lease::REQUEST)
 }
 
-/// After the stop, reconciles in progress may finish, but not for ever.
+/// After the stop, reconciles in progress may finish, but not permanently.
 async fn drained(tasks: Tasks, stop: CancellationToken) -> Result<(), Error> {
     let too_late = async {
         stop.cancelled().await;
@@ -182,7 +182,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
             node_statuses: Arc::default(),
             network_statuses: Arc::default(),
             stores: Arc::default(),
-            surroundings: args.surroundings(),
+            settings: args.settings(),
         });
         spawn_controllers(context, queues, &filled, tasks);
         all_filled.push(filled);

@@ -11,9 +11,9 @@ use tessera_node_api::admin;
 use super::apply::Applied;
 use super::observe::{Observed, ObservedPod, ObservedVolume};
 use super::resolve::{Resolved, Unresolved};
-use crate::conditions::{Conditions, Truth};
+use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::writer::WriteError;
-use crate::meta::{name_of, namespace_of};
+use crate::report::conditions::{ConditionStatus, Conditions};
 
 /// What the status is made of, once the node could be resolved.
 pub struct Seen<'a> {
@@ -28,7 +28,7 @@ pub struct Seen<'a> {
 }
 
 /// A condition and its value.
-pub(crate) type Verdict = (Truth, Reason, String);
+pub(crate) type ConditionValue = (ConditionStatus, Reason, String);
 
 /// The status of a node that could be resolved.
 pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
@@ -48,7 +48,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);
     let ready = ready::judge(seen, &keys_ready);
-    let reconciling = reconciling(seen, ready.0 == Truth::True);
+    let reconciling = reconciling(seen, ready.0 == ConditionStatus::True);
     add(&mut conditions, ConditionType::Ready, ready);
     let stalled = stalled(seen.applied);
     // What only a person can get going is not being worked at.
@@ -70,7 +70,7 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
     let mut status = carried_over(object);
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, now);
-    let message = crate::error::chain(why);
+    let message = crate::report::error::chain(why);
     let (reason, stalled) = match why {
         Unresolved::NetworkNotFound(_) => (Reason::NetworkNotFound, false),
         Unresolved::NetworkNotReady(_) => (Reason::NetworkNotReady, false),
@@ -78,16 +78,16 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
         Unresolved::Leaf(_) => (Reason::CertificateInvalid, false),
         Unresolved::Unreadable { reason, .. } => (*reason, false),
     };
-    conditions.set(ConditionType::Ready, Truth::False, reason, message.clone());
+    conditions.set(ConditionType::Ready, ConditionStatus::False, reason, message.clone());
     conditions.set_while(ConditionType::Stalled, stalled.then_some((reason, message)));
     for type_ in [ConditionType::KeysReady, ConditionType::CertificatesServed, ConditionType::DataProtected] {
-        conditions.set_unseen(type_);
+        conditions.set_unknown(type_);
     }
     status.conditions = conditions.into_list();
     status
 }
 
-fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, message): Verdict) {
+fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, message): ConditionValue) {
     conditions.set(type_, truth, reason, message);
 }
 
@@ -110,11 +110,11 @@ pub(super) fn report<'a>(observed: &'a Observed) -> Option<&'a admin::Status> {
     observed.pods.iter().find_map(|pod: &'a ObservedPod| pod.status.as_ref().ok())
 }
 
-/// Keys as the node reports them. A key is an address for ever: one that was seen is never dropped from the status, and
+/// Keys as the node reports them. A key is an address permanently: one that was seen is never dropped from the status, and
 /// another public key under its name and version is the loss of the first.
-fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, Verdict) {
+fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, ConditionValue) {
     let Some(report) = report(seen.observed) else {
-        let verdict = (Truth::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+        let verdict = (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
         return (known.to_vec(), verdict);
     };
     let reported: Vec<_> = report.keys.iter().map(key).collect();
@@ -127,7 +127,7 @@ fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, Verdict) {
             "the secret store lost version {} of key {}, {}: restore it in the store; what the node holds now is another key",
             old.version, old.name, old.public_key
         );
-        return (known.to_vec(), (Truth::False, Reason::KeyMissing, message));
+        return (known.to_vec(), (ConditionStatus::False, Reason::KeyMissing, message));
     }
     let absent = known.iter().filter(|old| !reported.iter().any(|new| same(old, new))).cloned();
     let mut keys: Vec<_> = absent.chain(reported.iter().cloned()).collect();
@@ -135,7 +135,7 @@ fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, Verdict) {
     (keys, keys_ready(seen.node, &reported, report))
 }
 
-fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -> Verdict {
+fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -> ConditionValue {
     for key in &node.keys {
         let wanted = key.rotation.trigger.saturating_add(1);
         let missing = (1..=wanted).find(|version| {
@@ -145,10 +145,14 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
             let awaiting = report.awaiting.join("; ");
             let message = format!("version {version} of key {} is not in the node's memory yet", key.name);
             let message = if awaiting.is_empty() { message } else { format!("{message}: {awaiting}") };
-            return (Truth::False, Reason::Waiting, message);
+            return (ConditionStatus::False, Reason::Waiting, message);
         }
     }
-    (Truth::True, Reason::Ready, "every key is in the secret store and in the node's memory".to_owned())
+    (
+        ConditionStatus::True,
+        Reason::Ready,
+        "every key is in the secret store and in the node's memory".to_owned(),
+    )
 }
 
 fn key(key: &admin::KeyStatus) -> KeyStatus {
@@ -198,42 +202,46 @@ fn pod(pod: &ObservedPod) -> PodStatus {
 }
 
 /// What is served against what was issued.
-fn certificates_served(seen: &Seen<'_>, issued: Option<&CertificateStatus>) -> Verdict {
+fn certificates_served(seen: &Seen<'_>, issued: Option<&CertificateStatus>) -> ConditionValue {
     let Some(report) = report(seen.observed) else {
-        return (Truth::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+        return (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
     };
     let Some(served) = &report.certificate else {
-        return (Truth::False, Reason::Waiting, "the node serves no certificate yet".to_owned());
+        return (ConditionStatus::False, Reason::Waiting, "the node serves no certificate yet".to_owned());
     };
     if served.not_after.parse::<Timestamp>().is_ok_and(|end| end <= seen.now) {
         let message = format!("the node serves a certificate that expired at {}", served.not_after);
-        return (Truth::False, Reason::Expired, message);
+        return (ConditionStatus::False, Reason::Expired, message);
     }
     if issued.is_some_and(|issued| served.fingerprint == issued.issued_fingerprint) {
-        return (Truth::True, Reason::Served, "the node serves the certificate that was issued".to_owned());
+        return (
+            ConditionStatus::True,
+            Reason::Served,
+            "the node serves the certificate that was issued".to_owned(),
+        );
     }
     if report.reload_errors.is_empty() {
         let message =
             "the node serves another certificate until the kubelet has brought the new one".to_owned();
-        return (Truth::False, Reason::IssuedNotServed, message);
+        return (ConditionStatus::False, Reason::IssuedNotServed, message);
     }
     let message = format!("the node keeps its certificate: {}", report.reload_errors.join("; "));
-    (Truth::False, Reason::Garbage, message)
+    (ConditionStatus::False, Reason::Garbage, message)
 }
 
-fn data_protected(observed: &Observed) -> Verdict {
+fn data_protected(observed: &Observed) -> ConditionValue {
     match &observed.volume {
         ObservedVolume::Bound { reclaim_policy } if reclaim_policy == "Retain" => {
-            (Truth::True, Reason::Protected, "the volume stays when its claim goes".to_owned())
+            (ConditionStatus::True, Reason::Protected, "the volume stays when its claim goes".to_owned())
         }
         ObservedVolume::Bound { reclaim_policy } => {
             let message = format!("the volume's reclaim policy is {reclaim_policy}: it goes with its claim");
-            (Truth::False, Reason::ReclaimPolicyDelete, message)
+            (ConditionStatus::False, Reason::ReclaimPolicyDelete, message)
         }
-        ObservedVolume::Lost(message) => (Truth::False, Reason::VolumeLost, message.clone()),
-        ObservedVolume::Unknown(message) => (Truth::Unknown, Reason::Waiting, message.clone()),
+        ObservedVolume::Lost(message) => (ConditionStatus::False, Reason::VolumeLost, message.clone()),
+        ObservedVolume::Unknown(message) => (ConditionStatus::Unknown, Reason::Waiting, message.clone()),
         ObservedVolume::Pending => {
-            (Truth::Unknown, Reason::Waiting, "the volume is not bound yet".to_owned())
+            (ConditionStatus::Unknown, Reason::Waiting, "the volume is not bound yet".to_owned())
         }
     }
 }
@@ -247,7 +255,7 @@ fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
         return Some((Reason::Progressing, message));
     }
     if let Some(failure) = seen.applied.failures.iter().find(|failure| !is_stall(failure)) {
-        return Some((Reason::Progressing, crate::error::chain(failure)));
+        return Some((Reason::Progressing, crate::report::error::chain(failure)));
     }
     let up_to_date = seen.observed.workload.as_ref().is_some_and(|workload| workload.up_to_date);
     (!ready || !up_to_date).then(|| (Reason::Progressing, "the node is being brought up".to_owned()))
@@ -265,7 +273,7 @@ fn stalled(applied: &Applied) -> Option<(Reason, String)> {
         WriteError::NameConflict { .. } => Reason::NameConflict,
         _ => Reason::InvalidConfiguration,
     };
-    Some((reason, crate::error::chain(failure)))
+    Some((reason, crate::report::error::chain(failure)))
 }
 
 #[cfg(test)]

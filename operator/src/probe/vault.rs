@@ -12,7 +12,7 @@ use serde_json::json;
 use tessera_crds::api::network::VaultStore;
 use zeroize::Zeroizing;
 
-use super::StoreState;
+use super::store::StoreState;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers of Vault are small; whatever sends more is none.
@@ -71,7 +71,7 @@ impl Vault {
         // Not in a namespace: the health of the server is no tenant's.
         let url = format!("{}/v1/sys/health?standbyok=true&perfstandbyok=true", self.address);
         let first = self.http.get(&url).send().await;
-        // One late answer is a busy machine's, two in a row are the store's: a condition that flips at each is no news.
+        // One late answer is a busy machine's, two in a row are the store's: a condition must not flip at each.
         let answer = match first {
             Err(error) if error.is_timeout() => self.http.get(&url).send().await,
             first => first,

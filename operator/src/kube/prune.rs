@@ -1,15 +1,15 @@
 //! [IO, write] Removes what an owner owns and no longer names: the leaf and the policy of a client or scraper that was
-//! taken from the spec, the default deny of a namespace that is shared now. Other kinds have one name for ever.
+//! taken from the spec, the default deny of a namespace that is shared now. Other kinds have one name permanently.
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ObjectMeta;
 use kube::core::ApiResource;
 
-use crate::context::Context;
+use crate::controller::context::Context;
+use crate::kube::meta::Owner;
 use crate::kube::planned::Planned;
 use crate::kube::writer::WriteError;
-use crate::meta::Owner;
 
 /// Removes all Secrets and policies of `owner` that are not `planned`; returns what could not be removed.
 pub async fn prune(owner: &Owner, planned: &[Planned], ctx: &Context) -> Vec<WriteError> {

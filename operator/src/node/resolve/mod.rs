@@ -14,10 +14,10 @@ use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaState, LeafSpec};
 
 use super::inputs::Inputs;
-use crate::conditions;
-use crate::leaf::{self, Leaf, LeafError, Lifetimes};
-use crate::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
-use crate::surroundings::Surroundings;
+use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
+use crate::kube::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
+use crate::report::conditions;
+use crate::settings::ClusterSettings;
 
 /// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported
 /// upgrade starts from them, since an upgrade of the operator alone must roll no pod.
@@ -47,7 +47,7 @@ pub struct Resolved {
     pub resources: ResourceRequirements,
     /// Where its pods may run.
     pub node_selector: BTreeMap<String, String>,
-    /// Likewise.
+    /// Taints that its pods tolerate.
     pub tolerations: Vec<Toleration>,
     /// The volume.
     pub volume: Volume,
@@ -68,7 +68,7 @@ pub struct Resolved {
     /// Whether the whole namespace is denied by default, so that clients need to be let out.
     pub dedicated: bool,
     /// What the cluster around it is like.
-    pub surroundings: Surroundings,
+    pub settings: ClusterSettings,
     /// The node's own leaf.
     pub tls: Leaf,
     /// The leaf of its admin port.
@@ -125,7 +125,7 @@ impl From<IdentityError> for Unresolved {
 pub fn resolve(
     node: &TesseraNode,
     inputs: &Inputs,
-    surroundings: &Surroundings,
+    settings: &ClusterSettings,
 ) -> Result<Resolved, Unresolved> {
     let network_name = node.spec.network_ref.name.to_string();
     let network =
@@ -155,7 +155,7 @@ pub fn resolve(
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
         keys: node.spec.keys.clone(),
         dedicated: is_dedicated(network),
-        surroundings: surroundings.clone(),
+        settings: settings.clone(),
         tls: leaves.node,
         admin_tls: leaves.admin,
         client_tls: leaves.clients,
@@ -221,13 +221,13 @@ fn existing_volume(stateful_set: &Value) -> Option<Volume> {
 
 fn peers(inputs: &Inputs) -> Vec<String> {
     let url = |node: &TesseraNode| names::node::p2p_url(name_of(node), namespace_of(node));
-    let peers = inputs.siblings.iter().filter(|node| !is_stillborn(node));
+    let peers = inputs.siblings.iter().filter(|node| !is_stalled_without_key(node));
     sorted(peers.map(|node| url(node)).collect(), Clone::clone)
 }
 
 /// A node that has shown no key yet and that waits for a person: the others would only ask in vain. Any other is a peer
 /// from its first moment, since a list takes its time to reach the pods.
-fn is_stillborn(node: &TesseraNode) -> bool {
+fn is_stalled_without_key(node: &TesseraNode) -> bool {
     node.status.as_ref().is_some_and(|status| {
         status.keys.is_empty() && conditions::is_true(&status.conditions, ConditionType::Stalled)
     })

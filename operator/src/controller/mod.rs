@@ -1,0 +1,3 @@
+//! What the controllers of all kinds share.
+
+pub mod context;

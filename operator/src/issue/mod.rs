@@ -1,0 +1,4 @@
+//! The networks' CAs, and the certificates that they issue (crate `tessera-pki` decides).
+
+pub mod authorities;
+pub mod leaf;

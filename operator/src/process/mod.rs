@@ -1,0 +1,7 @@
+//! The process: from the command line to running controllers, and what it says of itself.
+
+pub mod health;
+pub mod metrics;
+pub mod run;
+pub mod tasks;
+pub mod telemetry;

@@ -1,0 +1,4 @@
+//! What a person reads: conditions and error messages. Pure.
+
+pub mod conditions;
+pub mod error;
