@@ -64,6 +64,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
     connections: Family<PortLabels, Gauge>,
+    handshakes: Family<PortLabels, Counter>,
     refused: Family<RefusedLabels, Counter>,
     pushes: Family<OutcomeLabels, Histogram, fn() -> Histogram>,
     keys: Gauge,
@@ -83,6 +84,7 @@ impl Metrics {
             requests,
             pushes,
             connections: Family::default(),
+            handshakes: Family::default(),
             refused: Family::default(),
             keys: Gauge::default(),
             ready: Gauge::default(),
@@ -105,6 +107,11 @@ impl Metrics {
             m.pushes.clone(),
         );
         registry.register("connections", "Open connections", m.connections.clone());
+        registry.register(
+            "handshakes",
+            "TLS handshakes completed with an accepted peer",
+            m.handshakes.clone(),
+        );
         registry.register("refused_connections", "Connections refused in the handshake", m.refused.clone());
         registry.register("keys", "Keys in memory", m.keys.clone());
         registry.register("ready", "1 when the node serves", m.ready.clone());
@@ -148,6 +155,7 @@ impl Metrics {
     }
 
     pub(crate) fn connection_opened(&self, port: Port) {
+        self.handshakes.get_or_create(&PortLabels { port }).inc();
         self.connections.get_or_create(&PortLabels { port }).inc();
     }
 
