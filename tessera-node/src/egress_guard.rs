@@ -68,7 +68,7 @@ async fn connect(address: &str) -> Connect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     async fn listening() -> (TcpListener, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,8 +76,12 @@ mod tests {
         (listener, address)
     }
 
-    async fn refusing() -> String {
-        listening().await.1
+    /// Bound, so that nobody else is given its port, and not listening.
+    fn refusing() -> (TcpSocket, String) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap().to_string();
+        (socket, address)
     }
 
     fn guard(forbidden: String, allowed: String, timeout_seconds: u32) -> EgressGuard {
@@ -87,7 +91,8 @@ mod tests {
     #[tokio::test]
     async fn closed_needs_both_findings() {
         let (_open, allowed) = listening().await;
-        let found = wait(&guard(refusing().await, allowed, 5)).await;
+        let (_bound, forbidden) = refusing();
+        let found = wait(&guard(forbidden, allowed, 5)).await;
         assert!(matches!(found, Egress::Closed { .. }));
     }
 
@@ -103,14 +108,16 @@ mod tests {
 
     #[tokio::test]
     async fn no_network_is_no_isolation() {
-        let found = wait(&guard(refusing().await, refusing().await, 0)).await;
+        let ((_a, forbidden), (_b, allowed)) = (refusing(), refusing());
+        let found = wait(&guard(forbidden, allowed, 0)).await;
         assert!(matches!(found, Egress::Open(reason) if reason.contains("proves nothing")));
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_proves_nothing() {
         let (_open, allowed) = listening().await;
-        let found = wait(&guard("no-such-host.invalid:443".into(), allowed, 0)).await;
+        // A label of more than 63 bytes fits in no DNS query, so that no resolver can answer with a wildcard.
+        let found = wait(&guard(format!("{}.test:443", "x".repeat(64)), allowed, 0)).await;
         assert!(matches!(found, Egress::Open(reason) if reason.contains("no IP address")));
     }
 }

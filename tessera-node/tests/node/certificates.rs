@@ -1,13 +1,13 @@
 //! Who is served where, and what happens when a certificate is replaced or an identity loses its place.
 
 use std::path::Path;
-use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::json;
 use tessera_node_api::identity::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::ca::Ca;
+use crate::support::ca::{Ca, Wish, wish};
 use crate::support::client::Client;
 use crate::support::{Net, PATIENCE, TRUST_DOMAIN, eventually};
 
@@ -44,7 +44,7 @@ async fn each_port_serves_its_own_callers_only() {
     ];
     for (served, port, path) in ports {
         for (caller, directory, identity) in &callers {
-            let client = Client::new(port, &both(directory), identity, &a.identity());
+            let client = Client::new(a.at(port), &both(directory), identity, &a.identity());
             let answer = client.try_get(path).await;
             assert_eq!(answer.is_some(), *caller == served, "{caller} on the port for {served}");
         }
@@ -60,7 +60,7 @@ async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
         async || a.operator_client().get("/v1/status").await.json()["certificate"]["fingerprint"].clone();
     let first = served().await;
 
-    net.ca.write(&a.dir.join("tls"), &a.identity());
+    a.certify(&net.ca);
     let second =
         eventually("the new certificate is served", async || Some(served().await).filter(|f| *f != first))
             .await;
@@ -76,7 +76,7 @@ async fn a_new_certificate_is_served_without_a_restart_and_a_bad_one_is_not() {
     let hash = a.client().send(b"still here", &[&b.public_key]).await;
     assert_eq!(b.client().receive(&hash).await.0, 200);
 
-    net.ca.write(&a.dir.join("tls"), &a.identity());
+    a.certify(&net.ca);
     eventually("it heals", async || {
         let status = a.operator_client().get("/v1/status").await.json();
         (status["reloadErrors"] == json!([])).then_some(())
@@ -106,8 +106,9 @@ async fn a_connection_ends_with_its_certificate() {
     let a = net.node("a");
     let directory = a.dir.join("short-tls");
     // Long enough to be served on a busy machine.
-    net.ca.write_for(&directory, &a.client_identity(), Duration::from_secs(8));
-    let client = Client::new(a.q2t, &directory, &a.client_identity(), &a.identity());
+    let short = Wish { until: SignedDuration::from_secs(8), ..wish(&a.client_identity().to_string()) };
+    net.ca.issue(&short).write(&directory);
+    let client = Client::new(a.at(a.q2t), &directory, &a.client_identity(), &a.identity());
     let mut open = client.connect().await.unwrap();
     is_served(&mut open).await;
     let ended = tokio::time::timeout(PATIENCE, open.read_u8()).await;
@@ -161,11 +162,13 @@ async fn the_same_identity_under_another_ca_is_a_stranger() {
     ];
     for (port, path, genuine, identity) in callers {
         let directory = a.dir.join("foreign-tls");
-        foreign.write(&directory, &identity);
+        foreign
+            .issue(&Wish { names: vec![a.host.to_string()], ..wish(&identity.to_string()) })
+            .write(&directory);
         // It trusts both CAs, so that only the node can be the one that refuses.
         let ours = std::fs::read_to_string(genuine.join("ca.crt")).unwrap();
         std::fs::write(directory.join("ca.crt"), format!("{}{ours}", foreign.pem)).unwrap();
-        let stranger = Client::new(port, &directory, &identity, &a.identity());
+        let stranger = Client::new(a.at(port), &directory, &identity, &a.identity());
         let answer = tokio::time::timeout(PATIENCE, stranger.try_get(path)).await.unwrap();
         assert!(answer.is_none(), "{identity} under another CA was answered on port {port}");
 
@@ -173,7 +176,7 @@ async fn the_same_identity_under_another_ca_is_a_stranger() {
         for file in ["tls.crt", "tls.key"] {
             std::fs::copy(genuine.join(file), directory.join(file)).unwrap();
         }
-        let known = Client::new(port, &directory, &identity, &a.identity());
+        let known = Client::new(a.at(port), &directory, &identity, &a.identity());
         assert_eq!(known.try_get(path).await.map(|answer| answer.status), Some(200), "{identity}");
     }
 }

@@ -1,5 +1,6 @@
 //! What one caller may take of the node.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -171,12 +172,18 @@ async fn connections_beyond_the_bound_wait_their_turn() {
     let net =
         Net::with(&["a"], |config| config["serverConfigs"][1]["properties"]["maxConnections"] = json!(1));
     let _nodes = net.start().await;
-    let client = net.node("a").client();
-    let first = client.connect().await.unwrap();
-    let waiting = tokio::time::timeout(Duration::from_millis(300), client.get("/upcheck")).await;
-    assert!(waiting.is_err(), "a second connection was served beside the first");
-    drop(first);
-    assert_eq!(client.get("/upcheck").await.status, 200);
+    let served = AtomicUsize::new(0);
+    // Each is served for a while. Were there a second slot, several of them would be served at once.
+    let callers = (0..6).map(async |_| {
+        let mut session = net.node("a").client().session().await.expect("a handshake");
+        assert_eq!(session.get("/upcheck").await.status, 200);
+        assert_eq!(served.fetch_add(1, Ordering::SeqCst), 0, "two connections are served at once");
+        for _ in 0..20 {
+            assert_eq!(session.get("/upcheck").await.status, 200);
+        }
+        served.fetch_sub(1, Ordering::SeqCst);
+    });
+    tokio::time::timeout(PATIENCE, futures::future::join_all(callers)).await.expect("all get their turn");
 }
 
 #[tokio::test(flavor = "multi_thread")]

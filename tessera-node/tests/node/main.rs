@@ -9,6 +9,7 @@ mod certificates;
 mod keys;
 mod limits;
 mod operations;
+mod overlap;
 mod pushes;
 mod requests;
 mod send_receive;

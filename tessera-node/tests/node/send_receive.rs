@@ -37,7 +37,7 @@ async fn each_media_type_has_its_own_answer() {
     assert_eq!(plain.json().as_object().unwrap().len(), 1);
     let hash = plain.json()["key"].as_str().unwrap().to_owned();
     let encoded = hash.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
-    assert_eq!(plain.header("location"), format!("https://127.0.0.1:{}/transaction/{encoded}", a.q2t));
+    assert_eq!(plain.header("location"), format!("https://node/transaction/{encoded}"));
 
     for version in ["2.1", "3.0", "4.0"] {
         let kind = format!("application/vnd.tessera-{version}+json");

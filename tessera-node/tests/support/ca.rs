@@ -1,23 +1,54 @@
-//! A certificate authority for tests.
+//! The certificate authority of the tests. Every crate of the node includes this one file.
 
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
-use tessera_node_api::identity::Identity;
+use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
 
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
 }
 
+/// A leaf as it stands in a Secret.
+#[derive(Clone)]
+pub struct Issued {
+    pub certificate: String,
+    pub key: String,
+    pub roots: String,
+}
+
+/// What is to stand in a leaf.
+#[derive(Clone)]
+pub struct Wish {
+    pub uris: Vec<String>,
+    /// DNS names and IP addresses.
+    pub names: Vec<String>,
+    pub from: SignedDuration,
+    pub until: SignedDuration,
+    pub usages: Vec<ExtendedKeyUsagePurpose>,
+}
+
+/// A leaf with one URI, for both ends of a connection on loopback, valid for an hour.
+pub fn wish(uri: &str) -> Wish {
+    Wish {
+        uris: vec![uri.to_owned()],
+        names: vec!["localhost".to_owned()],
+        from: SignedDuration::from_mins(-60),
+        until: SignedDuration::from_mins(60),
+        usages: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+    }
+}
+
 impl Ca {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
@@ -25,25 +56,32 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Writes `tls.crt`, `tls.key` and `ca.crt` for a day.
-    pub fn write(&self, directory: &Path, identity: &Identity) {
-        self.write_for(directory, identity, Duration::from_hours(24));
-    }
-
-    pub fn write_for(&self, directory: &Path, identity: &Identity, validity: Duration) {
-        let mut params =
-            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        params.subject_alt_names.push(SanType::URI(identity.to_string().try_into().unwrap()));
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let now = std::time::SystemTime::now();
-        params.not_before = (now - Duration::from_mins(1)).into();
-        params.not_after = (now + validity).into();
+    pub fn issue(&self, wish: &Wish) -> Issued {
+        let mut params = CertificateParams::new(wish.names.clone()).unwrap();
+        let uris = wish.uris.iter().map(|uri| SanType::URI(uri.as_str().try_into().unwrap()));
+        params.subject_alt_names.extend(uris);
+        params.extended_key_usages.clone_from(&wish.usages);
+        // rcgen's type of a moment is another crate's, so it is not named here.
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_before = epoch + since_epoch(wish.from);
+        params.not_after = epoch + since_epoch(wish.until);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        std::fs::create_dir_all(directory).unwrap();
-        std::fs::write(directory.join("tls.crt"), certificate.pem()).unwrap();
-        std::fs::write(directory.join("tls.key"), key.serialize_pem()).unwrap();
-        std::fs::write(directory.join("ca.crt"), &self.pem).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Issued { certificate, key: key.serialize_pem(), roots: self.pem.clone() }
     }
+}
+
+impl Issued {
+    /// Writes the three files.
+    pub fn write(&self, directory: &Path) {
+        std::fs::create_dir_all(directory).unwrap();
+        std::fs::write(directory.join(CERTIFICATE_FILE), &self.certificate).unwrap();
+        std::fs::write(directory.join(KEY_FILE), &self.key).unwrap();
+        std::fs::write(directory.join(CA_FILE), &self.roots).unwrap();
+    }
+}
+
+fn since_epoch(offset: SignedDuration) -> Duration {
+    let second = Timestamp::now().checked_add(offset).unwrap().as_second();
+    Duration::from_secs(second.try_into().unwrap())
 }

@@ -7,18 +7,18 @@ pub mod client;
 pub mod process;
 pub mod store;
 
-use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ca::Ca;
+use ca::{Ca, Wish, wish};
 use client::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tessera_enclave::{KeyPair, base64};
 use tessera_node_api::identity::Identity;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -38,6 +38,8 @@ pub struct Net {
 pub struct Spec {
     pub name: String,
     pub dir: PathBuf,
+    /// A loopback address that no other node of the network has: certificates are for addresses, not for ports.
+    pub host: IpAddr,
     pub q2t: u16,
     pub p2p: u16,
     pub admin: u16,
@@ -46,6 +48,8 @@ pub struct Spec {
     pub public_key: String,
     /// The text of its configuration file.
     pub config: Value,
+    /// Keeps the ports while the node is down.
+    pub ports: Arc<[Port; 4]>,
 }
 
 /// A node that runs in this process.
@@ -64,17 +68,17 @@ impl Net {
         let dir = TempDir::new().unwrap();
         let ca = Ca::new("network");
         let admin_ca = Ca::new("admin");
-        let mut nodes: Vec<Spec> = names.iter().map(|name| spec(dir.path(), name)).collect();
+        let mut nodes: Vec<Spec> =
+            names.iter().zip(1..).map(|(name, number)| spec(dir.path(), name, number)).collect();
         let urls: Vec<_> = nodes.iter().map(Spec::p2p_url).collect();
         for node in &mut nodes {
-            ca.write(&node.dir.join("tls"), &node.identity());
-            admin_ca.write(&node.dir.join("admin-tls"), &node.identity());
-            admin_ca.write(&node.dir.join("operator-tls"), &Identity::operator(TRUST_DOMAIN).unwrap());
-            ca.write(&node.dir.join("client-tls"), &node.client_identity());
-            ca.write(
-                &node.dir.join("scraper-tls"),
-                &Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap(),
-            );
+            node.certify(&ca);
+            let directory = |name: &str| node.dir.join(name);
+            admin_ca.issue(&node.wish()).write(&directory("admin-tls"));
+            let operator = Identity::operator(TRUST_DOMAIN).unwrap();
+            admin_ca.issue(&wish(&operator.to_string())).write(&directory("operator-tls"));
+            ca.issue(&wish(&node.client_identity().to_string())).write(&directory("client-tls"));
+            ca.issue(&wish(&scraper().to_string())).write(&directory("scraper-tls"));
             node.write_dynamic(&urls);
             change(&mut node.config);
             node.write_config();
@@ -103,6 +107,20 @@ impl Net {
 }
 
 impl Spec {
+    /// Writes a new certificate of the node.
+    pub fn certify(&self, ca: &Ca) {
+        ca.issue(&self.wish()).write(&self.dir.join("tls"));
+    }
+
+    /// A certificate of this node: its identity, for its address.
+    pub fn wish(&self) -> Wish {
+        Wish { names: vec![self.host.to_string()], ..wish(&self.identity().to_string()) }
+    }
+
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.host, port)
+    }
+
     pub fn identity(&self) -> Identity {
         Identity::node(TRUST_DOMAIN, &self.name).unwrap()
     }
@@ -112,27 +130,38 @@ impl Spec {
     }
 
     pub fn p2p_url(&self) -> String {
-        format!("https://127.0.0.1:{}/", self.p2p)
+        format!("https://{}/", self.at(self.p2p))
     }
 
     /// The ledger node's connection.
     pub fn client(&self) -> Client {
-        Client::new(self.q2t, &self.dir.join("client-tls"), &self.client_identity(), &self.identity())
+        Client::new(
+            self.at(self.q2t),
+            &self.dir.join("client-tls"),
+            &self.client_identity(),
+            &self.identity(),
+        )
     }
 
     /// Another node's connection, shown by the certificate of `peer`.
     pub fn peer_client(&self, peer: &Self) -> Client {
-        Client::new(self.p2p, &peer.dir.join("tls"), &peer.identity(), &self.identity())
+        Client::new(self.at(self.p2p), &peer.dir.join("tls"), &peer.identity(), &self.identity())
     }
 
     pub fn operator_client(&self) -> Client {
         let operator = Identity::operator(TRUST_DOMAIN).unwrap();
-        Client::new(self.admin, &self.dir.join("operator-tls"), &operator, &self.identity())
+        Client::new(self.at(self.admin), &self.dir.join("operator-tls"), &operator, &self.identity())
     }
 
     pub fn scraper_client(&self) -> Client {
-        let scraper = Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap();
-        Client::new(self.metrics, &self.dir.join("scraper-tls"), &scraper, &self.identity())
+        Client::new(self.at(self.metrics), &self.dir.join("scraper-tls"), &scraper(), &self.identity())
+    }
+
+    /// The value of one metric; 0 when it was never counted.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let scraped = self.scraper_client().get("/metrics").await;
+        let line = scraped.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     pub fn config_file(&self) -> PathBuf {
@@ -150,7 +179,7 @@ impl Spec {
             "version": 1,
             "peers": peers,
             "clients": [self.client_identity().to_string()],
-            "monitoring": [Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap().to_string()],
+            "monitoring": [scraper().to_string()],
             "keys": [],
         });
         std::fs::write(self.dir.join("dynamic.json"), dynamic.to_string()).unwrap();
@@ -196,15 +225,21 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     }
 }
 
-fn spec(root: &Path, name: &str) -> Spec {
+fn scraper() -> Identity {
+    Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap()
+}
+
+fn spec(root: &Path, name: &str, number: u8) -> Spec {
     let dir = root.join(name);
     std::fs::create_dir_all(&dir).unwrap();
-    let [q2t, p2p, admin, metrics] = free_ports();
+    let host = IpAddr::V4(Ipv4Addr::new(127, 0, 0, number));
+    let ports = std::array::from_fn(|_| Port::reserve(host));
+    let [q2t, p2p, admin, metrics] = ports.each_ref().map(Port::number);
     let pair = KeyPair::generate();
     let public_key = pair.public().to_string();
     let path = |file: &str| dir.join(file).display().to_string();
     let server = |app: &str, port: u16| {
-        let address = format!("https://127.0.0.1:{port}");
+        let address = format!("https://{host}:{port}");
         json!({
             "app": app,
             "serverAddress": address,
@@ -227,20 +262,29 @@ fn spec(root: &Path, name: &str) -> Spec {
             "dynamicConfig": path("dynamic.json"),
             "nodeTls": path("tls"),
             "storage": {"directory": path("data")},
-            "admin": {"bind": format!("127.0.0.1:{admin}"), "tls": path("admin-tls")},
-            "metrics": {"bind": format!("127.0.0.1:{metrics}")},
+            "admin": {"bind": format!("{host}:{admin}"), "tls": path("admin-tls")},
+            "metrics": {"bind": format!("{host}:{metrics}")},
             "probeSocket": path("probe.sock"),
         },
     });
-    Spec { name: name.to_owned(), dir, q2t, p2p, admin, metrics, public_key, config }
+    let ports = Arc::new(ports);
+    Spec { name: name.to_owned(), dir, host, q2t, p2p, admin, metrics, public_key, config, ports }
 }
 
-/// Ports that nothing listens on, and that no other test of this process is given.
-fn free_ports<const N: usize>() -> [u16; N] {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    std::array::from_fn(|_| {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        std::iter::repeat_with(free).find(|port| given.insert(*port)).unwrap()
-    })
+/// A port that the kernel gives to nobody who asks for any port. Who names it can listen on it, since both sides allow
+/// the reuse of addresses; until then a connect to it is refused.
+#[derive(Debug)]
+pub struct Port(TcpSocket);
+
+impl Port {
+    pub fn reserve(host: IpAddr) -> Self {
+        let socket = if host.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(SocketAddr::new(host, 0)).unwrap();
+        Self(socket)
+    }
+
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
 }

@@ -61,7 +61,7 @@ async fn a_peer_needs_chain_name_and_role() {
     let peer = connect(&client, "localhost", &network.issue(&wish(PEER)), nodes()).await.unwrap();
     assert_eq!(peer.identity, identity(PEER));
 
-    let elsewhere = Wish { dns_names: vec!["elsewhere.example".into()], ..wish(PEER) };
+    let elsewhere = Wish { names: vec!["elsewhere.example".into()], ..wish(PEER) };
     let found = refusal(connect(&client, "localhost", &network.issue(&elsewhere), nodes()).await);
     assert_eq!(found, Refusal::WrongName("localhost".into()));
 

@@ -110,7 +110,7 @@ impl World {
 #[tokio::test]
 async fn only_the_diagonal_is_served() {
     let world = World::new();
-    let partner_node = Wish { dns_names: vec!["a.tm.org-b.example".into()], ..wish(PARTNER) };
+    let partner_node = Wish { names: vec!["a.tm.org-b.example".into()], ..wish(PARTNER) };
     let diagonal = [
         ("node under network CA", world.network.issue(&wish(PEER)), Some(Listener::P2p)),
         ("partner's node under partner CA", world.partner.issue(&partner_node), Some(Listener::P2p)),
@@ -137,7 +137,7 @@ async fn only_the_diagonal_is_served() {
 async fn a_partner_or_stranger_bearing_our_names_is_refused_everywhere() {
     let world = World::new();
     for uri in [OPERATOR, CLIENT, MONITORING, PEER] {
-        let named = Wish { dns_names: vec!["a.tm.org-b.example".into()], ..wish(uri) };
+        let named = Wish { names: vec!["a.tm.org-b.example".into()], ..wish(uri) };
         world.expect_served_only_at("partner's CA", &world.partner.issue(&named), None).await;
         world.expect_served_only_at("stranger's CA", &world.stranger.issue(&named), None).await;
     }
@@ -156,7 +156,7 @@ async fn a_partner_or_stranger_bearing_our_names_is_refused_everywhere() {
 #[tokio::test]
 async fn a_partner_speaks_only_for_its_declared_names() {
     let world = World::new();
-    let elsewhere = Wish { dns_names: vec!["a.tm.org-c.example".into()], ..wish(PARTNER) };
+    let elsewhere = Wish { names: vec!["a.tm.org-c.example".into()], ..wish(PARTNER) };
     let found = world.present(Some(&world.partner.issue(&elsewhere)), Listener::P2p).await;
     assert_eq!(found, Err(Refusal::UndeclaredName { found: identity(PARTNER) }));
 }

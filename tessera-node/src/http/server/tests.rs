@@ -24,11 +24,11 @@ impl Api for Fragile {
 #[tokio::test]
 async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
     let directory = tempfile::tempdir().unwrap();
-    let ca = ca::Ca::new("test");
+    let authority = ca::Ca::new("test");
     let node = Identity::node("org.test", "a").unwrap();
     let caller = Identity::client("org.test", "a", "quorum").unwrap();
     let credentials = |identity: &Identity| {
-        ca.write(directory.path(), identity);
+        authority.issue(&ca::wish(&identity.to_string())).write(directory.path());
         let expectation = Expectation { identity: identity.clone(), usage: Usage::Both };
         CredentialsReceiver::fixed(Credentials::load(directory.path(), &expectation).unwrap())
     };

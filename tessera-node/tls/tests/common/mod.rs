@@ -3,20 +3,14 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tessera_node_api::identity::Identity;
-use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
 use tessera_tls::{
     AcceptError, AllowedPeers, Connection, Credentials, CredentialsReceiver, Expectation, ServerTls, Usage,
 };
@@ -24,81 +18,23 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
+#[path = "../../../tests/support/ca.rs"]
+mod ca;
+
+pub use ca::{Ca, Issued, Wish, wish};
+
 pub const DOMAIN: &str = "org-a.example";
 pub const PARTNER_DOMAIN: &str = "org-b.example";
 /// A connection within loopback, a poll of the reload: anything that takes longer than this is broken.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    pub pem: String,
-}
-
-/// A leaf as it stands in a Secret.
-#[derive(Clone)]
-pub struct Issued {
-    pub certificate: String,
-    pub key: String,
-    pub roots: String,
-}
-
-/// What is to stand in a leaf.
-#[derive(Clone)]
-pub struct Wish {
-    pub uris: Vec<String>,
-    pub dns_names: Vec<String>,
-    pub from: SignedDuration,
-    pub until: SignedDuration,
-    pub usages: Vec<ExtendedKeyUsagePurpose>,
-}
-
-pub fn wish(uri: &str) -> Wish {
-    Wish {
-        uris: vec![uri.to_owned()],
-        dns_names: vec!["localhost".to_owned()],
-        from: SignedDuration::from_mins(-60),
-        until: SignedDuration::from_mins(60),
-        usages: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-    }
-}
-
 impl Ca {
-    pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    pub fn issue(&self, wish: &Wish) -> Issued {
-        let mut params = CertificateParams::new(wish.dns_names.clone()).unwrap();
-        let uris = wish.uris.iter().map(|uri| SanType::URI(uri.as_str().try_into().unwrap()));
-        params.subject_alt_names.extend(uris);
-        params.extended_key_usages.clone_from(&wish.usages);
-        // rcgen's type of a moment is another crate's, so it is not named here.
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        params.not_before = epoch + since_epoch(wish.from);
-        params.not_after = epoch + since_epoch(wish.until);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        Issued { certificate, key: key.serialize_pem(), roots: self.pem.clone() }
-    }
-
     pub fn roots(&self) -> tessera_tls::Roots {
         tessera_tls::Roots::from_pem(self.pem.as_bytes()).unwrap()
     }
 }
 
 impl Issued {
-    /// Writes the three files.
-    pub fn write(&self, directory: &Path) {
-        std::fs::write(directory.join(CERTIFICATE_FILE), &self.certificate).unwrap();
-        std::fs::write(directory.join(KEY_FILE), &self.key).unwrap();
-        std::fs::write(directory.join(CA_FILE), &self.roots).unwrap();
-    }
-
     pub fn credentials(&self, identity: &Identity, usage: Usage) -> Credentials {
         let expected = Expectation { identity: identity.clone(), usage };
         let loaded = Credentials::from_pem(
@@ -195,8 +131,3 @@ pub async fn meet_any(
 
 pub type ServerConnection = Connection<tokio_rustls::server::TlsStream<TcpStream>>;
 pub type AnyStream = tokio_rustls::client::TlsStream<TcpStream>;
-
-fn since_epoch(offset: SignedDuration) -> Duration {
-    let second = Timestamp::now().checked_add(offset).unwrap().as_second();
-    Duration::from_secs(second.try_into().unwrap())
-}
