@@ -1,11 +1,9 @@
-//! What the operator asks: `GET /v1/status`, and what a scraper asks: `GET /metrics`. Each on a port of its own, with
-//! roots of its own.
+//! The operator's `GET /v1/status` and a scraper's `GET /metrics`. Each has a port and trusted roots of its own.
 
 use std::sync::Arc;
 
-use http::Method;
-use http::request::Parts;
-use hyper::body::Incoming;
+use futures::FutureExt;
+use futures::future::ready;
 use jiff::Timestamp;
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{CertificateStatus, DependencyStatus, PROTOCOL, STATUS_PATH, Status};
@@ -15,18 +13,18 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::watch::DynamicConfiguration;
-use crate::http::common::{self, VERSION};
+use crate::http::common::VERSION;
 use crate::http::problem::Problem;
-use crate::http::reply;
-use crate::http::server::{Answer, Api, Caller};
+use crate::http::reply::{self, Reply};
+use crate::http::router::{Api, Route};
 use crate::keyring::Keys;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
 
-/// Everything that the status tells of. Cheap to clone.
+/// Everything that the status reports. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Board {
+pub(crate) struct NodeState {
     pub(crate) identity: String,
     pub(crate) started_at: String,
     pub(crate) database_since: String,
@@ -43,7 +41,7 @@ pub(crate) struct Board {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Board {
+impl NodeState {
     fn status(&self) -> Status {
         Status {
             protocol: PROTOCOL,
@@ -121,35 +119,35 @@ impl Board {
 
 /// The operator's API.
 #[derive(Debug)]
-pub(crate) struct AdminApi(pub(crate) Board);
+pub(crate) struct AdminApi(pub(crate) NodeState);
 
 impl Api for AdminApi {
-    async fn answer(&self, request: &Parts, _body: Incoming, _caller: &Caller) -> Answer {
-        if request.uri.path() != STATUS_PATH {
-            return Answer::new("unknown", Problem::not_found().into_reply(request));
-        }
-        let reply = common::only(request, &[Method::GET])
-            .and_then(|()| {
-                serde_json::to_string(&self.0.status()).map_err(|error| Problem::internal(error.to_string()))
-            })
-            .map(|status| reply::ok("application/json", status));
-        Answer::new("status", reply.unwrap_or_else(|problem| problem.into_reply(request)))
+    fn routes() -> Vec<Route<Self>> {
+        vec![Route::get(STATUS_PATH, "status", |api: &Self, _| ready(api.status()).boxed())]
+    }
+}
+
+impl AdminApi {
+    fn status(&self) -> Result<Reply, Problem> {
+        let status = serde_json::to_string(&self.0.status());
+        let status = status.map_err(|error| Problem::internal(error.to_string()))?;
+        Ok(reply::ok("application/json", status))
     }
 }
 
 /// The scrapers' API.
 #[derive(Debug)]
-pub(crate) struct MetricsApi(pub(crate) Board);
+pub(crate) struct MetricsApi(pub(crate) NodeState);
 
 impl Api for MetricsApi {
-    async fn answer(&self, request: &Parts, _body: Incoming, _caller: &Caller) -> Answer {
-        if request.uri.path() != "/metrics" {
-            return Answer::new("unknown", Problem::not_found().into_reply(request));
-        }
-        let reply = common::only(request, &[Method::GET]).map(|()| {
-            self.0.refresh_gauges();
-            reply::ok("application/openmetrics-text; version=1.0.0; charset=utf-8", self.0.metrics.text())
-        });
-        Answer::new("metrics", reply.unwrap_or_else(|problem| problem.into_reply(request)))
+    fn routes() -> Vec<Route<Self>> {
+        vec![Route::get("/metrics", "metrics", |api: &Self, _| ready(Ok(api.metrics())).boxed())]
+    }
+}
+
+impl MetricsApi {
+    fn metrics(&self) -> Reply {
+        self.0.refresh_gauges();
+        reply::ok("application/openmetrics-text; version=1.0.0; charset=utf-8", self.0.metrics.text())
     }
 }

@@ -14,7 +14,7 @@ use crate::clock;
 
 /// A connect that takes longer is denied: a policy that drops packets answers nothing.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Between two looks.
+/// Between two rounds of connects.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// What the guard found.
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_open_egress_is_told_after_the_bound() {
+    async fn an_open_egress_is_reported_after_the_bound() {
         let (_a, forbidden) = listening().await;
         let (_b, allowed) = listening().await;
         assert_eq!(

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 #[repr(u8)]
 pub enum FaultPoint {
-    /// A key is about to be born: nothing is in the secret store.
+    /// A key is about to be written: nothing is in the secret store.
     BeforeKeyWrite = 1,
     /// The key is in the secret store, and the node has not used it yet.
     AfterKeyWrite,
@@ -32,7 +32,7 @@ pub fn arm(point: FaultPoint) {
     ARMED.store(point as u8, Ordering::Relaxed);
 }
 
-/// Dies here if this is the armed point: as suddenly as the kernel can, without a destructor or a flush.
+/// Kills the process here if this is the armed point: as suddenly as the kernel can, without a destructor or a flush.
 pub(crate) fn reach(point: FaultPoint) {
     if ARMED.load(Ordering::Relaxed) == point as u8 {
         use rustix::process::{Signal, getpid, kill_process};

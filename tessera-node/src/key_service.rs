@@ -1,7 +1,7 @@
 //! Brings the configured keys into memory, and new versions when the configuration asks for them.
 //!
 //! ```text
-//! dynamic configuration ─► missing versions ─► secret store: read, or born there ─► Keys ─► everybody
+//! dynamic configuration ─► missing versions ─► secret store: read, or generated ─► Keys ─► everybody
 //!                               ▲                        │ fails
 //!                               └──── backoff, jitter ◄──┘   never ends the node
 //! ```
@@ -23,7 +23,7 @@ use crate::config::watch::DynamicConfiguration;
 use crate::fault::{self, FaultPoint};
 use crate::keyring::Keys;
 use crate::metrics::Metrics;
-use crate::readiness::{Need, Readiness};
+use crate::readiness::{Readiness, ReadinessGate};
 use crate::{clock, tasks};
 
 /// The first pause after a failure; doubled with each further one.
@@ -40,8 +40,8 @@ pub(crate) struct KeyService {
     keys: watch::Sender<Option<Arc<Keys>>>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    /// What was said to go wrong: each try fails alike, and once is enough to read.
-    told: BTreeMap<(String, u32), String>,
+    /// Failures that were logged. Log each distinct failure once; retries fail the same way.
+    reported: BTreeMap<(String, u32), String>,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ struct Loaded {
     store_path: String,
 }
 
-/// The hook that lets crash tests die around a key's birth.
+/// The hook that lets crash tests die around the write of a key.
 pub(crate) fn write_hook(point: WritePoint) {
     fault::reach(match point {
         WritePoint::Before => FaultPoint::BeforeKeyWrite,
@@ -75,11 +75,11 @@ impl KeyService {
             keys,
             readiness,
             metrics,
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }
     }
 
-    /// Loads what is missing, for ever.
+    /// Loads what is missing, until the node drains.
     pub(crate) async fn run(mut self) -> Result<(), Infallible> {
         let mut changes = self.configuration.subscribe();
         let mut failures = 0;
@@ -94,7 +94,7 @@ impl KeyService {
                 Err(Retry::Soon | Retry::Later) => Some(pause(failures)),
             };
             tokio::select! {
-                // Of a configuration that never changes nobody is told.
+                // A configuration without a sender never changes.
                 Ok(()) = changes.changed() => {}
                 () = sleep_or_wait(pause) => {}
             }
@@ -116,11 +116,11 @@ impl KeyService {
                         born_at: clock::rfc3339(key.born_at),
                         store_path: key.store_path,
                     };
-                    self.told.remove(&(name.clone(), version));
+                    self.reported.remove(&(name.clone(), version));
                     self.loaded.insert((name, version), loaded);
                 }
                 Err(error) => {
-                    self.tell(&name, version, &error);
+                    self.report(&name, version, &error);
                     first_failure = first_failure.and(Err(error));
                 }
             }
@@ -128,14 +128,17 @@ impl KeyService {
         first_failure
     }
 
-    fn tell(&mut self, name: &str, version: u32, error: &VaultError) {
+    fn report(&mut self, name: &str, version: u32, error: &VaultError) {
         let failure = format!("key {name} version {version}: {}", crate::telemetry::chain(error));
         if self.keys.borrow().is_none() {
-            self.readiness.await_(Need::Keys, failure.clone());
+            self.readiness.wait_for(ReadinessGate::Keys, failure.clone());
         }
-        let told = self.told.insert((name.to_owned(), version), failure.clone());
-        if told.as_ref() != Some(&failure) {
-            tracing::warn!(error = failure, "key cannot be had from the secret store; trying on");
+        let known = self.reported.insert((name.to_owned(), version), failure.clone());
+        if known.as_ref() != Some(&failure) {
+            tracing::warn!(
+                error = failure,
+                "key cannot be loaded from the secret store; the node tries again"
+            );
         }
     }
 
@@ -167,7 +170,7 @@ impl KeyService {
         self.metrics.set_keys(ring.public_keys().len());
         self.keys.send_replace(Some(Arc::new(Keys::new(ring, complete, status))));
         if complete {
-            self.readiness.met(Need::Keys);
+            self.readiness.satisfied(ReadinessGate::Keys);
         }
     }
 

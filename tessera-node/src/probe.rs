@@ -1,8 +1,8 @@
 //! The probes: one question, one line of answer, over a Unix socket, since a kubelet has no client certificate.
 //!
-//! - `live`: the event loop turns. Nothing else: a node that merely cannot serve must not be killed for it.
-//! - `startup`: the process is up and has read its configuration. It listens here only after that.
-//! - `ready`: nothing is awaited.
+//! - `live`: the event loop runs. Nothing else: a node that merely cannot serve must not be killed for that.
+//! - `startup`: the process is up and has read its configuration. The socket exists only after that.
+//! - `ready`: every readiness gate is satisfied.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use crate::readiness::Readiness;
 use crate::tasks::Tasks;
 
 /// A probe that is not answered by then has failed.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// After a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Questions and answers are one short line.
@@ -56,14 +56,14 @@ impl ProbeSocket {
                 accepted = self.0.accept() => accepted,
             };
             let Ok((stream, _)) = accepted else {
-                // The asker's loss; the kubelet asks again. Out of descriptors, the next try would fail at once as well.
+                // The kubelet asks again. Out of descriptors, the next try would fail at once as well.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let readiness = readiness.clone();
             tasks.job(async move {
-                // An asker that goes away is no error.
-                let _ = tokio::time::timeout(PATIENCE, answer(stream, &readiness)).await;
+                // A client that goes away is no error.
+                let _ = tokio::time::timeout(TIMEOUT, answer(stream, &readiness)).await;
             });
         }
     }
@@ -91,8 +91,8 @@ pub fn ask(args: &ProbeArgs) -> Result<(), String> {
 
 fn exchange(args: &ProbeArgs) -> io::Result<String> {
     let mut stream = BlockingStream::connect(&args.socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(format!("{}\n", args.question.as_str()).as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream.take(LINE_BYTES)).read_line(&mut answer)?;

@@ -1,4 +1,4 @@
-//! What the node still awaits, one sentence each, with since when. Ready is: nothing.
+//! The gates that the node has not passed yet: one sentence for each, and since when. A node without one is ready.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::clock;
 
 /// Something that the node cannot serve without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
+pub enum ReadinessGate {
     /// The payload store.
     Database,
     /// A certificate that is ours and valid.
@@ -24,56 +24,59 @@ pub enum Need {
     Listeners,
 }
 
-/// The open needs. Cheap to clone.
+/// The gates that are not satisfied. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    open: Arc<Mutex<BTreeMap<Need, Awaited>>>,
+    open: Arc<Mutex<BTreeMap<ReadinessGate, Pending>>>,
     ready: watch::Sender<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Awaited {
-    what: String,
+struct Pending {
+    reason: String,
     since: String,
 }
 
 impl Readiness {
-    /// Awaits everything that a node needs.
+    /// Of a node that has just started.
     pub fn new() -> Self {
         let since = clock::now_rfc3339();
         let open = [
-            (Need::Database, "the payload store is being opened"),
-            (Need::Certificate, "no valid certificate yet"),
-            (Need::Keys, "keys are not loaded yet"),
-            (Need::Listeners, "ports are not bound yet"),
+            (ReadinessGate::Database, "the payload store is being opened"),
+            (ReadinessGate::Certificate, "no valid certificate yet"),
+            (ReadinessGate::Keys, "keys are not loaded yet"),
+            (ReadinessGate::Listeners, "ports are not bound yet"),
         ];
-        let open = open.map(|(need, what)| (need, Awaited { what: what.to_owned(), since: since.clone() }));
+        let open =
+            open.map(|(gate, reason)| (gate, Pending { reason: reason.to_owned(), since: since.clone() }));
         Self { open: Arc::new(Mutex::new(open.into())), ready: watch::Sender::new(false) }
     }
 
-    /// The node awaits `what`. Told again with other words, the time stays.
-    pub fn await_(&self, need: Need, what: impl Into<String>) {
-        let what = what.into();
+    /// The gate is not satisfied, for this reason. A new reason for the same gate keeps its time.
+    pub fn wait_for(&self, gate: ReadinessGate, reason: impl Into<String>) {
+        let reason = reason.into();
         let mut open = self.lock();
-        match open.get_mut(&need) {
-            Some(awaited) if awaited.what == what => return,
-            Some(awaited) => awaited.what.clone_from(&what),
-            None => drop(open.insert(need, Awaited { what: what.clone(), since: clock::now_rfc3339() })),
+        match open.get_mut(&gate) {
+            Some(pending) if pending.reason == reason => return,
+            Some(pending) => pending.reason.clone_from(&reason),
+            None => {
+                open.insert(gate, Pending { reason: reason.clone(), since: clock::now_rfc3339() });
+            }
         }
         drop(open);
-        tracing::info!(?need, what, "awaiting");
+        tracing::info!(?gate, reason, "readiness gate is not satisfied");
         self.publish();
     }
 
-    /// The need is met.
-    pub fn met(&self, need: Need) {
-        if self.lock().remove(&need).is_some() {
-            tracing::info!(?need, "met");
+    /// The gate is satisfied.
+    pub fn satisfied(&self, gate: ReadinessGate) {
+        if self.lock().remove(&gate).is_some() {
+            tracing::info!(?gate, "readiness gate is satisfied");
             self.publish();
         }
     }
 
-    /// Whether nothing is awaited.
+    /// Whether all gates are satisfied.
     pub fn is_ready(&self) -> bool {
         self.lock().is_empty()
     }
@@ -83,9 +86,9 @@ impl Readiness {
         self.ready.subscribe()
     }
 
-    /// One sentence for each open need.
+    /// One sentence for each gate that is not satisfied.
     pub fn awaiting(&self) -> Vec<String> {
-        self.lock().values().map(|awaited| format!("{} (since {})", awaited.what, awaited.since)).collect()
+        self.lock().values().map(|gate| format!("{} (since {})", gate.reason, gate.since)).collect()
     }
 
     fn publish(&self) {
@@ -96,7 +99,7 @@ impl Readiness {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Need, Awaited>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ReadinessGate, Pending>> {
         // One insert or remove at a time: a panic elsewhere does not spoil it.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,16 +116,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_when_every_need_is_met_and_no_longer_when_one_returns() {
+    fn a_node_is_ready_when_every_gate_is_satisfied_and_only_then() {
         let readiness = Readiness::new();
-        for need in [Need::Database, Need::Certificate, Need::Keys] {
-            readiness.met(need);
+        for gate in [ReadinessGate::Database, ReadinessGate::Certificate, ReadinessGate::Keys] {
+            readiness.satisfied(gate);
         }
         assert!(!readiness.is_ready());
         assert!(readiness.awaiting()[0].starts_with("ports are not bound yet (since "));
-        readiness.met(Need::Listeners);
+        readiness.satisfied(ReadinessGate::Listeners);
         assert!(*readiness.watch().borrow());
-        readiness.await_(Need::Certificate, "it has expired");
+        readiness.wait_for(ReadinessGate::Certificate, "it has expired");
         assert!(!readiness.is_ready());
     }
 }

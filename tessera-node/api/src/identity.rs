@@ -1,4 +1,4 @@
-//! Who a certificate speaks for: `spiffe://<trustDomain>/{node|enclave|client|operator}/<name>`.
+//! Who a certificate speaks for: `spiffe://<trustDomain>/{node|client|operator}/<name>`.
 //!
 //! This format is public API: ledger nodes, scrapers and partners see it in the certificates that we issue.
 
@@ -10,8 +10,6 @@ use std::str::FromStr;
 pub enum Role {
     /// A transaction manager.
     Node,
-    /// A remote enclave of a transaction manager.
-    Enclave,
     /// A ledger node or a scraper of metrics.
     Client,
     /// The operator.
@@ -23,7 +21,6 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Node => "node",
-            Self::Enclave => "enclave",
             Self::Client => "client",
             Self::Operator => "operator",
         }
@@ -44,7 +41,7 @@ pub enum IdentityError {
     /// Not `spiffe://<trustDomain>/<role>/<name>`.
     #[error("identity {0:?} is not of the form spiffe://<trustDomain>/<role>/<name>")]
     Form(String),
-    /// The role is none of node, enclave, client, operator.
+    /// The role is none of node, client, operator.
     #[error("identity {0:?} has an unknown role")]
     Role(String),
     /// A part is empty or holds a character that SPIFFE does not allow.
@@ -120,7 +117,6 @@ impl FromStr for Identity {
         };
         let role = match role {
             "node" => Role::Node,
-            "enclave" => Role::Enclave,
             "client" => Role::Client,
             "operator" => Role::Operator,
             _ => return Err(IdentityError::Role(uri.to_owned())),

@@ -11,7 +11,7 @@ use super::section::Section;
 pub(super) fn read(top: Section<'_>, vaulted: bool) -> Option<Arc<KeyConfiguration>> {
     if vaulted {
         if top.value("keys").is_some() {
-            top.problem("keys", "must be absent: keys are born in tesseraNode.secretStore");
+            top.problem("keys", "must be absent: the node generates its keys into tesseraNode.secretStore");
         }
         return None;
     }

@@ -1,29 +1,32 @@
 //! The configuration: Tessera's JSON, our extension under `tesseraNode`, and the dynamic file beside it.
 //!
 //! ```text
-//! tessera.json ── section (lenient reading) ──► tessera, servers, keys ──► Config     once, at start
-//! dynamic.json ── dynamic (strict)          ──────────────────────────► Dynamic    reloaded while running
+//! tessera.json ── section (lenient reading) ──► tessera, server, keys, extension ──► Config     once, at start
+//! dynamic.json ── dynamic (strict)          ───────────────────────────────────► Dynamic    reloaded while running
 //! ```
 //!
 //! Java ignores what it does not know, so a drop-in must too; but a member whose *behaviour* we lack is refused by name,
 //! since ignoring a setting is a lie. Inside `tesseraNode` nothing unknown is accepted.
 
 pub mod dynamic;
+mod extension;
 mod keys;
 mod section;
 mod server;
 mod tessera;
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 use tessera_keys::KeyConfiguration;
 use tessera_node_api::identity::Identity;
-use tessera_node_api::static_config::Extension;
+use tessera_node_api::static_config::{EgressGuard, SecretStore};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use extension::Admin;
 pub use server::{Limits, Server};
 
 use crate::peers::NodeUrl;
@@ -32,10 +35,24 @@ use crate::transaction::Policy;
 /// Everything that a node is told at start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Our extension.
-    pub extension: Extension,
-    /// Who this node is.
+    /// Who this node is; its certificates must say so.
     pub identity: Identity,
+    /// The UID of the TesseraNetwork, stamped on each key in the secret store.
+    pub network_uid: String,
+    /// The file with the peers, the clients, the scrapers and the keys.
+    pub dynamic_config: PathBuf,
+    /// Directory with `tls.crt`, `tls.key` and `ca.crt` for P2P, Q2T and metrics.
+    pub node_tls: PathBuf,
+    /// Directory of the payload store.
+    pub storage: PathBuf,
+    /// The Unix socket of the probes.
+    pub probe_socket: PathBuf,
+    /// What must be unreachable before a key is fetched; absent: not examined.
+    pub egress_guard: Option<EgressGuard>,
+    /// The operator's listener; absent: none.
+    pub admin: Option<Admin>,
+    /// Where scrapers connect; absent: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// The server for other transaction managers.
     pub p2p: Server,
     /// The servers for ledger nodes.
@@ -48,8 +65,17 @@ pub struct Config {
     pub disable_peer_discovery: bool,
     /// Only hosts of configured peers may call P2P.
     pub use_white_list: bool,
-    /// Keys that lie in files; absent when they live in the secret store.
-    pub key_files: Option<Arc<KeyConfiguration>>,
+    /// Where the keys come from.
+    pub keys: KeySource,
+}
+
+/// Where the node's keys come from.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// The node generates them and keeps them there.
+    SecretStore(SecretStore),
+    /// They lie in files, or in the configuration itself.
+    Files(Arc<KeyConfiguration>),
 }
 
 /// Why a configuration is not used.

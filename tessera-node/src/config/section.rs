@@ -95,6 +95,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// An object, or nothing: what else stands there is somebody else's to complain about.
+    pub(super) fn plain_object(&self, member: &str) -> Option<&'a Map<String, Value>> {
+        self.value(member)?.as_object()
+    }
+
     pub(super) fn object(&self, member: &str) -> Option<&'a Map<String, Value>> {
         let value = self.value(member)?;
         let object = value.as_object();

@@ -2,34 +2,32 @@
 
 use serde_json::{Map, Value};
 use tessera_enclave::PublicKey;
-use tessera_node_api::identity::Identity;
-use tessera_node_api::static_config::{self, Extension};
 
-use super::Config;
-use super::keys;
 use super::section::{Problems, Section};
-use super::server;
+use super::{Config, KeySource, extension, keys, server};
 use crate::peers::NodeUrl;
 use crate::transaction::Policy;
 
 pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
     let problems = Problems::default();
-    let top = Section::new("", root, &problems);
+    let config = read(Section::new("", root, &problems));
+    match (config, problems.into_list()) {
+        (Some(config), list) if list.is_empty() => Ok(config),
+        (_, list) => Err(list),
+    }
+}
 
-    let extension = extension(top);
-    refuse_unsupported(top);
-    let node_tls = extension.as_ref().map(|extension| extension.node_tls.as_str());
-    let servers = server::read(top, node_tls);
-    // Asked of the text: an extension with a fault elsewhere must not raise a complaint about keys too.
-    let vaulted = root
-        .get("tesseraNode")
-        .and_then(|node| node.get("secretStore"))
-        .is_some_and(|store| !store.is_null());
-    let key_files = keys::read(top, vaulted);
-    let identity = extension.as_ref().and_then(|extension| identity(top, extension));
-    let peers = peers(top);
+/// None only where a problem is noted.
+fn read(top: Section<'_>) -> Option<Config> {
     let none = Map::new();
-    let features = Section::new("features", top.object("features").unwrap_or(&none), &problems);
+    let node = Section::new("tesseraNode", top.plain_object("tesseraNode").unwrap_or(&none), top.problems());
+    let extension = extension::read(top);
+    refuse_unsupported(top);
+    // Asked of the text: a fault elsewhere in the extension must not add complaints about keys and certificates.
+    let servers = server::read(top, node.value("nodeTls").and_then(Value::as_str));
+    let keys = keys::read(top, node.value("secretStore").is_some());
+    let peers = peers(top);
+    let features = Section::new("features", top.object("features").unwrap_or(&none), top.problems());
     let policy = Policy {
         always_send_to: always_send_to(top),
         privacy_enhancements: features.boolean("enablePrivacyEnhancements"),
@@ -38,68 +36,29 @@ pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
     let (use_white_list, disable_peer_discovery) =
         (top.boolean("useWhiteList"), top.boolean("disablePeerDiscovery"));
 
-    let (Some(extension), Some(identity), Some((p2p, q2t))) = (extension, identity, servers) else {
-        return Err(problems.into_list());
+    let (extension, (p2p, q2t)) = (extension?, servers?);
+    let keys = match extension.secret_store {
+        Some(store) => KeySource::SecretStore(store),
+        None => KeySource::Files(keys?),
     };
-    let config = Config {
-        extension,
-        identity,
+    Some(Config {
+        identity: extension.identity,
+        network_uid: extension.network_uid,
+        dynamic_config: extension.dynamic_config,
+        node_tls: extension.node_tls,
+        storage: extension.storage,
+        probe_socket: extension.probe_socket,
+        egress_guard: extension.egress_guard,
+        admin: extension.admin,
+        metrics: extension.metrics,
         p2p,
         q2t,
         peers,
         policy,
         disable_peer_discovery,
         use_white_list,
-        key_files,
-    };
-    match problems.into_list() {
-        list if list.is_empty() => Ok(config),
-        list => Err(list),
-    }
-}
-
-fn extension(top: Section<'_>) -> Option<Extension> {
-    let Some(value) = top.value("tesseraNode") else {
-        top.problem("tesseraNode", "may not be null: it names the node's identity, certificates and storage");
-        return None;
-    };
-    let extension = match serde_json::from_value::<Extension>(value.clone()) {
-        Ok(extension) => extension,
-        Err(error) => {
-            top.problem("tesseraNode", error);
-            return None;
-        }
-    };
-    if extension.version != static_config::VERSION {
-        let (found, known) = (extension.version, static_config::VERSION);
-        top.problem("tesseraNode.version", format_args!("is {found}, and this node knows only {known}"));
-    }
-    let binds = [
-        ("tesseraNode.admin.bind", extension.admin.as_ref().map(|admin| &admin.bind)),
-        ("tesseraNode.metrics.bind", extension.metrics.as_ref().map(|metrics| &metrics.bind)),
-    ];
-    for (member, bind) in binds {
-        if bind.is_some_and(|bind| bind.parse::<std::net::SocketAddr>().is_err()) {
-            top.problem(member, "must be ip:port");
-        }
-    }
-    if extension.dynamic_config.is_none() {
-        top.problem(
-            "tesseraNode.dynamicConfig",
-            "may not be null: it names the clients and, with secretStore, the keys",
-        );
-    }
-    if extension.secret_store.as_ref().is_some_and(|store| !store.address.starts_with("https://")) {
-        top.problem("tesseraNode.secretStore.address", "must start with https://");
-    }
-    Some(extension)
-}
-
-fn identity(top: Section<'_>, extension: &Extension) -> Option<Identity> {
-    let node = &extension.identity;
-    Identity::node(&node.trust_domain, &node.name)
-        .map_err(|error| top.problem("tesseraNode.identity", error))
-        .ok()
+        keys,
+    })
 }
 
 /// Members of Tessera whose behaviour this node does not have.

@@ -16,10 +16,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::dynamic::{self, Dynamic, DynamicError};
 use crate::tasks;
 
-/// Between two looks at the file.
+/// Between two readings of the file.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The configuration in use, for all who follow it. Cheap to clone.
+/// The configuration in use, for all that follow it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DynamicConfiguration {
     current: watch::Receiver<Option<Arc<Dynamic>>>,
@@ -38,7 +38,7 @@ pub struct Watcher {
     failure: Arc<Mutex<Option<String>>>,
 }
 
-/// Follows the file at `path`. The first look has been taken when this returns.
+/// Follows the file at `path`. The file has been read once when this returns.
 pub async fn follow(path: PathBuf) -> (Watcher, DynamicConfiguration) {
     let current = watch::Sender::new(None);
     let (clients, monitoring) = (watch::Sender::default(), watch::Sender::default());
@@ -50,7 +50,7 @@ pub async fn follow(path: PathBuf) -> (Watcher, DynamicConfiguration) {
         failure: Arc::clone(&failure),
     };
     let watcher = Watcher { path: path.into(), current, clients, monitoring, failure };
-    watcher.look().await;
+    watcher.read().await;
     (watcher, configuration)
 }
 
@@ -82,17 +82,17 @@ impl DynamicConfiguration {
 }
 
 impl Watcher {
-    /// Looks for ever.
+    /// Reads the file again at each interval.
     pub async fn run(self) -> Result<(), Infallible> {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.look().await;
+            self.read().await;
         }
     }
 
-    async fn look(&self) {
+    async fn read(&self) {
         let path = Arc::clone(&self.path);
         match tasks::blocking(move || dynamic::load(&path)).await {
             Some(Ok(dynamic)) => self.publish(dynamic),
@@ -120,16 +120,16 @@ impl Watcher {
         }
     }
 
-    /// True if that is news.
+    /// True if that has changed.
     fn set_failure(&self, failure: Option<String>) -> bool {
         let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = *known != failure;
+        let changed = *known != failure;
         *known = failure;
-        news
+        changed
     }
 }
 
-/// Who follows a list re-judges its connections when told, so it is told of changes only.
+/// Each publication makes listeners judge their connections again, so only a change is published.
 fn publish_changed(sender: &watch::Sender<Arc<HashSet<Identity>>>, value: Arc<HashSet<Identity>>) {
     sender.send_if_modified(|known| {
         let changed = *known != value;

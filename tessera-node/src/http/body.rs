@@ -1,4 +1,4 @@
-//! Takes a request's body: all of it, within a size, a time, and the room that all bodies share.
+//! Reads a request's body: all of it, within a size, a time, and a memory budget that all bodies share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,50 +14,49 @@ use tokio::time::{Instant, timeout};
 use super::problem::Problem;
 use crate::config::Limits;
 
-/// However large, a body may not be slower than this for long.
+/// A body of any size may not be slower than this for long.
 const BYTES_PER_SECOND: u32 = 64 << 10;
 /// Pauses that a body may make up for by being faster, in units of `Limits::body_pause`.
 const PAUSES: u32 = 3;
-/// No more memory is set aside on a caller's word alone.
+/// The most memory that is allocated because a caller announced a length.
 const TRUSTED_LENGTH: u64 = 64 << 10;
-/// Of each body, outside the shared room: small requests are served beside the largest.
+/// Of each body, outside the budget: small requests are served beside the largest.
 const FREE_BYTES: u64 = 64 << 10;
-/// The unit of the shared room.
+/// The unit of the budget.
 const UNIT: u64 = 1 << 10;
-/// The longest pause of a body that holds shared room: who stops there keeps others out.
+/// The longest pause of a body that holds a part of the budget: a caller that stops there keeps others out.
 const HOLDER_PAUSE: Duration = Duration::from_secs(2);
-/// How long a body waits for room. Peers give a push up after 3.5 seconds: the refusal must come before, so that they hear
-/// of it.
-const ROOM_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a refused caller may go on sending before the answer. Together with [`ROOM_PATIENCE`] still before peers give up.
+/// How long a body waits for the budget. Peers give a push up after 3.5 seconds: the refusal must reach them before.
+const BUDGET_WAIT: Duration = Duration::from_secs(1);
+/// How long a refused caller may go on sending before the answer. Together with [`BUDGET_WAIT`] still before peers give up.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The room that the bodies under way at one listener share. Without it, as many of the largest bodies as there are
+/// The memory that the bodies in progress at one listener share. Without it, as many of the largest bodies as there are
 /// connections would be held at once. Each listener has its own: peers must not crowd out our own ledger node.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyRoom(Arc<Semaphore>);
+pub(crate) struct MemoryBudget(Arc<Semaphore>);
 
-impl BodyRoom {
-    /// Room for one body of `largest` bytes, or for several that are as large together.
+impl MemoryBudget {
+    /// Enough for one body of `largest` bytes, or for several that are as large together.
     pub(crate) fn new(largest: u64) -> Self {
         let units = usize::try_from(largest.div_ceil(UNIT)).unwrap_or(usize::MAX);
         Self(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// One request's part, empty at first. It ends with the request, not with its body: what is made of a body is as large.
-    pub(crate) fn part(&self) -> BodyPart {
-        BodyPart { room: Arc::clone(&self.0), held: None }
+    /// One request's permit, empty at first.
+    pub(crate) fn permit(&self) -> Permit {
+        Permit { budget: Arc::clone(&self.0), held: None }
     }
 }
 
-/// What one request holds of the room.
+/// What one request holds of the budget.
 #[derive(Debug)]
-pub(crate) struct BodyPart {
-    room: Arc<Semaphore>,
+pub(crate) struct Permit {
+    budget: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl BodyPart {
+impl Permit {
     /// Makes it large enough for `bytes`.
     async fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
@@ -66,9 +65,9 @@ impl BodyPart {
         if missing == 0 {
             return Ok(());
         }
-        let missing = u32::try_from(missing).map_err(|_| Problem::no_room_for_body())?;
-        let more = timeout(ROOM_PATIENCE, Arc::clone(&self.room).acquire_many_owned(missing)).await;
-        let Ok(Ok(more)) = more else { return Err(Problem::no_room_for_body()) };
+        let missing = u32::try_from(missing).map_err(|_| Problem::budget_exhausted())?;
+        let more = timeout(BUDGET_WAIT, Arc::clone(&self.budget).acquire_many_owned(missing)).await;
+        let Ok(Ok(more)) = more else { return Err(Problem::budget_exhausted()) };
         match &mut self.held {
             Some(held) => held.merge(more),
             none => *none = Some(more),
@@ -76,18 +75,18 @@ impl BodyPart {
         Ok(())
     }
 
-    /// Gives it up before the request ends.
-    fn give_back(&mut self) {
+    /// Releases it before the request ends.
+    fn release(&mut self) {
         self.held = None;
     }
 }
 
-/// The whole body. It may pause for `limits.body_pause`, and not trickle for ever either.
+/// The whole body. Each pause is at most `limits.body_pause`, and all pauses together are bounded as well.
 pub(crate) async fn collect(
     parts: &Parts,
     mut body: Incoming,
     limits: &Limits,
-    part: &mut BodyPart,
+    permit: &mut Permit,
 ) -> Result<Bytes, Problem> {
     let announced =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -117,10 +116,10 @@ pub(crate) async fn collect(
             return Err(refuse(Problem::body_too_large(limits.body_bytes), body).await);
         }
         if length > FREE_BYTES {
-            // All that was announced at once: who waits for room should have none in hand.
-            if let Err(problem) = part.grow(length.max(announced)).await {
+            // All that was announced, at once: a body that waits for the budget holds none of it.
+            if let Err(problem) = permit.grow(length.max(announced)).await {
                 drop((whole, data));
-                part.give_back();
+                permit.release();
                 return Err(refuse(problem, body).await);
             }
             pause = limits.body_pause.min(HOLDER_PAUSE);

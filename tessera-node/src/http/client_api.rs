@@ -5,21 +5,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method};
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue};
 use tessera_enclave::base64::Base64Error;
 use tessera_enclave::{PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
 
-use super::body::{self, BodyPart, BodyRoom};
-use super::common::{self, Common};
+use super::common;
 use super::media::{self, Media};
 use super::members::{self, Members, not_base64};
 use super::problem::{Problem, Violation};
 use super::reply::{self, Reply, with_location};
-use super::server::{Answer, Api, Caller};
+use super::router::{Api, Call, Route};
 use super::{path, wire};
-use crate::config::Limits;
 use crate::transaction::{PrivacyRequest, SendRequest, SendSignedRequest, TransactionManager};
 
 const FROM: HeaderName = HeaderName::from_static("c11n-from");
@@ -30,96 +28,32 @@ const KEY: HeaderName = HeaderName::from_static("c11n-key");
 #[derive(Debug)]
 pub(crate) struct ClientApi {
     manager: Arc<TransactionManager>,
-    limits: Limits,
-    room: BodyRoom,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Resource {
-    Common(Common),
-    Send,
-    SendSigned,
-    SendRaw,
-    StoreRaw,
-    Transaction(String),
-    ReceiveRaw,
-}
-
-impl Resource {
-    fn find(segments: &[Cow<'_, str>]) -> Option<Self> {
-        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-        Some(match segments.as_slice() {
-            ["send"] => Self::Send,
-            ["sendsignedtx"] => Self::SendSigned,
-            ["sendraw"] => Self::SendRaw,
-            ["storeraw"] => Self::StoreRaw,
-            ["transaction", hash] => Self::Transaction((*hash).to_owned()),
-            ["receiveraw"] => Self::ReceiveRaw,
-            other => Self::Common(Common::find(other)?),
-        })
-    }
-
-    fn route(&self) -> &'static str {
-        match self {
-            Self::Common(common) => common.route(),
-            Self::Send => "send",
-            Self::SendSigned => "sendsignedtx",
-            Self::SendRaw => "sendraw",
-            Self::StoreRaw => "storeraw",
-            Self::Transaction(_) => "transaction",
-            Self::ReceiveRaw => "receiveraw",
-        }
-    }
-
-    fn methods(&self) -> [Method; 1] {
-        match self {
-            Self::Common(_) | Self::Transaction(_) | Self::ReceiveRaw => [Method::GET],
-            Self::Send | Self::SendSigned | Self::SendRaw | Self::StoreRaw => [Method::POST],
-        }
-    }
 }
 
 impl Api for ClientApi {
-    async fn answer(&self, request: &Parts, body: Incoming, _caller: &Caller) -> Answer {
-        let resource = match path::segments(request.uri.path()) {
-            Ok(segments) => Resource::find(&segments),
-            Err(problem) => return Answer::new("unknown", problem.into_reply(request)),
-        };
-        let Some(resource) = resource else {
-            return Answer::new("unknown", Problem::not_found().into_reply(request));
-        };
-        let route = resource.route();
-        if request.method == Method::OPTIONS {
-            return Answer::new(route, common::options(&resource.methods()));
-        }
-        let reply =
-            self.serve(request, body, resource).await.unwrap_or_else(|problem| problem.into_reply(request));
-        Answer::new(route, reply)
+    fn routes() -> Vec<Route<Self>> {
+        let mut routes = common::routes();
+        routes.extend([
+            Route::post("/send", "send", |api: &Self, call| api.send(call).boxed()),
+            Route::post("/sendsignedtx", "sendsignedtx", |api: &Self, call| api.send_signed(call).boxed()),
+            Route::post("/sendraw", "sendraw", |api: &Self, call| api.send_raw(call).boxed()),
+            Route::post("/storeraw", "storeraw", |api: &Self, call| api.store_raw(call).boxed()),
+            Route::get("/transaction/{hash}", "transaction", |api: &Self, call| {
+                api.transaction(call).boxed()
+            }),
+            Route::get("/receiveraw", "receiveraw", |api: &Self, call| api.receive_raw(call).boxed()),
+        ]);
+        routes
     }
 }
 
 impl ClientApi {
-    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits) -> Self {
-        let room = BodyRoom::new(limits.body_bytes);
-        Self { manager, limits, room }
+    pub(crate) fn new(manager: Arc<TransactionManager>) -> Self {
+        Self { manager }
     }
 
-    async fn serve(&self, request: &Parts, body: Incoming, resource: Resource) -> Result<Reply, Problem> {
-        common::only(request, &resource.methods())?;
-        let mut part = self.room.part();
-        let body = async |part: &mut BodyPart| body::collect(request, body, &self.limits, part).await;
-        match resource {
-            Resource::Common(common) => common.answer(request),
-            Resource::Send => self.send(request, body(&mut part).await?).await,
-            Resource::SendSigned => self.send_signed(request, body(&mut part).await?).await,
-            Resource::SendRaw => self.send_raw(request, body(&mut part).await?).await,
-            Resource::StoreRaw => self.store_raw(request, body(&mut part).await?).await,
-            Resource::Transaction(hash) => self.transaction(request, &hash).await,
-            Resource::ReceiveRaw => self.receive_raw(request).await,
-        }
-    }
-
-    async fn send(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+    async fn send(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let (request, body) = (call.request, call.body(u64::MAX).await?);
         let (consumed, produced) = negotiate(request, &[Media::Json, Media::V21, Media::V30, Media::V40])?;
         let wanted = send_request(&body, consumed)?;
         // It may be large, and the pushes take their time.
@@ -131,7 +65,8 @@ impl ClientApi {
         ))
     }
 
-    async fn send_signed(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+    async fn send_signed(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let (request, body) = (call.request, call.body(u64::MAX).await?);
         let consumed = media::content(
             &request.headers,
             &[Media::Octets, Media::Json, Media::V21, Media::V30, Media::V40],
@@ -172,7 +107,8 @@ impl ClientApi {
         Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
     }
 
-    async fn send_raw(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+    async fn send_raw(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let (request, body) = (call.request, call.body(u64::MAX).await?);
         media::content(&request.headers, &[Media::Octets])?;
         media::accepted(&request.headers, &[Media::Text])?;
         if body.is_empty() {
@@ -191,7 +127,8 @@ impl ClientApi {
         Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
     }
 
-    async fn store_raw(&self, request: &Parts, body: Bytes) -> Result<Reply, Problem> {
+    async fn store_raw(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let (request, body) = (call.request, call.body(u64::MAX).await?);
         let consumed = media::content(&request.headers, &[Media::Json, Media::V21])?;
         let produced = media::accepted(&request.headers, &[consumed])?;
         let members = Members::parse(&body)?;
@@ -201,9 +138,10 @@ impl ClientApi {
         Ok(reply::ok(produced.as_str(), wire::stored(&hash)))
     }
 
-    async fn transaction(&self, request: &Parts, hash: &str) -> Result<Reply, Problem> {
+    async fn transaction(&self, call: Call<'_>) -> Result<Reply, Problem> {
+        let request = call.request;
         let produced = media::accepted(&request.headers, &[Media::Json, Media::V21, Media::V30])?;
-        let hash: TxHash = checked(hash, "TransactionResource.receive.arg0")?;
+        let hash: TxHash = checked(call.parameter(), "TransactionResource.receive.arg0")?;
         let query = request.uri.query();
         let to = path::query(query, "to")
             .filter(|text| !text.is_empty())
@@ -223,7 +161,8 @@ impl ClientApi {
         Ok(reply::ok(produced.as_str(), wire::received(produced, &received)))
     }
 
-    async fn receive_raw(&self, request: &Parts) -> Result<Reply, Problem> {
+    async fn receive_raw(&self, call: Call<'_>) -> Result<Reply, Problem> {
+        let request = call.request;
         media::optional_content(&request.headers, Media::Octets)?;
         media::accepted(&request.headers, &[Media::Octets])?;
         let key = header(request, &KEY)

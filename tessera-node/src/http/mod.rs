@@ -1,9 +1,9 @@
 //! What comes in: routes, wire formats, limits. No decision about a transaction is made here.
 //!
 //! ```text
-//! accept ─► TLS ─► connection ─► client_api ─┐                     ┌─► reply
-//! server.rs        limits,       peer_api   ─┼─► transaction ──────┤
-//!                  guard, panic  admin, …   ─┘    Error ─► problem ┘
+//! accept ─► TLS ─► connection ─► router ─► client_api ─┐                     ┌─► reply
+//! server.rs        limits,       a table   peer_api   ─┼─► transaction ──────┤
+//!                  guard, panic  per API   admin, …   ─┘    Error ─► problem ┘
 //! ```
 //!
 //! [`problem`] is the only place that knows an error's status.
@@ -17,5 +17,6 @@ pub(crate) mod path;
 pub(crate) mod peer_api;
 pub(crate) mod problem;
 pub(crate) mod reply;
+pub(crate) mod router;
 pub mod server;
 pub(crate) mod wire;

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderMap, Method};
-use hyper::body::Incoming;
+use futures::FutureExt;
+use futures::future::ready;
+use http::HeaderMap;
 use serde_json::json;
 use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
 
-use super::body::{self, BodyPart, BodyRoom};
-use super::common::{self, Common};
+use super::common;
 use super::media::{self, Media};
-use super::path;
 use super::problem::Problem;
 use super::reply::{self, Reply};
-use super::server::{Answer, Api, Caller};
-use crate::config::Limits;
+use super::router::{Api, Call, Route};
+use super::server::Caller;
 use crate::peers::directory::LearnError;
 use crate::peers::{NodeUrl, VERSIONS};
 use crate::transaction::TransactionManager;
@@ -31,128 +29,55 @@ const CHALLENGE_BYTES: u64 = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct PeerApi {
     manager: Arc<TransactionManager>,
-    limits: Limits,
-    room: BodyRoom,
     white_list: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Resource {
-    Common(Common),
-    PartyInfo,
-    Validate,
-    Push,
-}
-
-impl Resource {
-    fn find(segments: &[&str]) -> Option<Self> {
-        Some(match segments {
-            ["partyinfo"] => Self::PartyInfo,
-            ["partyinfo", "validate"] => Self::Validate,
-            ["push"] => Self::Push,
-            other => Self::Common(Common::find(other)?),
-        })
-    }
-
-    fn route(self) -> &'static str {
-        match self {
-            Self::Common(common) => common.route(),
-            Self::PartyInfo => "partyinfo",
-            Self::Validate => "partyinfo_validate",
-            Self::Push => "push",
-        }
-    }
-
-    /// Only a payload may be as large as the configuration allows: the rest is decoded, and a challenge even decrypted,
-    /// where a large one would keep other requests waiting.
-    fn limits(self, configured: &Limits) -> Limits {
-        let most = match self {
-            Self::Push | Self::Common(_) => u64::MAX,
-            Self::PartyInfo => PARTY_INFO_BYTES,
-            Self::Validate => CHALLENGE_BYTES,
-        };
-        Limits { body_bytes: configured.body_bytes.min(most), ..configured.clone() }
-    }
-
-    fn methods(self) -> &'static [Method] {
-        match self {
-            Self::Common(_) => &[Method::GET],
-            Self::PartyInfo => &[Method::GET, Method::POST],
-            Self::Validate | Self::Push => &[Method::POST],
-        }
-    }
-}
-
 impl Api for PeerApi {
-    async fn answer(&self, request: &Parts, body: Incoming, caller: &Caller) -> Answer {
-        let resource = match path::segments(request.uri.path()) {
-            Ok(segments) => Resource::find(&segments.iter().map(|segment| &**segment).collect::<Vec<_>>()),
-            Err(problem) => return Answer::new("unknown", problem.into_reply(request)),
-        };
-        let Some(resource) = resource else {
-            return Answer::new("unknown", Problem::not_found().into_reply(request));
-        };
-        if request.method == Method::OPTIONS {
-            return Answer::new(resource.route(), common::options(resource.methods()));
-        }
-        let reply = self
-            .serve(request, body, caller, resource)
-            .await
-            .unwrap_or_else(|problem| problem.into_reply(request));
-        Answer::new(resource.route(), reply)
+    fn routes() -> Vec<Route<Self>> {
+        let mut routes = common::routes();
+        routes.extend([
+            Route::get("/partyinfo", "partyinfo", |api: &Self, _| ready(Ok(api.party_info())).boxed()),
+            Route::post("/partyinfo", "partyinfo", |api: &Self, call| api.learn(call).boxed()),
+            Route::post("/partyinfo/validate", "partyinfo_validate", |api: &Self, call| {
+                api.validate(call).boxed()
+            }),
+            Route::post("/push", "push", |api: &Self, call| api.push(call).boxed()),
+        ]);
+        routes
+    }
+
+    fn admit(&self, caller: &Caller) -> Result<(), Problem> {
+        self.check_white_list(caller)
     }
 }
 
 impl PeerApi {
-    pub(crate) fn new(manager: Arc<TransactionManager>, limits: Limits, white_list: bool) -> Self {
-        let room = BodyRoom::new(limits.body_bytes);
-        Self { manager, limits, room, white_list }
+    pub(crate) fn new(manager: Arc<TransactionManager>, white_list: bool) -> Self {
+        Self { manager, white_list }
     }
 
-    async fn serve(
-        &self,
-        request: &Parts,
-        body: Incoming,
-        caller: &Caller,
-        resource: Resource,
-    ) -> Result<Reply, Problem> {
-        self.check_white_list(caller)?;
-        common::only(request, resource.methods())?;
-        let limits = resource.limits(&self.limits);
-        let mut part = self.room.part();
-        let body = async |part: &mut BodyPart| {
-            media::content(&request.headers, &[Media::Octets])?;
-            body::collect(request, body, &limits, part).await
-        };
-        match resource {
-            Resource::Common(common) => common.answer(request),
-            Resource::PartyInfo if request.method == Method::POST => {
-                self.learn(request, caller, &body(&mut part).await?).await
-            }
-            Resource::PartyInfo => Ok(self.party_info()),
-            Resource::Validate => self.validate(&body(&mut part).await?),
-            Resource::Push => self.push(request, &body(&mut part).await?).await,
-        }
+    async fn push(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let body = octets(&mut call, u64::MAX).await?;
+        let headers = &call.request.headers;
+        let hash = self.manager.accept_push(&body, versions(headers).preferred_codec()).await?;
+        Ok(reply::created(push_answer_type(headers), hash.to_string()))
     }
 
-    async fn push(&self, request: &Parts, body: &Bytes) -> Result<Reply, Problem> {
-        let codec = versions(&request.headers).preferred_codec();
-        let hash = self.manager.accept_push(body, codec).await?;
-        Ok(reply::created(push_answer_type(&request.headers), hash.to_string()))
-    }
-
-    fn validate(&self, body: &Bytes) -> Result<Reply, Problem> {
-        let secret = self.manager.prove_key(body)?.ok_or_else(Problem::empty_bad_request)?;
+    async fn validate(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let body = octets(&mut call, CHALLENGE_BYTES).await?;
+        let secret = self.manager.prove_key(&body)?.ok_or_else(Problem::empty_bad_request)?;
         Ok(reply::ok("text/plain", secret))
     }
 
-    async fn learn(&self, request: &Parts, caller: &Caller, body: &Bytes) -> Result<Reply, Problem> {
-        let mut said = PartyInfo::decode(body).map_err(|error| Problem::internal(error.to_string()))?;
+    async fn learn(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        let body = octets(&mut call, PARTY_INFO_BYTES).await?;
+        let (request, caller) = (call.request, call.caller);
+        let mut said = PartyInfo::decode(&body).map_err(|error| Problem::internal(error.to_string()))?;
         let url: NodeUrl = said
             .url
             .parse()
             .map_err(|error: crate::peers::NodeUrlError| Problem::internal(error.to_string()))?;
-        // Whoever announces an address gets the payloads for its keys, so the certificate must be for that address.
+        // The payloads for the announced keys go to the announced address, so the certificate must be for that address.
         if !caller.speaks_for(url.host()) {
             tracing::warn!(caller = %caller.identity, %url, "a peer announced an address that its certificate is not for");
             return Err(Problem::forbidden(format!("{url} is not an address of this certificate")));
@@ -162,12 +87,12 @@ impl PeerApi {
             self.keep_proven_keys(&url, &mut said).await?;
         }
         let peers = self.manager.peers();
-        let news =
+        let changed =
             peers.directory().learn(&said, versions(&request.headers)).map_err(|error| match error {
                 LearnError::UnknownPeer(_) => Problem::forbidden(error.to_string()),
                 LearnError::Url(_) => Problem::internal(error.to_string()),
             })?;
-        if news {
+        if changed {
             tracing::info!(peer = %url, keys = said.recipients.len(), "peer announced itself");
             peers.announce();
         }
@@ -217,6 +142,13 @@ impl PeerApi {
             Err(Problem::not_whitelisted())
         }
     }
+}
+
+/// The body of a request that must be octets. Only a payload may be as large as the configuration allows: other bodies
+/// are decoded, and a challenge even decrypted, where a large one would keep other requests waiting.
+async fn octets(call: &mut Call<'_>, most: u64) -> Result<Bytes, Problem> {
+    media::content(&call.request.headers, &[Media::Octets])?;
+    call.body(most).await
 }
 
 fn versions(headers: &HeaderMap) -> ApiVersions {

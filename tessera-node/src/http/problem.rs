@@ -104,7 +104,7 @@ impl Problem {
         Self::Text(StatusCode::REQUEST_TIMEOUT, "request body did not arrive in time".into())
     }
 
-    pub(crate) fn no_room_for_body() -> Self {
+    pub(crate) fn budget_exhausted() -> Self {
         Self::Text(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once: try again".into())
     }
 
@@ -174,8 +174,8 @@ fn text(status: StatusCode, message: String) -> Reply {
     reply
 }
 
-/// What the servlet container writes when nobody else did: HTML for whoever takes anything, JSON for whoever asks for it,
-/// nothing for others.
+/// What the servlet container writes when nobody else did: HTML for a caller that takes anything, JSON for one that asks for
+/// JSON, nothing for others.
 fn page(status: StatusCode, message: &str, request: &Parts) -> Reply {
     let method_has_page = matches!(request.method, Method::GET | Method::POST | Method::HEAD);
     let path = request.uri.path();

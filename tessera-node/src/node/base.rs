@@ -1,34 +1,33 @@
 //! The parts of a node, in the order in which they come up.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tessera_keys::VaultKeys;
-use tessera_node_api::identity::Identity;
 use tessera_store::Store;
 use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::sync::watch;
 
 use super::RunError;
-use crate::admin::{AdminApi, Board, MetricsApi};
+use crate::admin::{AdminApi, MetricsApi, NodeState};
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
-use crate::config::{Config, Limits};
+use crate::config::{Config, KeySource, Limits};
 use crate::egress_guard::{self, Egress};
 use crate::http::client_api::ClientApi;
 use crate::http::peer_api::PeerApi;
-use crate::http::server::{Api, Server};
+use crate::http::router::Api;
+use crate::http::server::Server;
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::metrics::{Metrics, Port};
 use crate::peers::{Directory, Peers};
 use crate::probe::ProbeSocket;
-use crate::readiness::{Need, Readiness};
+use crate::readiness::{Readiness, ReadinessGate};
 use crate::tasks::Tasks;
 use crate::transaction::TransactionManager;
 use crate::{certificate, clock, tasks, transaction};
 
-/// What is there before keys and ports are.
+/// What exists before keys and listeners do.
 pub(super) struct Base {
     pub(super) config: Config,
     pub(super) tasks: Tasks,
@@ -45,17 +44,17 @@ impl Base {
     pub(super) async fn build(config: Config, tasks: Tasks) -> Result<Self, RunError> {
         let started_at = clock::now_rfc3339();
         let readiness = Readiness::new();
-        let probe = ProbeSocket::bind(config.extension.probe_socket.as_ref())?;
+        let probe = ProbeSocket::bind(&config.probe_socket)?;
         tasks.service("probe", probe.run(readiness.clone(), tasks.clone()));
         let store = open_store(&config).await?;
         let database_since = clock::now_rfc3339();
-        readiness.met(Need::Database);
+        readiness.satisfied(ReadinessGate::Database);
         let fatal = store.fatal();
         tasks.service("payload store", async move { Err::<(), _>(fatal.reason().await) });
         let metrics = Arc::new(Metrics::new(Some(&store)));
 
         let expectation = Expectation { identity: config.identity.clone(), usage: Usage::Both };
-        let credentials = CredentialsReceiver::watch_directory(&config.extension.node_tls, expectation).await;
+        let credentials = CredentialsReceiver::watch_directory(&config.node_tls, expectation).await;
         tasks.service("certificate", certificate::follow(credentials.clone(), readiness.clone()));
         let configuration = dynamic_configuration(&config, &tasks).await;
         Ok(Self {
@@ -80,64 +79,48 @@ impl Base {
 
     /// Whom P2P serves and whom we push to.
     pub(super) fn nodes(&self) -> AllowedPeers {
-        AllowedPeers::own_nodes(self.config.identity.trust_domain())
+        AllowedPeers::nodes(self.config.identity.trust_domain())
     }
 
     pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
-        let Some(store) = &self.config.extension.secret_store else { return Ok(None) };
-        let vault = VaultKeys::new(store.clone(), &self.config.extension.identity.network_uid)?
-            .with_write_hook(key_service::write_hook);
+        let KeySource::SecretStore(store) = &self.config.keys else { return Ok(None) };
+        let vault =
+            VaultKeys::new(store.clone(), &self.config.network_uid)?.with_write_hook(key_service::write_hook);
         Ok(Some(Arc::new(vault)))
     }
 
-    /// The ports that tell what the node is waiting for.
-    pub(super) async fn early_ports(&self, mut board: Board) -> Result<(), RunError> {
-        if let Some(admin) = &self.config.extension.admin {
+    /// The listeners that report what the node is waiting for.
+    pub(super) async fn early_listeners(&self, mut state: NodeState) -> Result<(), RunError> {
+        if let Some(admin) = &self.config.admin {
             let expectation = Expectation { identity: self.config.identity.clone(), usage: Usage::Server };
             let credentials = CredentialsReceiver::watch_directory(&admin.tls, expectation).await;
-            board.admin_credentials = Some(credentials.clone());
-            let operator = Identity::operator(self.config.identity.trust_domain());
-            // The trust domain is already part of an identity.
-            let Ok(operator) = operator else { return Ok(()) };
-            let tls = ServerTls::new(credentials, AllowedPeers::Exactly(operator));
-            self.listen(&admin.bind, Port::Admin, tls, AdminApi(board.clone()), Limits::default()).await?;
+            state.admin_credentials = Some(credentials.clone());
+            let tls = ServerTls::new(credentials, AllowedPeers::Exactly(admin.operator.clone()));
+            self.listen(admin.bind, Port::Admin, tls, AdminApi(state.clone()), Limits::default()).await?;
         }
-        if let Some(metrics) = &self.config.extension.metrics {
+        if let Some(bind) = self.config.metrics {
             let scrapers = AllowedPeers::Clients(self.configuration.monitoring());
             let tls = ServerTls::new(self.credentials.clone(), scrapers);
-            self.listen(&metrics.bind, Port::Metrics, tls, MetricsApi(board), Limits::default()).await?;
+            self.listen(bind, Port::Metrics, tls, MetricsApi(state), Limits::default()).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn late_ports(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
+    pub(super) async fn late_listeners(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
         let p2p = &self.config.p2p;
         let tls = ServerTls::new(self.credentials.clone(), self.nodes());
-        let api = PeerApi::new(Arc::clone(manager), p2p.limits.clone(), self.config.use_white_list);
-        self.serve(p2p.bind, Port::P2p, tls, api, p2p.limits.clone()).await?;
+        let api = PeerApi::new(Arc::clone(manager), self.config.use_white_list);
+        self.listen(p2p.bind, Port::P2p, tls, api, p2p.limits.clone()).await?;
         for q2t in &self.config.q2t {
             let tls =
                 ServerTls::new(self.credentials.clone(), AllowedPeers::Clients(self.configuration.clients()));
-            let api = ClientApi::new(Arc::clone(manager), q2t.limits.clone());
-            self.serve(q2t.bind, Port::Q2t, tls, api, q2t.limits.clone()).await?;
+            let api = ClientApi::new(Arc::clone(manager));
+            self.listen(q2t.bind, Port::Q2t, tls, api, q2t.limits.clone()).await?;
         }
         Ok(())
     }
 
     async fn listen(
-        &self,
-        bind: &str,
-        port: Port,
-        tls: ServerTls,
-        api: impl Api,
-        limits: Limits,
-    ) -> Result<(), RunError> {
-        // Checked with the configuration.
-        let Ok(address) = bind.parse() else { return Ok(()) };
-        self.serve(address, port, tls, api, limits).await
-    }
-
-    async fn serve(
         &self,
         address: SocketAddr,
         port: Port,
@@ -154,15 +137,15 @@ impl Base {
     }
 
     pub(super) async fn close_egress(&self, closed_since: &watch::Sender<Option<String>>) {
-        let Some(guard) = &self.config.extension.egress_guard else { return };
-        self.readiness.await_(Need::Egress, "the pod's egress is not closed yet");
+        let Some(guard) = &self.config.egress_guard else { return };
+        self.readiness.wait_for(ReadinessGate::Egress, "the pod's egress is not closed yet");
         match egress_guard::wait(guard).await {
             Egress::Closed { since } => drop(closed_since.send_replace(Some(since))),
             Egress::Open(reason) => {
-                tracing::warn!(reason, "the pod's egress was not seen closed; going on without");
+                tracing::warn!(reason, "the pod's egress was not seen closed; the node goes on without");
             }
         }
-        self.readiness.met(Need::Egress);
+        self.readiness.satisfied(ReadinessGate::Egress);
     }
 
     pub(super) async fn load_keys(
@@ -183,18 +166,18 @@ impl Base {
             self.tasks.service("keys", service.run());
             // The sender is ours, so the wait ends with the first keys only.
             let _ = keys.subscribe().wait_for(Option::is_some).await;
-        } else if let Some(files) = &self.config.key_files {
+        } else if let KeySource::Files(files) = &self.config.keys {
             let loaded = key_service::load_files(Arc::clone(files)).await.map_err(RunError::Keys)?;
             self.metrics.set_keys(loaded.ring().public_keys().len());
             keys.send_replace(Some(Arc::new(loaded)));
-            self.readiness.met(Need::Keys);
+            self.readiness.satisfied(ReadinessGate::Keys);
         }
         Ok(())
     }
 }
 
 async fn open_store(config: &Config) -> Result<Store, RunError> {
-    let directory = PathBuf::from(&config.extension.storage.directory);
+    let directory = config.storage.clone();
     let options = tessera_store::Options::new(&directory).max_body_bytes(transaction::MAX_RECORD_BYTES);
     tasks::blocking(move || options.open())
         .await
@@ -203,9 +186,7 @@ async fn open_store(config: &Config) -> Result<Store, RunError> {
 }
 
 async fn dynamic_configuration(config: &Config, tasks: &Tasks) -> DynamicConfiguration {
-    // That it is there was checked with the configuration.
-    let path = config.extension.dynamic_config.as_deref().unwrap_or_default();
-    let (watcher, configuration) = dynamic_watch::follow(path.into()).await;
+    let (watcher, configuration) = dynamic_watch::follow(config.dynamic_config.clone()).await;
     tasks.service("dynamic configuration", watcher.run());
     configuration
 }

@@ -21,12 +21,12 @@ use tessera_tls::Trust;
 use tokio::sync::watch;
 
 use self::base::Base;
-use crate::admin::Board;
+use crate::admin::NodeState;
 use crate::config::Config;
 use crate::config::watch::DynamicConfiguration;
 use crate::keyring::Keys;
 use crate::peers::{NodeUrl, Peers};
-use crate::readiness::Need;
+use crate::readiness::ReadinessGate;
 use crate::tasks::{Ended, Tasks};
 use crate::transaction::{Payloads, TransactionManager};
 use crate::{probe, tasks};
@@ -143,7 +143,7 @@ async fn start(
     let keys = watch::Sender::new(None);
     let egress_closed_since = watch::Sender::new(None);
     let peers = base.peers();
-    base.early_ports(Board {
+    base.early_listeners(NodeState {
         identity: base.config.identity.to_string(),
         started_at: base.started_at.clone(),
         database_since: base.database_since.clone(),
@@ -166,7 +166,7 @@ async fn start(
     let payloads = Payloads::new(base.store.clone());
     let manager =
         TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
-    base.late_ports(&manager).await?;
+    base.late_listeners(&manager).await?;
     let announcing = announce_changes(
         Arc::clone(&peers),
         keys.subscribe(),
@@ -175,7 +175,7 @@ async fn start(
     );
     base.tasks.service("announcing", announcing);
     base.tasks.service("discovery", peers.discover());
-    base.readiness.met(Need::Listeners);
+    base.readiness.satisfied(ReadinessGate::Listeners);
     Ok(manager)
 }
 

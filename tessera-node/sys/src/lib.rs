@@ -3,8 +3,7 @@
 //! ```text
 //!   main ──► harden()      no core file, not dumpable, read back
 //!        ──► install()     one Arena: guard │ locked, undumped, unforked pages │ guard
-//!               └─► Locked<N>    one secret: zero at birth, zeroed at death
-//!   later ─► self_limits()       what an observer may report as evidence
+//!               └─► Locked<N>    one secret: zeroed before use and on drop
 //! ```
 //!
 //! What may not happen here: a secret that is copied out of the arena, a hardening that is set but
@@ -12,8 +11,6 @@
 
 mod arena;
 mod harden;
-mod limits;
 
 pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES, install, installed};
 pub use harden::{HardenError, harden};
-pub use limits::{CoreLimit, LimitsError, SelfLimits, self_limits};

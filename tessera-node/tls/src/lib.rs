@@ -8,10 +8,10 @@
 //! ```
 //!
 //! - [`reload`] is the only writer: what it publishes has been verified, and a bad file never replaces a good one.
-//! - [`trust`] is the only judge. A handshake and an open connection ask the same function, so a connection is closed for
+//! - [`trust`] alone decides. A handshake and an open connection ask the same function, so a connection is closed for
 //!   exactly the reasons for which it would not be opened.
 //! - A TLS configuration lives for one handshake: nothing can be stale and nothing can be resumed. (A resumed session
-//!   would be served without asking the judge.)
+//!   would be served without a decision.)
 
 mod certificate;
 mod client;
@@ -33,4 +33,4 @@ pub use refusal::{ChainProblem, Refusal};
 pub use reload::{CredentialsPublisher, CredentialsReceiver, ReloadFailure, Snapshot};
 pub use roots::{Roots, RootsError};
 pub use server::{AcceptError, Connection, ServerTls};
-pub use trust::{AllowedPeers, PartnerTrust, Peer, Trust};
+pub use trust::{AllowedPeers, Peer, Trust};

@@ -23,12 +23,12 @@ pub enum Refusal {
     /// The leaf does not say whom it speaks for.
     #[error("peer's {0}")]
     Leaf(LeafError),
-    /// Its CA may not speak for this trust domain.
-    #[error("peer {found} is outside trust domain {expected}, which is all that its CA may speak for")]
+    /// The certificate is for another trust domain.
+    #[error("peer {found} is outside trust domain {expected}, the only one that is served here")]
     TrustDomain {
         /// Whom the certificate speaks for.
         found: Identity,
-        /// What its CA is trusted for.
+        /// What is served here.
         expected: String,
     },
     /// The right CA, the wrong kind of party.
@@ -49,12 +49,6 @@ pub enum Refusal {
         found: Identity,
         /// The one that is accepted.
         expected: Identity,
-    },
-    /// A partner's certificate for names outside `dnsNames`.
-    #[error("peer {found} has no name among those that its CA may speak for")]
-    UndeclaredName {
-        /// Whom the certificate speaks for.
-        found: Identity,
     },
     /// The server's certificate is for another host.
     #[error("server's certificate is not valid for {0}")]
@@ -97,14 +91,8 @@ impl Refusal {
             Self::Role { .. } => "Role",
             Self::NotListed(_) => "NotListed",
             Self::NotExpected { .. } => "NotExpected",
-            Self::UndeclaredName { .. } => "UndeclaredName",
             Self::WrongName(_) => "WrongName",
         }
-    }
-
-    /// Whether another root of the listener might still accept the peer.
-    pub(crate) fn is_unknown_issuer(&self) -> bool {
-        matches!(self, Self::Chain(ChainProblem::UnknownIssuer))
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]

@@ -4,13 +4,11 @@
 mod common;
 
 use std::io;
-use std::sync::Arc;
 
-use common::{Ca, DOMAIN, Issued, PARTNER_DOMAIN, Wish, fixed, identity, meet, node, wish};
+use common::{Ca, DOMAIN, Issued, Wish, fixed, identity, meet, node, wish};
 use tessera_node_api::identity::Identity;
-use tessera_tls::{AllowedPeers, ClientTls, ConnectError, PartnerTrust, Peer, Refusal, ServerTls};
+use tessera_tls::{AllowedPeers, ClientTls, ConnectError, Peer, Refusal, ServerTls};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 const PEER: &str = "spiffe://org-a.example/node/node-b";
 const OPERATOR: &str = "spiffe://org-a.example/operator/tessera-operator";
@@ -39,10 +37,9 @@ async fn connect(
     judged.expect("the client has judged")
 }
 
-fn p2p(ca: &Ca, partners: Vec<PartnerTrust>) -> ClientTls {
-    let allowed =
-        AllowedPeers::Nodes { trust_domain: DOMAIN.into(), partners: watch::channel(Arc::new(partners)).1 };
-    ClientTls::new(fixed(&ca.issue(&wish("spiffe://org-a.example/node/node-a")), &node("node-a")), allowed)
+fn p2p(ca: &Ca) -> ClientTls {
+    let credentials = fixed(&ca.issue(&wish("spiffe://org-a.example/node/node-a")), &node("node-a"));
+    ClientTls::new(credentials, AllowedPeers::nodes(DOMAIN))
 }
 
 fn refusal(result: Result<Peer, ConnectError>) -> Refusal {
@@ -55,8 +52,8 @@ fn refusal(result: Result<Peer, ConnectError>) -> Refusal {
 #[tokio::test]
 async fn a_peer_needs_chain_name_and_role() {
     let (network, stranger) = (Ca::new("network"), Ca::new("stranger"));
-    let client = p2p(&network, vec![]);
-    let nodes = || AllowedPeers::own_nodes(DOMAIN);
+    let client = p2p(&network);
+    let nodes = || AllowedPeers::nodes(DOMAIN);
 
     let peer = connect(&client, "localhost", &network.issue(&wish(PEER)), nodes()).await.unwrap();
     assert_eq!(peer.identity, identity(PEER));
@@ -71,31 +68,6 @@ async fn a_peer_needs_chain_name_and_role() {
 
     let found = refusal(connect(&client, "localhost", &stranger.issue(&wish(PEER)), nodes()).await);
     assert_eq!(found.reason(), "UnknownIssuer");
-}
-
-#[tokio::test]
-async fn a_partner_is_accepted_under_its_declared_names_only() {
-    let (network, partner) = (Ca::new("network"), Ca::new("partner"));
-    let trust = |names: &[&str]| PartnerTrust {
-        roots: partner.roots(),
-        trust_domain: PARTNER_DOMAIN.into(),
-        dns_names: names.iter().map(|&name| name.into()).collect(),
-    };
-    let shown = partner.issue(&wish("spiffe://org-b.example/node/node-x"));
-    // The partner's listener knows our CA as we know theirs; here it need not accept us.
-    let serves = || AllowedPeers::own_nodes(PARTNER_DOMAIN);
-
-    let declared = p2p(&network, vec![trust(&["localhost"])]);
-    let peer = connect(&declared, "localhost", &shown, serves()).await.unwrap();
-    assert_eq!(peer.identity.trust_domain(), PARTNER_DOMAIN);
-
-    let undeclared = p2p(&network, vec![trust(&["*.tm.org-b.example"])]);
-    assert_eq!(refusal(connect(&undeclared, "localhost", &shown, serves()).await).reason(), "UndeclaredName");
-
-    // A partner's CA that signs a leaf for one of our own nodes.
-    let impostor = partner.issue(&wish(PEER));
-    let found = refusal(connect(&declared, "localhost", &impostor, AllowedPeers::own_nodes(DOMAIN)).await);
-    assert_eq!(found.reason(), "TrustDomain");
 }
 
 #[tokio::test]

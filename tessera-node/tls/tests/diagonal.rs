@@ -4,32 +4,27 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::{
-    Ca, DOMAIN, Issued, PARTNER_DOMAIN, Wish, any_client, client_of, clients, fixed, identity, meet_any,
-    node, wish,
+    Ca, DOMAIN, Issued, Wish, any_client, client_of, clients, fixed, identity, meet_any, node, wish,
 };
 use jiff::SignedDuration;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::HandshakeKind;
 use rustls::version::TLS12;
 use tessera_node_api::identity::{Identity, Role};
-use tessera_tls::{AcceptError, AllowedPeers, ChainProblem, LeafError, PartnerTrust, Refusal, ServerTls};
-use tokio::sync::watch;
+use tessera_tls::{AcceptError, AllowedPeers, ChainProblem, LeafError, Refusal, ServerTls};
 
 const CLIENT: &str = "spiffe://org-a.example/client/node-a.quorum-a";
 const OTHER_CLIENT: &str = "spiffe://org-a.example/client/node-b.quorum-b";
 const MONITORING: &str = "spiffe://org-a.example/client/_monitoring.prometheus";
 const OPERATOR: &str = "spiffe://org-a.example/operator/tessera-operator";
 const PEER: &str = "spiffe://org-a.example/node/node-b";
-const PARTNER: &str = "spiffe://org-b.example/node/node-x";
+const FOREIGN: &str = "spiffe://org-b.example/node/node-x";
 
-/// One organisation, its admin CA, a partner, a stranger, and the four listeners of node-a.
+/// One organisation, its admin CA, a stranger, and the four listeners of node-a.
 struct World {
     network: Ca,
     admin: Ca,
-    partner: Ca,
     stranger: Ca,
 }
 
@@ -45,35 +40,19 @@ const LISTENERS: [Listener; 4] = [Listener::P2p, Listener::Q2t, Listener::Admin,
 
 impl World {
     fn new() -> Self {
-        Self {
-            network: Ca::new("network"),
-            admin: Ca::new("admin"),
-            partner: Ca::new("partner"),
-            stranger: Ca::new("stranger"),
-        }
+        Self { network: Ca::new("network"), admin: Ca::new("admin"), stranger: Ca::new("stranger") }
     }
 
     fn listener(&self, kind: Listener) -> ServerTls {
         let credentials =
             fixed(&self.server_ca(kind).issue(&wish("spiffe://org-a.example/node/node-a")), &node("node-a"));
         let allowed = match kind {
-            Listener::P2p => {
-                AllowedPeers::Nodes { trust_domain: DOMAIN.to_owned(), partners: self.partners() }
-            }
+            Listener::P2p => AllowedPeers::nodes(DOMAIN),
             Listener::Q2t => clients(&[&identity(CLIENT)]),
             Listener::Admin => AllowedPeers::Exactly(Identity::operator(DOMAIN).unwrap()),
             Listener::Metrics => clients(&[&identity(MONITORING)]),
         };
         ServerTls::new(credentials, allowed)
-    }
-
-    fn partners(&self) -> watch::Receiver<Arc<Vec<PartnerTrust>>> {
-        let partner = PartnerTrust {
-            roots: self.partner.roots(),
-            trust_domain: PARTNER_DOMAIN.to_owned(),
-            dns_names: vec!["*.tm.org-b.example".to_owned()],
-        };
-        watch::channel(Arc::new(vec![partner])).1
     }
 
     /// The CA of the listener's own certificate, which the client must know to get as far as being judged.
@@ -110,10 +89,8 @@ impl World {
 #[tokio::test]
 async fn only_the_diagonal_is_served() {
     let world = World::new();
-    let partner_node = Wish { names: vec!["a.tm.org-b.example".into()], ..wish(PARTNER) };
     let diagonal = [
         ("node under network CA", world.network.issue(&wish(PEER)), Some(Listener::P2p)),
-        ("partner's node under partner CA", world.partner.issue(&partner_node), Some(Listener::P2p)),
         ("listed client under network CA", world.network.issue(&wish(CLIENT)), Some(Listener::Q2t)),
         ("scraper under network CA", world.network.issue(&wish(MONITORING)), Some(Listener::Metrics)),
         ("operator under admin CA", world.admin.issue(&wish(OPERATOR)), Some(Listener::Admin)),
@@ -123,8 +100,8 @@ async fn only_the_diagonal_is_served() {
         ("operator under network CA", world.network.issue(&wish(OPERATOR)), None),
         ("unlisted client under network CA", world.network.issue(&wish(OTHER_CLIENT)), None),
         (
-            "enclave under network CA",
-            world.network.issue(&wish("spiffe://org-a.example/enclave/node-a")),
+            "unknown role under network CA",
+            world.network.issue(&wish("spiffe://org-a.example/enclave/x")),
             None,
         ),
     ];
@@ -134,31 +111,14 @@ async fn only_the_diagonal_is_served() {
 }
 
 #[tokio::test]
-async fn a_partner_or_stranger_bearing_our_names_is_refused_everywhere() {
+async fn a_stranger_bearing_our_names_is_refused_everywhere() {
     let world = World::new();
     for uri in [OPERATOR, CLIENT, MONITORING, PEER] {
-        let named = Wish { names: vec!["a.tm.org-b.example".into()], ..wish(uri) };
-        world.expect_served_only_at("partner's CA", &world.partner.issue(&named), None).await;
-        world.expect_served_only_at("stranger's CA", &world.stranger.issue(&named), None).await;
+        for kind in LISTENERS {
+            let found = world.present(Some(&world.stranger.issue(&wish(uri))), kind).await;
+            assert_eq!(found, Err(Refusal::Chain(ChainProblem::UnknownIssuer)), "{uri} at {kind:?}");
+        }
     }
-    let operator = world.partner.issue(&wish(OPERATOR));
-    for kind in [Listener::Admin, Listener::Q2t, Listener::Metrics] {
-        let found = world.present(Some(&operator), kind).await;
-        assert_eq!(found, Err(Refusal::Chain(ChainProblem::UnknownIssuer)), "{kind:?}");
-    }
-    let found = world.present(Some(&operator), Listener::P2p).await;
-    assert_eq!(
-        found,
-        Err(Refusal::TrustDomain { found: identity(OPERATOR), expected: PARTNER_DOMAIN.into() })
-    );
-}
-
-#[tokio::test]
-async fn a_partner_speaks_only_for_its_declared_names() {
-    let world = World::new();
-    let elsewhere = Wish { names: vec!["a.tm.org-c.example".into()], ..wish(PARTNER) };
-    let found = world.present(Some(&world.partner.issue(&elsewhere)), Listener::P2p).await;
-    assert_eq!(found, Err(Refusal::UndeclaredName { found: identity(PARTNER) }));
 }
 
 #[tokio::test]
@@ -190,8 +150,8 @@ async fn no_certificate_and_foreign_trust_domain_are_refused() {
     for kind in LISTENERS {
         assert_eq!(world.present(None, kind).await, Err(Refusal::NoCertificate), "{kind:?}");
     }
-    let foreign = world.network.issue(&wish(PARTNER));
-    let refusal = Refusal::TrustDomain { found: identity(PARTNER), expected: DOMAIN.into() };
+    let foreign = world.network.issue(&wish(FOREIGN));
+    let refusal = Refusal::TrustDomain { found: identity(FOREIGN), expected: DOMAIN.into() };
     assert_eq!(world.present(Some(&foreign), Listener::P2p).await, Err(refusal));
 }
 

@@ -6,6 +6,7 @@ use tessera_tls::{AllowedPeers, ClientTls, Credentials, CredentialsReceiver, Exp
 
 use super::*;
 use crate::http::reply;
+use crate::http::router::Route;
 
 #[path = "../../../tests/support/ca.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)] // A helper of the integration tests.
@@ -15,9 +16,14 @@ mod ca;
 struct Fragile;
 
 impl Api for Fragile {
-    async fn answer(&self, request: &Parts, _body: Incoming, _caller: &Caller) -> Answer {
-        assert!(request.uri.path() != "/panic", "as demanded");
-        Answer::new("fine", reply::ok("text/plain", "fine"))
+    fn routes() -> Vec<Route<Self>> {
+        vec![Route::get("/{what}", "fine", |_, call| {
+            async move {
+                assert_ne!(call.parameter(), "panic", "as demanded");
+                Ok(reply::ok("text/plain", "fine"))
+            }
+            .boxed()
+        })]
     }
 }
 

@@ -24,15 +24,8 @@ mod ca;
 pub use ca::{Ca, Issued, Wish, wish};
 
 pub const DOMAIN: &str = "org-a.example";
-pub const PARTNER_DOMAIN: &str = "org-b.example";
 /// A connection within loopback, a poll of the reload: anything that takes longer than this is broken.
 pub const DEADLINE: Duration = Duration::from_secs(20);
-
-impl Ca {
-    pub fn roots(&self) -> tessera_tls::Roots {
-        tessera_tls::Roots::from_pem(self.pem.as_bytes()).unwrap()
-    }
-}
 
 impl Issued {
     pub fn credentials(&self, identity: &Identity, usage: Usage) -> Credentials {

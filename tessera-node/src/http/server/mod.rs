@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,6 +29,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::problem::Problem;
 use super::reply::Reply;
+use super::router::{Api, Router};
 use crate::config::Limits;
 use crate::metrics::{Metrics, Port};
 use crate::tasks::Tasks;
@@ -40,13 +40,6 @@ const HEAD_BYTES: usize = 8 << 10;
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// Before the next try to accept, when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What answers requests on a listener.
-pub(crate) trait Api: Send + Sync + 'static {
-    /// Answers one request.
-    fn answer(&self, request: &Parts, body: Incoming, caller: &Caller)
-    -> impl Future<Output = Answer> + Send;
-}
 
 /// An answer, and the name of the route for metrics.
 #[derive(Debug)]
@@ -87,8 +80,7 @@ pub(crate) struct Server<A> {
 struct Shared<A> {
     port: Port,
     tls: ServerTls,
-    api: A,
-    limits: Limits,
+    router: Router<A>,
     tasks: Tasks,
     metrics: Arc<Metrics>,
 }
@@ -105,24 +97,25 @@ impl<A: Api> Server<A> {
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, shared: Arc::new(Shared { port, tls, api, limits, tasks, metrics }) })
+        let router = Router::new(api, limits);
+        Ok(Self { listener, shared: Arc::new(Shared { port, tls, router, tasks, metrics }) })
     }
 
     /// Accepts until the node drains.
     pub(crate) async fn run(self) -> Result<(), Infallible> {
-        let places = Arc::new(Semaphore::new(self.shared.limits.connections));
+        let slots = Arc::new(Semaphore::new(self.shared.router.limits().connections));
         let draining = self.shared.tasks.draining().clone();
         loop {
             let accepted = tokio::select! {
                 () = draining.cancelled() => return Ok(()),
-                accepted = accept(&self.listener, &places) => accepted,
+                accepted = accept(&self.listener, &slots) => accepted,
             };
             match accepted {
-                Ok((stream, address, place)) => {
+                Ok((stream, address, slot)) => {
                     let shared = Arc::clone(&self.shared);
                     self.shared.tasks.job(async move {
                         shared.connection(stream, address).await;
-                        drop(place);
+                        drop(slot);
                     });
                 }
                 Err(error) => {
@@ -136,12 +129,12 @@ impl<A: Api> Server<A> {
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // The place first: a caller beyond the bound waits in the kernel's queue.
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    // The slot first: a caller beyond the bound waits in the kernel's queue.
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
-    Ok((stream, address, place))
+    Ok((stream, address, slot))
 }
 
 impl<A: Api> Shared<A> {
@@ -160,8 +153,8 @@ impl<A: Api> Shared<A> {
             Arc::new(Caller { identity: connection.peer.identity, address: address.ip(), certificate });
         self.metrics.connection_opened(self.port);
         let mut stream = TimeoutStream::new(connection.stream);
-        // Who stops reading its answer must not keep its place for ever. (Who reads it slowly does.)
-        stream.set_write_timeout(Some(self.limits.idle));
+        // A client that stops reading must release its slot; a slow but steady reader may keep it.
+        stream.set_write_timeout(Some(self.router.limits().idle));
         self.serve(TokioIo::new(Box::pin(stream)), caller, connection.guard).await;
         self.metrics.connection_closed(self.port);
     }
@@ -176,12 +169,12 @@ impl<A: Api> Shared<A> {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.idle)
+            .header_read_timeout(self.router.limits().idle)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(stream, service);
         tokio::pin!(connection);
         tokio::select! {
-            // How a caller ends its connection is its own affair.
+            // Callers end their connections as they like.
             _ = &mut connection => return,
             reason = guard.closed() => {
                 tracing::info!(port = self.port.as_str(), caller = %caller.identity, %reason, "connection closed");
@@ -199,7 +192,7 @@ impl<A: Api> Shared<A> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         // A defect that one request meets is that request's: the connection and the node go on.
-        let answered = AssertUnwindSafe(self.api.answer(&parts, body, caller)).catch_unwind().await;
+        let answered = AssertUnwindSafe(self.router.answer(&parts, body, caller)).catch_unwind().await;
         let Answer { route, reply } = answered.unwrap_or_else(|_| {
             tracing::error!(port = self.port.as_str(), "a request panicked");
             Answer::new("panicked", Problem::unexplained().into_reply(&parts))

@@ -1,4 +1,4 @@
-//! What a scraper sees. Labels come from enums and constants: no peer, key or hash is ever one.
+//! What a scraper sees. Labels come from enums and constants: a peer, a key or a hash is never one.
 
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
