@@ -1,4 +1,4 @@
-//! The work that no caller waits for: checkpoints of the index, and the next segment.
+//! Work off the write path: checkpoints of the index, and the next segment.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::segment::{Segment, prepare};
 use crate::stats::{Counters, add};
 
-/// A new segment, or why there is none.
+/// A new segment, or why it could not be created.
 pub(crate) type Prepared = io::Result<Arc<Segment>>;
 
 enum Task {
@@ -45,15 +45,15 @@ impl Background {
         Ok((Self { tasks, checkpointing }, thread))
     }
 
-    /// Asks for a checkpoint, unless one is on its way.
+    /// Orders a checkpoint, unless one is running.
     pub(crate) fn checkpoint(&self) {
         if !self.checkpointing.swap(true, Ordering::AcqRel) {
-            // A thread that is gone has poisoned the store.
+            // A thread that has ended has poisoned the store.
             let _ = self.tasks.send(Task::Checkpoint);
         }
     }
 
-    /// Asks for a segment.
+    /// Orders a segment.
     pub(crate) fn prepare(&self, id: u64, size: u64) -> Receiver<Prepared> {
         let (reply, prepared) = channel();
         let _ = self.tasks.send(Task::Prepare { id, size, reply });
@@ -108,7 +108,7 @@ impl Worker {
         if let Err(error) = &prepared
             && !is_full(error)
         {
-            self.health.poison(&format!("segment {id} was not made: {error}"));
+            self.health.poison(&format!("segment {id} could not be created: {error}"));
         }
         prepared
     }

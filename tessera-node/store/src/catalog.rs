@@ -5,7 +5,7 @@
 //!   lookup  ──► fresh, then draining, then index
 //! ```
 //!
-//! A record is in the next place before it leaves the one before, so a lookup that goes down the
+//! A record is in the next map before it leaves the one before, so a lookup that goes down the
 //! list finds it whatever the checkpoint does meanwhile.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use crate::error::IndexError;
 use crate::index::{Checkpoint, CheckpointError, Index};
-use crate::place::{Key, Place, Progress, State};
+use crate::location::{Key, Location, Progress, State};
 use crate::segment::Identity;
 
-/// Beyond that many, damage met by reads is no longer counted apart.
-const REMEMBERED_DAMAGE: usize = 65_536;
+/// Damaged records found by reads are counted up to this number.
+const MAX_DAMAGED_READS: usize = 65_536;
 
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -25,15 +25,15 @@ pub(crate) struct Catalog {
     index: Index,
     tail: RwLock<Tail>,
     /// Records whose bytes were found damaged by a read.
-    met: Mutex<BTreeSet<Key>>,
+    damaged_reads: Mutex<BTreeSet<Key>>,
 }
 
-type Places = HashMap<Key, Place>;
+type Locations = HashMap<Key, Location>;
 
 #[derive(Debug)]
 struct Tail {
-    fresh: Places,
-    draining: Arc<Places>,
+    fresh: Locations,
+    draining: Arc<Locations>,
     /// As of `fresh`.
     progress: Progress,
     /// As of `draining`, while it has not been written.
@@ -46,12 +46,12 @@ impl Catalog {
             identity,
             index,
             tail: RwLock::new(Tail {
-                fresh: Places::new(),
+                fresh: Locations::new(),
                 draining: Arc::default(),
                 progress,
                 undrained: None,
             }),
-            met: Mutex::default(),
+            damaged_reads: Mutex::default(),
         }
     }
 
@@ -63,30 +63,29 @@ impl Catalog {
         self.read_tail().progress
     }
 
-    /// The last version of a record; `None` where there is none or it was deleted.
-    pub(crate) fn lookup(&self, key: &Key) -> Result<Option<Place>, IndexError> {
+    /// The last version of a record.
+    pub(crate) fn lookup(&self, key: &Key) -> Result<Option<Location>, IndexError> {
         let in_tail = {
             let tail = self.read_tail();
             tail.fresh.get(key).or_else(|| tail.draining.get(key)).copied()
         };
-        let place = match in_tail {
-            Some(place) => Some(place),
-            None => self.index.lookup(key)?,
-        };
-        Ok(place.filter(|place| !place.is_deleted()))
+        match in_tail {
+            Some(location) => Ok(Some(location)),
+            None => self.index.lookup(key),
+        }
     }
 
     /// Makes durable records readable. Returns how many wait for a checkpoint.
     pub(crate) fn publish(
         &self,
-        places: impl IntoIterator<Item = (Key, Place)>,
+        locations: impl IntoIterator<Item = (Key, Location)>,
         progress: Progress,
     ) -> usize {
         let mut tail = self.write_tail();
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, place) in places {
-            met.remove(&key);
-            tail.fresh.insert(key, place);
+        let mut damaged = self.damaged_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, location) in locations {
+            damaged.remove(&key);
+            tail.fresh.insert(key, location);
         }
         tail.progress = progress;
         tail.fresh.len()
@@ -94,11 +93,11 @@ impl Catalog {
 
     /// Writes what is in memory to the index.
     pub(crate) fn checkpoint(&self) -> Result<(), CheckpointError> {
-        let (places, progress) = self.start_draining();
+        let (locations, progress) = self.start_draining();
         self.index.write(Checkpoint {
             identity: self.identity,
             progress,
-            places: &mut places.iter().map(|(key, place)| (*key, *place)),
+            locations: &mut locations.iter().map(|(key, location)| (*key, *location)),
         })?;
         let mut tail = self.write_tail();
         tail.draining = Arc::default();
@@ -107,7 +106,7 @@ impl Catalog {
     }
 
     /// Takes the tail, or once more what an attempt before could not write.
-    fn start_draining(&self) -> (Arc<Places>, Progress) {
+    fn start_draining(&self) -> (Arc<Locations>, Progress) {
         let mut tail = self.write_tail();
         let progress = tail.undrained.unwrap_or(tail.progress);
         if tail.undrained.is_none() {
@@ -117,36 +116,35 @@ impl Catalog {
         (Arc::clone(&tail.draining), progress)
     }
 
-    /// Keeps in mind that a read found a record damaged.
+    /// Counts a record that a read found damaged.
     pub(crate) fn remember_damage(&self, key: Key) {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if met.len() < REMEMBERED_DAMAGE {
-            met.insert(key);
+        let mut damaged = self.damaged_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() < MAX_DAMAGED_READS {
+            damaged.insert(key);
         }
     }
 
-    /// Damaged records: found at replay, met by reads, or without a name.
+    /// Damaged records: found at replay, found by reads, or without a name.
     pub(crate) fn corrupt(&self) -> u64 {
         let progress = self.progress();
-        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.damaged + progress.unidentified + met.len() as u64
+        let damaged = self.damaged_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.damaged + progress.unidentified + damaged.len() as u64
     }
 
-    /// The progress after `place` took the place of `before`.
-    pub(crate) fn count(mut progress: Progress, before: Option<Place>, place: &Place) -> Progress {
+    /// The progress after a record moved from `before` to `location`.
+    pub(crate) fn count(mut progress: Progress, before: Option<Location>, location: &Location) -> Progress {
         if let Some(before) = before {
             progress.records = progress.records.saturating_sub(1);
             if before.state == State::Damaged {
                 progress.damaged = progress.damaged.saturating_sub(1);
             }
         }
-        match place.state {
+        match location.state {
             State::Live => progress.records += 1,
             State::Damaged => {
                 progress.records += 1;
                 progress.damaged += 1;
             }
-            State::Deleted => {}
         }
         progress
     }

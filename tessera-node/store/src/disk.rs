@@ -1,4 +1,4 @@
-//! The file layer: what the store asks of a disk, so that a test can put a treacherous one below.
+//! The file layer: all that the store asks of a disk. Tests put a faulty disk below it.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,7 +18,7 @@ const LOCK_FILE: &str = "lock";
 /// Nothing is durable before [`DiskFile::sync_data`] returned for the file *and*
 /// [`Disk::sync_dir`] for its name.
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Makes an empty file; an existing one is an error.
+    /// Creates an empty file; an existing one is an error.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
@@ -40,15 +40,15 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`. After an error any part may be written.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Grows the file to `size` zero bytes with space of its own; `StorageFull` where there is none.
+    /// Grows the file to `size` zero bytes and reserves their space; `StorageFull` if there is too little.
     fn allocate(&self, size: u64) -> io::Result<()>;
-    /// Cuts or grows the file.
+    /// Truncates or grows the file.
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Makes content and size durable.
     fn sync_data(&self) -> io::Result<()>;
 }
 
-/// Whether the disk has no room: the one error after which the store goes on.
+/// Whether the disk is full: the only error of a write after which the store continues.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -62,7 +62,7 @@ pub(crate) struct RealDisk {
 }
 
 impl RealDisk {
-    /// Makes the directory if need be, and locks it.
+    /// Creates the directory if it is missing, and locks it.
     pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(failed)?;

@@ -54,10 +54,10 @@ pub enum OpenError {
         /// The newest format known.
         supported: u32,
     },
-    /// There are segments, and not one of them says which store it is of.
+    /// There are segments, and none of them says which store it belongs to.
     #[error("no log segment has a readable header; restore the store from its backup")]
     NoReadableHeader,
-    /// The index cannot be opened nor made anew.
+    /// The index can neither be opened nor rebuilt.
     #[error("cannot open or rebuild the index")]
     Index(#[source] IndexError),
     /// A thread of the store could not be started.
@@ -86,23 +86,13 @@ pub enum ReadError {
     },
     /// No such record is known, but records were damaged beyond recognition: it may be one.
     #[error(
-        "no record {hash} is known, but {unidentified} damaged records have lost their names; restore the store from its backup"
+        "no record {hash} is known, but {unidentified} records are damaged and their hashes are lost; restore the store from its backup"
     )]
     Undecidable {
         /// The record asked for.
         hash: Hash,
         /// How many records it could be.
         unidentified: u64,
-    },
-    /// Met while iterating: records between two others are gone with their names.
-    #[error(
-        "{records} records of log segment {segment} are damaged beyond recognition; restore the store from its backup"
-    )]
-    Unrecognisable {
-        /// The segment's number.
-        segment: u64,
-        /// How many.
-        records: u64,
     },
     /// The index did not answer.
     #[error("the index cannot be read")]

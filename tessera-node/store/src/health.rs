@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::pending::Fatal;
 use crate::queue::Queue;
 
-/// Poisoned once, poisoned for good: what the disk holds after a failed sync is not known.
+/// A poisoned store stays poisoned: what the disk holds after a failed sync is unknown.
 #[derive(Debug)]
 pub(crate) struct Health {
     reason: watch::Sender<Option<String>>,
@@ -17,14 +17,14 @@ pub(crate) struct Health {
     full: Mutex<Option<Refusals>>,
 }
 
-/// Writes refused for want of space: the first and the last of a row.
+/// Writes refused because the disk is full: the first and the last of a row.
 #[derive(Debug, Clone, Copy)]
 struct Refusals {
     since: SystemTime,
     last: Instant,
 }
 
-/// After so long without another refusal the disk may have space again: nobody has tried.
+/// After this time without another refusal the disk may have space again: no write has tried.
 const FULL_FOR: Duration = Duration::from_mins(1);
 
 impl Health {
@@ -33,20 +33,20 @@ impl Health {
         Self { reason, fatal, queue, full: Mutex::default() }
     }
 
-    /// A write found no space. (That a smaller one finds some says nothing.)
+    /// A write found no space. (A later success does not clear this: it may have been smaller.)
     pub(crate) fn refused_for_space(&self) {
         let since = self.full_since().unwrap_or_else(SystemTime::now);
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         *full = Some(Refusals { since, last: Instant::now() });
     }
 
-    /// Since when writes have been refused, if one was of late.
+    /// Since when writes have been refused, if one was refused recently.
     pub(crate) fn full_since(&self) -> Option<SystemTime> {
         let full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         full.filter(|refusals| refusals.last.elapsed() < FULL_FOR).map(|refusals| refusals.since)
     }
 
-    /// Refuses every write from now on and tells who watches.
+    /// Refuses every write from now on and raises the fatal signal.
     pub(crate) fn poison(&self, reason: &str) {
         tracing::error!(reason, "the store is poisoned; the process must exit and replay the log");
         self.queue.poison();
@@ -66,7 +66,7 @@ impl Health {
     }
 }
 
-/// Poisons the store when its thread panics: nobody would answer the waiters otherwise.
+/// Poisons the store when its thread panics: the waiters would get no answer otherwise.
 pub(crate) struct PoisonOnPanic<'a>(pub(crate) &'a Health);
 
 impl Drop for PoisonOnPanic<'_> {

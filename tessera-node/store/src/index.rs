@@ -1,5 +1,5 @@
-//! The index on disk: hash → place in the log, as of a checkpoint. Worth nothing by itself: it is
-//! made anew from the log when it is not there or not usable.
+//! The index on disk: hash → location in the log, as of a checkpoint. The index is rebuilt from the
+//! log when it is missing or not usable.
 //!
 //! A commit costs several times a log append and a repair after a kill seconds, so it is written
 //! only by checkpoints, with quick repair.
@@ -13,24 +13,25 @@ use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition}
 
 use crate::disk::{Disk, DiskFile, is_full};
 use crate::error::IndexError;
-use crate::place::{Key, Place, Progress};
+use crate::location::{Key, Location, Progress};
 use crate::segment::Identity;
 
 pub(crate) const FILE: &str = "index.redb";
 
-const PLACES: TableDefinition<'_, [u8; Key::BYTES], [u8; Place::BYTES]> = TableDefinition::new("places");
+const LOCATIONS: TableDefinition<'_, [u8; Key::BYTES], [u8; Location::BYTES]> =
+    TableDefinition::new("places");
 const CHECKPOINT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoint");
 const IDENTITY: &str = "identity";
 const PROGRESS: &str = "progress";
 
-/// The pages a node reads often are in the system's cache; these are the upper levels of the tree.
+/// Enough for the upper levels of the tree; the system's page cache holds the rest.
 const CACHE_BYTES: usize = 4 << 20;
 
 /// What goes into the index at once.
 pub(crate) struct Checkpoint<'a> {
     pub(crate) identity: Identity,
     pub(crate) progress: Progress,
-    pub(crate) places: &'a mut dyn Iterator<Item = (Key, Place)>,
+    pub(crate) locations: &'a mut dyn Iterator<Item = (Key, Location)>,
 }
 
 /// Why a checkpoint was not written.
@@ -51,19 +52,19 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Opens the index, or makes an empty one in the place of one that is not usable.
+    /// Opens the index, or replaces one that is not usable by an empty one.
     pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<Self, IndexError> {
         let database = match guarded(|| open_database(&*disk)) {
             Ok(database) => database,
             Err(error) => {
-                tracing::warn!(%error, "the store's index is not usable; making it anew from the log");
+                tracing::warn!(%error, "the store's index is not usable; rebuilding it from the log");
                 return Self::recreate(disk);
             }
         };
         Ok(Self { disk, database: RwLock::new(Some(database)) })
     }
 
-    /// An empty index in the place of whatever is there.
+    /// Replaces the index file, if any, by an empty index.
     pub(crate) fn recreate(disk: Arc<dyn Disk>) -> Result<Self, IndexError> {
         match disk.remove(FILE) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -76,13 +77,13 @@ impl Index {
     }
 
     /// Where a record was as of the checkpoint.
-    pub(crate) fn lookup(&self, key: &Key) -> Result<Option<Place>, IndexError> {
+    pub(crate) fn lookup(&self, key: &Key) -> Result<Option<Location>, IndexError> {
         self.read(|database| {
-            let table = database.begin_read()?.open_table(PLACES)?;
-            let place = table.get(key.encode())?.map(|place| place.value());
-            Ok(place)
+            let table = database.begin_read()?.open_table(LOCATIONS)?;
+            let location = table.get(key.encode())?.map(|location| location.value());
+            Ok(location)
         })?
-        .map(|bytes| Place::decode(&bytes).ok_or_else(|| IndexError::damaged("a place")))
+        .map(|bytes| Location::decode(&bytes).ok_or_else(|| IndexError::damaged("a location")))
         .transpose()
     }
 
@@ -157,7 +158,7 @@ fn open_database(disk: &dyn Disk) -> Result<Database, Box<redb::Error>> {
         Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file)).map_err(boxed)?;
     if !has_tables(&database)? {
         let transaction = begin(&database)?;
-        transaction.open_table(PLACES).map_err(boxed)?;
+        transaction.open_table(LOCATIONS).map_err(boxed)?;
         transaction.open_table(CHECKPOINT).map_err(boxed)?;
         transaction.commit().map_err(boxed)?;
     }
@@ -182,13 +183,9 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, Box<redb::Error>
 fn write(database: &Database, checkpoint: Checkpoint<'_>) -> Result<(), Box<redb::Error>> {
     let transaction = begin(database)?;
     {
-        let mut table = transaction.open_table(PLACES).map_err(boxed)?;
-        for (key, place) in checkpoint.places {
-            if place.is_deleted() {
-                table.remove(key.encode()).map_err(boxed)?;
-            } else {
-                table.insert(key.encode(), place.encode()).map_err(boxed)?;
-            }
+        let mut table = transaction.open_table(LOCATIONS).map_err(boxed)?;
+        for (key, location) in checkpoint.locations {
+            table.insert(key.encode(), location.encode()).map_err(boxed)?;
         }
         let mut table = transaction.open_table(CHECKPOINT).map_err(boxed)?;
         let identity = checkpoint.identity.to_bytes();
@@ -218,7 +215,7 @@ impl StorageBackend for Backend {
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
         if len > self.0.size()? {
-            // With space of its own, so that a full disk is met here and not in the middle.
+            // Reserves the space, so that a full disk is found here and not in the middle of a write.
             self.0.allocate(len)
         } else {
             self.0.set_size(len)

@@ -1,20 +1,23 @@
 //! The embedded payload store: a segmented append log, and an index of it.
 //!
 //! ```text
-//!   insert ─┐                      ┌─► log segment   (the truth)
-//!   replace ├─► queue ─► writer ───┤      │ fdatasync
-//!   delete ─┘            thread    └─► tail index ─► waiters
-//!                                         │ background
-//!   get ◄──── tail, then redb ◄───────────┘ checkpoint
+//!   insert ──────────────┐                      ┌─► log segment   (the source of truth)
+//!   compare_and_replace ─┴─► queue ─► writer ───┤      │ fdatasync
+//!                                     thread    └─► tail ─► waiters
+//!                                                      │ background
+//!   get ◄──── tail, then redb ◄────────────────────────┘ checkpoint
 //! ```
 //!
 //! Group commit without a timer: what queues while one batch is being synced is the next batch.
 //! A caller is answered when its record is durable *and* readable, never before.
 //!
-//! What may not happen here: an answer before `fdatasync` returned; a second try of an
-//! `fdatasync` that failed (the kernel may have dropped the pages: the store is poisoned and the
-//! process must exit and replay); `None` for a record that may have been acknowledged (damage is
-//! an error); bytes whose checksum or hash does not fit.
+//! Invariants:
+//!
+//! - a write is answered only after `fdatasync` returned;
+//! - an `fdatasync` that failed is never repeated: the kernel may have dropped the pages, so the
+//!   store is poisoned, and the process must exit and replay the log;
+//! - a read never answers `None` for a record that may have been acknowledged: damage is an error;
+//! - a read never returns bytes that do not match their checksum.
 
 mod background;
 mod batch;
@@ -23,10 +26,9 @@ mod disk;
 mod error;
 mod health;
 mod index;
-mod iterate;
+mod location;
 mod log;
 mod pending;
-mod place;
 mod queue;
 mod record;
 mod recover;
@@ -39,10 +41,7 @@ mod writer;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{IndexError, OpenError, ReadError, WriteError};
-pub use iterate::Records;
 pub use pending::{Fatal, Pending};
 pub use stats::{BATCH_SIZE_BOUNDS, Stats};
 pub use store::{Options, Store};
-pub use types::{
-    Cursor, DeleteOutcome, Entry, Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version,
-};
+pub use types::{Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version};

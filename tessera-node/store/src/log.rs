@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::disk::Disk;
 use crate::error::ReadError;
-use crate::place::{Key, Place, State};
+use crate::location::{Key, Location, Position, State};
 use crate::record::{Operation, Tag, parse};
 use crate::segment::Segment;
-use crate::types::{Cursor, Stored, Value};
+use crate::types::{Stored, Value};
 
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -35,22 +35,12 @@ impl Log {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// The first segment numbered `id` or later.
-    pub(crate) fn segment_from(&self, id: u64) -> Option<Arc<Segment>> {
-        self.segments
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .range(id..)
-            .next()
-            .map(|(_, segment)| Arc::clone(segment))
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Bytes of the log up to `end`.
-    pub(crate) fn bytes_before(&self, end: Cursor) -> u64 {
+    pub(crate) fn bytes_before(&self, end: Position) -> u64 {
         self.segments
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -60,22 +50,22 @@ impl Log {
             + end.offset
     }
 
-    /// The record at a place, or that it is damaged.
-    pub(crate) fn read(&self, key: &Key, place: &Place) -> Result<Stored, ReadError> {
+    /// The record at a location, or that it is damaged.
+    pub(crate) fn read(&self, key: &Key, location: &Location) -> Result<Stored, ReadError> {
         let corrupt = || ReadError::Corrupt { kind: key.kind, hash: key.hash };
-        if place.state != State::Live {
+        if location.state != State::Live {
             return Err(corrupt());
         }
-        // A segment that is gone, or shorter than the place, is damage as well.
+        // A missing segment, or one that ends before the record does, is damage as well.
         let segment = self
-            .segment(place.segment)
-            .filter(|segment| place.offset + u64::from(place.bytes) <= segment.size)
+            .segment(location.segment)
+            .filter(|segment| location.offset + u64::from(location.bytes) <= segment.size)
             .ok_or_else(corrupt)?;
-        let mut bytes = vec![0; place.bytes as usize];
-        match segment.file.read_exact_at(&mut bytes, place.offset) {
+        let mut bytes = vec![0; location.bytes as usize];
+        match segment.file.read_exact_at(&mut bytes, location.offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(corrupt()),
             Err(error) => {
-                return Err(ReadError::Log { segment: place.segment, reason: error.kind() });
+                return Err(ReadError::Log { segment: location.segment, reason: error.kind() });
             }
             Ok(()) => {}
         }
@@ -84,7 +74,7 @@ impl Log {
             .filter(|parsed| {
                 let header = &parsed.header;
                 header.operation == Operation::Put
-                    && header.sequence == place.sequence
+                    && header.sequence == location.sequence
                     && header.kind == key.kind
                     && header.hash == key.hash
             })
@@ -95,7 +85,7 @@ impl Log {
                 timestamp_ms: parsed.header.timestamp_ms,
                 body: parsed.body.to_vec(),
             },
-            version: place.version(),
+            version: location.version(),
         })
     }
 }

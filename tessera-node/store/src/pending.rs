@@ -10,7 +10,7 @@ use crate::error::WriteError;
 
 /// The answer to a write, given when it is durable and readable.
 ///
-/// Dropping it does not take the write back.
+/// Dropping it does not cancel the write.
 #[must_use = "a write is known to be durable only when its answer has come"]
 #[derive(Debug)]
 pub struct Pending<T>(State<T>);
@@ -22,7 +22,7 @@ enum State<T> {
 }
 
 impl<T> Pending<T> {
-    /// An answer that will come, and the way to give it.
+    /// An answer that will come, and the end that gives it.
     pub(crate) fn queued() -> (Completion<T>, Self) {
         let (sender, receiver) = oneshot::channel();
         (Completion(sender), Self(State::Queued(receiver)))
@@ -66,25 +66,25 @@ impl<T> Completion<T> {
     }
 }
 
-/// Tells that the store is poisoned: whoever holds it must end the process.
+/// Raised when the store is poisoned: the process must then exit.
 #[derive(Debug, Clone)]
 pub struct Fatal(watch::Receiver<Option<String>>);
 
 impl Fatal {
-    /// A signal that is not raised, and the way to raise it.
+    /// A signal that is not raised, and the end that raises it.
     pub(crate) fn new() -> (watch::Sender<Option<String>>, Self) {
         let (sender, receiver) = watch::channel(None);
         (sender, Self(receiver))
     }
 
-    /// Waits for the poisoning and returns its reason; never returns for a store that stays sound.
+    /// Waits until the store is poisoned and returns the reason.
     pub async fn reason(mut self) -> String {
         loop {
             if let Some(reason) = self.now() {
                 return reason;
             }
             if self.0.changed().await.is_err() {
-                // Closed while sound: there will be no reason.
+                // Closed without having been poisoned.
                 std::future::pending::<()>().await;
             }
         }

@@ -1,45 +1,38 @@
-//! What waits for the writer.
+//! The queue of requests for the writer.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::WriteError;
+use crate::location::Key;
 use crate::pending::Completion;
-use crate::place::Key;
-use crate::types::{DeleteOutcome, InsertOutcome, ReplaceOutcome, Value, Version};
+use crate::types::{InsertOutcome, ReplaceOutcome, Value, Version};
 
-/// One call, with the way to answer it.
+/// One call, with its completion.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) key: Key,
     pub(crate) change: Change,
 }
 
-/// What to do. What comes of it is decided by the writer, one request after the other.
+/// What to do. The writer decides the outcome, one request after the other.
 #[derive(Debug)]
 pub(crate) enum Change {
     Insert(Value, Completion<InsertOutcome>),
-    Replace(Value, Completion<Version>),
     CompareAndReplace(Value, Version, Completion<ReplaceOutcome>),
-    Delete(Completion<DeleteOutcome>),
 }
 
 impl Change {
     pub(crate) fn body_bytes(&self) -> usize {
         match self {
-            Self::Insert(value, _) | Self::Replace(value, _) | Self::CompareAndReplace(value, ..) => {
-                value.body.len()
-            }
-            Self::Delete(_) => 0,
+            Self::Insert(value, _) | Self::CompareAndReplace(value, ..) => value.body.len(),
         }
     }
 
     pub(crate) fn fail(self, error: WriteError) {
         match self {
             Self::Insert(_, completion) => completion.complete(Err(error)),
-            Self::Replace(_, completion) => completion.complete(Err(error)),
             Self::CompareAndReplace(_, _, completion) => completion.complete(Err(error)),
-            Self::Delete(completion) => completion.complete(Err(error)),
         }
     }
 }
@@ -56,7 +49,7 @@ pub(crate) struct Queue {
 struct Waiting {
     requests: VecDeque<Request>,
     bytes: usize,
-    /// Why no more are taken.
+    /// Why further requests are refused.
     refused: Option<WriteError>,
 }
 
@@ -66,7 +59,7 @@ impl Queue {
         Self { waiting: Mutex::default(), filled: Condvar::new(), limit_bytes }
     }
 
-    /// Queues a request, or answers it with the reason why not.
+    /// Queues a request, or fails it at once.
     pub(crate) fn push(&self, request: Request) {
         let mut waiting = self.lock();
         let refused = waiting.refused.or((waiting.bytes > self.limit_bytes).then_some(WriteError::Busy));
@@ -80,7 +73,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Takes all that waits; blocks while nothing does. `None` when closed and empty.
+    /// Takes all requests; blocks while there is none. `None` when closed and empty.
     pub(crate) fn take(&self) -> Option<VecDeque<Request>> {
         let mut waiting = self.lock();
         while waiting.requests.is_empty() {
@@ -93,13 +86,13 @@ impl Queue {
         Some(std::mem::take(&mut waiting.requests))
     }
 
-    /// Takes no more; what waits is still served.
+    /// Refuses further requests; queued ones are still served.
     pub(crate) fn close(&self) {
         self.lock().refused.get_or_insert(WriteError::Closed);
         self.filled.notify_all();
     }
 
-    /// Takes no more and answers what waits: the writer serves nothing after this.
+    /// Refuses further requests and fails the queued ones: the writer serves nothing after this.
     pub(crate) fn poison(&self) {
         let mut waiting = self.lock();
         waiting.refused = Some(WriteError::Poisoned);

@@ -4,7 +4,7 @@
 //!   HEAD │ body │ zeros to 8 │ TAIL          HEAD and TAIL: the same 112 bytes, but for the tag
 //!
 //!    0 tag        8 sequence     16 timestamp    24 body length   28 CRC32C of the body
-//!   32 place in its batch        36 kind, operation, codec, 0     40 hash (64)
+//!   32 index in its batch    36 kind, operation, codec, 0     40 hash (64)
 //!  104 zero     108 CRC32C of the bytes before
 //! ```
 //!
@@ -27,8 +27,6 @@ const CRC_AT: usize = 108;
 pub(crate) enum Operation {
     /// The hash has this body from now on.
     Put = 1,
-    /// The hash has no record from now on.
-    Delete = 2,
     /// Everything before is durable. HEAD only; the next batch overwrites it.
     Marker = 3,
 }
@@ -88,27 +86,18 @@ impl Header {
         }
     }
 
-    /// The header of a delete.
-    pub(crate) fn delete(kind: Kind, hash: Hash) -> Self {
-        Self {
-            sequence: 0,
-            timestamp_ms: 0,
-            body_bytes: 0,
-            body_crc: 0,
-            batch_index: 0,
-            kind,
-            operation: Operation::Delete,
-            codec: 0,
-            hash,
-        }
-    }
-
     /// "All before `sequence` is durable."
     pub(crate) fn marker(sequence: u64) -> Self {
         Self {
             sequence,
+            timestamp_ms: 0,
+            body_bytes: 0,
+            body_crc: 0,
+            batch_index: 0,
+            kind: Kind::Transaction,
             operation: Operation::Marker,
-            ..Self::delete(Kind::Transaction, Hash::new([0; Hash::LEN]))
+            codec: 0,
+            hash: Hash::new([0; Hash::LEN]),
         }
     }
 
@@ -121,7 +110,7 @@ impl Header {
     pub(crate) fn record_bytes(&self) -> u64 {
         match self.operation {
             Operation::Marker => HEADER_BYTES as u64,
-            Operation::Put | Operation::Delete => record_bytes(self.body_bytes as usize) as u64,
+            Operation::Put => record_bytes(self.body_bytes as usize) as u64,
         }
     }
 
@@ -178,14 +167,14 @@ pub(crate) fn append(buffer: &mut Vec<u8>, header: &Header, body: &[u8], tag: Ta
     buffer.extend_from_slice(&header.encode(tag, End::Tail));
 }
 
-/// A record's bytes taken apart: whichever header is good, and whether the body fits it.
+/// A parsed record: the header that is good, and whether the body fits it.
 pub(crate) struct Parsed<'a> {
     pub(crate) header: Header,
     pub(crate) body: &'a [u8],
     pub(crate) intact: bool,
 }
 
-/// Takes apart the bytes of exactly one record.
+/// Parses the bytes of exactly one record.
 pub(crate) fn parse(bytes: &[u8], tag: Tag) -> Option<Parsed<'_>> {
     let tail_at = bytes.len().checked_sub(HEADER_BYTES)?;
     let header = [(0, End::Head), (tail_at, End::Tail)].into_iter().find_map(|(at, wanted)| {
@@ -205,9 +194,7 @@ pub(crate) fn kind_of(byte: u8) -> Option<Kind> {
 }
 
 fn operation_of(byte: u8) -> Option<Operation> {
-    [Operation::Put, Operation::Delete, Operation::Marker]
-        .into_iter()
-        .find(|operation| *operation as u8 == byte)
+    [Operation::Put, Operation::Marker].into_iter().find(|operation| *operation as u8 == byte)
 }
 
 /// The little-endian number at `at`; the caller knows that it is there.

@@ -1,9 +1,9 @@
-//! Opening: what the log holds, and where it goes on.
+//! Opening: reads what the log holds and finds where it continues.
 //!
 //! Only the log after the index's checkpoint is read. What is bad in it is one of two things:
 //!
 //! - **A torn write**: the batch that was being written when the machine stopped. Nothing of it was
-//!   acknowledged. The log is cut before its first bad record and the rest is zeroed.
+//!   acknowledged. The log ends before its first bad record and the rest is zeroed.
 //! - **Damage**: a record that was durable and is bad now. It is kept, counted, and its reads fail.
 //!
 //! They are told apart by what proves durability. A batch is written only when the one before is
@@ -11,7 +11,7 @@
 //! is durable; a checkpoint covers durable records only. So everything before the *latest batch
 //! start, marker or checkpoint* was durable: bad means damaged. What comes after is the last batch,
 //! unmarked: bad means torn. (Were a batch acknowledged, its marker lost with the power *and* one
-//! of its records damaged on disk at once, that batch would be cut from there on.)
+//! of its records damaged on disk at once, the log would end there.)
 //!
 //! Sequence numbers have no gaps, so a record whose both headers are bad is missed and counted: it
 //! could be any hash, and from then on an unknown hash is "undecidable", not "no such record".
@@ -24,14 +24,13 @@ use crate::catalog::Catalog;
 use crate::disk::Disk;
 use crate::error::{IndexError, OpenError};
 use crate::index::{CheckpointError, Index};
-use crate::place::{Key, Place, Progress, State};
+use crate::location::{Key, Location, Position, Progress, State};
 use crate::record::{End, HEADER_BYTES, Header, Operation, Tag};
 use crate::scan::{Found, Scan};
 use crate::segment::{
     FORMAT, HeaderFound, Identity, SEGMENT_HEADER_BYTES, Segment, file_name, id_of, is_unfinished, prepare,
     read_header, remove_durably,
 };
-use crate::types::Cursor;
 
 /// How many replayed records are kept in memory before they go to the index.
 const REPLAYED_IN_MEMORY: usize = 100_000;
@@ -42,9 +41,9 @@ type Segments = BTreeMap<u64, Arc<Segment>>;
 pub(crate) struct Opened {
     pub(crate) catalog: Catalog,
     pub(crate) segments: Segments,
-    /// The segment that the log goes on in.
+    /// The segment that the log continues in.
     pub(crate) current: Arc<Segment>,
-    /// The one after, if it was made ahead.
+    /// The segment after it, if that was prepared ahead.
     pub(crate) next: Option<Arc<Segment>>,
     pub(crate) replayed: u64,
 }
@@ -63,17 +62,17 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
         tag: identity.tag,
         progress: checkpoint,
         marked: false,
-        shortened: false,
+        truncated: false,
         replayed: 0,
         waiting: 0,
         dirty: Vec::new(),
     };
     replay.run(&segments)?;
-    replay.doubt_what_was_cut(&segments);
+    replay.detect_truncation(&segments);
     replay.clean(&segments)?;
-    let (mut progress, replayed, shortened) = (replay.progress, replay.replayed, replay.shortened);
+    let (mut progress, replayed, truncated) = (replay.progress, replay.replayed, replay.truncated);
 
-    let (current, next) = if shortened { (None, None) } else { place_of_next_record(&segments, progress) };
+    let (current, next) = if truncated { (None, None) } else { next_segments(&segments, progress) };
     let current = if let Some(current) = current {
         current
     } else {
@@ -81,7 +80,7 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
         let segment =
             prepare(&**disk, id, identity, segment_bytes).map_err(|source| segment_error(id, source))?;
         segments.insert(id, Arc::clone(&segment));
-        progress.end = Cursor { segment: id, offset: SEGMENT_HEADER_BYTES };
+        progress.end = Position { segment: id, offset: SEGMENT_HEADER_BYTES };
         segment
     };
     mark(&current, progress, identity.tag)?;
@@ -121,7 +120,7 @@ fn open_segment(disk: &dyn Disk, id: u64) -> Result<(Segment, Option<Identity>),
     let error = |source| segment_error(id, source);
     let file = disk.open(&file_name(id)).map_err(error)?;
     let size = file.size().map_err(error)?;
-    let (size, cut, identity) = match read_header(&*file, id).map_err(error)? {
+    let (size, truncated, identity) = match read_header(&*file, id).map_err(error)? {
         HeaderFound::Ours(identity, made) => (size.min(made), size < made, Some(identity)),
         HeaderFound::Newer(version) => {
             return Err(OpenError::Format { name: file_name(id), version, supported: FORMAT });
@@ -131,7 +130,7 @@ fn open_segment(disk: &dyn Disk, id: u64) -> Result<(Segment, Option<Identity>),
             (size, true, None)
         }
     };
-    let segment = Segment { id, file, size, cut };
+    let segment = Segment { id, file, size, truncated };
     Ok((segment, identity))
 }
 
@@ -148,7 +147,7 @@ fn open_index(
     });
     match (in_log, checkpoint) {
         (Some(log), Some((identity, progress))) if log == identity => Ok((index, identity, progress)),
-        // The names of the records are known, if nothing else: their reads say "damaged".
+        // Only the hashes of the records are known: their reads are errors.
         (None, Some((identity, progress))) => Ok((index, identity, progress)),
         (Some(log), _) => {
             // Also after a half-read checkpoint: an index without one may hold anything.
@@ -171,8 +170,8 @@ struct Replay<'a> {
     progress: Progress,
     /// Whether a marker is at the end of the log.
     marked: bool,
-    /// Whether the log lost its end: it goes on in a new segment, so that the loss stays behind it.
-    shortened: bool,
+    /// Whether the log lost its end: it continues in a new segment, so that the loss stays in the past.
+    truncated: bool,
     replayed: u64,
     /// Records in the catalog's memory.
     waiting: usize,
@@ -181,8 +180,8 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Segment by segment: a segment is settled when the next one with a record has been read,
-    /// since that record proves all before it durable.
+    /// Replays segment by segment. A segment is settled when the next one with a record has been
+    /// read, since that record proves everything before it durable.
     fn run(&mut self, segments: &Segments) -> Result<(), OpenError> {
         let start = self.progress.end;
         let mut last: Option<(&Arc<Segment>, Vec<Found>)> = None;
@@ -199,8 +198,8 @@ impl Replay<'_> {
         let Some((segment, found)) = last else {
             return Ok(());
         };
-        // A crash does not shorten a file that was made whole: nothing in a cut one is torn.
-        let durable = if segment.cut { u64::MAX } else { self.durable_before(&found) };
+        // A crash does not truncate a finished segment: a bad record in a truncated one is damage, not a torn write.
+        let durable = if segment.truncated { u64::MAX } else { self.durable_before(&found) };
         self.settle(segment, &found, durable)
     }
 
@@ -215,8 +214,8 @@ impl Replay<'_> {
             self.dirty.push(segment.id);
         }
         if !all.is_empty() {
-            // A killed process leaves records in the page cache that were not synced. They are
-            // about to be served, so they must be durable.
+            // A killed process leaves unsynced records in the page cache. They are about to be
+            // served, so they must be durable.
             segment.file.sync_data().map_err(error)?;
         }
         Ok(all)
@@ -228,7 +227,7 @@ impl Replay<'_> {
             .iter()
             .map(|found| match found.header.operation {
                 Operation::Marker => found.header.sequence,
-                Operation::Put | Operation::Delete => found.header.batch_start(),
+                Operation::Put => found.header.batch_start(),
             })
             .fold(self.progress.sequence, u64::max)
     }
@@ -238,7 +237,7 @@ impl Replay<'_> {
         for found in all {
             let header = &found.header;
             if header.sequence < self.progress.sequence {
-                // A marker whose segment was left, or bytes of a time before.
+                // The last marker of a segment, or stale bytes.
                 continue;
             }
             let lost = header.sequence.min(durable).saturating_sub(self.progress.sequence);
@@ -269,58 +268,53 @@ impl Replay<'_> {
     }
 
     fn end_at(&mut self, segment: &Segment, offset: u64, marked: bool) {
-        self.progress.end = Cursor { segment: segment.id, offset };
+        self.progress.end = Position { segment: segment.id, offset };
         self.marked = marked;
     }
 
     fn take(&mut self, segment: &Segment, found: &Found) -> Result<(), IndexError> {
         let header = &found.header;
         let key = Key { kind: header.kind, hash: header.hash };
-        let place = Place {
+        let location = Location {
             segment: segment.id,
             offset: found.offset,
             sequence: header.sequence,
             bytes: u32::try_from(header.record_bytes()).unwrap_or(u32::MAX),
-            state: match (header.operation, found.intact) {
-                (Operation::Delete, _) => State::Deleted,
-                (_, true) => State::Live,
-                (_, false) => State::Damaged,
-            },
+            state: if found.intact { State::Live } else { State::Damaged },
         };
         let before = self.catalog.lookup(&key)?;
-        self.progress = Catalog::count(self.progress, before, &place);
+        self.progress = Catalog::count(self.progress, before, &location);
         self.progress.sequence += 1;
-        self.waiting = self.catalog.publish([(key, place)], self.progress);
+        self.waiting = self.catalog.publish([(key, location)], self.progress);
         self.replayed += 1;
         Ok(())
     }
 
-    /// A file that ends before the log's end was shortened, one that is missing between others was
-    /// removed: what they held is not known. The sequence
-    /// number left out makes a rebuilt index come to the same doubt.
-    fn doubt_what_was_cut(&mut self, segments: &Segments) {
+    /// Detects a file that ends before the log's end, and a file that is missing between others: the
+    /// lost records are unknown. Skipping one sequence number makes a rebuilt index count the same loss.
+    fn detect_truncation(&mut self, segments: &Segments) {
         let end = self.progress.end;
-        let cut = segments.get(&end.segment).map_or(self.progress != Progress::EMPTY, |segment| {
-            segment.cut && segment.size < end.offset + HEADER_BYTES as u64
+        let truncated = segments.get(&end.segment).map_or(self.progress != Progress::EMPTY, |segment| {
+            segment.truncated && segment.size < end.offset + HEADER_BYTES as u64
         });
         let newest = segments.keys().last().copied().unwrap_or(end.segment);
         let later_lost =
-            (end.segment + 1..=newest).any(|id| segments.get(&id).is_none_or(|segment| segment.cut));
-        if cut || later_lost {
-            tracing::error!(segment = end.segment, "the log was shortened; what it lost is not known");
+            (end.segment + 1..=newest).any(|id| segments.get(&id).is_none_or(|segment| segment.truncated));
+        if truncated || later_lost {
+            tracing::error!(segment = end.segment, "the log was truncated; the lost records are unknown");
             self.progress.unidentified += 1;
             self.progress.sequence += 1;
-            self.shortened = true;
+            self.truncated = true;
         }
     }
 
-    /// Zeroes what lies behind the end of the log, so that it is never taken for a record.
+    /// Zeroes the bytes after the end of the log, so that they are never taken for records.
     fn clean(&self, segments: &Segments) -> Result<(), OpenError> {
         let end = self.progress.end;
         let dirty = segments
             .range(end.segment..)
             .map(|(_, segment)| segment)
-            .filter(|segment| !segment.cut && self.dirty.contains(&segment.id));
+            .filter(|segment| !segment.truncated && self.dirty.contains(&segment.id));
         for segment in dirty {
             let from = match (segment.id == end.segment, self.marked) {
                 (true, true) => end.offset + HEADER_BYTES as u64,
@@ -334,11 +328,8 @@ impl Replay<'_> {
 }
 
 /// The segment that takes the next record, and the one after it.
-fn place_of_next_record(
-    segments: &Segments,
-    progress: Progress,
-) -> (Option<Arc<Segment>>, Option<Arc<Segment>>) {
-    let usable = |segment: &&Arc<Segment>| !segment.cut;
+fn next_segments(segments: &Segments, progress: Progress) -> (Option<Arc<Segment>>, Option<Arc<Segment>>) {
+    let usable = |segment: &&Arc<Segment>| !segment.truncated;
     let current = segments.get(&progress.end.segment).filter(usable).cloned();
     let next = current.as_ref().and_then(|current| {
         let (_, next) = segments.range(current.id + 1..).next()?;
@@ -347,7 +338,7 @@ fn place_of_next_record(
     (current, next)
 }
 
-/// A number above all that the log ever had.
+/// A segment number above all that the log ever had.
 fn new_segment(segments: &Segments, progress: Progress) -> u64 {
     if segments.is_empty() && progress == Progress::EMPTY {
         return progress.end.segment;
@@ -355,7 +346,7 @@ fn new_segment(segments: &Segments, progress: Progress) -> u64 {
     segments.keys().last().copied().unwrap_or(0).max(progress.end.segment) + 1
 }
 
-/// All that is kept is durable now; says so in the log.
+/// Writes a marker: all replayed records are durable now.
 fn mark(segment: &Segment, progress: Progress, tag: Tag) -> Result<(), OpenError> {
     let fits = progress.end.offset + HEADER_BYTES as u64 <= segment.size;
     if fits && progress != Progress::EMPTY {

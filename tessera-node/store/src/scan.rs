@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::record::{ALIGN, End, HEADER_BYTES, Header, Operation, Tag, parse};
 use crate::segment::Segment;
 
-/// What a scan met.
+/// A record or marker that a scan found.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) offset: u64,
@@ -24,7 +24,7 @@ impl Found {
 
 /// Walks a segment from one offset to another.
 ///
-/// At a place where no record starts it goes on in steps of 8 bytes to the next good HEAD or TAIL;
+/// Where no record starts, the scan continues in steps of 8 bytes to the next good HEAD or TAIL;
 /// a TAIL gives the record that ends there, even if its HEAD is damaged.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -71,9 +71,9 @@ impl Scan {
             return Ok(None);
         }
         if offset + bytes > self.end {
-            // Cut off with the file; its name at least is known.
-            let cut = self.window.segment.cut;
-            return Ok(cut.then_some(Found { offset, header, intact: false }));
+            // Cut off with the file; its hash at least is known.
+            let truncated = self.window.segment.truncated;
+            return Ok(truncated.then_some(Found { offset, header, intact: false }));
         }
         let intact = match (header.operation, usize::try_from(bytes)) {
             (Operation::Marker, _) => true,

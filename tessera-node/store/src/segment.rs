@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::disk::{Disk, DiskFile};
 use crate::record::{Tag, u32_at, u64_at};
 
-/// Bytes before the first record: two copies of the header, each on a half of its own.
+/// Bytes before the first record: two copies of the header, one in each half of the block.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
 
 /// The format that is written, and the newest that is read.
@@ -51,8 +51,8 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     /// Where the file ends: no record reaches beyond.
     pub(crate) size: u64,
-    /// Shorter than it was made: something cut it, and what that was is lost.
-    pub(crate) cut: bool,
+    /// Shorter than it was created: the records at its end are lost.
+    pub(crate) truncated: bool,
 }
 
 /// What is at the start of a segment file.
@@ -78,10 +78,10 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
     name.ends_with(UNFINISHED)
 }
 
-/// Makes a segment, durable and ready for records. Leaves nothing behind when it fails.
+/// Creates a segment, durable and ready for records. Leaves nothing behind when it fails.
 pub(crate) fn prepare(disk: &dyn Disk, id: u64, identity: Identity, size: u64) -> io::Result<Arc<Segment>> {
     let unfinished = format!("{id:016x}{UNFINISHED}");
-    // Left over from an attempt that failed and could not be removed.
+    // An earlier attempt may have failed to remove it.
     match remove_durably(disk, &unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -95,7 +95,7 @@ pub(crate) fn prepare(disk: &dyn Disk, id: u64, identity: Identity, size: u64) -
         let _ = disk.remove(&unfinished);
         return Err(error);
     }
-    Ok(Arc::new(Segment { id, file, size, cut: false }))
+    Ok(Arc::new(Segment { id, file, size, truncated: false }))
 }
 
 /// Removes a file before its name is used again: were only the renaming that follows to survive a

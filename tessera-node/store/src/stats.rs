@@ -1,4 +1,4 @@
-//! What the store tells about itself.
+//! Counters and sizes of the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,9 +15,9 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Segment files.
     pub segments: u64,
-    /// Damaged records known: found at open, met by a read, or without a name.
+    /// Damaged records known: found at open, found by a read, or without a hash.
     pub corrupt: u64,
-    /// Damaged records that have lost their names.
+    /// Damaged records whose hash is lost.
     pub unidentified: u64,
     /// Records replayed from the log when the store was opened.
     pub replayed: u64,

@@ -10,21 +10,18 @@ use crate::catalog::Catalog;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::health::Health;
-use crate::iterate::Records;
+use crate::location::{Key, State};
 use crate::log::Log;
 use crate::pending::{Completion, Fatal, Pending};
-use crate::place::{Key, State};
 use crate::queue::{Change, Queue, Request};
 use crate::record::record_bytes;
 use crate::recover;
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::stats::{Counters, Stats};
-use crate::types::{
-    Cursor, DeleteOutcome, Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version,
-};
+use crate::types::{Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version};
 use crate::writer::{Next, Thresholds, Writer};
 
-/// Where the store lies and how it behaves.
+/// The store's directory and limits.
 #[derive(Debug, Clone)]
 pub struct Options {
     dir: PathBuf,
@@ -35,7 +32,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a store in `dir`, which is made if it is not there.
+    /// The defaults for a store in `dir`, which is created if it is missing.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -46,28 +43,28 @@ impl Options {
         }
     }
 
-    /// Bytes of a new segment; it is larger where the largest body needs it.
+    /// Bytes of a new segment. A segment always fits the largest body.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// The largest body taken, up to 1 GiB.
+    /// Bytes of the largest body that is accepted, up to 1 GiB.
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes.min(1 << 30);
         self
     }
 
-    /// Bodies that may wait for the writer; more are refused with [`WriteError::Busy`].
+    /// Bytes of bodies that may wait for the writer; more are refused with [`WriteError::Busy`].
     #[must_use]
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.max_queued_bytes = bytes;
         self
     }
 
-    /// After how many records the index is written: so many are replayed at a start after a kill.
+    /// Records between two writes of the index: at most about twice as many are replayed after a kill.
     #[must_use]
     pub fn checkpoint_records(mut self, records: usize) -> Self {
         self.checkpoint_records = records;
@@ -80,7 +77,7 @@ impl Options {
         self.open_on(Arc::new(disk))
     }
 
-    /// Opens the store on a file layer of the caller's; `dir` is not used then.
+    /// Opens the store on another file layer; `dir` is not used then.
     pub fn open_on(self, disk: Arc<dyn Disk>) -> Result<Store, OpenError> {
         let needed = SEGMENT_HEADER_BYTES + record_bytes(self.max_body_bytes) as u64;
         let segment_bytes = self.segment_bytes.max(needed).next_multiple_of(4096);
@@ -155,14 +152,9 @@ struct Shared {
 impl Store {
     /// Writes a record if its hash is free; the decision is atomic.
     ///
-    /// A record that was found damaged when the store was opened does not count: it is replaced.
+    /// A record that was found damaged when the store was opened is replaced.
     pub fn insert(&self, kind: Kind, hash: Hash, value: Value) -> Pending<InsertOutcome> {
         self.push(kind, hash, value.body.len(), |completion| Change::Insert(value, completion))
-    }
-
-    /// Writes a record, whatever is there: a repair.
-    pub fn replace(&self, kind: Kind, hash: Hash, value: Value) -> Pending<Version> {
-        self.push(kind, hash, value.body.len(), |completion| Change::Replace(value, completion))
     }
 
     /// Writes a record if the one that is there is still `expected`: a merge.
@@ -178,52 +170,30 @@ impl Store {
         })
     }
 
-    /// Removes a record.
-    pub fn delete(&self, kind: Kind, hash: Hash) -> Pending<DeleteOutcome> {
-        self.push(kind, hash, 0, Change::Delete)
-    }
-
-    /// Reads a record. `None` means that there is none: any doubt is an error.
+    /// Reads a record. `None` means that there is certainly none: anything uncertain is an error.
     ///
     /// At most a few reads of single pages and one of the record: fit for a thread of an async
     /// runtime.
     pub fn get(&self, kind: Kind, hash: &Hash) -> Result<Option<Stored>, ReadError> {
         let key = Key { kind, hash: *hash };
-        let Some(place) = self.0.catalog.lookup(&key)? else {
+        let Some(location) = self.0.catalog.lookup(&key)? else {
             return self.absent(hash).map(|()| None);
         };
-        let read = self.0.log.read(&key, &place);
-        if matches!(read, Err(ReadError::Corrupt { .. })) && place.state == State::Live {
-            tracing::error!(?kind, %hash, segment = place.segment, "a stored record is damaged");
+        let read = self.0.log.read(&key, &location);
+        if matches!(read, Err(ReadError::Corrupt { .. })) && location.state == State::Live {
+            tracing::error!(?kind, %hash, segment = location.segment, "a stored record is damaged");
             self.0.catalog.remember_damage(key);
         }
         read.map(Some)
     }
 
-    /// Whether there is such a record, without reading it: a damaged one is there.
-    pub fn contains(&self, kind: Kind, hash: &Hash) -> Result<bool, ReadError> {
-        let key = Key { kind, hash: *hash };
-        match self.0.catalog.lookup(&key)? {
-            Some(_) => Ok(true),
-            None => self.absent(hash).map(|()| false),
-        }
-    }
-
-    /// The version of a record, also of a damaged one: what [`Self::compare_and_replace`] mends it with.
+    /// The version of a record, also of a damaged one, so that [`Self::compare_and_replace`] can repair it.
     pub fn version(&self, kind: Kind, hash: &Hash) -> Result<Option<Version>, ReadError> {
-        let place = self.0.catalog.lookup(&Key { kind, hash: *hash })?;
-        Ok(place.map(|place| place.version()))
+        let location = self.0.catalog.lookup(&Key { kind, hash: *hash })?;
+        Ok(location.map(|location| location.version()))
     }
 
-    /// Walks the live records in the order of their last write, from `after` on, up to the log's
-    /// end as it is now. A damaged record is an error in its place, and the walk goes on.
-    ///
-    /// Reads the log in large pieces: not for a thread of an async runtime.
-    pub fn iterate(&self, after: Option<Cursor>) -> Records {
-        Records::new(Arc::clone(&self.0.log), Arc::clone(&self.0.catalog), after)
-    }
-
-    /// What the store tells about itself.
+    /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         let progress = self.0.catalog.progress();
         Stats {
@@ -236,7 +206,7 @@ impl Store {
         }
     }
 
-    /// Since when writes have been refused because the disk is full; `None`: none was within the last minute.
+    /// Since when writes have been refused because the disk is full; `None` if no write was refused in the last minute.
     pub fn full_since(&self) -> Option<SystemTime> {
         self.0.health.full_since()
     }
@@ -246,12 +216,12 @@ impl Store {
         self.0.health.fatal()
     }
 
-    /// Serves what is queued, writes a checkpoint and refuses further writes. Blocks. Reads go on.
+    /// Completes the queued writes, writes a checkpoint and refuses further writes. Blocks. Reads still work.
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// There is no such record, if that can be said.
+    /// Succeeds if a hash that is not in the index certainly names no record.
     fn absent(&self, hash: &Hash) -> Result<(), ReadError> {
         match self.0.catalog.progress().unidentified {
             0 => Ok(()),

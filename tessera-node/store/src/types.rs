@@ -55,11 +55,11 @@ impl fmt::Debug for Hash {
 pub enum Kind {
     /// An encoded payload that was distributed.
     Transaction = 1,
-    /// A payload of `/storeraw` that waits for its transaction.
+    /// A payload of `/storeraw` whose transaction has not been sent yet.
     Raw = 2,
 }
 
-/// What a record holds. The store looks at none of it.
+/// What a record holds. The store does not interpret it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     /// Which codec wrote `body`; 0 where that has no meaning.
@@ -70,7 +70,7 @@ pub struct Value {
     pub body: Vec<u8>,
 }
 
-/// Sizes only: a body is somebody's payload.
+/// Sizes only: a body is a private payload.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Value")
@@ -96,32 +96,12 @@ pub struct Stored {
     pub version: Version,
 }
 
-/// A record met by [`Store::iterate`](crate::Store::iterate).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The name space it is in.
-    pub kind: Kind,
-    /// Its name.
-    pub hash: Hash,
-    /// Its content.
-    pub stored: Stored,
-    /// Where to go on after it.
-    pub cursor: Cursor,
-}
-
-/// A place between two records of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    pub(crate) segment: u64,
-    pub(crate) offset: u64,
-}
-
 /// How an insert ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertOutcome {
     /// The record is new and durable.
     Inserted(Version),
-    /// The hash was taken; that record is durable and unchanged.
+    /// There is a record with this hash; it is durable and unchanged.
     AlreadyExists(Version),
 }
 
@@ -130,20 +110,11 @@ pub enum InsertOutcome {
 pub enum ReplaceOutcome {
     /// The new version is durable.
     Replaced(Version),
-    /// Somebody was faster: read again and merge again.
+    /// Another write came first: read again and merge again.
     Changed {
         /// The version that is there.
         current: Version,
     },
     /// There is no such record.
-    Absent,
-}
-
-/// How a delete ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeleteOutcome {
-    /// It is gone, durably.
-    Deleted,
-    /// There was none.
     Absent,
 }

@@ -1,7 +1,7 @@
 //! The one thread that appends to the log.
 //!
 //! ```text
-//!   take all that queued ─► decide, encode ─► write ─► fdatasync ─► publish ─► mark ─► answer ─┐
+//!   take the queue ──────► decide, encode ─► write ─► fdatasync ─► publish ─► mark ─► answer ─┐
 //!        ▲                                                                                     │
 //!        └─────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -18,15 +18,14 @@ use crate::catalog::Catalog;
 use crate::disk::is_full;
 use crate::error::WriteError;
 use crate::health::{Health, PoisonOnPanic};
+use crate::location::{Position, Progress};
 use crate::log::Log;
-use crate::place::Progress;
 use crate::queue::{Queue, Request};
 use crate::record::{End, HEADER_BYTES, Header};
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
 use crate::stats::{Counters, add};
-use crate::types::Cursor;
 
-/// When the index is written: what comes later is replayed at the next start, a second per million.
+/// When the index is written. Later records are replayed at the next start: about a second per million.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Thresholds {
     pub(crate) checkpoint_records: usize,
@@ -43,11 +42,11 @@ pub(crate) struct Writer {
     pub(crate) thresholds: Thresholds,
     pub(crate) segment: Arc<Segment>,
     pub(crate) progress: Progress,
-    /// Made ahead: found at open, or on its way.
+    /// Prepared ahead: found at open, or ordered.
     pub(crate) next: Next,
-    /// The highest number that a segment has.
+    /// The highest segment number in use.
     pub(crate) newest: u64,
-    /// How far a batch that failed may have written: the next one overwrites it.
+    /// How far a failed batch may have written; the next batch overwrites these bytes.
     pub(crate) dirty_until: u64,
 }
 
@@ -77,7 +76,7 @@ impl Writer {
     /// Writes one batch from the front of the requests.
     fn serve(&mut self, requests: &mut VecDeque<Request>) {
         let catalog = Arc::clone(&self.catalog);
-        let mut batch = Batch::new(&catalog, self.log.tag(), self.progress, self.room());
+        let mut batch = Batch::new(&catalog, self.log.tag(), self.progress, self.free_bytes());
         while let Some(request) = requests.pop_front() {
             if batch.takes(&request) {
                 batch.add(request);
@@ -93,7 +92,7 @@ impl Writer {
             batch.finish(Ok(()));
             let bytes = request.change.body_bytes();
             if let Err(error) = self.rotate() {
-                // Only who needs space fails now; the rest are asked again, one by one.
+                // Only the request that needs the space fails; the others are tried one by one.
                 tracing::warn!(%error, bytes, "no space for a new log segment");
                 if let Some(request) = requests.pop_front() {
                     request.change.fail(error);
@@ -103,7 +102,7 @@ impl Writer {
     }
 
     /// Bytes that the current segment still takes.
-    fn room(&self) -> u64 {
+    fn free_bytes(&self) -> u64 {
         self.segment.size.saturating_sub(self.progress.end.offset)
     }
 
@@ -120,18 +119,18 @@ impl Writer {
         }
         let before = Instant::now();
         if let Err(error) = self.segment.file.sync_data() {
-            // Never again: the kernel may have dropped the pages and call the next sync a success.
+            // Never repeat a failed sync: the kernel may have dropped the pages and report the next one as a success.
             return Err(self.poison("fdatasync", &error));
         }
         self.counters.synced(batch.records as u64, before.elapsed());
         self.progress = batch.progress;
-        let waiting = self.catalog.publish(batch.places.drain(), self.progress);
+        let waiting = self.catalog.publish(batch.locations.drain(), self.progress);
         self.mark();
-        self.look_ahead(waiting);
+        self.prepare_ahead(waiting);
         Ok(())
     }
 
-    /// Lengthens the batch by zeros over what a failed one left behind.
+    /// Extends the batch by zeros over the bytes that a failed batch left behind.
     fn cover_dirt(&mut self, start: u64, bytes: &mut Vec<u8>) {
         let dirty = usize::try_from(self.dirty_until.saturating_sub(start)).unwrap_or(0);
         if dirty > bytes.len() {
@@ -140,9 +139,9 @@ impl Writer {
         self.dirty_until = 0;
     }
 
-    /// Notes behind the batch that it is durable; the next batch overwrites the note.
+    /// Writes a marker behind the batch: the batch is durable. The next batch overwrites the marker.
     ///
-    /// It is not synced: where it survives, a bad record before it is damage and not a torn write.
+    /// The marker is not synced. Where it survives, a bad record before it is damage and not a torn write.
     fn mark(&self) {
         let end = self.progress.end.offset;
         if end + HEADER_BYTES as u64 > self.segment.size {
@@ -154,8 +153,8 @@ impl Writer {
         }
     }
 
-    /// Has done in the background what will be needed.
-    fn look_ahead(&mut self, waiting: usize) {
+    /// Orders from the background thread what the next batches will need.
+    fn prepare_ahead(&mut self, waiting: usize) {
         if waiting >= self.thresholds.checkpoint_records {
             self.background.checkpoint();
         }
@@ -165,23 +164,23 @@ impl Writer {
         }
     }
 
-    /// Goes on in the next segment.
+    /// Continues in the next segment.
     fn rotate(&mut self) -> Result<(), WriteError> {
         let segment = match std::mem::replace(&mut self.next, Next::None) {
             Next::Ready(segment) => Ok(segment),
             Next::Asked(prepared) => match prepared.recv() {
                 Ok(Ok(segment)) => Ok(segment),
-                // The disk was full when it was made ahead: there may be space by now.
+                // The disk was full when the segment was prepared ahead: there may be space by now.
                 Ok(Err(_)) | Err(_) => self.prepare(),
             },
             Next::None => self.prepare(),
         }?;
         self.log.add(Arc::clone(&segment));
-        self.progress.end = Cursor { segment: segment.id, offset: SEGMENT_HEADER_BYTES };
+        self.progress.end = Position { segment: segment.id, offset: SEGMENT_HEADER_BYTES };
         self.newest = self.newest.max(segment.id);
         self.segment = segment;
         self.dirty_until = 0;
-        // Bounds by bytes what the next start replays.
+        // Bounds what the next start replays by bytes as well.
         self.background.checkpoint();
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tessera_store::{Hash, InsertOutcome, Kind, Options, Store, Value};
+use tessera_store::{Hash, InsertOutcome, Kind, Options, ReplaceOutcome, Store, Value};
 
 /// Small segments, so that every test crosses from one to the next.
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
@@ -44,6 +44,16 @@ pub(crate) fn insert(store: &Store, number: u64, bytes: usize) {
         .wait()
         .expect("the insert is durable");
     assert!(matches!(outcome, InsertOutcome::Inserted(_)), "{number}: {outcome:?}");
+}
+
+/// Replaces the record, damaged or not.
+pub(crate) fn replace(store: &Store, number: u64, value: Value) {
+    let version = store.version(Kind::Transaction, &hash(number)).expect("an answer").expect("there");
+    let outcome = store
+        .compare_and_replace(Kind::Transaction, hash(number), version, value)
+        .wait()
+        .expect("the replacement is durable");
+    assert!(matches!(outcome, ReplaceOutcome::Replaced(_)), "{number}: {outcome:?}");
 }
 
 pub(crate) fn assert_holds(store: &Store, number: u64, bytes: usize) {

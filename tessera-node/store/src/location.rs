@@ -1,9 +1,8 @@
-//! Where records are, in memory and in the index.
+//! Where records are in the log, and how far the log goes; as kept in memory and in the index.
 
-use crate::record::Tag;
-use crate::record::{u32_at, u64_at};
+use crate::record::{Tag, u32_at, u64_at};
 use crate::segment::{Identity, SEGMENT_HEADER_BYTES};
-use crate::types::{Cursor, Hash, Kind, Version};
+use crate::types::{Hash, Kind, Version};
 
 /// The name of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,19 +22,24 @@ impl Key {
     }
 }
 
-/// What is known of the record at a place.
+/// What is known about the record at a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Live = 1,
     /// Its body was damaged when the log was replayed.
     Damaged = 2,
-    /// A tombstone; not kept in the index.
-    Deleted = 3,
+}
+
+/// A position between two records of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
 }
 
 /// Where the last version of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
     pub(crate) sequence: u64,
@@ -43,12 +47,8 @@ pub(crate) struct Place {
     pub(crate) state: State,
 }
 
-impl Place {
+impl Location {
     pub(crate) const BYTES: usize = 29;
-
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.state == State::Deleted
-    }
 
     pub(crate) fn version(&self) -> Version {
         Version(self.sequence)
@@ -80,7 +80,7 @@ impl Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Where the next record goes.
-    pub(crate) end: Cursor,
+    pub(crate) end: Position,
     /// The next record's sequence number.
     pub(crate) sequence: u64,
     /// Live records, damaged ones included.
@@ -96,7 +96,7 @@ impl Progress {
 
     /// Nothing written yet.
     pub(crate) const EMPTY: Self = Self {
-        end: Cursor { segment: 1, offset: SEGMENT_HEADER_BYTES },
+        end: Position { segment: 1, offset: SEGMENT_HEADER_BYTES },
         sequence: 1,
         records: 0,
         damaged: 0,
@@ -107,8 +107,8 @@ impl Progress {
         let mut bytes = [0; Self::BYTES];
         let fields =
             [self.end.segment, self.end.offset, self.sequence, self.records, self.damaged, self.unidentified];
-        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
-            place.copy_from_slice(&field.to_le_bytes());
+        for (chunk, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            chunk.copy_from_slice(&field.to_le_bytes());
         }
         bytes
     }
@@ -116,7 +116,7 @@ impl Progress {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
         Some(Self {
-            end: Cursor { segment: u64_at(bytes, 0), offset: u64_at(bytes, 8) },
+            end: Position { segment: u64_at(bytes, 0), offset: u64_at(bytes, 8) },
             sequence: u64_at(bytes, 16),
             records: u64_at(bytes, 24),
             damaged: u64_at(bytes, 32),
