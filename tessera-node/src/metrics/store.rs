@@ -26,6 +26,14 @@ impl Collector for StoreCollector {
         gauge("records", "Live records", None, stats.records)?;
         gauge("log", "The log on disk", Some(&Unit::Bytes), stats.log_bytes)?;
         gauge("segments", "Segment files", None, stats.segments)?;
+        if let Some(free) = stats.free_bytes {
+            gauge(
+                "volume_free",
+                "Bytes that the volume has left for new segments",
+                Some(&Unit::Bytes),
+                free,
+            )?;
+        }
         gauge("corrupt_records", "Damaged records", None, stats.corrupt)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let metric = ConstCounter::new(value);

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::error::OpenError;
 
@@ -30,6 +30,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the names durable.
     fn sync_dir(&self) -> io::Result<()>;
+    /// Bytes that the file system has left for new files.
+    fn free_bytes(&self) -> io::Result<u64>;
 }
 
 /// One file, read and written at offsets.
@@ -65,7 +67,7 @@ impl RealDisk {
     /// Creates the directory if it is missing, and locks it.
     pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { dir: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(failed)?;
+        create_durably(dir).map_err(failed)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -78,6 +80,21 @@ impl RealDisk {
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
+}
+
+/// Creates a directory if it is missing, with its parents, and makes the new names durable: a log in a
+/// directory that a power cut removes is lost.
+fn create_durably(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_durably(parent)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => created?,
+    }
+    File::open(parent)?.sync_all()
 }
 
 impl Disk for RealDisk {
@@ -105,6 +122,11 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = statvfs(&self.dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
 

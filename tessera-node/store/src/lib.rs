@@ -19,11 +19,13 @@
 //! - a read never answers `None` for a record that may have been acknowledged: damage is an error;
 //! - a read never returns bytes that do not match their checksum.
 
+mod ahead;
 mod background;
 mod batch;
 mod catalog;
 mod disk;
 mod error;
+mod files;
 mod health;
 mod index;
 mod location;

@@ -4,23 +4,21 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::location::{Key, Location, Position, State};
-use crate::record::{Operation, Tag, parse};
+use crate::record::{HEADER_BYTES, Operation, Tag, parse};
 use crate::segment::Segment;
 use crate::types::{Stored, Value};
 
 #[derive(Debug)]
 pub(crate) struct Log {
-    pub(crate) disk: Arc<dyn Disk>,
     tag: Tag,
     segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
 }
 
 impl Log {
-    pub(crate) fn new(disk: Arc<dyn Disk>, tag: Tag, segments: BTreeMap<u64, Arc<Segment>>) -> Self {
-        Self { disk, tag, segments: RwLock::new(segments) }
+    pub(crate) fn new(tag: Tag, segments: BTreeMap<u64, Arc<Segment>>) -> Self {
+        Self { tag, segments: RwLock::new(segments) }
     }
 
     pub(crate) fn tag(&self) -> Tag {
@@ -62,29 +60,30 @@ impl Log {
             .filter(|segment| location.offset + u64::from(location.bytes) <= segment.size)
             .ok_or_else(corrupt)?;
         let mut bytes = vec![0; location.bytes as usize];
-        match segment.file.read_exact_at(&mut bytes, location.offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(corrupt()),
+        match segment.file().and_then(|file| file.read_exact_at(&mut bytes, location.offset)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                return Err(corrupt());
+            }
             Err(error) => {
                 return Err(ReadError::Log { segment: location.segment, reason: error.kind() });
             }
             Ok(()) => {}
         }
-        let parsed = parse(&bytes, self.tag)
+        let header = parse(&bytes, self.tag)
             .filter(|parsed| parsed.intact)
-            .filter(|parsed| {
-                let header = &parsed.header;
+            .map(|parsed| parsed.header)
+            .filter(|header| {
                 header.operation == Operation::Put
                     && header.sequence == location.sequence
                     && header.kind == key.kind
                     && header.hash == key.hash
             })
             .ok_or_else(corrupt)?;
+        // The body may be large: it is moved to the front, not copied.
+        bytes.truncate(HEADER_BYTES + header.body_bytes as usize);
+        bytes.drain(..HEADER_BYTES);
         Ok(Stored {
-            value: Value {
-                codec: parsed.header.codec,
-                timestamp_ms: parsed.header.timestamp_ms,
-                body: parsed.body.to_vec(),
-            },
+            value: Value { codec: header.codec, timestamp_ms: header.timestamp_ms, body: bytes },
             version: location.version(),
         })
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::WriteError;
+use crate::queue::Reservation;
 
 /// The answer to a write, given when it is durable and readable.
 ///
@@ -23,9 +24,9 @@ enum State<T> {
 
 impl<T> Pending<T> {
     /// An answer that will come, and the end that gives it.
-    pub(crate) fn queued() -> (Completion<T>, Self) {
-        let (sender, receiver) = oneshot::channel();
-        (Completion(sender), Self(State::Queued(receiver)))
+    pub(crate) fn queued(reservation: Reservation) -> (Completion<T>, Self) {
+        let (answer, receiver) = oneshot::channel();
+        (Completion { answer, reservation }, Self(State::Queued(receiver)))
     }
 
     /// A write that was not even queued.
@@ -57,12 +58,17 @@ impl<T> Future for Pending<T> {
 
 /// The writer's end of a [`Pending`].
 #[derive(Debug)]
-pub(crate) struct Completion<T>(oneshot::Sender<Result<T, WriteError>>);
+pub(crate) struct Completion<T> {
+    answer: oneshot::Sender<Result<T, WriteError>>,
+    reservation: Reservation,
+}
 
 impl<T> Completion<T> {
     /// Answers; a caller that went away is no error.
     pub(crate) fn complete(self, answer: Result<T, WriteError>) {
-        let _ = self.0.send(answer);
+        // Before the answer: a caller that has it may write again.
+        drop(self.reservation);
+        let _ = self.answer.send(answer);
     }
 }
 

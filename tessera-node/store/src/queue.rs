@@ -1,7 +1,8 @@
 //! The queue of requests for the writer.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::WriteError;
 use crate::location::Key;
@@ -43,12 +44,26 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     filled: Condvar,
     limit_bytes: usize,
+    accepted_bytes: Arc<AtomicUsize>,
+}
+
+/// Bytes of a body that was accepted; released when the request is answered, so that the limit holds
+/// for what the writer has taken and not made durable yet as well.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    accepted_bytes: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.accepted_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     requests: VecDeque<Request>,
-    bytes: usize,
     /// Why further requests are refused.
     refused: Option<WriteError>,
 }
@@ -56,18 +71,32 @@ struct Waiting {
 impl Queue {
     /// A queue that refuses more than `limit_bytes` of bodies.
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { waiting: Mutex::default(), filled: Condvar::new(), limit_bytes }
+        Self {
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            limit_bytes,
+            accepted_bytes: Arc::default(),
+        }
+    }
+
+    /// Reserves the bytes of a body. A body larger than the limit is accepted when nothing else is.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation, WriteError> {
+        self.accepted_bytes
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |accepted| {
+                let sum = accepted.saturating_add(bytes);
+                (accepted == 0 || sum <= self.limit_bytes).then_some(sum)
+            })
+            .map_err(|_| WriteError::Busy)?;
+        Ok(Reservation { accepted_bytes: Arc::clone(&self.accepted_bytes), bytes })
     }
 
     /// Queues a request, or fails it at once.
     pub(crate) fn push(&self, request: Request) {
         let mut waiting = self.lock();
-        let refused = waiting.refused.or((waiting.bytes > self.limit_bytes).then_some(WriteError::Busy));
-        if let Some(error) = refused {
+        if let Some(error) = waiting.refused {
             drop(waiting);
             return request.change.fail(error);
         }
-        waiting.bytes += request.change.body_bytes();
         waiting.requests.push_back(request);
         drop(waiting);
         self.filled.notify_one();
@@ -82,7 +111,6 @@ impl Queue {
             }
             waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.bytes = 0;
         Some(std::mem::take(&mut waiting.requests))
     }
 

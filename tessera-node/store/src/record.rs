@@ -168,14 +168,13 @@ pub(crate) fn append(buffer: &mut Vec<u8>, header: &Header, body: &[u8], tag: Ta
 }
 
 /// A parsed record: the header that is good, and whether the body fits it.
-pub(crate) struct Parsed<'a> {
+pub(crate) struct Parsed {
     pub(crate) header: Header,
-    pub(crate) body: &'a [u8],
     pub(crate) intact: bool,
 }
 
 /// Parses the bytes of exactly one record.
-pub(crate) fn parse(bytes: &[u8], tag: Tag) -> Option<Parsed<'_>> {
+pub(crate) fn parse(bytes: &[u8], tag: Tag) -> Option<Parsed> {
     let tail_at = bytes.len().checked_sub(HEADER_BYTES)?;
     let header = [(0, End::Head), (tail_at, End::Tail)].into_iter().find_map(|(at, wanted)| {
         Header::decode(&bytes[at..], tag)
@@ -185,7 +184,7 @@ pub(crate) fn parse(bytes: &[u8], tag: Tag) -> Option<Parsed<'_>> {
     })?;
     let body = bytes.get(HEADER_BYTES..HEADER_BYTES + header.body_bytes as usize)?;
     let intact = crc32c::crc32c(body) == header.body_crc;
-    Some(Parsed { header, body, intact })
+    Some(Parsed { header, intact })
 }
 
 /// The number of a kind in files.

@@ -16,20 +16,21 @@
 //! Sequence numbers have no gaps, so a record whose both headers are bad is missed and counted: it
 //! could be any hash, and from then on an unknown hash is "undecidable", not "no such record".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::disk::Disk;
+use crate::disk::{Disk, is_full};
 use crate::error::{IndexError, OpenError};
+use crate::files::OpenFiles;
 use crate::index::{CheckpointError, Index};
 use crate::location::{Key, Location, Position, Progress, State};
 use crate::record::{End, HEADER_BYTES, Header, Operation, Tag};
 use crate::scan::{Found, Scan};
 use crate::segment::{
-    FORMAT, HeaderFound, Identity, SEGMENT_HEADER_BYTES, Segment, file_name, id_of, is_unfinished, prepare,
-    read_header, remove_durably,
+    FORMAT, HeaderFound, Identity, OpenSegment, SEGMENT_HEADER_BYTES, Segment, file_name, id_of,
+    is_unfinished, prepare, read_header, remove_durably,
 };
 
 /// How many replayed records are kept in memory before they go to the index.
@@ -42,9 +43,10 @@ pub(crate) struct Opened {
     pub(crate) catalog: Catalog,
     pub(crate) segments: Segments,
     /// The segment that the log continues in.
-    pub(crate) current: Arc<Segment>,
-    /// The segment after it, if that was prepared ahead.
-    pub(crate) next: Option<Arc<Segment>>,
+    pub(crate) current: OpenSegment,
+    /// The empty segments after it, prepared ahead.
+    pub(crate) ahead: VecDeque<OpenSegment>,
+    pub(crate) files: Arc<OpenFiles>,
     pub(crate) replayed: u64,
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
     remove_unfinished(&**disk)?;
     // A name that a killed process left may be in the cache only.
     disk.sync_dir().map_err(directory_error)?;
-    let (mut segments, in_log) = open_segments(&**disk)?;
+    let files = Arc::new(OpenFiles::new(Arc::clone(disk)));
+    let (mut segments, in_log) = open_segments(&files)?;
     let (index, identity, checkpoint) = open_index(disk, in_log, segments.is_empty())?;
     let catalog = Catalog::new(identity, index, checkpoint);
 
@@ -72,20 +75,20 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
     replay.clean(&segments)?;
     let (mut progress, replayed, truncated) = (replay.progress, replay.replayed, replay.truncated);
 
-    let (current, next) = if truncated { (None, None) } else { next_segments(&segments, progress) };
-    let current = if let Some(current) = current {
+    let mut ahead = if truncated { VecDeque::new() } else { writable_segments(&segments, progress)? };
+    let current = if let Some(current) = ahead.pop_front() {
         current
     } else {
         let id = new_segment(&segments, progress);
-        let segment =
-            prepare(&**disk, id, identity, segment_bytes).map_err(|source| segment_error(id, source))?;
-        segments.insert(id, Arc::clone(&segment));
+        let current =
+            prepare(&files, id, identity, segment_bytes).map_err(|source| segment_error(id, source))?;
+        segments.insert(id, Arc::clone(&current.segment));
         progress.end = Position { segment: id, offset: SEGMENT_HEADER_BYTES };
-        segment
+        current
     };
     mark(&current, progress, identity.tag)?;
     catalog.publish([], progress);
-    Ok(Opened { catalog, segments, current, next, replayed })
+    Ok(Opened { catalog, segments, current, ahead, files, replayed })
 }
 
 /// Removes segments that were never finished: nothing was ever written to them.
@@ -100,12 +103,12 @@ fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
     disk.list().map_err(directory_error)
 }
 
-/// Opens all segments; they must agree about the store that they are of.
-fn open_segments(disk: &dyn Disk) -> Result<(Segments, Option<Identity>), OpenError> {
+/// Reads the headers of all segments; they must name the same store.
+fn open_segments(files: &Arc<OpenFiles>) -> Result<(Segments, Option<Identity>), OpenError> {
     let mut segments = Segments::new();
     let mut identity = None;
-    for id in list(disk)?.iter().filter_map(|name| id_of(name)) {
-        let (segment, found) = open_segment(disk, id)?;
+    for id in list(&*files.disk)?.iter().filter_map(|name| id_of(name)) {
+        let (segment, found) = open_segment(files, id)?;
         if let Some(found) = found
             && found != *identity.get_or_insert(found)
         {
@@ -116,9 +119,9 @@ fn open_segments(disk: &dyn Disk) -> Result<(Segments, Option<Identity>), OpenEr
     Ok((segments, identity))
 }
 
-fn open_segment(disk: &dyn Disk, id: u64) -> Result<(Segment, Option<Identity>), OpenError> {
+fn open_segment(files: &Arc<OpenFiles>, id: u64) -> Result<(Segment, Option<Identity>), OpenError> {
     let error = |source| segment_error(id, source);
-    let file = disk.open(&file_name(id)).map_err(error)?;
+    let file = files.disk.open(&file_name(id)).map_err(error)?;
     let size = file.size().map_err(error)?;
     let (size, truncated, identity) = match read_header(&*file, id).map_err(error)? {
         HeaderFound::Ours(identity, made) => (size.min(made), size < made, Some(identity)),
@@ -130,7 +133,7 @@ fn open_segment(disk: &dyn Disk, id: u64) -> Result<(Segment, Option<Identity>),
             (size, true, None)
         }
     };
-    let segment = Segment { id, file, size, truncated };
+    let segment = Segment { id, files: Arc::clone(files), size, truncated };
     Ok((segment, identity))
 }
 
@@ -191,7 +194,9 @@ impl Replay<'_> {
             if found.is_empty() {
                 continue;
             }
-            if let Some((segment, found)) = last.replace((segment, found)) {
+            let restart = found[0].header.batch_start();
+            if let Some((segment, mut found)) = last.replace((segment, found)) {
+                self.drop_stale(segment, &mut found, restart);
                 self.settle(segment, &found, u64::MAX)?;
             }
         }
@@ -216,20 +221,24 @@ impl Replay<'_> {
         if !all.is_empty() {
             // A killed process leaves unsynced records in the page cache. They are about to be
             // served, so they must be durable.
-            segment.file.sync_data().map_err(error)?;
+            segment.file().and_then(|file| file.sync_data()).map_err(error)?;
         }
         Ok(all)
     }
 
+    /// Drops the records of a segment whose sequence numbers the next segment uses again, from
+    /// `restart` on: they are of batches that failed, and were never acknowledged.
+    fn drop_stale(&mut self, segment: &Segment, found: &mut Vec<Found>, restart: u64) {
+        let records = found.len();
+        found.retain(|found| found.header.sequence < restart || found.header.operation == Operation::Marker);
+        if found.len() < records {
+            tracing::warn!(segment = segment.id, "the log segment ends with records of failed batches");
+        }
+    }
+
     /// The sequence number before which all was durable, as far as the last segment proves it.
     fn durable_before(&self, found: &[Found]) -> u64 {
-        found
-            .iter()
-            .map(|found| match found.header.operation {
-                Operation::Marker => found.header.sequence,
-                Operation::Put => found.header.batch_start(),
-            })
-            .fold(self.progress.sequence, u64::max)
+        found.iter().map(|found| found.header.batch_start()).fold(self.progress.sequence, u64::max)
     }
 
     /// Takes the records of a segment into the catalog, up to the first torn one.
@@ -327,15 +336,18 @@ impl Replay<'_> {
     }
 }
 
-/// The segment that takes the next record, and the one after it.
-fn next_segments(segments: &Segments, progress: Progress) -> (Option<Arc<Segment>>, Option<Arc<Segment>>) {
-    let usable = |segment: &&Arc<Segment>| !segment.truncated;
-    let current = segments.get(&progress.end.segment).filter(usable).cloned();
-    let next = current.as_ref().and_then(|current| {
-        let (_, next) = segments.range(current.id + 1..).next()?;
-        Some(next).filter(usable).cloned()
-    });
-    (current, next)
+/// The segment that takes the next record, and the empty ones after it. None if the log cannot continue
+/// in its last segment.
+fn writable_segments(segments: &Segments, progress: Progress) -> Result<VecDeque<OpenSegment>, OpenError> {
+    let from_end = segments.range(progress.end.segment..);
+    (progress.end.segment..)
+        .zip(from_end)
+        .map_while(|(id, (found, segment))| (*found == id && !segment.truncated).then_some(segment))
+        .map(|segment| {
+            let file = segment.file().map_err(|source| segment_error(segment.id, source))?;
+            Ok(OpenSegment { segment: Arc::clone(segment), file })
+        })
+        .collect()
 }
 
 /// A segment number above all that the log ever had.
@@ -347,33 +359,35 @@ fn new_segment(segments: &Segments, progress: Progress) -> u64 {
 }
 
 /// Writes a marker: all replayed records are durable now.
-fn mark(segment: &Segment, progress: Progress, tag: Tag) -> Result<(), OpenError> {
-    let fits = progress.end.offset + HEADER_BYTES as u64 <= segment.size;
-    if fits && progress != Progress::EMPTY {
-        let marker = Header::marker(progress.sequence).encode(tag, End::Head);
-        segment
-            .file
-            .write_all_at(&marker, progress.end.offset)
-            .map_err(|source| segment_error(segment.id, source))?;
+fn mark(current: &OpenSegment, progress: Progress, tag: Tag) -> Result<(), OpenError> {
+    let fits = progress.end.offset + HEADER_BYTES as u64 <= current.segment.size;
+    if !fits || progress == Progress::EMPTY {
+        return Ok(());
     }
-    Ok(())
+    let marker = Header::marker(progress.sequence).encode(tag, End::Head);
+    match current.file.write_all_at(&marker, progress.end.offset) {
+        // Nothing depends on the marker, and a full volume must not keep the store from being read.
+        Err(error) if is_full(&error) => Ok(()),
+        written => written.map_err(|source| segment_error(current.segment.id, source)),
+    }
 }
 
 /// Overwrites with zeros what is not zero, durably.
 fn zero(segment: &Segment, from: u64) -> io::Result<()> {
     const PIECE: u64 = 256 << 10;
+    let file = segment.file()?;
     let mut at = from;
     while at < segment.size {
         let piece = usize::try_from(PIECE.min(segment.size - at)).expect("a small number");
         let mut bytes = vec![0; piece];
-        segment.file.read_exact_at(&mut bytes, at)?;
+        file.read_exact_at(&mut bytes, at)?;
         if bytes.iter().any(|byte| *byte != 0) {
             bytes.fill(0);
-            segment.file.write_all_at(&bytes, at)?;
+            file.write_all_at(&bytes, at)?;
         }
         at += piece as u64;
     }
-    segment.file.sync_data()
+    file.sync_data()
 }
 
 fn directory_error(source: io::Error) -> OpenError {

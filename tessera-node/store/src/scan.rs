@@ -161,6 +161,6 @@ impl Window {
         self.bytes.clear();
         self.bytes.resize(len.max(Self::BYTES).min(left), 0);
         self.start = at;
-        self.segment.file.read_exact_at(&mut self.bytes, at)
+        self.segment.file()?.read_exact_at(&mut self.bytes, at)
     }
 }

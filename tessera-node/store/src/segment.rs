@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
+use crate::files::OpenFiles;
 use crate::record::{Tag, u32_at, u64_at};
 
 /// Bytes before the first record: two copies of the header, one in each half of the block.
@@ -44,15 +45,29 @@ impl Identity {
     }
 }
 
-/// An open segment.
+/// A segment of the log. Its file is opened when it is needed.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) id: u64,
-    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) files: Arc<OpenFiles>,
     /// Where the file ends: no record reaches beyond.
     pub(crate) size: u64,
     /// Shorter than it was created: the records at its end are lost.
     pub(crate) truncated: bool,
+}
+
+impl Segment {
+    /// The open file.
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+        self.files.get(self.id)
+    }
+}
+
+/// A segment whose file stays open: the one that is written to, and those after it.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenSegment {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn DiskFile>,
 }
 
 /// What is at the start of a segment file.
@@ -79,7 +94,13 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
 }
 
 /// Creates a segment, durable and ready for records. Leaves nothing behind when it fails.
-pub(crate) fn prepare(disk: &dyn Disk, id: u64, identity: Identity, size: u64) -> io::Result<Arc<Segment>> {
+pub(crate) fn prepare(
+    files: &Arc<OpenFiles>,
+    id: u64,
+    identity: Identity,
+    size: u64,
+) -> io::Result<OpenSegment> {
+    let disk = &*files.disk;
     let unfinished = format!("{id:016x}{UNFINISHED}");
     // An earlier attempt may have failed to remove it.
     match remove_durably(disk, &unfinished) {
@@ -95,7 +116,8 @@ pub(crate) fn prepare(disk: &dyn Disk, id: u64, identity: Identity, size: u64) -
         let _ = disk.remove(&unfinished);
         return Err(error);
     }
-    Ok(Arc::new(Segment { id, file, size, truncated: false }))
+    let segment = Segment { id, files: Arc::clone(files), size, truncated: false };
+    Ok(OpenSegment { segment: Arc::new(segment), file })
 }
 
 /// Removes a file before its name is used again: were only the renaming that follows to survive a

@@ -15,6 +15,8 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Segment files.
     pub segments: u64,
+    /// Bytes that the file system has left for new segments; `None` if it does not say.
+    pub free_bytes: Option<u64>,
     /// Damaged records known: found at open, found by a read, or without a hash.
     pub corrupt: u64,
     /// Damaged records whose hash is lost.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::SystemTime;
 
+use crate::ahead::{Preparer, SegmentsAhead};
 use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::disk::{Disk, RealDisk};
@@ -19,7 +20,7 @@ use crate::recover;
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::stats::{Counters, Stats};
 use crate::types::{Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version};
-use crate::writer::{Next, Thresholds, Writer};
+use crate::writer::Writer;
 
 /// The store's directory and limits.
 #[derive(Debug, Clone)]
@@ -57,7 +58,7 @@ impl Options {
         self
     }
 
-    /// Bytes of bodies that may wait for the writer; more are refused with [`WriteError::Busy`].
+    /// Bytes of bodies that may be accepted and not durable yet; more are refused with [`WriteError::Busy`].
     #[must_use]
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.max_queued_bytes = bytes;
@@ -82,28 +83,28 @@ impl Options {
         let needed = SEGMENT_HEADER_BYTES + record_bytes(self.max_body_bytes) as u64;
         let segment_bytes = self.segment_bytes.max(needed).next_multiple_of(4096);
         let opened = recover::open(&disk, segment_bytes)?;
-        start(&self, segment_bytes, disk, opened)
+        start(&self, segment_bytes, opened)
     }
 }
 
 /// Starts the threads of an opened store.
-fn start(
-    options: &Options,
-    segment_bytes: u64,
-    disk: Arc<dyn Disk>,
-    opened: recover::Opened,
-) -> Result<Store, OpenError> {
+fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Result<Store, OpenError> {
     let failed = |thread| move |source| OpenError::Thread { thread, source };
-    let newest = opened.segments.keys().last().copied().unwrap_or(0);
-    let tag = opened.catalog.identity().tag;
-    let log = Arc::new(Log::new(disk, tag, opened.segments));
+    let next_id = opened.segments.keys().last().map_or(0, |id| id + 1);
+    let identity = opened.catalog.identity();
+    let disk = Arc::clone(&opened.files.disk);
+    let log = Arc::new(Log::new(identity.tag, opened.segments));
     let catalog = Arc::new(opened.catalog);
     let queue = Arc::new(Queue::new(options.max_queued_bytes));
     let health = Arc::new(Health::new(Arc::clone(&queue)));
     let counters = Arc::new(Counters::new(opened.replayed));
     let (background, background_thread) =
-        Background::start(Arc::clone(&log), Arc::clone(&catalog), Arc::clone(&health), Arc::clone(&counters))
+        Background::start(Arc::clone(&catalog), Arc::clone(&health), Arc::clone(&counters))
             .map_err(failed("background"))?;
+    let preparer =
+        Preparer { files: opened.files, identity, health: Arc::clone(&health), size: segment_bytes, next_id };
+    let (ahead, segments_thread) =
+        SegmentsAhead::start(preparer, opened.ahead).map_err(failed("segments"))?;
     let writer = Writer {
         queue: Arc::clone(&queue),
         log: Arc::clone(&log),
@@ -112,10 +113,9 @@ fn start(
         health: Arc::clone(&health),
         counters: Arc::clone(&counters),
         background,
-        thresholds: Thresholds { checkpoint_records: options.checkpoint_records, segment_bytes },
-        segment: opened.current,
-        next: opened.next.map_or(Next::None, Next::Ready),
-        newest,
+        checkpoint_records: options.checkpoint_records,
+        current: opened.current,
+        ahead,
         dirty_until: 0,
     };
     let writer_thread = Builder::new()
@@ -123,13 +123,14 @@ fn start(
         .spawn(move || writer.run())
         .map_err(failed("writer"))?;
     Ok(Store(Arc::new(Shared {
+        disk,
         log,
         catalog,
         queue,
         health,
         counters,
         max_body_bytes: options.max_body_bytes,
-        threads: Mutex::new(vec![writer_thread, background_thread]),
+        threads: Mutex::new(vec![writer_thread, segments_thread, background_thread]),
     })))
 }
 
@@ -139,6 +140,7 @@ pub struct Store(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     log: Arc<Log>,
     catalog: Arc<Catalog>,
     queue: Arc<Queue>,
@@ -200,6 +202,7 @@ impl Store {
             records: progress.records,
             log_bytes: self.0.log.bytes_before(progress.end),
             segments: self.0.log.count() as u64,
+            free_bytes: self.0.disk.free_bytes().ok(),
             corrupt: self.0.catalog.corrupt(),
             unidentified: progress.unidentified,
             ..self.0.counters.snapshot()
@@ -240,7 +243,11 @@ impl Store {
         if bytes > limit {
             return Pending::refused(WriteError::TooLarge { bytes, limit });
         }
-        let (completion, pending) = Pending::queued();
+        let reservation = match self.0.queue.reserve(bytes) {
+            Ok(reservation) => reservation,
+            Err(error) => return Pending::refused(error),
+        };
+        let (completion, pending) = Pending::queued(reservation);
         self.0.queue.push(Request { key: Key { kind, hash }, change: change(completion) });
         pending
     }

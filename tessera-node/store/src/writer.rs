@@ -9,10 +9,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use crate::background::{Background, Prepared};
+use crate::ahead::SegmentsAhead;
+use crate::background::Background;
 use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::disk::is_full;
@@ -22,15 +22,8 @@ use crate::location::{Position, Progress};
 use crate::log::Log;
 use crate::queue::{Queue, Request};
 use crate::record::{End, HEADER_BYTES, Header};
-use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
+use crate::segment::{OpenSegment, SEGMENT_HEADER_BYTES};
 use crate::stats::{Counters, add};
-
-/// When the index is written. Later records are replayed at the next start: about a second per million.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Thresholds {
-    pub(crate) checkpoint_records: usize,
-    pub(crate) segment_bytes: u64,
-}
 
 pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
@@ -39,22 +32,13 @@ pub(crate) struct Writer {
     pub(crate) health: Arc<Health>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) background: Background,
-    pub(crate) thresholds: Thresholds,
-    pub(crate) segment: Arc<Segment>,
+    /// Records between two checkpoints. Later ones are replayed at the next start: about a second per million.
+    pub(crate) checkpoint_records: usize,
+    pub(crate) current: OpenSegment,
+    pub(crate) ahead: SegmentsAhead,
     pub(crate) progress: Progress,
-    /// Prepared ahead: found at open, or ordered.
-    pub(crate) next: Next,
-    /// The highest segment number in use.
-    pub(crate) newest: u64,
     /// How far a failed batch may have written; the next batch overwrites these bytes.
     pub(crate) dirty_until: u64,
-}
-
-/// The segment after the current one.
-pub(crate) enum Next {
-    None,
-    Asked(Receiver<Prepared>),
-    Ready(Arc<Segment>),
 }
 
 impl Writer {
@@ -103,14 +87,14 @@ impl Writer {
 
     /// Bytes that the current segment still takes.
     fn free_bytes(&self) -> u64 {
-        self.segment.size.saturating_sub(self.progress.end.offset)
+        self.current.segment.size.saturating_sub(self.progress.end.offset)
     }
 
     /// Makes a batch durable and readable.
     fn write(&mut self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let start = self.progress.end.offset;
         self.cover_dirt(start, &mut batch.bytes);
-        if let Err(error) = self.segment.file.write_all_at(&batch.bytes, start) {
+        if let Err(error) = self.current.file.write_all_at(&batch.bytes, start) {
             if is_full(&error) {
                 self.dirty_until = self.dirty_until.max(start + batch.bytes.len() as u64);
                 return Err(self.full());
@@ -118,7 +102,7 @@ impl Writer {
             return Err(self.poison("write", &error));
         }
         let before = Instant::now();
-        if let Err(error) = self.segment.file.sync_data() {
+        if let Err(error) = self.current.file.sync_data() {
             // Never repeat a failed sync: the kernel may have dropped the pages and report the next one as a success.
             return Err(self.poison("fdatasync", &error));
         }
@@ -144,55 +128,56 @@ impl Writer {
     /// The marker is not synced. Where it survives, a bad record before it is damage and not a torn write.
     fn mark(&self) {
         let end = self.progress.end.offset;
-        if end + HEADER_BYTES as u64 > self.segment.size {
+        if end + HEADER_BYTES as u64 > self.current.segment.size {
             return;
         }
         let marker = Header::marker(self.progress.sequence).encode(self.log.tag(), End::Head);
-        if let Err(error) = self.segment.file.write_all_at(&marker, end) {
+        if let Err(error) = self.current.file.write_all_at(&marker, end) {
             tracing::warn!(%error, "cannot mark the end of the log");
         }
     }
 
-    /// Orders from the background thread what the next batches will need.
+    /// Orders from the other threads what the next batches will need.
     fn prepare_ahead(&mut self, waiting: usize) {
-        if waiting >= self.thresholds.checkpoint_records {
+        if waiting >= self.checkpoint_records {
             self.background.checkpoint();
         }
-        if matches!(self.next, Next::None) && self.progress.end.offset > self.segment.size / 2 {
-            let size = self.thresholds.segment_bytes;
-            self.next = Next::Asked(self.background.prepare(self.newest + 1, size));
+        if self.progress.end.offset > self.current.segment.size / 2 {
+            self.ahead.refill();
         }
     }
 
     /// Continues in the next segment.
     fn rotate(&mut self) -> Result<(), WriteError> {
-        let segment = match std::mem::replace(&mut self.next, Next::None) {
-            Next::Ready(segment) => Ok(segment),
-            Next::Asked(prepared) => match prepared.recv() {
-                Ok(Ok(segment)) => Ok(segment),
-                // The disk was full when the segment was prepared ahead: there may be space by now.
-                Ok(Err(_)) | Err(_) => self.prepare(),
-            },
-            Next::None => self.prepare(),
-        }?;
-        self.log.add(Arc::clone(&segment));
-        self.progress.end = Position { segment: segment.id, offset: SEGMENT_HEADER_BYTES };
-        self.newest = self.newest.max(segment.id);
-        self.segment = segment;
-        self.dirty_until = 0;
+        self.zero_dirt()?;
+        let next = match self.ahead.take() {
+            Err(WriteError::Full) => return Err(self.full()),
+            next => next?,
+        };
+        self.log.add(Arc::clone(&next.segment));
+        self.progress.end = Position { segment: next.segment.id, offset: SEGMENT_HEADER_BYTES };
+        self.current = next;
         // Bounds what the next start replays by bytes as well.
         self.background.checkpoint();
         Ok(())
     }
 
-    fn prepare(&self) -> Result<Arc<Segment>, WriteError> {
-        let prepared = self.background.prepare(self.newest + 1, self.thresholds.segment_bytes);
-        match prepared.recv() {
-            Ok(Ok(segment)) => Ok(segment),
-            Ok(Err(error)) if is_full(&error) => Err(self.full()),
-            // The background thread has poisoned the store.
-            Ok(Err(_)) | Err(_) => Err(WriteError::Poisoned),
+    /// Zeroes durably what a failed batch left behind at the end of the segment: the next segment uses
+    /// the same sequence numbers again.
+    fn zero_dirt(&mut self) -> Result<(), WriteError> {
+        let start = self.progress.end.offset;
+        let dirty = usize::try_from(self.dirty_until.saturating_sub(start)).unwrap_or(0);
+        if dirty == 0 {
+            return Ok(());
         }
+        match self.current.file.write_all_at(&vec![0; dirty], start) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => return Err(self.full()),
+            Err(error) => return Err(self.poison("write", &error)),
+        }
+        self.current.file.sync_data().map_err(|error| self.poison("fdatasync", &error))?;
+        self.dirty_until = 0;
+        Ok(())
     }
 
     fn full(&self) -> WriteError {
@@ -202,7 +187,7 @@ impl Writer {
     }
 
     fn poison(&self, call: &str, error: &io::Error) -> WriteError {
-        self.health.poison(&format!("{call} of log segment {} failed: {error}", self.segment.id));
+        self.health.poison(&format!("{call} of log segment {} failed: {error}", self.current.segment.id));
         WriteError::Poisoned
     }
 }

@@ -190,6 +190,7 @@ async fn metrics_count_what_happened() {
         "tessera_push_duration_seconds_count{outcome=\"stored\"} 1",
         "tessera_store_written_records_total 1",
         "tessera_store_batch_size_count 1",
+        "tessera_store_volume_free_bytes ",
         "tessera_keys 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use tessera_store::{InsertOutcome, Kind, OpenError, ReplaceOutcome, Version, WriteError};
+use tessera_store::{InsertOutcome, Kind, OpenError, Options, Pending, ReplaceOutcome, Version, WriteError};
 
+use crate::disk::TestDisk;
 use crate::support::{assert_holds, hash, insert, open, options, replace, value};
 
 const TX: Kind = Kind::Transaction;
@@ -162,7 +163,7 @@ fn a_full_queue_refuses_and_serves_again() {
     let store = options(dir.path()).max_queued_bytes(0).open().expect("the store opens");
     let pending: Vec<_> =
         (0..2000).map(|number| store.insert(TX, hash(number), value(number, 1000))).collect();
-    let answers: Vec<_> = pending.into_iter().map(tessera_store::Pending::wait).collect();
+    let answers: Vec<_> = pending.into_iter().map(Pending::wait).collect();
     assert!(answers.contains(&Err(WriteError::Busy)));
     for (number, answer) in (0..).zip(answers) {
         match answer {
@@ -171,6 +172,44 @@ fn a_full_queue_refuses_and_serves_again() {
         }
     }
     insert(&store, 9999, 1000);
+}
+
+/// The writer takes the first request at once; what it has taken still counts.
+#[test]
+fn bodies_that_are_not_durable_yet_never_exceed_the_limit() {
+    let disk = TestDisk::new(0);
+    let store = Options::new("unused").max_queued_bytes(10_000).open_on(disk.arc()).expect("the store opens");
+    let mut pending = Vec::new();
+    disk.while_held(|| {
+        for number in 0..20_000 {
+            pending.push(store.insert(TX, hash(number), value(number, 1000)));
+            std::thread::yield_now();
+        }
+    });
+    let accepted = pending.into_iter().map(Pending::wait).filter(Result::is_ok).count();
+    assert_eq!(accepted, 10, "10,000 bytes are 10 bodies");
+    insert(&store, 20_000, 1000);
+}
+
+#[test]
+fn a_log_of_many_segments_is_read_with_a_bounded_number_of_open_files() {
+    let disk = TestDisk::new(0);
+    let options = Options::new("unused").segment_bytes(8 << 10).max_body_bytes(3000);
+    let store = options.clone().open_on(disk.arc()).expect("the store opens");
+    (0..300).for_each(|number| insert(&store, number, 2900));
+    assert!(store.stats().segments >= 300, "{:?}", store.stats());
+    drop(store);
+    let store = options.open_on(disk.arc()).expect("the store opens again");
+    (0..300).rev().for_each(|number| assert_holds(&store, number, 2900));
+    assert!(disk.most_open() < 80, "{} files were open at once", disk.most_open());
+}
+
+#[test]
+fn a_missing_directory_is_created_with_its_parents() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir.path().join("a/b/c"));
+    insert(&store, 1, 10);
+    assert!(store.stats().free_bytes.is_some_and(|bytes| bytes > 0));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -12,29 +11,29 @@ use tessera_store::{
 };
 
 use crate::disk::{Faults, TestDisk};
-use crate::support::{hash, value};
+use crate::support::{assert_holds, hash, insert, value};
 
 const TX: Kind = Kind::Transaction;
+const FIRST_SEGMENT: &str = "0000000000000001.log";
 
-/// How long the short form may take; `TESSERA_CRASH_SECONDS` lengthens it.
-const SECONDS: u64 = 8;
+/// How long the short form may run beyond its minimum.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
-/// Also on a machine that is busy.
-const MIN_RUNS: u64 = 20;
+/// Power cuts of the short form, also on a busy machine. `TESSERA_CRASH_CUTS` sets those of the long form.
+const MIN_CUTS: u64 = 120;
+
+const CUTS_PER_DISK: u64 = 6;
 
 /// What a record may be after a crash: the last acknowledged state, or one asked for after it.
 type Allowed = BTreeMap<u64, Vec<Option<Value>>>;
 
 #[test]
 fn no_acknowledged_record_is_lost_by_a_power_cut() {
-    let seconds = std::env::var("TESSERA_CRASH_SECONDS")
-        .ok()
-        .and_then(|seconds| seconds.parse().ok())
-        .unwrap_or(SECONDS);
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    let (mut crashes, mut acknowledged) = (0, 0);
+    let wanted = std::env::var("TESSERA_CRASH_CUTS").ok().and_then(|cuts| cuts.parse().ok());
+    let deadline = Instant::now() + if wanted.is_some() { Duration::ZERO } else { TIME_LIMIT };
+    let (mut crashes, mut acknowledged, mut refused) = (0, 0, 0);
     for seed in 0.. {
-        if seed >= MIN_RUNS && Instant::now() > deadline {
+        if crashes >= wanted.unwrap_or(MIN_CUTS) && Instant::now() > deadline {
             break;
         }
         let run = run(seed, Faults::default());
@@ -43,9 +42,12 @@ fn no_acknowledged_record_is_lost_by_a_power_cut() {
         }
         crashes += run.crashes;
         acknowledged += run.acknowledged;
+        refused += run.refused;
     }
-    println!("crash test: {crashes} power cuts, {acknowledged} acknowledged changes");
-    assert!(crashes >= 100 && acknowledged >= 500, "{crashes} {acknowledged}");
+    println!(
+        "crash test: {crashes} power cuts, {acknowledged} acknowledged changes, {refused} refused for space"
+    );
+    assert!(acknowledged >= 500 && refused >= 20, "{acknowledged} {refused}");
 }
 
 /// The control: the same test finds the loss when syncs do nothing.
@@ -64,6 +66,7 @@ struct Run {
     result: Result<(), String>,
     crashes: u64,
     acknowledged: u64,
+    refused: u64,
 }
 
 /// One disk through several crashes.
@@ -72,22 +75,42 @@ fn run(seed: u64, faults: Faults) -> Run {
     let mut disk = TestDisk::new(seed);
     disk.faults(|of_disk| *of_disk = faults);
     let mut allowed = Allowed::new();
-    let acknowledged = AtomicU64::new(0);
+    let mut counts = Counts::default();
     let mut result = Ok(());
     let mut crashes = 0;
-    while crashes < 6 && result.is_ok() {
+    while crashes < CUTS_PER_DISK && result.is_ok() {
         // Early ends hit opening itself – segment creation, replay, zeroing, the marker – and what
         // opening left right behind the end of the log.
         let calls = if random.random_bool(0.5) { 40 } else { 400 };
         let off = disk.calls() + random.random_range(1..calls);
         disk.faults(|faults| faults.off_at = Some(off));
-        live(&disk, &mut random, &mut allowed, &acknowledged);
+        live(&disk, &mut random, &mut allowed, &mut counts);
         crashes += 1;
         // A killed process leaves in the page cache what the next power cut may take.
         disk = if random.random_bool(0.3) { disk.killed_unsynced() } else { disk.crash() };
         result = check_records(&disk, &mut allowed);
     }
-    Run { result, crashes, acknowledged: acknowledged.into_inner() }
+    Run { result, crashes, acknowledged: counts.acknowledged, refused: counts.refused }
+}
+
+#[derive(Default)]
+struct Counts {
+    acknowledged: u64,
+    refused: u64,
+}
+
+/// Changes the disk's faults at random, each by itself: the disk fills up and has space again, with
+/// and without writes that fail half way, and once in a while a sync fails.
+fn change_faults(disk: &TestDisk, random: &mut StdRng) {
+    disk.faults(|faults| {
+        if random.random_bool(0.2) {
+            faults.writes_find_it_full = random.random_bool(0.4);
+        }
+        if random.random_bool(0.2) {
+            faults.space = random.random_bool(0.4).then_some(0);
+        }
+        faults.next_sync_fails |= random.random_bool(0.004);
+    });
 }
 
 fn options() -> Options {
@@ -95,11 +118,13 @@ fn options() -> Options {
 }
 
 /// Changes records until the power is off.
-fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, acknowledged: &AtomicU64) {
+fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, counts: &mut Counts) {
+    change_faults(disk, random);
     let Ok(store) = options().open_on(disk.arc()) else {
         return;
     };
     loop {
+        change_faults(disk, random);
         let mut pending = Vec::new();
         for _ in 0..random.random_range(1..12) {
             let number = random.random_range(0..150);
@@ -111,10 +136,12 @@ fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, acknowledge
         for (number, asked) in pending {
             match asked.wait(&store, number) {
                 Ok(state) => {
-                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                    counts.acknowledged += 1;
                     allowed.insert(number, vec![state]);
                 }
-                Err(WriteError::Poisoned) => return,
+                Err(WriteError::Full) => counts.refused += 1,
+                // Without power the index does not answer either.
+                Err(WriteError::Poisoned | WriteError::Index) => return,
                 Err(error) => panic!("{number}: {error}"),
             }
         }
@@ -151,7 +178,8 @@ impl Asked {
             Self::Insert(pending, new) => Ok(match pending.wait()? {
                 InsertOutcome::Inserted(_) => Some(new),
                 InsertOutcome::AlreadyExists(_) => {
-                    let stored = store.get(TX, &hash(number)).expect("sound while the power is on");
+                    // Without power the index does not answer.
+                    let stored = store.get(TX, &hash(number)).map_err(|_| WriteError::Index)?;
                     Some(stored.expect("it is said to exist").value)
                 }
             }),
@@ -257,6 +285,54 @@ fn a_write_that_finds_the_disk_full_half_way_leaves_no_trace() {
     }
 }
 
+/// The batches that failed leave whole records at the end of the first segment; the next request goes
+/// to the second segment, which uses their sequence numbers again.
+fn failed_batches_before_a_rotation() -> (TestDisk, Vec<u8>) {
+    let disk = TestDisk::new(6);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    (0..3).for_each(|number| insert(&store, number, 3000));
+    disk.faults(|faults| faults.writes_find_it_full = true);
+    let mut pending = Vec::new();
+    disk.while_held(|| pending.extend((10..15).map(|n| store.insert(TX, hash(n), value(n, 200)))));
+    for pending in pending {
+        assert_eq!(pending.wait(), Err(WriteError::Full));
+    }
+    let failed = disk.content(FIRST_SEGMENT);
+    disk.faults(|faults| faults.writes_find_it_full = false);
+    insert(&store, 20, 3500);
+    assert_eq!(store.stats().segments, 2);
+    (disk.killed(), failed)
+}
+
+fn check_after_the_rotation(disk: &TestDisk, what: &str) {
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    for (number, bytes) in [(0, 3000), (1, 3000), (2, 3000), (20, 3500)] {
+        assert_holds(&store, number, bytes);
+    }
+    for number in 10..15 {
+        assert_eq!(store.get(TX, &hash(number)).expect(what), None, "{what}: {number} was refused");
+    }
+    assert_eq!((store.stats().records, store.stats().corrupt), (4, 0), "{what}");
+}
+
+#[test]
+fn a_record_acknowledged_after_failed_batches_and_a_rotation_survives_a_kill() {
+    let (disk, _) = failed_batches_before_a_rotation();
+    check_after_the_rotation(&disk, "with the index");
+    disk.delete("index.redb");
+    check_after_the_rotation(&disk, "without the index");
+}
+
+/// The log as a store wrote it that did not zero the failed batches.
+#[test]
+fn replay_ends_a_segment_where_the_next_one_starts_its_sequence_numbers_again() {
+    let (disk, failed) = failed_batches_before_a_rotation();
+    disk.damage(FIRST_SEGMENT, |bytes| bytes.clone_from(&failed));
+    check_after_the_rotation(&disk, "with the index");
+    disk.delete("index.redb");
+    check_after_the_rotation(&disk, "without the index");
+}
+
 /// A batch of which a later record survived and an earlier one did not is cut at the earlier one;
 /// the later must not come back when the log has grown up to where it lies.
 #[test]
@@ -273,7 +349,7 @@ fn what_was_cut_from_a_torn_batch_does_not_come_back() {
             assert!(pending.wait().is_ok());
         }
         let torn = disk.killed();
-        torn.damage("0000000000000001.log", |bytes| {
+        torn.damage(FIRST_SEGMENT, |bytes| {
             let at =
                 |number| bytes.windows(64).position(|it| it == hash(number).as_bytes()).expect("in the log");
             let (second, third) = (at(2), at(3));
@@ -322,6 +398,25 @@ fn a_checkpoint_on_a_full_disk_is_tried_again() {
     drop(store);
     let store = options.open_on(disk.arc()).expect("the store opens");
     assert_eq!((store.stats().replayed, store.stats().records), (0, 6000));
+}
+
+/// The rotations of many segments wait for no checkpoint, however long it takes.
+#[test]
+fn a_checkpoint_that_hangs_holds_up_no_write() {
+    let disk = TestDisk::new(7);
+    let store = options().open_on(disk.arc()).expect("the store opens");
+    disk.faults(|faults| faults.index_syncs_hang = true);
+    let (sender, written) = std::sync::mpsc::channel();
+    let writer = store.clone();
+    let thread = std::thread::spawn(move || {
+        (0..60).for_each(|number| insert(&writer, number, 2000));
+        sender.send(()).expect("the test waits");
+    });
+    let outcome = written.recv_timeout(Duration::from_secs(60));
+    disk.faults(|faults| faults.index_syncs_hang = false);
+    thread.join().expect("all are durable");
+    outcome.expect("durable while the checkpoint hangs");
+    assert!(store.stats().segments >= 10, "{:?}", store.stats());
 }
 
 /// A completion can be awaited as well as waited for.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -18,7 +18,7 @@ const SYNCS_OF_A_NEW_SEGMENT: u32 = 2;
 
 /// The disk, of which the store sees only names and files.
 #[derive(Debug, Clone)]
-pub(crate) struct TestDisk(Arc<Mutex<State>>);
+pub(crate) struct TestDisk(Arc<Mutex<State>>, Arc<Condvar>);
 
 #[derive(Debug)]
 struct State {
@@ -32,6 +32,9 @@ struct State {
     faults: Faults,
     /// Mutating calls so far.
     calls: u64,
+    /// Files that are open, and the most that ever were at once.
+    open: usize,
+    most_open: usize,
 }
 
 /// What the disk does wrong.
@@ -48,6 +51,8 @@ pub(crate) struct Faults {
     pub(crate) next_sync_fails: bool,
     /// Bytes that files may have in all.
     pub(crate) space: Option<u64>,
+    /// Syncs of the index do not return.
+    pub(crate) index_syncs_hang: bool,
     /// Writes to a log segment find the disk full half way (as on a copy-on-write file system).
     pub(crate) writes_find_it_full: bool,
 }
@@ -88,7 +93,7 @@ impl NameChange {
 
 impl TestDisk {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self::with(State {
             random: StdRng::seed_from_u64(seed),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
@@ -96,7 +101,9 @@ impl TestDisk {
             files: Vec::new(),
             faults: Faults::default(),
             calls: 0,
-        })))
+            open: 0,
+            most_open: 0,
+        })
     }
 
     pub(crate) fn arc(&self) -> Arc<dyn Disk> {
@@ -105,6 +112,16 @@ impl TestDisk {
 
     pub(crate) fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.lock().faults);
+        self.1.notify_all();
+    }
+
+    /// The most files that were open at once.
+    pub(crate) fn most_open(&self) -> usize {
+        self.lock().most_open
+    }
+
+    fn with(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)), Arc::default())
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -126,7 +143,7 @@ impl TestDisk {
         let Faults { syncs_lie, commits_lie, .. } = state.faults;
         let faults = Faults { syncs_lie, commits_lie, ..Faults::default() };
         let random = StdRng::seed_from_u64(random.random());
-        Self(Arc::new(Mutex::new(State {
+        Self::with(State {
             random,
             names: names.clone(),
             durable_names: names,
@@ -134,13 +151,15 @@ impl TestDisk {
             files,
             faults,
             calls: 0,
-        })))
+            open: 0,
+            most_open: 0,
+        })
     }
 
     /// The disk as it is found after the process was killed: all that it wrote is there.
     pub(crate) fn killed(&self) -> Self {
         let state = self.lock();
-        Self(Arc::new(Mutex::new(State {
+        Self::with(State {
             random: StdRng::seed_from_u64(0),
             names: state.names.clone(),
             durable_names: state.names.clone(),
@@ -148,14 +167,16 @@ impl TestDisk {
             files: state.files.clone(),
             faults: Faults::default(),
             calls: 0,
-        })))
+            open: 0,
+            most_open: 0,
+        })
     }
 
     /// The same, but what it wrote is in the page cache only: a power cut may still take it.
     pub(crate) fn killed_unsynced(&self) -> Self {
         let state = self.lock();
         let Faults { syncs_lie, commits_lie, .. } = state.faults;
-        Self(Arc::new(Mutex::new(State {
+        Self::with(State {
             random: state.random.clone(),
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
@@ -163,7 +184,9 @@ impl TestDisk {
             files: state.files.clone(),
             faults: Faults { syncs_lie, commits_lie, ..Faults::default() },
             calls: 0,
-        })))
+            open: 0,
+            most_open: 0,
+        })
     }
 
     /// Lets nothing reach the disk while it acts.
@@ -263,6 +286,7 @@ impl Disk for TestDisk {
         let inode = state.files.len();
         state.files.push(Inode::default());
         state.rename(NameChange::Link(name.to_owned(), inode));
+        drop(state);
         Ok(self.file(name, inode))
     }
 
@@ -303,12 +327,20 @@ impl Disk for TestDisk {
         }
         Ok(())
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let state = self.lock();
+        Ok(state.faults.space.unwrap_or(u64::MAX).saturating_sub(state.used()))
+    }
 }
 
 impl TestDisk {
     fn file(&self, name: &str, inode: usize) -> Arc<dyn DiskFile> {
         // A segment under its first name is one as well.
         let log = name != "index.redb";
+        let mut state = self.lock();
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
         Arc::new(TestFile { disk: self.clone(), inode, log })
     }
 }
@@ -329,6 +361,12 @@ struct TestFile {
     disk: TestDisk,
     inode: usize,
     log: bool,
+}
+
+impl Drop for TestFile {
+    fn drop(&mut self) {
+        self.disk.lock().open -= 1;
+    }
 }
 
 impl DiskFile for TestFile {
@@ -385,6 +423,9 @@ impl DiskFile for TestFile {
         let mut state = self.disk.change()?;
         if self.log && std::mem::take(&mut state.faults.next_sync_fails) {
             return Err(io::Error::other("the disk has a bad day"));
+        }
+        while !self.log && state.faults.index_syncs_hang {
+            state = self.disk.1.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let faults = state.faults;
         let file = &mut state.files[self.inode];

@@ -1,0 +1,53 @@
+//! The open files of segments: a bounded number, however long the log is.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{Disk, DiskFile};
+use crate::segment::file_name;
+
+/// Files that stay open for the next read, 4 GiB of the log. (The writer holds its own besides.)
+const MAX_OPEN: usize = 64;
+
+/// Opens segments when they are read and closes the ones that were not read for longest.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// The file read last is at the front.
+    recent: Mutex<VecDeque<(u64, Arc<dyn DiskFile>)>>,
+}
+
+impl OpenFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, recent: Mutex::default() }
+    }
+
+    /// The file of a segment.
+    pub(crate) fn get(&self, id: u64) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = self.recent(id) {
+            return Ok(file);
+        }
+        let file = self.disk.open(&file_name(id))?;
+        let mut recent = self.lock();
+        // Another reader may have opened the file meanwhile.
+        recent.retain(|(other, _)| *other != id);
+        recent.push_front((id, Arc::clone(&file)));
+        recent.truncate(MAX_OPEN);
+        Ok(file)
+    }
+
+    fn recent(&self, id: u64) -> Option<Arc<dyn DiskFile>> {
+        let mut recent = self.lock();
+        let at = recent.iter().position(|(other, _)| *other == id)?;
+        let entry = recent.remove(at)?;
+        let file = Arc::clone(&entry.1);
+        recent.push_front(entry);
+        Some(file)
+    }
+
+    /// A panic between two changes leaves a file out, which is then opened again.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<dyn DiskFile>)>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
