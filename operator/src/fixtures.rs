@@ -6,11 +6,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_node_api::admin::{self, DependencyStatus};
 use tessera_pki::CaState;
 
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
-use crate::node::inputs::Inputs;
+use crate::node::inputs::{Inputs, NetworkInput};
+use crate::probe::store::StoreState;
+use crate::probe::stores::ObservedStore;
 use crate::settings::ClusterSettings;
 
 /// The time of all fixtures.
@@ -78,7 +81,7 @@ pub(crate) fn authorities() -> Arc<CaState> {
 /// What is read for `node-a`, beside which there are `node-b` and `node-c`.
 pub(crate) fn inputs() -> Inputs {
     Inputs {
-        network: Some(Arc::new(network(network_json()))),
+        network: NetworkInput::Found(Arc::new(network(network_json()))),
         authorities: Some(authorities()),
         siblings: ["node-c", "node-b"].map(|name| Arc::new(node(node_json(name)))).to_vec(),
         secrets: BTreeMap::new(),
@@ -91,7 +94,7 @@ pub(crate) fn inputs() -> Inputs {
 pub(crate) fn network_inputs() -> NetworkInputs {
     NetworkInputs {
         authorities: Ok(Some(authorities())),
-        store_ca: Ok(Vec::new()),
+        store: Some(ObservedStore::State(StoreState::Ready)),
         secrets: BTreeMap::new(),
         nodes: Vec::new(),
         now: now(),
@@ -101,10 +104,10 @@ pub(crate) fn network_inputs() -> NetworkInputs {
 /// Compares with a golden file; certificates are other ones each time, and that they are there is what matters.
 pub(crate) fn assert_golden(kind: &str, planned: &Planned) {
     let mut body = planned.body.clone();
-    if body["kind"] == "Secret" || planned.name == "org-a-ca" {
+    if body["kind"] == "Secret" || planned.id.name == "org-a-ca" {
         let data = body["data"].as_object_mut().unwrap();
         data.values_mut().for_each(|value| *value = json!("<PEM>"));
-        if planned.name == "org-a-ca" {
+        if planned.id.name == "org-a-ca" {
             body["metadata"]["annotations"][HASH_ANNOTATION] = json!("<hash>");
         }
     }
@@ -112,6 +115,43 @@ pub(crate) fn assert_golden(kind: &str, planned: &Planned) {
     settings.set_snapshot_path("../tests/golden");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    let name = format!("{kind}-{}-{}", planned.resource.kind.to_lowercase(), planned.name);
+    let name = format!("{kind}-{}-{}", planned.id.kind.to_lowercase(), planned.id.name);
     settings.bind(|| insta::assert_yaml_snapshot!(name, body));
 }
+
+/// What a node says of itself that is ready.
+pub(crate) fn report_of_a_ready_node() -> admin::Status {
+    let dependency = DependencyStatus { available: true, message: String::new(), since: String::new() };
+    let key = |version, state| admin::KeyStatus {
+        name: "main".into(),
+        version,
+        public_key: format!("public-key-of-version-{version}"),
+        state,
+        born_at: Some("2027-01-01T00:00:00Z".into()),
+        store_path: Some(format!("secret/p/main/{version}")),
+    };
+    admin::Status {
+        protocol: admin::PROTOCOL,
+        node_version: "0.1.0".into(),
+        identity: String::new(),
+        started_at: String::new(),
+        ready: true,
+        awaiting: Vec::new(),
+        keys: vec![key(1, admin::KeyState::Receiving), key(2, admin::KeyState::Default)],
+        secret_store: Some(dependency.clone()),
+        database: dependency,
+        certificate: Some(admin::CertificateStatus {
+            serial: String::new(),
+            not_after: "2027-01-02T00:00:00Z".into(),
+            fingerprint: ISSUED.into(),
+        }),
+        trust_fingerprints: Vec::new(),
+        reload_errors: Vec::new(),
+        dynamic_config_sha256: None,
+        egress_closed_since: None,
+        peers_reached: Vec::new(),
+    }
+}
+
+/// Stands for the fingerprint of whatever leaf the resolved node has.
+pub(crate) const ISSUED: &str = "<issued>";

@@ -85,6 +85,8 @@ names! {
         Starting,
         /// Ready of a node: its pod runs but is not ready; the message says what it awaits.
         NotReady,
+        /// Ready of a node, Unknown: its pod is ready, and the node does not answer the operator.
+        NodeUnreachable,
         /// Ready of a node: replicas is 0.
         ScaledToZero,
         // Reconciling

@@ -53,6 +53,11 @@ impl Certificate {
     /// Reads the first certificate of a PEM text.
     pub fn parse(pem: &[u8]) -> Result<Self, InspectError> {
         let der = CertificateDer::from_pem_slice(pem).map_err(InspectError::Pem)?;
+        Ok(Self { pem: String::from_utf8_lossy(pem).into_owned(), ..Self::from_der(der)? })
+    }
+
+    /// Reads a certificate in DER; its [`Self::pem`] is empty.
+    pub fn from_der(der: CertificateDer<'static>) -> Result<Self, InspectError> {
         let (rest, x509) = X509Certificate::from_der(&der).map_err(InspectError::Der)?;
         if !rest.is_empty() {
             return Err(InspectError::TrailingBytes);
@@ -62,7 +67,7 @@ impl Certificate {
         };
         let (identity, dns_names) = names(&x509)?;
         Ok(Self {
-            pem: String::from_utf8_lossy(pem).into_owned(),
+            pem: String::new(),
             serial: hex::encode(x509.raw_serial()),
             fingerprint: hex::encode(Sha256::digest(&der)),
             not_before: timestamp(x509.validity().not_before)?,

@@ -119,32 +119,45 @@ pub struct Current {
 /// The leaf if it may stay, else why it must be issued anew.
 pub fn check(wanted: &Wanted<'_>, stored: &Stored<'_>, now: Timestamp) -> Result<Current, Reason> {
     let (certificate, key) = parse(stored)?;
-    let due_at = renewal::due_at(
-        wanted.spec.identity(),
-        certificate.not_before(),
-        certificate.not_after(),
-        wanted.renew_before,
-    );
-    let leaf = Gathered { wanted, certificate: &certificate, key: &key, due_at, now };
-    for object in CHECKS {
-        if let Some(reason) = object(&leaf) {
-            return Err(reason);
-        }
+    if !certificate.has_public_key(key.public_key_raw()) {
+        return Err(Reason::KeyMismatch);
+    }
+    check_certificate(wanted, certificate, now)
+}
+
+/// The same of a leaf whose key is known to be its own.
+pub fn check_certificate(
+    wanted: &Wanted<'_>,
+    certificate: Certificate,
+    now: Timestamp,
+) -> Result<Current, Reason> {
+    let due_at = due_at(wanted, &certificate);
+    let leaf = Leaf { wanted, certificate: &certificate, due_at, now };
+    if let Some(reason) = CHECKS.iter().find_map(|check| check(&leaf)) {
+        return Err(reason);
     }
     Ok(Current { certificate, due_at })
 }
 
-struct Gathered<'a> {
+/// When a leaf is due. One that ends with its CA is due at that end: another would last no longer.
+pub fn due_at(wanted: &Wanted<'_>, certificate: &Certificate) -> Timestamp {
+    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+    if not_after >= wanted.ca.not_after() {
+        return not_after;
+    }
+    renewal::due_at(wanted.spec.identity(), not_before, not_after, wanted.renew_before)
+}
+
+struct Leaf<'a> {
     wanted: &'a Wanted<'a>,
     certificate: &'a Certificate,
-    key: &'a KeyPair,
     due_at: Timestamp,
     now: Timestamp,
 }
 
-type Check = fn(&Gathered<'_>) -> Option<Reason>;
+type Check = fn(&Leaf<'_>) -> Option<Reason>;
 
-const CHECKS: [Check; 6] = [key_mismatch, wrong_issuer, wrong_names, expired, lifetime_reduced, renewal_due];
+const CHECKS: [Check; 5] = [wrong_issuer, wrong_names, expired, lifetime_reduced, renewal_due];
 
 fn parse(stored: &Stored<'_>) -> Result<(Certificate, Zeroizing<KeyPair>), Reason> {
     let present = |bytes: Option<&'_ [u8]>| bytes.is_some_and(|bytes| !bytes.is_empty());
@@ -163,15 +176,11 @@ fn parse(stored: &Stored<'_>) -> Result<(Certificate, Zeroizing<KeyPair>), Reaso
     Ok((certificate, Zeroizing::new(key)))
 }
 
-fn key_mismatch(leaf: &Gathered<'_>) -> Option<Reason> {
-    (!leaf.certificate.has_public_key(leaf.key.public_key_raw())).then_some(Reason::KeyMismatch)
-}
-
-fn wrong_issuer(leaf: &Gathered<'_>) -> Option<Reason> {
+fn wrong_issuer(leaf: &Leaf<'_>) -> Option<Reason> {
     (!leaf.certificate.is_issued_by(leaf.wanted.ca)).then_some(Reason::WrongIssuer)
 }
 
-fn wrong_names(leaf: &Gathered<'_>) -> Option<Reason> {
+fn wrong_names(leaf: &Leaf<'_>) -> Option<Reason> {
     let (spec, certificate) = (leaf.wanted.spec, leaf.certificate);
     let right = certificate.identity() == Some(spec.identity())
         && certificate.dns_names() == spec.dns_names()
@@ -179,18 +188,18 @@ fn wrong_names(leaf: &Gathered<'_>) -> Option<Reason> {
     (!right).then_some(Reason::WrongNames)
 }
 
-fn expired(leaf: &Gathered<'_>) -> Option<Reason> {
+fn expired(leaf: &Leaf<'_>) -> Option<Reason> {
     let not_after = leaf.certificate.not_after();
     (not_after <= leaf.now).then_some(Reason::Expired { not_after })
 }
 
-fn lifetime_reduced(leaf: &Gathered<'_>) -> Option<Reason> {
+fn lifetime_reduced(leaf: &Leaf<'_>) -> Option<Reason> {
     let not_after = leaf.certificate.not_after();
     let left = not_after.duration_since(leaf.now);
     (left > leaf.wanted.spec.lifetime() + LIFETIME_TOLERANCE).then_some(Reason::LifetimeReduced { not_after })
 }
 
-fn renewal_due(leaf: &Gathered<'_>) -> Option<Reason> {
+fn renewal_due(leaf: &Leaf<'_>) -> Option<Reason> {
     let not_after = leaf.certificate.not_after();
     (leaf.due_at <= leaf.now).then_some(Reason::RenewalDue { not_after })
 }

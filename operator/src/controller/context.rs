@@ -1,77 +1,82 @@
 //! What every reconcile of one namespace has at hand.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 use tessera_crds::{TesseraNetworkStatus, TesseraNodeStatus};
-use tessera_pki::CaState;
-use tokio::sync::Semaphore;
 
+use super::queue::Queue;
 use crate::issue::authorities::Authorities;
+use crate::issue::leaf::KnownLeaf;
 use crate::kube::events::Events;
 use crate::kube::writer::Writer;
 use crate::memory::backoff::Backoff;
+use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
-use crate::network::observe::StoreProbes;
-use crate::probe::admin::{AdminClient, AdminError};
+use crate::node::observe::KnownVolume;
+use crate::probe::nodes::NodeAnswers;
+use crate::probe::stores::StoreReports;
 use crate::process::metrics::Metrics;
 use crate::settings::ClusterSettings;
 use crate::watch::caches::Caches;
 
 /// Reads, writes and remembers. Pure stages receive none of it.
-#[derive(Clone)]
 pub struct Context {
+    /// The namespace.
+    pub namespace: String,
     /// For reads that no cache answers.
     pub client: Client,
+    /// For what probes read.
+    pub probes: Client,
     /// For writes.
     pub writer: Arc<Writer>,
     /// For what a person wants to know.
     pub events: Events,
     /// What the watches of this namespace last saw.
     pub caches: Caches,
+    /// What is to be worked on.
+    pub queues: Queues,
+    /// Releases the memory of deleted objects.
+    pub registry: Arc<Registry>,
     /// The CA states.
     pub authorities: Arc<Authorities>,
-    /// Credentials for admin ports, by network UID.
-    pub admin: Arc<AdminClients>,
+    /// Leaves by the UID of their Secret.
+    pub leaves: Arc<PerObject<KnownLeaf>>,
+    /// Volumes by the UID of their claim.
+    pub volumes: Arc<PerObject<KnownVolume>>,
     /// Waits of objects that failed.
     pub backoff: Arc<Backoff>,
-    /// Bounds how many reconciles of all namespaces run at once.
-    pub slots: Arc<Semaphore>,
     /// Counts reconciles.
     pub metrics: Arc<Metrics>,
     /// Statuses of nodes that the watch has not shown yet.
     pub node_statuses: Arc<StatusMemo<TesseraNodeStatus>>,
     /// Statuses of networks that the watch has not shown yet.
     pub network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
-    /// What the last look at each network's secret store found.
-    pub stores: Arc<StoreProbes>,
-    /// What the cluster around the networks is like.
+    /// What the pods' own answers were.
+    pub answers: Arc<NodeAnswers>,
+    /// What the probes of secret stores found.
+    pub stores: Arc<StoreReports>,
+    /// Facts about the cluster.
     pub settings: ClusterSettings,
 }
 
-/// Credentials for admin ports, made when first needed and renewed in time.
-#[derive(Default)]
-pub struct AdminClients {
-    known: Mutex<HashMap<String, AdminClient>>,
+/// What is to be worked on in one namespace, by name.
+pub struct Queues {
+    /// Networks to reconcile.
+    pub networks: Arc<Queue<String>>,
+    /// Nodes to reconcile.
+    pub nodes: Arc<Queue<String>>,
+    /// Pods to ask how they are.
+    pub pods: Arc<Queue<String>>,
+    /// Networks whose secret store is to be probed.
+    pub stores: Arc<Queue<String>>,
 }
 
-impl AdminClients {
-    /// Credentials for the nodes of the network with this UID.
-    pub fn get(
-        &self,
-        network_uid: &str,
-        trust_domain: &str,
-        authorities: &CaState,
-        now: Timestamp,
-    ) -> Result<AdminClient, AdminError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = known.get(network_uid).filter(|client| client.is_current(authorities, now)) {
-            return Ok(client.clone());
-        }
-        let client = AdminClient::new(authorities, trust_domain, now)?;
-        known.insert(network_uid.to_owned(), client.clone());
-        Ok(client)
+impl Default for Queues {
+    fn default() -> Self {
+        let queue = |pause| Arc::new(Queue::new(Duration::from_millis(pause)));
+        // A network counts all its nodes in each reconcile, so it waits for more of a burst.
+        Self { networks: queue(1000), nodes: queue(200), pods: queue(1000), stores: queue(1000) }
     }
 }

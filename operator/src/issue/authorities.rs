@@ -1,7 +1,6 @@
 //! The CA state of each network: read from its Secret in the operator's namespace, and only there.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
@@ -12,14 +11,17 @@ use tessera_crds::condition::Reason;
 use tessera_crds::names;
 use tessera_pki::{CaState, StateError};
 
+use crate::controller::error::Unreadable;
 use crate::kube::is_forbidden;
 use crate::kube::meta::Owner;
 use crate::kube::planned::Planned;
+use crate::memory::per_object::{PerObject, Registry};
+use crate::report::error::chain;
 
 /// The member of the Secret.
 const STATE: &str = "state.json";
-/// How old a remembered state may be: every reconcile of every node asks for it.
-const FRESH: Duration = Duration::from_secs(15);
+/// After how long the loss of a state is looked for.
+const FRESH: Duration = Duration::from_mins(1);
 
 /// Why a CA state cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +46,13 @@ pub enum AuthoritiesError {
 
 impl AuthoritiesError {
     /// What a person must repair. `None`: the API server failed in a way that may pass.
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn unreadable(&self) -> Option<Unreadable> {
         match self {
-            Self::Read { source, .. } => is_forbidden(source).then_some(Reason::PermissionDenied),
-            Self::State { .. } => Some(Reason::IssuerUnavailable),
+            Self::Read { source, .. } if is_forbidden(source) => Some(Unreadable::forbidden(self)),
+            Self::Read { .. } => None,
+            Self::State { .. } => {
+                Some(Unreadable { reason: Reason::IssuerUnavailable, message: chain(self) })
+            }
         }
     }
 }
@@ -56,25 +61,38 @@ impl AuthoritiesError {
 pub struct Authorities {
     client: Client,
     namespace: String,
-    known: Mutex<HashMap<String, (Instant, Arc<CaState>)>>,
+    known: Arc<PerObject<Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    since: Instant,
+    state: Arc<CaState>,
 }
 
 impl Authorities {
     /// Reads from the operator's namespace.
-    pub fn new(client: Client, namespace: String) -> Self {
-        Self { client, namespace, known: Mutex::default() }
+    pub fn new(client: Client, namespace: String, registry: &Registry) -> Self {
+        Self { client, namespace, known: registry.per_object() }
     }
 
-    /// The CA state of the network with this UID, at most a few seconds old. `None`: it has none yet.
+    /// The CA state of the network with this UID, as its own reconcile last read it. `None`: it has none yet.
     pub async fn get(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
-        if let Some(state) = self.remembered(network_uid) {
-            return Ok(Some(state));
+        match self.known.get(network_uid) {
+            Some(known) => Ok(Some(known.state)),
+            None => self.read(network_uid).await,
         }
-        self.read(network_uid).await
     }
 
-    /// The CA state as it is now.
-    pub async fn read(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
+    /// The CA state, read again if that was last done a while ago: nobody else writes it, so only its loss can be seen.
+    pub async fn refresh(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
+        match self.known.get(network_uid).filter(|known| known.since.elapsed() < FRESH) {
+            Some(known) => Ok(Some(known.state)),
+            None => self.read(network_uid).await,
+        }
+    }
+
+    async fn read(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
         let name = names::network::ca_state(network_uid);
         let secret = || format!("{}/{name}", self.namespace);
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -82,25 +100,15 @@ impl Authorities {
         let found =
             found.map_err(|source| AuthoritiesError::Read { secret: secret(), source: Box::new(source) })?;
         let Some(found) = found else {
-            self.known().remove(network_uid);
+            self.known.forget(network_uid);
             return Ok(None);
         };
         let document = found.data.as_ref().and_then(|data| data.get(STATE)).map(|bytes| bytes.0.as_slice());
         let state = CaState::from_json(document.unwrap_or_default())
             .map_err(|source| AuthoritiesError::State { secret: secret(), source })?;
         let state = Arc::new(state);
-        self.known().insert(network_uid.to_owned(), (Instant::now(), Arc::clone(&state)));
+        self.known.put(network_uid, Known { since: Instant::now(), state: Arc::clone(&state) });
         Ok(Some(state))
-    }
-
-    fn remembered(&self, network_uid: &str) -> Option<Arc<CaState>> {
-        let known = self.known();
-        let (since, state) = known.get(network_uid)?;
-        (since.elapsed() < FRESH).then(|| Arc::clone(state))
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Arc<CaState>)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,12 +21,52 @@ pub struct Leaf {
     pub secret: String,
     /// What it says.
     pub certificate: Certificate,
-    /// When it must be looked at again at the latest.
+    /// When it must be checked again at the latest.
     pub due_at: Timestamp,
     /// Why it was issued just now; `None`: it lay there and is good.
     pub reissued: Option<Reason>,
+    /// What it was checked against.
+    criteria: Criteria,
+    /// What to write; `None`: the Secret is known to hold it, unread.
+    content: Option<Content>,
+}
+
+struct Content {
     private_key: Zeroizing<Vec<u8>>,
     ca_pem: String,
+}
+
+/// What a leaf is checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Criteria {
+    spec: LeafSpec,
+    ca_fingerprint: String,
+    renew_before: SignedDuration,
+}
+
+/// A leaf that was found good or was written, in a Secret of one version: as long as neither version nor criteria change,
+/// the Secret need not be read before the leaf is due.
+#[derive(Debug, Clone)]
+pub struct KnownLeaf {
+    version: Option<String>,
+    criteria: Criteria,
+    certificate: Certificate,
+    due_at: Timestamp,
+}
+
+impl KnownLeaf {
+    /// Whether it is the content of the Secret with this metadata.
+    pub fn is_of(&self, metadata: &ObjectMeta) -> bool {
+        self.version.is_some() && self.version == metadata.resource_version
+    }
+}
+
+/// What is known of the Secret of a leaf.
+pub enum StoredLeaf {
+    /// It was read.
+    Read(DynamicObject),
+    /// It has not changed since it was checked or written.
+    Known(KnownLeaf),
 }
 
 /// Why there is no leaf.
@@ -73,42 +113,79 @@ pub fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// The leaf that `secret` should hold: what `live` holds, if nothing speaks against it, else a new one.
+/// The leaf that `secret` should hold: what `stored` holds, if nothing speaks against it, else a new one.
 pub fn keep_or_issue(
     ca: &Ca,
     spec: &LeafSpec,
     renew_before: SignedDuration,
     secret: String,
-    live: Option<&DynamicObject>,
+    stored: Option<&StoredLeaf>,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
-    let data = live.map(data_of).unwrap_or_default();
+    let ca_fingerprint = ca.certificate().fingerprint().to_owned();
+    let criteria = Criteria { spec: spec.clone(), ca_fingerprint, renew_before };
+    match stored {
+        Some(StoredLeaf::Known(known)) if known.criteria == criteria && now < known.due_at => Ok(Leaf {
+            secret,
+            certificate: known.certificate.clone(),
+            due_at: known.due_at,
+            reissued: None,
+            criteria,
+            content: None,
+        }),
+        Some(StoredLeaf::Known(known)) => {
+            let wanted = Wanted { spec, ca: ca.certificate(), renew_before };
+            match policy::check_certificate(&wanted, known.certificate.clone(), now) {
+                Ok(current) => Ok(Leaf {
+                    secret,
+                    certificate: current.certificate,
+                    due_at: current.due_at,
+                    reissued: None,
+                    criteria,
+                    content: None,
+                }),
+                Err(reason) => issue(ca, criteria, secret, reason, now),
+            }
+        }
+        Some(StoredLeaf::Read(live)) => keep_or_replace(ca, criteria, secret, &data_of(live), now),
+        None => issue(ca, criteria, secret, Reason::Missing, now),
+    }
+}
+
+fn keep_or_replace(
+    ca: &Ca,
+    criteria: Criteria,
+    secret: String,
+    data: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    now: Timestamp,
+) -> Result<Leaf, LeafError> {
     let item = |key: &str| data.get(key).map(|bytes| bytes.as_slice());
     let stored = Stored { certificate: item(CERTIFICATE_FILE), private_key: item(KEY_FILE) };
-    let wanted = Wanted { spec, ca: ca.certificate(), renew_before };
-    let ca_pem = ca.certificate_pem().to_owned();
+    let wanted = Wanted { spec: &criteria.spec, ca: ca.certificate(), renew_before: criteria.renew_before };
     match policy::check(&wanted, &stored, now) {
         Ok(current) => Ok(Leaf {
             secret,
             certificate: current.certificate,
             due_at: current.due_at,
             reissued: None,
-            private_key: Zeroizing::new(item(KEY_FILE).unwrap_or_default().to_vec()),
-            ca_pem,
+            criteria,
+            content: Some(Content {
+                private_key: Zeroizing::new(item(KEY_FILE).unwrap_or_default().to_vec()),
+                ca_pem: ca.certificate_pem().to_owned(),
+            }),
         }),
-        Err(reason) => issue(ca, spec, renew_before, secret, reason, now),
+        Err(reason) => issue(ca, criteria, secret, reason, now),
     }
 }
 
 fn issue(
     ca: &Ca,
-    spec: &LeafSpec,
-    renew_before: SignedDuration,
+    criteria: Criteria,
     secret: String,
     reason: Reason,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
-    let leaf = match ca.issue(spec, now) {
+    let leaf = match ca.issue(&criteria.spec, now) {
         Ok(leaf) => leaf,
         Err(source) => return Err(LeafError::Issue { secret, source }),
     };
@@ -116,35 +193,44 @@ fn issue(
         Ok(certificate) => certificate,
         Err(source) => return Err(LeafError::Inspect { secret, source }),
     };
-    let due_at = tessera_pki::renewal::due_at(
-        spec.identity(),
-        certificate.not_before(),
-        certificate.not_after(),
-        renew_before,
-    );
+    let wanted = Wanted { spec: &criteria.spec, ca: ca.certificate(), renew_before: criteria.renew_before };
     Ok(Leaf {
         secret,
+        due_at: policy::due_at(&wanted, &certificate),
         certificate,
-        due_at,
         reissued: Some(reason),
-        private_key: Zeroizing::new(leaf.private_key_pem.expose().as_bytes().to_vec()),
-        ca_pem: ca.certificate_pem().to_owned(),
+        criteria,
+        content: Some(Content {
+            private_key: Zeroizing::new(leaf.private_key_pem.expose().as_bytes().to_vec()),
+            ca_pem: ca.certificate_pem().to_owned(),
+        }),
     })
 }
 
 impl Leaf {
-    /// The Secret that holds it.
-    pub fn to_secret(&self, metadata: ObjectMeta) -> Secret {
+    /// The Secret to write; `None`: it is known to be as it should.
+    pub fn to_secret(&self, metadata: ObjectMeta) -> Option<Secret> {
+        let content = self.content.as_ref()?;
         let text = |text: &str| ByteString(text.as_bytes().to_vec());
-        Secret {
+        Some(Secret {
             metadata,
             type_: Some("kubernetes.io/tls".to_owned()),
             data: Some(BTreeMap::from([
                 (CERTIFICATE_FILE.to_owned(), text(self.certificate.pem())),
-                (KEY_FILE.to_owned(), ByteString(self.private_key.to_vec())),
-                (CA_FILE.to_owned(), text(&self.ca_pem)),
+                (KEY_FILE.to_owned(), ByteString(content.private_key.to_vec())),
+                (CA_FILE.to_owned(), text(&content.ca_pem)),
             ])),
             ..Secret::default()
+        })
+    }
+
+    /// What to remember of it once a Secret of this version holds it.
+    pub fn known_in(&self, secret: &ObjectMeta) -> KnownLeaf {
+        KnownLeaf {
+            version: secret.resource_version.clone(),
+            criteria: self.criteria.clone(),
+            certificate: self.certificate.clone(),
+            due_at: self.due_at,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often the same object may be repaired within [`WINDOW`] before it counts as contested.
-const MAX_REPAIRS: u32 = 10;
+const MAX_REPAIRS: u32 = 30;
 const WINDOW: Duration = Duration::from_mins(1);
 /// How long a contested object is then left alone. Long, because each round of the conflict is reported in status and Events.
 const PAUSE: Duration = Duration::from_mins(5);
@@ -77,17 +77,17 @@ mod tests {
     #[test]
     fn an_object_is_repaired_a_few_times_and_then_left_alone_for_a_while() {
         let (conflicts, now) = (ConflictTracker::default(), Instant::now());
-        assert_eq!(repairs(&conflicts, 1, 20, now), 10);
-        assert_eq!(repairs(&conflicts, 1, 20, now + PAUSE / 2), 0);
+        assert_eq!(repairs(&conflicts, 1, 40, now), 30);
+        assert_eq!(repairs(&conflicts, 1, 40, now + PAUSE / 2), 0);
         assert!(!conflicts.is_paused("b", 1, now), "another object");
-        assert_eq!(repairs(&conflicts, 1, 20, now + PAUSE), 10);
+        assert_eq!(repairs(&conflicts, 1, 40, now + PAUSE), 30);
     }
 
     #[test]
     fn new_content_is_no_repair() {
         let (conflicts, now) = (ConflictTracker::default(), Instant::now());
-        assert_eq!(repairs(&conflicts, 1, 20, now), 10);
-        assert_eq!(repairs(&conflicts, 2, 20, now), 10);
+        assert_eq!(repairs(&conflicts, 1, 40, now), 30);
+        assert_eq!(repairs(&conflicts, 2, 40, now), 30);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! 4. *Added, elsewhere*: a sidecar's fields, `hostNetwork`, `immutable`. The server adds defaults in the same places, so
 //!    only `managedFields` can tell: the field belongs to a manager that is neither us nor a built-in controller.
 
+use kube::api::ObjectMeta;
 use serde_json::{Map, Value};
 
 use super::planned::HASH_ANNOTATION;
@@ -138,10 +139,19 @@ fn foreign_field(planned: &Value, live: &Value) -> Option<Drift> {
 }
 
 fn is_foreign(entry: &Value) -> bool {
-    let manager = entry["manager"].as_str().unwrap_or_default();
-    entry["subresource"].as_str().is_none_or(str::is_empty)
-        && manager != FIELD_MANAGER
-        && !BUILT_IN_MANAGERS.contains(&manager)
+    is_foreign_manager(entry["manager"].as_str(), entry["subresource"].as_str())
+}
+
+fn is_foreign_manager(manager: Option<&str>, subresource: Option<&str>) -> bool {
+    let manager = manager.unwrap_or_default();
+    subresource.is_none_or(str::is_empty) && manager != FIELD_MANAGER && !BUILT_IN_MANAGERS.contains(&manager)
+}
+
+/// Drops of `managedFields` what [`find`] does not read: half of an object's size is the list of what we set ourselves.
+pub fn keep_foreign_fields(metadata: &mut ObjectMeta) {
+    if let Some(entries) = &mut metadata.managed_fields {
+        entries.retain(|entry| is_foreign_manager(entry.manager.as_deref(), entry.subresource.as_deref()));
+    }
 }
 
 /// Follows one member of `fieldsV1` into what is planned and what is live; the first step that leads nowhere in the plan

@@ -14,10 +14,12 @@ pub mod events;
 pub mod fault;
 pub mod lease;
 pub mod meta;
+pub mod object_id;
 mod ownership;
 pub mod planned;
 pub mod prune;
 pub mod quantity;
+pub mod requests;
 mod write_error;
 pub mod writer;
 

@@ -18,7 +18,7 @@ pub(super) fn is_ours(live: &ObjectMeta, planned: &Planned) -> bool {
 
 /// Whose it is. What a deleted namesake of our owner left behind is in the way for a moment only.
 pub(super) fn foreign(live: &ObjectMeta, planned: &Planned) -> WriteError {
-    let object = planned.to_string();
+    let object = planned.id.clone();
     let controller = controller_of(live.owner_references.as_deref());
     let namesake = |owner: &OwnerReference| {
         planned.owner.as_ref().is_some_and(|ours| (&ours.kind, &ours.name) == (&owner.kind, &owner.name))

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::object_id::ObjectId;
+
 /// Carries the hash of everything that we set, so that a field which we no longer set is seen as outdated: nothing else
 /// tells it from a default of the server's.
 pub const HASH_ANNOTATION: &str = "tessera.rs/desired-hash";
@@ -16,14 +18,14 @@ pub const HASH_ANNOTATION: &str = "tessera.rs/desired-hash";
 pub struct Planned {
     /// Group, version, kind and plural.
     pub resource: ApiResource,
-    /// Where it lives.
-    pub namespace: String,
-    /// What it is called.
-    pub name: String,
+    /// Kind, namespace and name.
+    pub id: ObjectId,
     /// What controls it. Absent for CA state, which must outlive its network.
     pub owner: Option<OwnerReference>,
     /// The whole object, with [`HASH_ANNOTATION`].
     pub body: Value,
+    /// The value of [`HASH_ANNOTATION`].
+    pub hash: String,
 }
 
 // No Debug of the body: it may be a Secret.
@@ -35,7 +37,7 @@ impl std::fmt::Debug for Planned {
 
 impl std::fmt::Display for Planned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", self.resource.kind, self.namespace, self.name)
+        self.id.fmt(f)
     }
 }
 
@@ -49,14 +51,22 @@ impl Planned {
         let mut body = serde_json::to_value(object).expect("Kubernetes types have string keys only");
         strip_nulls(&mut body);
         let hash = hash(&body);
-        annotate(&mut body, &hash);
+        annotate(&mut body, HASH_ANNOTATION, &hash);
         Self {
             resource: ApiResource::erase::<K>(&()),
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: meta.name.clone().unwrap_or_default(),
+            id: ObjectId::of::<K>(
+                meta.namespace.as_deref().unwrap_or_default(),
+                meta.name.as_deref().unwrap_or_default(),
+            ),
             owner: controller_of(meta.owner_references.as_deref()).cloned(),
             body,
+            hash,
         }
+    }
+
+    /// Adds an annotation that is no part of the plan: it is written with the object and then left alone.
+    pub fn note(&mut self, key: &str, value: &str) {
+        annotate(&mut self.body, key, value);
     }
 }
 
@@ -65,11 +75,11 @@ pub fn controller_of(owners: Option<&[OwnerReference]>) -> Option<&OwnerReferenc
     owners?.iter().find(|owner| owner.controller == Some(true))
 }
 
-fn annotate(body: &mut Value, hash: &str) {
+fn annotate(body: &mut Value, key: &str, value: &str) {
     let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
     if let Some(annotations) = annotations.as_object_mut() {
-        annotations.insert(HASH_ANNOTATION.to_owned(), Value::String(hash.to_owned()));
+        annotations.insert(key.to_owned(), Value::String(value.to_owned()));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why an object could not be brought about, one variant for each remedy.
 
+use super::object_id::ObjectId;
+
 /// Why an object could not be brought about.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -7,7 +9,7 @@ pub enum WriteError {
     #[error("{object} exists and {}", whose(.controller.as_deref()))]
     NameConflict {
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
         /// Kind and name of what controls it, if anything does.
         controller: Option<String>,
     },
@@ -15,7 +17,7 @@ pub enum WriteError {
     #[error("{object} is left from a deleted {owner}: waiting until the garbage collector has removed it")]
     LeftOver {
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
         /// Kind and name of what controlled it.
         owner: String,
     },
@@ -23,13 +25,13 @@ pub enum WriteError {
     #[error("{object} is being deleted: waiting until it is gone")]
     Terminating {
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
     },
     /// Somebody, perhaps another leader, was faster; the next attempt sees it.
     #[error("{object} changed while it was being written")]
     Conflict {
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
     },
     /// Somebody undoes what we write.
     #[error(
@@ -37,7 +39,7 @@ pub enum WriteError {
     )]
     Contested {
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
     },
     /// Our own rights do not suffice.
     #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]
@@ -45,7 +47,7 @@ pub enum WriteError {
         /// What was tried.
         verb: &'static str,
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
         /// What the API server says.
         source: Box<kube::Error>,
     },
@@ -53,7 +55,7 @@ pub enum WriteError {
     #[error("{object} was refused: {message}")]
     Invalid {
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
         /// What the API server says.
         message: String,
     },
@@ -63,7 +65,7 @@ pub enum WriteError {
         /// What was tried.
         verb: &'static str,
         /// Kind, namespace and name.
-        object: String,
+        object: ObjectId,
         /// What happened.
         source: Box<kube::Error>,
     },
@@ -77,13 +79,38 @@ fn whose(controller: Option<&str>) -> String {
     }
 }
 
+impl WriteError {
+    /// Which object.
+    pub fn object(&self) -> &ObjectId {
+        match self {
+            Self::NameConflict { object, .. }
+            | Self::LeftOver { object, .. }
+            | Self::Terminating { object }
+            | Self::Conflict { object }
+            | Self::Contested { object }
+            | Self::PermissionDenied { object, .. }
+            | Self::Invalid { object, .. }
+            | Self::Api { object, .. } => object,
+        }
+    }
+
+    /// Whether the next attempt may succeed without a person's help: the API server was away, another writer was faster,
+    /// something is on its way out.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::LeftOver { .. } | Self::Terminating { .. } | Self::Conflict { .. } | Self::Api { .. }
+        )
+    }
+}
+
 /// Whether our own rights do not suffice: only a person can change that.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// What a failed request means.
-pub(super) fn classify(verb: &'static str, object: String, error: kube::Error) -> WriteError {
+pub(super) fn classify(verb: &'static str, object: ObjectId, error: kube::Error) -> WriteError {
     match &error {
         kube::Error::Api(status) if status.code == 403 => {
             // A namespace on its way out refuses new objects with 403.
@@ -105,9 +132,13 @@ mod tests {
     use super::*;
     use kube::core::Status;
 
+    fn service() -> ObjectId {
+        ObjectId::of::<k8s_openapi::api::core::v1::Service>("a", "b")
+    }
+
     fn refused(code: u16, message: &str) -> WriteError {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
-        classify("create", "Service a/b".to_owned(), kube::Error::Api(Box::new(status)))
+        classify("create", service(), kube::Error::Api(Box::new(status)))
     }
 
     #[test]
@@ -118,10 +149,9 @@ mod tests {
         assert!(matches!(refused(409, "exists"), WriteError::Conflict { .. }));
         assert!(matches!(refused(422, "bad"), WriteError::Invalid { message, .. } if message == "bad"));
         let of = |controller: Option<&str>| {
-            WriteError::NameConflict { object: "Secret a/b".into(), controller: controller.map(Into::into) }
-                .to_string()
+            WriteError::NameConflict { object: service(), controller: controller.map(Into::into) }.to_string()
         };
-        assert_eq!(of(None), "Secret a/b exists and is not ours: delete or rename it");
+        assert_eq!(of(None), "Service a/b exists and is not ours: delete or rename it");
         assert!(of(Some("TesseraNode c")).contains("belongs to TesseraNode c"));
         assert!(matches!(refused(500, "etcd"), WriteError::Api { .. }));
     }

@@ -4,28 +4,29 @@
 //! over objects that were there before us. POST never adopts; PUT at a resourceVersion replaces the whole object, so an
 //! addition goes, a field that we no longer set goes, and a leader that was replaced meanwhile gets a conflict.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, TypeMeta};
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use zeroize::Zeroizing;
 
 use super::FIELD_MANAGER;
 use super::conflict_tracker::ConflictTracker;
 use super::drift::{self, Drift};
 use super::fault::Faults;
+use super::object_id::ObjectId;
 use super::ownership::{foreign, is_ours};
 use super::planned::Planned;
+use super::requests::RefusedGrowth;
 use super::write_error::classify;
+use crate::memory::per_object::{PerObject, Registry};
+use crate::watch::kept::Text;
 
 pub use super::write_error::WriteError;
 
@@ -40,48 +41,74 @@ pub enum Outcome {
     Unchanged,
 }
 
-/// How long a requested token lives. Each request is a write in the API server's audit log, so a token is used again.
-const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
-
-/// A token of a ServiceAccount. No `Debug`: it is a secret.
-#[derive(Clone)]
-pub struct Token {
-    /// What to show.
-    pub secret: Zeroizing<String>,
-    /// When another should be asked for.
-    pub renew_at: Instant,
+/// An object as it was last seen.
+pub trait Seen {
+    /// Its metadata.
+    fn metadata(&self) -> &ObjectMeta;
+    /// The whole of it.
+    fn object(&self) -> DynamicObject;
 }
 
-/// After how long a refused growth is asked for again: the storage class may have been changed.
-const REFUSED_FOR: Duration = Duration::from_mins(5);
+impl Seen for DynamicObject {
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn object(&self) -> DynamicObject {
+        self.clone()
+    }
+}
+
+impl Seen for Text {
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn object(&self) -> DynamicObject {
+        Self::object(self)
+    }
+}
+
+/// An object that is as planned.
+pub struct Ensured {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// What it took.
+    pub outcome: Outcome,
+    /// The object, if the API server was asked.
+    pub answer: Option<DynamicObject>,
+}
 
 /// Writes to the API server.
 pub struct Writer {
-    client: Client,
-    faults: Faults,
-    /// Objects, by UID, whose difference a PUT did not take away: a default that somebody else's apply also names.
+    pub(super) client: Client,
+    pub(super) faults: Faults,
+    /// Objects that were found or made as planned: at which version, by which plan. Nothing is compared again before one of
+    /// the two changes.
+    verified: Arc<PerObject<Verified>>,
+    /// Versions of objects whose difference a PUT did not take away: a default that somebody else's apply also names.
     /// Writing again would be a write permanently.
-    settled: Mutex<HashMap<String, String>>,
+    settled: Arc<PerObject<String>>,
     conflicts: ConflictTracker,
-    /// Claims, by UID, whose growth was refused.
-    refused: Mutex<HashMap<String, RefusedGrowth>>,
+    /// Claims whose growth was refused.
+    pub(super) refused: Arc<PerObject<RefusedGrowth>>,
 }
 
-struct RefusedGrowth {
-    size: String,
-    message: String,
-    at: Instant,
+struct Verified {
+    version: Option<String>,
+    plan: String,
 }
 
 impl Writer {
     /// A writer that dies at the chosen write, if any.
-    pub fn new(client: Client, faults: Faults) -> Self {
+    pub fn new(client: Client, faults: Faults, registry: &Registry) -> Self {
         Self {
             client,
             faults,
-            settled: Mutex::default(),
+            verified: registry.per_object(),
+            settled: registry.per_object(),
             conflicts: ConflictTracker::default(),
-            refused: Mutex::default(),
+            refused: registry.per_object(),
         }
     }
 
@@ -90,45 +117,81 @@ impl Writer {
         self.faults.writes()
     }
 
-    /// Brings `planned` about. `cached` is what a watch last saw: if it is as planned, no request is made.
-    pub async fn ensure(
-        &self,
-        planned: &Planned,
-        cached: Option<&DynamicObject>,
-    ) -> Result<(DynamicObject, Outcome), WriteError> {
-        if let Some(cached) = cached
-            && is_ours(&cached.metadata, planned)
-            && cached.metadata.deletion_timestamp.is_none()
-            && self.difference(planned, cached).is_none()
+    /// Whether an object of this version is known to be as planned, since we wrote it.
+    pub fn is_own_write(&self, metadata: &ObjectMeta) -> bool {
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        let is_known = |verified: &mut Verified| verified.version == metadata.resource_version;
+        metadata.deletion_timestamp.is_none() && self.verified.with(uid, is_known).unwrap_or(false)
+    }
+
+    /// Brings `planned` about. `seen` is what a watch last saw: if it is as planned, no request is made.
+    pub async fn ensure(&self, planned: &Planned, seen: Option<&impl Seen>) -> Result<Ensured, WriteError> {
+        if let Some(seen) = seen
+            && is_ours(seen.metadata(), planned)
+            && seen.metadata().deletion_timestamp.is_none()
+            && (self.is_verified(planned, seen.metadata())
+                || self.difference(planned, &seen.object()).is_none())
         {
-            return Ok((cached.clone(), Outcome::Unchanged));
+            self.verify(planned, seen.metadata());
+            let metadata = seen.metadata().clone();
+            return Ok(Ensured { metadata, outcome: Outcome::Unchanged, answer: None });
         }
-        let api = self.api(&planned.resource, &planned.namespace);
-        let live = api.get_opt(&planned.name).await.map_err(|error| fail("get", planned, error))?;
-        let outcome = match live {
-            None => {
-                self.unless_contested(planned)?;
-                self.create(&api, planned).await?
-            }
-            Some(live) => self.replace_if_different(&api, planned, live).await?,
-        };
-        if outcome.1 != Outcome::Unchanged {
+        let (object, outcome) = self.ensure_live(planned, seen.is_none()).await?;
+        if outcome != Outcome::Unchanged {
             self.conflicts.record_repair(&planned.to_string(), content_of(planned), Instant::now());
         }
-        Ok(outcome)
+        self.verify(planned, &object.metadata);
+        Ok(Ensured { metadata: object.metadata.clone(), outcome, answer: Some(object) })
+    }
+
+    /// With `absent`, the watch has not seen the object: most likely a POST is all it takes. A Secret is looked for first,
+    /// since one that the watch has not shown yet holds a key that may be in use.
+    async fn ensure_live(
+        &self,
+        planned: &Planned,
+        absent: bool,
+    ) -> Result<(DynamicObject, Outcome), WriteError> {
+        let api = self.api(&planned.resource, &planned.id.namespace);
+        if absent && !planned.id.is_a::<Secret>() {
+            self.unless_contested(planned)?;
+            match self.create(&api, planned).await {
+                Err(WriteError::Conflict { .. }) => {}
+                created => return created,
+            }
+        }
+        match api.get_opt(&planned.id.name).await.map_err(|error| fail("get", planned, error))? {
+            None => {
+                self.unless_contested(planned)?;
+                self.create(&api, planned).await
+            }
+            Some(live) => self.replace_if_different(&api, planned, live).await,
+        }
+    }
+
+    fn is_verified(&self, planned: &Planned, metadata: &ObjectMeta) -> bool {
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        // A Secret's data is no part of its plan's hash.
+        let is_same = |verified: &mut Verified| {
+            verified.version == metadata.resource_version && verified.plan == planned.hash
+        };
+        !planned.id.is_a::<Secret>() && self.verified.with(uid, is_same).unwrap_or(false)
+    }
+
+    fn verify(&self, planned: &Planned, metadata: &ObjectMeta) {
+        let verified = Verified { version: metadata.resource_version.clone(), plan: planned.hash.clone() };
+        self.verified.put(metadata.uid.as_deref().unwrap_or_default(), verified);
     }
 
     fn unless_contested(&self, planned: &Planned) -> Result<(), WriteError> {
-        let object = planned.to_string();
-        if self.conflicts.is_paused(&object, content_of(planned), Instant::now()) {
-            return Err(WriteError::Contested { object });
+        if self.conflicts.is_paused(&planned.to_string(), content_of(planned), Instant::now()) {
+            return Err(WriteError::Contested { object: planned.id.clone() });
         }
         Ok(())
     }
 
     /// Creates `planned`, and only that: what exists is never replaced.
     pub async fn create_new(&self, planned: &Planned) -> Result<(), WriteError> {
-        let api = self.api(&planned.resource, &planned.namespace);
+        let api = self.api(&planned.resource, &planned.id.namespace);
         self.create(&api, planned).await.map(|_| ())
     }
 
@@ -153,14 +216,14 @@ impl Writer {
             return Err(foreign(&live.metadata, planned));
         }
         if live.metadata.deletion_timestamp.is_some() {
-            return Err(WriteError::Terminating { object: planned.to_string() });
+            return Err(WriteError::Terminating { object: planned.id.clone() });
         }
         let Some(drift) = self.difference(planned, &live) else {
             return Ok((live, Outcome::Unchanged));
         };
         self.unless_contested(planned)?;
         let object = dynamic(planned, replacement(planned, &live));
-        let replaced = self.faults.around(api.replace(&planned.name, &post_params(), &object)).await;
+        let replaced = self.faults.around(api.replace(&planned.id.name, &post_params(), &object)).await;
         let replaced = match replaced {
             Err(kube::Error::Api(status)) if status.code == 422 && is_plain_data(&planned.resource) => {
                 return self.remake(api, planned, &live, drift).await;
@@ -181,7 +244,7 @@ impl Writer {
         live: &DynamicObject,
         drift: Drift,
     ) -> Result<(DynamicObject, Outcome), WriteError> {
-        self.remove(&planned.resource, &planned.namespace, &live.metadata).await?;
+        self.remove(&planned.resource, &planned.id, &live.metadata).await?;
         let (created, _) = self.create(api, planned).await?;
         Ok((created, Outcome::Replaced(drift)))
     }
@@ -190,22 +253,23 @@ impl Writer {
     pub async fn remove(
         &self,
         resource: &ApiResource,
-        namespace: &str,
+        id: &ObjectId,
         metadata: &ObjectMeta,
     ) -> Result<(), WriteError> {
-        let name = metadata.name.as_deref().unwrap_or_default();
         let preconditions = Preconditions { uid: metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let api = self.api(resource, namespace);
-        match self.faults.around(api.delete(name, &params)).await {
+        let api = self.api(resource, &id.namespace);
+        match self.faults.around(api.delete(&id.name, &params)).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(classify("delete", format!("{} {namespace}/{name}", resource.kind), error)),
+            Err(error) => Err(classify("delete", id.clone(), error)),
             Ok(_) => Ok(()),
         }
     }
 
-    /// Writes the whole status in one server-side apply: members that it lacks go away.
-    pub async fn apply_status<K, S>(&self, object: &K, status: &S) -> Result<(), WriteError>
+    /// Writes the whole status in one server-side apply: members that it lacks go away. Only upon the resourceVersion that
+    /// `object` has: a leader that was replaced meanwhile, or one whose watch lags, gets a conflict. Returns the version of
+    /// the result; `None`: the object is gone.
+    pub async fn apply_status<K, S>(&self, object: &K, status: &S) -> Result<Option<String>, WriteError>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + Clone
@@ -220,82 +284,17 @@ impl Writer {
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
             // The UID: a status must not land on a namesake made meanwhile.
-            "metadata": {"name": name, "uid": meta.uid},
+            "metadata": {"name": name, "uid": meta.uid, "resourceVersion": meta.resource_version},
             "status": status,
         });
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patched = self.faults.around(api.patch_status(name, &params, &Patch::Apply(&body))).await;
         match patched {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => {
-                Err(classify("patch the status of", format!("{} {namespace}/{name}", K::kind(&())), error))
-            }
-            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(classify("patch the status of", ObjectId::of::<K>(namespace, name), error)),
+            Ok(patched) => Ok(patched.meta().resource_version.clone()),
         }
-    }
-
-    /// A token of `service_account` for `audience` alone.
-    pub async fn request_token(
-        &self,
-        namespace: &str,
-        service_account: &str,
-        audience: &str,
-    ) -> Result<Token, WriteError> {
-        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: vec![audience.to_owned()],
-                expiration_seconds: Some(i64::try_from(TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX)),
-                bound_object_ref: None,
-            },
-            ..TokenRequest::default()
-        };
-        let object = || format!("a token of ServiceAccount {namespace}/{service_account}");
-        // Not counted as a write: it leaves nothing behind in the API server.
-        let answer = api.create_token_request(service_account, &PostParams::default(), &request).await;
-        let answer = answer.map_err(|error| classify("request", object(), error))?;
-        let token = answer.status.map(|status| status.token).unwrap_or_default();
-        Ok(Token { secret: Zeroizing::new(token), renew_at: Instant::now() + TOKEN_LIFETIME * 4 / 5 })
-    }
-
-    /// Asks for a larger volume behind a bound claim. A claim is the StatefulSet controller's, so only this one field
-    /// of it is ours. What was refused is not asked again for a while.
-    pub async fn grow_claim(&self, claim: &PersistentVolumeClaim, size: &str) -> Result<(), WriteError> {
-        let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
-        let name = claim.metadata.name.as_deref().unwrap_or_default();
-        let object = || format!("PersistentVolumeClaim {namespace}/{name}");
-        let uid = claim.metadata.uid.clone().unwrap_or_default();
-        if let Some(message) = self.refused_growth(&uid, size) {
-            return Err(WriteError::Invalid { object: object(), message });
-        }
-        let patch = json!({
-            "metadata": {"resourceVersion": claim.metadata.resource_version},
-            "spec": {"resources": {"requests": {"storage": size}}},
-        });
-        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        match self.faults.around(api.patch(name, &params, &Patch::Merge(&patch))).await {
-            Ok(_) => Ok(()),
-            // What storage class or quota do not allow is answered with the same code as what our Role does not allow.
-            Err(kube::Error::Api(status))
-                if status.code == 422
-                    || status.code == 403 && !status.message.contains("cannot patch resource") =>
-            {
-                let message = status.message.clone();
-                let refused =
-                    RefusedGrowth { size: size.to_owned(), message: message.clone(), at: Instant::now() };
-                self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, refused);
-                Err(WriteError::Invalid { object: object(), message })
-            }
-            Err(error) => Err(classify("patch", object(), error)),
-        }
-    }
-
-    fn refused_growth(&self, uid: &str, size: &str) -> Option<String> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = refused.get(uid)?;
-        (before.size == size && before.at.elapsed() < REFUSED_FOR).then(|| before.message.clone())
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
@@ -308,14 +307,14 @@ impl Writer {
     }
 
     fn is_settled(&self, metadata: &ObjectMeta) -> bool {
-        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = metadata.uid.as_ref().and_then(|uid| settled.get(uid));
-        version.is_some() && version == metadata.resource_version.as_ref()
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        let is_same = |version: &mut String| Some(&*version) == metadata.resource_version.as_ref();
+        self.settled.with(uid, is_same).unwrap_or(false)
     }
 
     fn settle(&self, metadata: &ObjectMeta) {
-        if let (Some(uid), Some(version)) = (metadata.uid.clone(), metadata.resource_version.clone()) {
-            self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, version);
+        if let (Some(uid), Some(version)) = (&metadata.uid, &metadata.resource_version) {
+            self.settled.put(uid, version.clone());
         }
     }
 }
@@ -328,7 +327,7 @@ fn post_params() -> PostParams {
 /// the same repair.
 fn content_of(planned: &Planned) -> u64 {
     let mut hasher = DefaultHasher::new();
-    if planned.resource.kind != "Secret" {
+    if !planned.id.is_a::<Secret>() {
         planned.body.to_string().hash(&mut hasher);
     }
     hasher.finish()
@@ -383,5 +382,5 @@ pub fn as_value(object: &DynamicObject) -> Value {
 }
 
 fn fail(verb: &'static str, planned: &Planned, error: kube::Error) -> WriteError {
-    classify(verb, planned.to_string(), error)
+    classify(verb, planned.id.clone(), error)
 }

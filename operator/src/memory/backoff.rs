@@ -1,19 +1,18 @@
-//! How long an object that failed waits for its next attempt: per object, so that one which cannot succeed does not slow
-//! down the others, and with jitter, so that many which fail together do not return together.
+//! How long an object that failed waits for its next attempt: per object, so that a permanent failure does not slow down
+//! other objects, and with jitter, so that objects that fail together do not return together.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
 
-const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(30);
+use super::per_object::{PerObject, Registry};
 
 /// Failures in a row, by object UID.
-#[derive(Debug, Default)]
 pub struct Backoff {
-    failures: Mutex<HashMap<String, Failures>>,
+    first: Duration,
+    longest: Duration,
+    failures: Arc<PerObject<Failures>>,
 }
 
 #[derive(Debug, Default)]
@@ -24,27 +23,33 @@ struct Failures {
 }
 
 impl Backoff {
+    /// Waits from `first`, doubled with each failure up to `longest`.
+    pub fn new(registry: &Registry, first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: registry.per_object() }
+    }
+
     /// The wait after one more failure of `uid`.
     pub fn after_failure(&self, uid: &str) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = &mut failures.entry(uid.to_owned()).or_default().count;
-        let wait = FIRST.saturating_mul(1 << (*count).min(10)).min(LONGEST);
-        *count = count.saturating_add(1);
-        jittered(wait)
+        let before = self.failures.with_default(uid, |failures| {
+            let before = failures.count;
+            failures.count = failures.count.saturating_add(1);
+            before
+        });
+        jittered(self.first.saturating_mul(1 << before.min(10)).min(self.longest))
     }
 
     /// Whether `failure` differs from the one before: each distinct failure is logged once, since retries fail the same way.
     pub fn is_new_failure(&self, uid: &str, failure: &str) -> bool {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let reported = &mut failures.entry(uid.to_owned()).or_default().reported;
-        let is_new = reported != failure;
-        failure.clone_into(reported);
-        is_new
+        self.failures.with_default(uid, |failures| {
+            let is_new = failures.reported != failure;
+            failure.clone_into(&mut failures.reported);
+            is_new
+        })
     }
 
-    /// `uid` succeeded, or is gone.
+    /// `uid` succeeded.
     pub fn reset(&self, uid: &str) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.failures.forget(uid);
     }
 }
 
@@ -57,9 +62,12 @@ pub fn jittered(wait: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    const FIRST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(30);
+
     #[test]
     fn waits_grow_to_a_limit_per_object_and_start_anew() {
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(&Registry::default(), FIRST, LONGEST);
         let waits: Vec<_> = (0..12).map(|_| backoff.after_failure("a")).collect();
         assert!(waits[0] <= FIRST);
         assert!(waits[11] <= LONGEST && waits[11] >= LONGEST.mul_f64(0.8));

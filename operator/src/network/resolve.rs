@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tessera_crds::api::network::{NamespaceIsolation, Scraper};
-use tessera_crds::condition::Reason;
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
+use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, network_labels, uid_of};
 use crate::report::error::chain;
@@ -38,9 +38,6 @@ pub struct Resolved {
 /// Why nothing can be made of a network.
 #[derive(Debug, thiserror::Error)]
 pub enum Unresolved {
-    /// The CA state cannot be read.
-    #[error("{0}")]
-    Authorities(String),
     /// The CA state was there and is gone. A new one would silently change whom everybody trusts.
     #[error(
         "Secret {0} with the network's CA is gone: restore it from a backup, or accept a new CA by removing status.ca of this network"
@@ -49,9 +46,12 @@ pub enum Unresolved {
     /// Authorities cannot be made.
     #[error("no certificate authority can be made for the network")]
     Generate(#[from] CaError),
-    /// What it is made from may not be read.
-    #[error("{0}: check the operator's Role")]
-    PermissionDenied(String),
+    /// The API server failed in a way that may pass.
+    #[error("{0}")]
+    Transient(String),
+    /// What it is made from may not be read, or cannot be used.
+    #[error("{}", .0.message)]
+    Unreadable(Unreadable),
     /// A name in the spec cannot be an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -91,10 +91,9 @@ fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState
             let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
             Ok((Arc::new(CaState::generate(name_of(network), lifetime, inputs.now)?), true))
         }
-        Err(error) if error.reason() == Some(Reason::PermissionDenied) => {
-            Err(Unresolved::PermissionDenied(chain(error)))
-        }
-        Err(error) => Err(Unresolved::Authorities(chain(error))),
+        Err(error) => Err(error
+            .unreadable()
+            .map_or_else(|| Unresolved::Transient(chain(error)), Unresolved::Unreadable)),
     }
 }
 
@@ -108,9 +107,9 @@ fn monitoring(
     let leaf = |scraper: &Scraper| {
         let identity = Identity::monitoring(&network.spec.trust_domain, &scraper.name)?;
         let secret = names::network::monitoring_secret(name_of(network), &scraper.name);
-        let live = inputs.secrets.get(&secret);
+        let stored = inputs.secrets.get(&secret);
         let spec = LeafSpec::client(identity, lifetime);
-        Ok(leaf::keep_or_issue(&authorities.network, &spec, renew_before, secret, live, inputs.now)?)
+        Ok(leaf::keep_or_issue(&authorities.network, &spec, renew_before, secret, stored, inputs.now)?)
     };
     scrapers.iter().map(leaf).collect()
 }

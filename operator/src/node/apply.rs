@@ -1,21 +1,20 @@
 //! [IO, write] Brings the desired objects about.
 
-use std::sync::Arc;
-
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::api::DynamicObject;
-
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use kube::api::{DynamicObject, ObjectMeta};
 use tessera_crds::names;
 
 use super::desired::Desired;
 use super::inputs::Inputs;
 use super::resolve::Resolved;
 use crate::controller::context::Context;
+use crate::issue::leaf::StoredLeaf;
 use crate::kube::drift::{self, Drift};
+use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 use crate::kube::prune::prune;
 use crate::kube::quantity;
-use crate::kube::writer::{Outcome, WriteError, as_value};
+use crate::kube::writer::{Ensured, Outcome, WriteError, as_value};
 
 /// What came of it.
 #[derive(Default)]
@@ -23,7 +22,7 @@ pub struct Applied {
     /// The StatefulSet as it is now.
     pub stateful_set: Option<DynamicObject>,
     /// What was written: the object and why.
-    pub written: Vec<(String, Outcome)>,
+    pub written: Vec<(ObjectId, Outcome)>,
     /// What could not be.
     pub failures: Vec<WriteError>,
     /// Why the volume cannot be as large as the spec says. The node goes on with the volume that it has.
@@ -38,29 +37,43 @@ pub struct Applied {
 pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Context) -> Applied {
     let mut applied = Applied::default();
     for planned in &desired.supports {
-        let cached = last_seen(planned, inputs, ctx);
-        let result = ctx.writer.ensure(planned, cached.as_ref()).await;
+        let result = match inputs.secrets.get(&planned.id.name) {
+            Some(StoredLeaf::Read(secret)) if planned.id.is_a::<Secret>() => {
+                ctx.writer.ensure(planned, Some(secret)).await
+            }
+            _ => ctx.writer.ensure(planned, ctx.caches.seen(&planned.id).as_deref()).await,
+        };
+        if let Ok(ensured) = &result
+            && planned.id.is_a::<Secret>()
+        {
+            remember_leaf(node, &planned.id.name, &ensured.metadata, ctx);
+        }
         applied.note(planned, result);
     }
-    applied.failures.extend(prune(&node.owner, &desired.supports, ctx).await);
-    apply_workload(desired, node, ctx, &mut applied).await;
+    applied.failures.extend(prune(&node.owner, &desired.names(node), ctx).await);
+    apply_workload(desired, node, inputs, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied
+}
+
+fn remember_leaf(node: &Resolved, secret: &str, metadata: &ObjectMeta, ctx: &Context) {
+    if let Some(leaf) = node.leaves().find(|leaf| leaf.secret == secret) {
+        ctx.leaves.put(metadata.uid.as_deref().unwrap_or_default(), leaf.known_in(metadata));
+    }
 }
 
 /// A claim template cannot be changed, so a larger size goes to the claim itself. Only a bound claim can grow.
 async fn grow_volume(node: &Resolved, ctx: &Context, applied: &mut Applied) {
     let name = names::node::volume_claim(&node.name, 0);
-    let Some(claim) = ctx.caches.claim(&node.owner.namespace, &name) else { return };
-    if !can_grow(&claim, &node.size) {
+    let Some(claim) = ctx.caches.claims.get(&name) else { return };
+    if !can_grow(&claim.0, &node.size) {
         return;
     }
-    match ctx.writer.grow_claim(&claim, &node.size).await {
+    match ctx.writer.grow_claim(&claim.0, &node.size).await {
         Ok(()) => {
             tracing::info!(claim = name, size = node.size, "the volume is to grow");
-            applied
-                .written
-                .push((format!("PersistentVolumeClaim {name}"), Outcome::Replaced(Drift::Outdated)));
+            let id = ObjectId::of::<PersistentVolumeClaim>(&node.owner.namespace, &name);
+            applied.written.push((id, Outcome::Replaced(Drift::Outdated)));
         }
         Err(error @ WriteError::Invalid { .. }) => applied.cannot_grow = Some(error),
         Err(error) => applied.failures.push(error),
@@ -79,61 +92,56 @@ fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     phase == Some("Bound") && claim.metadata.deletion_timestamp.is_none()
 }
 
-/// A Secret was read a moment ago; everything else is cached.
-fn last_seen(planned: &Planned, inputs: &Inputs, ctx: &Context) -> Option<DynamicObject> {
-    if planned.resource.kind == "Secret" {
-        return inputs.secrets.get(&planned.name).cloned();
-    }
-    ctx.caches.seen(planned).map(Arc::unwrap_or_clone)
-}
-
-async fn apply_workload(desired: &Desired, node: &Resolved, ctx: &Context, applied: &mut Applied) {
+async fn apply_workload(
+    desired: &Desired,
+    node: &Resolved,
+    inputs: &Inputs,
+    ctx: &Context,
+    applied: &mut Applied,
+) {
     let planned = &desired.workload;
-    let cached = ctx.caches.seen(planned).map(Arc::unwrap_or_clone);
+    let live = inputs.stateful_set.as_ref();
     // A new one waits for all that its pod needs. One that exists has it, and must not stay as somebody left it.
-    if cached.is_none() && !applied.failures.is_empty() {
+    if live.is_none() && !applied.failures.is_empty() {
         return;
     }
-    if let Some(cached) = &cached
+    if let Some(live) = live
         && node.hold_pods
-        && drift::find(&planned.body, &as_value(cached)) == Some(Drift::Outdated)
+        && drift::find(&planned.body, &as_value(live)) == Some(Drift::Outdated)
     {
         applied.held = true;
-        applied.stateful_set = Some(cached.clone());
+        applied.stateful_set = Some(live.clone());
         return;
     }
     let claim = names::node::volume_claim(&node.name, 0);
-    let claimed = ctx.caches.claim(&node.owner.namespace, &claim).is_some_and(|claim| is_bound(&claim));
-    let result = ctx.writer.ensure(planned, cached.as_ref()).await;
-    if claimed && matches!(result, Ok((_, Outcome::Created))) {
+    let claimed = ctx.caches.claims.get(&claim).is_some_and(|claim| is_bound(&claim.0));
+    let result = ctx.writer.ensure(planned, live).await;
+    if claimed && matches!(&result, Ok(ensured) if ensured.outcome == Outcome::Created) {
         applied.kept_volume = Some(claim);
     }
-    applied.stateful_set = applied.note(planned, result).or(cached);
+    applied.stateful_set = applied.note(planned, result).or_else(|| live.cloned());
 }
 
 impl Applied {
     /// Nothing is written: the node is paused.
     pub fn of_existing(inputs: &Inputs) -> Self {
-        Self { stateful_set: inputs.stateful_set.as_deref().cloned(), ..Self::default() }
+        Self { stateful_set: inputs.stateful_set.clone(), ..Self::default() }
     }
 
     /// Whether the Secret called `name` in `namespace` was written just now.
     pub fn wrote_secret(&self, namespace: &str, name: &str) -> bool {
-        let object = format!("Secret {namespace}/{name}");
-        self.written.iter().any(|(written, _)| *written == object)
+        let id = ObjectId::of::<Secret>(namespace, name);
+        self.written.iter().any(|(written, _)| *written == id)
     }
 
-    fn note(
-        &mut self,
-        planned: &Planned,
-        result: Result<(DynamicObject, Outcome), WriteError>,
-    ) -> Option<DynamicObject> {
+    fn note(&mut self, planned: &Planned, result: Result<Ensured, WriteError>) -> Option<DynamicObject> {
         match result {
-            Ok((object, Outcome::Unchanged)) => Some(object),
-            Ok((object, outcome)) => {
-                tracing::info!(object = %planned, ?outcome, "written");
-                self.written.push((planned.to_string(), outcome));
-                Some(object)
+            Ok(ensured) => {
+                if ensured.outcome != Outcome::Unchanged {
+                    tracing::info!(object = %planned, outcome = ?ensured.outcome, "written");
+                    self.written.push((planned.id.clone(), ensured.outcome));
+                }
+                ensured.answer
             }
             Err(error) => {
                 self.failures.push(error);

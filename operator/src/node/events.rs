@@ -1,5 +1,7 @@
 //! [pure] What a person wants to know of a node, at the moment it becomes so.
 
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::TesseraNodeStatus;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_pki::policy::Reason as Renewal;
@@ -8,6 +10,7 @@ use super::apply::Applied;
 use super::resolve::Resolved;
 use crate::kube::drift::Drift;
 use crate::kube::events::EventRecord;
+use crate::kube::object_id::ObjectId;
 use crate::kube::writer::Outcome;
 use crate::report::conditions::find;
 
@@ -16,7 +19,7 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<EventRecord> 
     let mut records = Vec::new();
     for (object, outcome) in &applied.written {
         match outcome {
-            Outcome::Created if object.starts_with("StatefulSet ") => {
+            Outcome::Created if object.is_a::<StatefulSet>() => {
                 records.push(EventRecord::normal("Created", format!("{object} was created")));
             }
             Outcome::Replaced(drift @ (Drift::Changed(_) | Drift::Added(_))) if !is_renewal(node, object) => {
@@ -35,13 +38,8 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<EventRecord> 
     records
 }
 
-fn is_renewal(node: &Resolved, object: &str) -> bool {
-    let secret = object.strip_prefix("Secret ").and_then(|path| path.split('/').nth(1));
-    leaves(node).any(|leaf| leaf.reissued.is_some() && Some(leaf.secret.as_str()) == secret)
-}
-
-fn leaves(node: &Resolved) -> impl Iterator<Item = &crate::issue::leaf::Leaf> {
-    [&node.tls, &node.admin_tls].into_iter().chain(&node.client_tls)
+fn is_renewal(node: &Resolved, object: &ObjectId) -> bool {
+    object.is_a::<Secret>() && node.leaves().any(|leaf| leaf.reissued.is_some() && leaf.secret == object.name)
 }
 
 fn certificates(node: &Resolved, applied: &Applied) -> Vec<EventRecord> {
@@ -60,7 +58,7 @@ fn certificates(node: &Resolved, applied: &Applied) -> Vec<EventRecord> {
             why => EventRecord::warning("CertificateReplaced", format!("Secret {secret}: {why}")),
         })
     };
-    leaves(node).filter(|leaf| was_written(&leaf.secret)).filter_map(record).collect()
+    node.leaves().filter(|leaf| was_written(&leaf.secret)).filter_map(record).collect()
 }
 
 /// Of a change of status: keys that were generated, and readiness gained or lost.

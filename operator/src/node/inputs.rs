@@ -4,57 +4,74 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::ApiResource;
 use tessera_crds::names;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_pki::CaState;
 
 use crate::controller::context::Context;
-use crate::kube::meta::{name_of, namespace_of, uid_of};
+use crate::controller::error::Error;
+use crate::issue::leaf::StoredLeaf;
+use crate::kube::meta::{name_of, uid_of};
 use crate::kube::planned::controller_of;
-use crate::node::Error;
 
 /// What was read.
 pub struct Inputs {
     /// The network, if it exists.
-    pub network: Option<Arc<TesseraNetwork>>,
+    pub network: NetworkInput,
     /// The network's authorities, if it has any yet.
     pub authorities: Option<Arc<CaState>>,
     /// The other nodes of the network, by name.
     pub siblings: Vec<Arc<TesseraNode>>,
     /// The Secrets that hold this node's leaves, as they are; only ours.
-    pub secrets: BTreeMap<String, DynamicObject>,
+    pub secrets: BTreeMap<String, StoredLeaf>,
     /// The workload as it is.
-    pub stateful_set: Option<Arc<DynamicObject>>,
+    pub stateful_set: Option<DynamicObject>,
     /// The time at which all this is so.
     pub now: Timestamp,
 }
 
+/// The network that a node refers to.
+#[derive(Clone)]
+pub enum NetworkInput {
+    /// It is there.
+    Found(Arc<TesseraNetwork>),
+    /// There is none of this name.
+    Missing,
+    /// It is there, and this version of the operator cannot read it; why.
+    Unreadable(String),
+}
+
 /// Reads all of it.
 pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result<Inputs, Error> {
-    let (name, namespace) = (name_of(node), namespace_of(node));
-    let network = ctx.caches.network(namespace, &node.spec.network_ref.name);
+    let name = name_of(node);
+    let network = network(node, ctx);
     let authorities = match &network {
-        Some(network) => ctx.authorities.get(uid_of(&**network)).await?,
-        None => None,
+        NetworkInput::Found(network) => ctx.authorities.get(uid_of(&**network)).await?,
+        _ => None,
     };
     let siblings = ctx.caches.nodes_of(&node.spec.network_ref.name);
     Ok(Inputs {
         siblings: siblings.into_iter().filter(|sibling| name_of(&**sibling) != name).collect(),
-        secrets: read_secrets(ctx, namespace, uid_of(node), secret_names(node)).await?,
-        stateful_set: ctx.caches.owned(
-            &ApiResource::erase::<StatefulSet>(&()).kind,
-            namespace,
-            &names::node::stateful_set(name),
-        ),
+        secrets: read_leaves(ctx, uid_of(node), secret_names(node)).await?,
+        stateful_set: ctx.caches.stateful_set(name).map(|set| set.object()),
         network,
         authorities,
         now,
     })
+}
+
+fn network(node: &TesseraNode, ctx: &Context) -> NetworkInput {
+    match ctx.caches.networks.get(&node.spec.network_ref.name) {
+        None => NetworkInput::Missing,
+        Some(cached) => match &cached.object {
+            Ok(network) => NetworkInput::Found(Arc::clone(network)),
+            Err(unknown) => NetworkInput::Unreadable(unknown.clone()),
+        },
+    }
 }
 
 fn secret_names(node: &TesseraNode) -> Vec<String> {
@@ -63,27 +80,38 @@ fn secret_names(node: &TesseraNode) -> Vec<String> {
     [names::node::tls_secret(name), names::node::admin_tls_secret(name)].into_iter().chain(clients).collect()
 }
 
-/// Reads those of the named Secrets that the object with this UID controls: what a stranger's Secret holds is no input.
-pub async fn read_secrets(
+/// What is known of the named Secrets that the object with this UID controls: what a stranger's Secret holds is no input.
+/// Only those are read that changed since they were last checked.
+pub async fn read_leaves(
     ctx: &Context,
-    namespace: &str,
     owner_uid: &str,
     names: Vec<String>,
-) -> Result<BTreeMap<String, DynamicObject>, Error> {
+) -> Result<BTreeMap<String, StoredLeaf>, Error> {
     let resource = ApiResource::erase::<Secret>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &ctx.namespace, &resource);
     let mut found = BTreeMap::new();
     for name in names {
-        let secret = api.get_opt(&name).await;
-        let secret =
-            secret.map_err(|source| Error::ReadSecret { name: name.clone(), source: Box::new(source) })?;
-        let is_ours = |secret: &DynamicObject| {
-            controller_of(secret.metadata.owner_references.as_deref())
-                .is_some_and(|owner| owner.uid == owner_uid)
+        let stored = match known_leaf(ctx, owner_uid, &name) {
+            Some(known) => Some(known),
+            None => {
+                let secret = api.get_opt(&name).await;
+                let secret = secret
+                    .map_err(|source| Error::ReadSecret { name: name.clone(), source: Box::new(source) })?;
+                secret.filter(|secret| is_of(&secret.metadata, owner_uid)).map(StoredLeaf::Read)
+            }
         };
-        if let Some(secret) = secret.filter(is_ours) {
-            found.insert(name, secret);
-        }
+        found.extend(stored.map(|stored| (name, stored)));
     }
     Ok(found)
+}
+
+fn known_leaf(ctx: &Context, owner_uid: &str, name: &str) -> Option<StoredLeaf> {
+    let seen = ctx.caches.secrets.get(name)?;
+    let known = ctx.leaves.get(seen.0.uid.as_deref()?)?;
+    let is_current = known.is_of(&seen.0) && is_of(&seen.0, owner_uid);
+    (is_current && seen.0.deletion_timestamp.is_none()).then_some(StoredLeaf::Known(known))
+}
+
+fn is_of(metadata: &ObjectMeta, owner_uid: &str) -> bool {
+    controller_of(metadata.owner_references.as_deref()).is_some_and(|owner| owner.uid == owner_uid)
 }

@@ -14,117 +14,76 @@ pub mod resolve;
 pub mod status;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
+use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNode, TesseraNodeStatus};
 
 use crate::controller::context::Context;
-use crate::issue::authorities::AuthoritiesError;
-use crate::kube::is_forbidden;
-use crate::kube::meta::{reference_to, uid_of};
-use crate::kube::writer::WriteError;
+use crate::controller::error::Error;
+use crate::controller::queue::Queue;
+use crate::controller::{Managed, Reconciled};
+use crate::kube::events::EventRecord;
 use crate::memory::backoff::jittered;
+use crate::memory::status_memo::StatusMemo;
 use crate::process::metrics::Kind;
 use crate::report::conditions;
+use crate::watch::cache::Cache;
+use crate::watch::kept::Parsed;
 use apply::Applied;
 use inputs::Inputs;
 use resolve::{Resolved, Unresolved};
 use status::Seen;
-use tessera_crds::condition::{ConditionType, Reason};
 
-/// How often a node that is ready is asked how it is.
-const PROBE: Duration = Duration::from_secs(30);
-/// How often one that is not.
-const PROBE_SOON: Duration = Duration::from_secs(3);
+/// How often a node is reconciled of which nothing changes: what it said of itself grows old.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How often one that is not ready: some reasons follow from the time alone.
+const PERIOD_WHILE_UNREADY: Duration = Duration::from_secs(15);
+/// How soon a pod is asked again whose node is not ready or does not serve its certificate yet.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 
-/// Why a reconcile will be tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The CA state cannot be had.
-    #[error(transparent)]
-    Authorities(#[from] AuthoritiesError),
-    /// A Secret of ours cannot be read.
-    #[error("failed to read Secret {name}")]
-    ReadSecret {
-        /// Which.
-        name: String,
-        /// Why.
-        source: Box<kube::Error>,
-    },
-    /// An object or the status cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
+impl Managed for TesseraNode {
+    type Status = TesseraNodeStatus;
+    const KIND: Kind = Kind::Node;
 
-impl Error {
-    /// What a person must repair before anything can be read. `None`: the API server failed in a way that may pass, and the
-    /// status stays.
-    pub fn unreadable(&self) -> Option<Unresolved> {
-        let reason = match self {
-            Self::Authorities(error) => error.reason()?,
-            Self::ReadSecret { source, .. } if is_forbidden(source) => Reason::PermissionDenied,
-            Self::ReadSecret { .. } | Self::Write(_) => return None,
-        };
-        let mut message = crate::report::error::chain(self);
-        if reason == Reason::PermissionDenied {
-            message.push_str(": check the operator's Role");
-        }
-        Some(Unresolved::Unreadable { reason, message })
+    fn status_mut(&mut self) -> &mut Option<TesseraNodeStatus> {
+        &mut self.status
     }
-}
 
-/// Brings one node about and reports on it.
-pub async fn reconcile(node: Arc<TesseraNode>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let _slot = ctx.slots.acquire().await;
-    let begun = Instant::now();
-    let result = reconcile_once(&with_own_status(&node, &ctx), &ctx).await;
-    ctx.metrics.reconciled(Kind::Node, begun.elapsed(), result.is_ok());
-    if result.is_ok() {
-        ctx.backoff.reset(uid_of(&*node));
+    fn cache(ctx: &Context) -> &Cache<Parsed<Self>> {
+        &ctx.caches.nodes
     }
-    result
-}
 
-/// When to try again after an error. (The signature is the controller's.)
-#[expect(clippy::needless_pass_by_value)]
-pub fn error_policy(node: Arc<TesseraNode>, error: &Error, ctx: Arc<Context>) -> Action {
-    let error = crate::report::error::chain(error);
-    if ctx.backoff.is_new_failure(uid_of(&*node), &error) {
-        tracing::warn!(error, "a node could not be reconciled; trying on");
+    fn queue(ctx: &Context) -> &Arc<Queue<String>> {
+        &ctx.queues.nodes
     }
-    Action::requeue(ctx.backoff.after_failure(uid_of(&*node)))
-}
 
-/// The node with the status that we know it has.
-fn with_own_status(node: &TesseraNode, ctx: &Context) -> TesseraNode {
-    let mut node = node.clone();
-    let newer = ctx.node_statuses.newer_than(uid_of(&node), node.metadata.resource_version.as_deref());
-    node.status = newer.or(node.status);
-    node
-}
-
-async fn reconcile_once(node: &TesseraNode, ctx: &Context) -> Result<Action, Error> {
-    if node.metadata.deletion_timestamp.is_some() {
-        // Owned objects go with it; volume, keys and CA stay. There is nothing to clean up, so nothing can hang.
-        return Ok(Action::await_change());
+    fn statuses(ctx: &Context) -> &StatusMemo<TesseraNodeStatus> {
+        &ctx.node_statuses
     }
-    let now = Timestamp::now();
-    let inputs = match inputs::gather(node, ctx, now).await {
-        Ok(inputs) => inputs,
-        Err(error) => {
-            if let Some(why) = error.unreadable() {
-                report(node, status::of_unresolved(node, &why, now), &[], ctx).await?;
+
+    fn events(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
+        events::of_transition(before, after)
+    }
+
+    async fn reconcile(&self, ctx: &Context, now: Timestamp) -> Result<Reconciled<TesseraNodeStatus>, Error> {
+        let inputs = match inputs::gather(self, ctx, now).await {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                let unreadable = error.unreadable().map(Unresolved::Unreadable);
+                let status = unreadable.map(|why| status::of_unresolved(self, &why, now));
+                return Ok(Reconciled { status, events: Vec::new(), failure: Some(error), next: PERIOD });
             }
-            return Err(error);
-        }
-    };
-    match resolve::resolve(node, &inputs, &ctx.settings) {
-        Ok(resolved) => reconcile_resolved(node, &resolved, &inputs, ctx).await,
-        Err(why) => {
-            report(node, status::of_unresolved(node, &why, inputs.now), &[], ctx).await?;
-            Ok(Action::requeue(jittered(wait_for(&why))))
+        };
+        match resolve::resolve(self, &inputs, &ctx.settings) {
+            Ok(resolved) => Ok(reconcile_resolved(self, &resolved, &inputs, ctx).await),
+            Err(why) => Ok(Reconciled {
+                status: Some(status::of_unresolved(self, &why, now)),
+                events: Vec::new(),
+                failure: None,
+                next: jittered(PERIOD_WHILE_UNREADY),
+            }),
         }
     }
 }
@@ -134,64 +93,44 @@ async fn reconcile_resolved(
     resolved: &Resolved,
     inputs: &Inputs,
     ctx: &Context,
-) -> Result<Action, Error> {
+) -> Reconciled<TesseraNodeStatus> {
     let applied = if resolved.paused {
         Applied::of_existing(inputs)
     } else {
         apply::apply(&desired::desired(resolved), resolved, inputs, ctx).await
     };
-    let authorities = inputs.authorities.as_deref();
-    let observed = match authorities {
-        Some(authorities) => observe::observe(resolved, &applied, authorities, ctx, inputs.now).await,
-        None => observe::Observed::default(),
-    };
+    let observed = observe::observe(resolved, &applied, ctx, inputs.now).await;
     let seen = Seen { node: resolved, applied: &applied, observed: &observed, now: inputs.now };
-    let status = status::of_seen(node, &seen);
-    let ready = conditions::is_true(&status.conditions, ConditionType::Ready);
-    let served = conditions::is_true(&status.conditions, ConditionType::CertificatesServed);
-    report(node, status, &events::of_writes(resolved, &applied), ctx).await?;
-    if let Some(failure) = applied.failures.into_iter().next() {
-        return Err(failure.into());
+    let status = (!observed.awaits_first_answer()).then(|| status::of_seen(node, &seen));
+    let is_settled = status.as_ref().is_some_and(|status| {
+        let holds = |type_| conditions::is_true(&status.conditions, type_);
+        holds(ConditionType::Ready) && holds(ConditionType::CertificatesServed)
+    });
+    if !is_settled {
+        ask_again(&observed, ctx);
     }
-    Ok(Action::requeue(next_check(resolved, inputs.now, ready && served)))
+    Reconciled {
+        status,
+        events: events::of_writes(resolved, &applied),
+        failure: applied.failures.into_iter().next().map(Error::from),
+        next: next_check(resolved, inputs.now, is_settled),
+    }
 }
 
-/// The next probe, or the first renewal if that is sooner. A paused node renews nothing, so nothing can be due.
+/// What the operator has just written may show in the node's next answer.
+fn ask_again(observed: &observe::Observed, ctx: &Context) {
+    for pod in observed.pods.iter().filter(|pod| pod.status.is_ok()) {
+        ctx.queues.pods.touch_within(&pod.name, ASK_AGAIN);
+    }
+}
+
+/// The next look, or the first renewal if that is sooner. A paused node renews nothing, so nothing can be due.
 fn next_check(node: &Resolved, now: Timestamp, settled: bool) -> Duration {
-    let probe = jittered(if settled { PROBE } else { PROBE_SOON });
+    let period = jittered(if settled { PERIOD } else { PERIOD_WHILE_UNREADY });
     if node.paused {
-        return probe;
+        return period;
     }
-    let leaves = [&node.tls, &node.admin_tls].into_iter().chain(&node.client_tls);
-    let due = leaves.map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
+    let due = node.leaves().map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
     let due = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
-    probe.min(due.max(Duration::from_secs(1)))
-}
-
-/// A watch tells when the network comes; the CA state has none.
-fn wait_for(why: &Unresolved) -> Duration {
-    match why {
-        Unresolved::NetworkNotReady(_) => PROBE_SOON,
-        _ => PROBE,
-    }
-}
-
-/// Writes the status if it changed, and tells of what became so.
-async fn report(
-    node: &TesseraNode,
-    status: TesseraNodeStatus,
-    written: &[crate::kube::events::EventRecord],
-    ctx: &Context,
-) -> Result<(), Error> {
-    let before = node.status.clone().unwrap_or_default();
-    if status != before {
-        ctx.writer.apply_status(node, &status).await?;
-        let version = node.metadata.resource_version.clone();
-        ctx.node_statuses.wrote(uid_of(node), version, status.clone());
-    }
-    let records = [written, &events::of_transition(&before, &status)].concat();
-    if !records.is_empty() {
-        ctx.events.publish(&reference_to(node), &records).await;
-    }
-    Ok(())
+    period.min(due.max(Duration::from_secs(1)))
 }

@@ -1,20 +1,26 @@
-//! [IO, read] How the node is: its pods as the kubelet reports them, its volume, and what the node says of itself.
+//! [IO, read] How the node is: its pods as the kubelet reports them, its volume, and what the node last said of itself.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::Api;
 use tessera_crds::names;
 use tessera_node_api::admin;
-use tessera_pki::CaState;
 
 use super::apply::Applied;
 use super::resolve::Resolved;
 use crate::controller::context::Context;
 use crate::kube::meta::name_of;
+use crate::probe;
+use crate::watch::cache::Cached;
+use crate::watch::kept::{KeptClaim, KeptPod};
+
+/// How old an answer of a node may be and still say how the node is: three periods of the probe.
+pub const ANSWER_COUNTS: SignedDuration = SignedDuration::from_secs(90);
+/// How long what was read of a volume counts, unless its claim changes.
+const VOLUME_COUNTS: Duration = Duration::from_mins(30);
 
 /// What was seen.
 #[derive(Debug, Clone, Default)]
@@ -51,8 +57,37 @@ pub struct ObservedPod {
     pub pull_failure: Option<String>,
     /// Why it is not running, as the kubelet or the scheduler say.
     pub waiting: Option<String>,
-    /// What the node says; or why it says nothing.
-    pub status: Result<admin::Status, String>,
+    /// What the node said of itself, not longer than [`ANSWER_COUNTS`] ago; or why it says nothing.
+    pub status: Result<admin::Status, Silence>,
+}
+
+/// Why a pod says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Silence {
+    /// It does not run.
+    NotRunning,
+    /// It was not asked yet by this process.
+    NotAsked,
+    /// It was asked and did not answer; why.
+    NoAnswer(String),
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotRunning => write!(f, "the pod is not running"),
+            Self::NotAsked => write!(f, "the node was not asked yet"),
+            Self::NoAnswer(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What was read of a volume.
+#[derive(Debug, Clone)]
+pub struct KnownVolume {
+    claim_version: Option<String>,
+    reclaim_policy: String,
+    read_at: Instant,
 }
 
 /// The volume of payloads.
@@ -72,20 +107,22 @@ pub enum ObservedVolume {
     },
 }
 
-/// Looks at everything.
-pub async fn observe(
-    node: &Resolved,
-    applied: &Applied,
-    authorities: &CaState,
-    ctx: &Context,
-    now: Timestamp,
-) -> Observed {
-    let mut pods = Vec::new();
-    let uid = applied.stateful_set.as_ref().and_then(|set| set.metadata.uid.as_deref());
-    for pod in uid.map(|uid| ctx.caches.pods_of(uid)).unwrap_or_default() {
-        pods.push(observe_pod(&pod, node, authorities, ctx, now).await);
+impl Observed {
+    /// Whether a pod runs that this process has not asked yet: its status cannot be told before.
+    pub fn awaits_first_answer(&self) -> bool {
+        self.pods.iter().any(|pod| pod.status == Err(Silence::NotAsked))
     }
-    Observed { workload: workload(applied), pods, volume: volume(node, ctx).await }
+}
+
+/// Observes everything. Nothing here waits for a node.
+pub async fn observe(node: &Resolved, applied: &Applied, ctx: &Context, now: Timestamp) -> Observed {
+    let uid = applied.stateful_set.as_ref().and_then(|set| set.metadata.uid.as_deref());
+    let pods = uid.map(|uid| ctx.caches.pods.indexed(uid)).unwrap_or_default();
+    Observed {
+        workload: workload(applied),
+        pods: pods.iter().map(|pod| observe_pod(pod, ctx, now)).collect(),
+        volume: volume(node, ctx).await,
+    }
 }
 
 fn workload(applied: &Applied) -> Option<Workload> {
@@ -100,28 +137,37 @@ fn workload(applied: &Applied) -> Option<Workload> {
     })
 }
 
-async fn observe_pod(
-    pod: &Arc<Pod>,
-    node: &Resolved,
-    authorities: &CaState,
-    ctx: &Context,
-    now: Timestamp,
-) -> ObservedPod {
-    let status = pod.status.clone().unwrap_or_default();
-    let container = status.container_statuses.as_deref().and_then(<[_]>::first);
-    let ready = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
+    let pod = &kept.0;
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|status| status.container_statuses.as_deref());
+    let container = containers.and_then(<[_]>::first);
     ObservedPod {
-        name: name_of(&**pod).to_owned(),
+        name: name_of(pod).to_owned(),
         image_id: container.map(|container| container.image_id.clone()).filter(|image| !image.is_empty()),
-        ready,
+        ready: is_ready(pod),
         pull_failure: container.and_then(pull_failure),
         waiting: container.and_then(waiting).or_else(|| unschedulable(pod)),
-        status: ask(pod, node, authorities, ctx, now).await,
+        status: last_answer(kept, ctx, now),
     }
+}
+
+/// Whether the kubelet finds a pod ready, and nobody has deleted it.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn last_answer(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Result<admin::Status, Silence> {
+    if probe::nodes::address(pod).is_none() {
+        return Err(Silence::NotRunning);
+    }
+    let answers = ctx.answers.of(pod.uid()).ok_or(Silence::NotAsked)?;
+    let why = answers.failure.unwrap_or_else(|| "the node's last answer is too old".to_owned());
+    let last = answers.last.filter(|(_, at)| now.duration_since(*at) <= ANSWER_COUNTS);
+    last.map(|(status, _)| status).ok_or(Silence::NoAnswer(why))
 }
 
 fn pull_failure(container: &ContainerStatus) -> Option<String> {
@@ -148,33 +194,35 @@ fn unschedulable(pod: &Pod) -> Option<String> {
         .then(|| format!("not scheduled: {}", scheduled.message.as_deref().unwrap_or("")))
 }
 
-async fn ask(
-    pod: &Pod,
-    node: &Resolved,
-    authorities: &CaState,
-    ctx: &Context,
-    now: Timestamp,
-) -> Result<admin::Status, String> {
-    let status = pod.status.as_ref();
-    if status.and_then(|status| status.phase.as_deref()) != Some("Running") {
-        return Err("the pod is not running".to_owned());
-    }
-    let address = status.and_then(|status| status.pod_ip.as_deref()?.parse::<IpAddr>().ok());
-    let address = address.ok_or("the pod has no address")?;
-    let client = ctx.admin.get(&node.network_uid, &node.trust_domain, authorities, now);
-    let client = client.map_err(|error| error.to_string())?;
-    let host = names::node::service_host(&names::node::p2p_service(&node.name), &node.owner.namespace);
-    client.status(address, &host, &node.identity).await.map_err(|error| error.to_string())
-}
-
 async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {
     let name = names::node::volume_claim(&node.name, 0);
-    let Some(claim) = ctx.caches.claim(&node.owner.namespace, &name) else { return ObservedVolume::Pending };
-    match judge_claim(&claim) {
-        Ok(Some(volume)) => read_volume(&name, &volume, ctx).await,
+    let Some(claim) = ctx.caches.claims.get(&name) else { return ObservedVolume::Pending };
+    match judge_claim(&claim.0) {
+        Ok(Some(volume)) => bound_volume(&claim, &volume, ctx).await,
         Ok(None) => ObservedVolume::Pending,
         Err(lost) => ObservedVolume::Lost(lost),
     }
+}
+
+/// A volume that goes makes its claim `Lost`, which the watch shows; so it is read only when the claim changed, or seldom.
+async fn bound_volume(claim: &KeptClaim, volume: &str, ctx: &Context) -> ObservedVolume {
+    let (uid, version) = (claim.uid(), &claim.0.metadata.resource_version);
+    let known = ctx.volumes.get(uid);
+    let known =
+        known.filter(|known| known.claim_version == *version && known.read_at.elapsed() < VOLUME_COUNTS);
+    if let Some(known) = known {
+        return ObservedVolume::Bound { reclaim_policy: known.reclaim_policy };
+    }
+    let observed = read_volume(claim.name(), volume, ctx).await;
+    if let ObservedVolume::Bound { reclaim_policy } = &observed {
+        let known = KnownVolume {
+            claim_version: version.clone(),
+            reclaim_policy: reclaim_policy.clone(),
+            read_at: Instant::now(),
+        };
+        ctx.volumes.put(uid, known);
+    }
+    observed
 }
 
 /// The volume's name, if the claim is bound.

@@ -1,5 +1,8 @@
-//! What nodes and secret stores answer when the operator asks them.
+//! Talks to nodes and secret stores. The tasks in [`nodes`] and [`stores`] ask, at their own pace and within their own bound;
+//! reconciles read what was last answered.
 
 pub mod admin;
+pub mod nodes;
 pub mod store;
+pub mod stores;
 pub mod vault;

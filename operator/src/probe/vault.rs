@@ -70,9 +70,8 @@ impl Vault {
     pub async fn health(&self) -> Option<StoreState> {
         // Not in a namespace: the health of the server is no tenant's.
         let url = format!("{}/v1/sys/health?standbyok=true&perfstandbyok=true", self.address);
-        let first = self.http.get(&url).send().await;
         // One late answer is a busy machine's, two in a row are the store's: a condition must not flip at each.
-        let answer = match first {
+        let answer = match self.http.get(&url).send().await {
             Err(error) if error.is_timeout() => self.http.get(&url).send().await,
             first => first,
         };

@@ -28,6 +28,7 @@ pub struct Metrics {
     registry: Registry,
     durations: Family<OfKind, Histogram>,
     failures: Family<OfKind, Counter>,
+    requests: Counter,
 }
 
 impl Default for Metrics {
@@ -37,7 +38,9 @@ impl Default for Metrics {
         let failures = Family::<OfKind, Counter>::default();
         registry.register("reconcile_duration_seconds", "How long a reconcile took", durations.clone());
         registry.register("reconcile_failures", "Reconciles that will be tried again", failures.clone());
-        Self { registry, durations, failures }
+        let requests = Counter::default();
+        registry.register("reconcile_requests", "Requests of reconciles to the API server", requests.clone());
+        Self { registry, durations, failures, requests }
     }
 }
 
@@ -52,6 +55,11 @@ impl Metrics {
         if !succeeded {
             self.failures.get_or_create(&OfKind { kind }).inc();
         }
+    }
+
+    /// Counts requests of reconciles to the API server.
+    pub fn requests(&self) -> Counter {
+        self.requests.clone()
     }
 
     /// All of them as text.

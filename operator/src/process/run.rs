@@ -3,42 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
-use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher;
-use kube::{Client, Resource};
+use kube::Client;
+use kube::client::ClientBuilder;
+use prometheus_client::metrics::counter::Counter;
+use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, TesseraNodeStatus};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
-use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
 
 use crate::args::Args;
-use crate::controller::context::{AdminClients, Context};
+use crate::controller::context::{Context, Queues};
 use crate::issue::authorities::Authorities;
+use crate::issue::leaf::KnownLeaf;
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
 use crate::kube::writer::Writer;
 use crate::memory::backoff::Backoff;
+use crate::memory::per_object::{PerObject, Registry};
+use crate::memory::status_memo::StatusMemo;
+use crate::node::observe::KnownVolume;
+use crate::probe::nodes::NodeAnswers;
+use crate::probe::stores::StoreReports;
 use crate::process::health::{self, Health};
 use crate::process::metrics::Metrics;
 use crate::process::tasks::{Tasks, UnexpectedEnd};
 use crate::watch::caches::Caches;
-use crate::{network, node, watch};
+use crate::{controller, probe, watch};
 
 pub use crate::report::error::chain;
 
-/// Reconciles of one kind in one namespace at once.
-const CONCURRENCY: u16 = 4;
-/// Of all kinds in all namespaces.
-const SLOTS: usize = 16;
+/// Waits of an object that fails.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest request to the API server.
 const REQUEST: Duration = Duration::from_secs(30);
 /// The longest silence of a watch: longer than kube's own limit for one, and than the pause between two bookmarks.
 const WATCH_SILENCE: Duration = Duration::from_secs(320);
-/// Changes come in bursts: a bring-up touches an object for each object that it makes.
-const DEBOUNCE: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Why the operator ends.
@@ -78,9 +79,13 @@ async fn operate(args: Args) -> Result<(), Error> {
     let mut tasks = Tasks::new(stop.clone());
     stop_on_signal(&mut tasks)?;
     let config = kube::Config::infer().await.map_err(Error::Config)?;
-    let clients = Clients { requests: client(&config, REQUEST)?, watches: client(&config, WATCH_SILENCE)? };
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
+    let clients = Clients {
+        reconciles: counted_client(&config, metrics.requests())?,
+        probes: client(&config, REQUEST)?,
+        watches: client(&config, WATCH_SILENCE)?,
+    };
     let server =
         health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone()).await;
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
@@ -88,12 +93,12 @@ async fn operate(args: Args) -> Result<(), Error> {
         manage(&clients, &args, &health, &metrics, &mut tasks);
         return drained(tasks, stop).await;
     }
-    // A process that stands by is ready: it can take over.
-    health.set_ready();
+    health.set_standing_by(true);
     let mut leadership = tokio::select! {
         led = lease::lead(lease_client(&config)?, &args.operator_namespace, &args.identity) => led,
         () = stop.cancelled() => return drained(tasks, stop).await,
     };
+    health.set_standing_by(false);
     manage(&clients, &args, &health, &metrics, &mut tasks);
     let ended = tokio::select! {
         ended = drained(tasks, stop) => ended,
@@ -107,16 +112,31 @@ async fn operate(args: Args) -> Result<(), Error> {
 
 /// Ways to the API server. Nothing of either hangs permanently.
 struct Clients {
-    requests: Client,
+    reconciles: Client,
+    probes: Client,
     watches: Client,
 }
 
 /// A client that waits so long for each piece of an answer.
 fn client(config: &kube::Config, patience: Duration) -> Result<Client, Error> {
+    Client::try_from(patient(config, patience)).map_err(Error::Client)
+}
+
+fn patient(config: &kube::Config, patience: Duration) -> kube::Config {
     let mut config = config.clone();
     config.read_timeout = Some(patience);
     config.reset_reader_on_write = true;
-    Client::try_from(config).map_err(Error::Client)
+    config
+}
+
+/// A client of reconciles, whose requests are counted.
+fn counted_client(config: &kube::Config, requests: Counter) -> Result<Client, Error> {
+    let builder = ClientBuilder::try_from(patient(config, REQUEST)).map_err(Error::Client)?;
+    let count = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
+        requests.inc();
+        request
+    });
+    Ok(builder.with_layer(&count).build())
 }
 
 /// A client whose requests end in time for another try.
@@ -161,119 +181,77 @@ fn stop_on_signal(tasks: &mut Tasks) -> Result<(), Error> {
 fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
-    let client = &clients.requests;
-    let writer = Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point)));
-    let authorities = Arc::new(Authorities::new(client.clone(), args.operator_namespace.clone()));
-    let slots = Arc::new(Semaphore::new(SLOTS));
-    let mut all_filled = Vec::new();
-    for namespace in &namespaces {
-        let (caches, queues) = watch::start(&clients.watches, namespace, health, tasks);
-        let filled = watch_filling(caches.clone(), tasks);
-        let context = Arc::new(Context {
-            client: client.clone(),
-            writer: Arc::clone(&writer),
-            events: Events::new(client.clone(), &args.identity),
-            caches,
-            authorities: Arc::clone(&authorities),
-            admin: Arc::new(AdminClients::default()),
-            backoff: Arc::new(Backoff::default()),
-            slots: Arc::clone(&slots),
-            metrics: Arc::clone(metrics),
-            node_statuses: Arc::default(),
-            network_statuses: Arc::default(),
-            stores: Arc::default(),
-            settings: args.settings(),
-        });
-        spawn_controllers(context, queues, &filled, tasks);
-        all_filled.push(filled);
+    let shared = Shared::new(clients, args);
+    for namespace in namespaces {
+        let context = Arc::new(shared.context(namespace, args, metrics));
+        watch::start(&clients.watches, &context, health, tasks);
+        probe::nodes::start(&context, tasks);
+        probe::stores::start(&context, tasks);
+        controller::start::<TesseraNetwork>(&context, tasks);
+        controller::start::<TesseraNode>(&context, tasks);
     }
-    ready_when_filled(all_filled, Arc::clone(health), tasks);
 }
 
-/// Says when the caches are filled. This task alone waits for them: a store wakes only the last of its waiters.
-fn watch_filling(caches: Caches, tasks: &mut Tasks) -> Receiver<bool> {
-    let (sender, receiver) = tokio::sync::watch::channel(false);
-    tasks.spawn_until_stop(async move {
-        if caches.wait_until_ready().await.is_err() {
-            return "a cache lost its watch".to_owned();
+/// What all namespaces have in common.
+struct Shared {
+    client: Client,
+    probes: Client,
+    registry: Arc<Registry>,
+    authorities: Arc<Authorities>,
+    writer: Arc<Writer>,
+    leaves: Arc<PerObject<KnownLeaf>>,
+    volumes: Arc<PerObject<KnownVolume>>,
+    backoff: Arc<Backoff>,
+    node_statuses: Arc<StatusMemo<TesseraNodeStatus>>,
+    network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
+    answers: Arc<NodeAnswers>,
+    stores: Arc<StoreReports>,
+}
+
+impl Shared {
+    fn new(clients: &Clients, args: &Args) -> Self {
+        let (client, registry) = (&clients.reconciles, Arc::new(Registry::default()));
+        Self {
+            client: client.clone(),
+            probes: clients.probes.clone(),
+            // First: what is forgotten first are CA keys.
+            authorities: Arc::new(Authorities::new(
+                client.clone(),
+                args.operator_namespace.clone(),
+                &registry,
+            )),
+            writer: Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point), &registry)),
+            leaves: registry.per_object(),
+            volumes: registry.per_object(),
+            backoff: Arc::new(Backoff::new(&registry, FIRST_BACKOFF, LONGEST_BACKOFF)),
+            node_statuses: Arc::new(StatusMemo::new(&registry)),
+            network_statuses: Arc::new(StatusMemo::new(&registry)),
+            answers: Arc::new(NodeAnswers::new(&registry)),
+            stores: Arc::new(StoreReports::new(&registry)),
+            registry,
         }
-        sender.send_replace(true);
-        // The sender lives as long as this task: its end would count as never filled.
-        std::future::pending::<()>().await;
-        drop(sender);
-        String::new()
-    });
-    receiver
-}
+    }
 
-fn ready_when_filled(all: Vec<Receiver<bool>>, health: Arc<Health>, tasks: &mut Tasks) {
-    tasks.spawn_until_stop(async move {
-        for mut filled in all {
-            if filled.wait_for(|filled| *filled).await.is_err() {
-                return "the caches were never filled".to_owned();
-            }
+    fn context(&self, namespace: String, args: &Args, metrics: &Arc<Metrics>) -> Context {
+        Context {
+            namespace,
+            client: self.client.clone(),
+            probes: self.probes.clone(),
+            writer: Arc::clone(&self.writer),
+            events: Events::new(self.client.clone(), &args.identity),
+            caches: Caches::default(),
+            queues: Queues::default(),
+            registry: Arc::clone(&self.registry),
+            authorities: Arc::clone(&self.authorities),
+            leaves: Arc::clone(&self.leaves),
+            volumes: Arc::clone(&self.volumes),
+            backoff: Arc::clone(&self.backoff),
+            metrics: Arc::clone(metrics),
+            node_statuses: Arc::clone(&self.node_statuses),
+            network_statuses: Arc::clone(&self.network_statuses),
+            answers: Arc::clone(&self.answers),
+            stores: Arc::clone(&self.stores),
+            settings: args.settings(),
         }
-        health.set_ready();
-        std::future::pending().await
-    });
-}
-
-fn spawn_controllers(
-    context: Arc<Context>,
-    queues: watch::Queues,
-    filled: &Receiver<bool>,
-    tasks: &mut Tasks,
-) {
-    let (stop, mut gate) = (tasks.stop().clone(), filled.clone());
-    let ctx = Arc::clone(&context);
-    tasks.spawn(async move {
-        if gate.wait_for(|filled| *filled).await.is_err() {
-            return "the caches of networks were never filled".to_owned();
-        }
-        let controller = controller(ctx.caches.networks.clone(), queues.networks, stop);
-        ended(controller.run(network::reconcile, network::error_policy, ctx), "networks").await
-    });
-    let (stop, mut gate) = (tasks.stop().clone(), filled.clone());
-    tasks.spawn(async move {
-        if gate.wait_for(|filled| *filled).await.is_err() {
-            return "the caches of nodes were never filled".to_owned();
-        }
-        let controller = controller(context.caches.nodes.clone(), queues.nodes, stop);
-        ended(controller.run(node::reconcile, node::error_policy, context), "nodes").await
-    });
-}
-
-/// A controller that is fed by our own watches alone.
-fn controller<K>(
-    store: Store<K>,
-    queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
-    stop: CancellationToken,
-) -> Controller<K>
-where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + serde::de::DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let nothing = futures::stream::pending::<Result<K, watcher::Error>>();
-    Controller::for_stream(nothing, store)
-        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
-        .reconcile_on(queue)
-        .graceful_shutdown_on(stop.cancelled_owned())
-}
-
-async fn ended<K, E>(
-    results: impl Stream<Item = Result<(ObjectRef<K>, Action), ControllerError<E, watcher::Error>>>,
-    kind: &str,
-) -> String
-where
-    K: Resource,
-    E: std::error::Error + 'static,
-{
-    // Errors of reconciles were logged by their policy; an object that is gone is no error.
-    results.for_each(async |_| {}).await;
-    format!("the controller of {kind} ended")
+    }
 }

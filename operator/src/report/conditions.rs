@@ -34,6 +34,21 @@ impl From<bool> for ConditionStatus {
     }
 }
 
+/// Status, reason and message of a condition.
+pub type ConditionValue = (ConditionStatus, Reason, String);
+
+/// The value of the condition of this type, as an earlier reconcile set it.
+pub fn value(conditions: &[Condition], type_: ConditionType) -> Option<ConditionValue> {
+    let condition = find(conditions, type_)?;
+    let status = match condition.status.as_str() {
+        "True" => ConditionStatus::True,
+        "False" => ConditionStatus::False,
+        _ => ConditionStatus::Unknown,
+    };
+    let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+    Some((status, reason, condition.message.clone()))
+}
+
 /// Collects the conditions of one object.
 pub struct Conditions<'a> {
     previous: &'a [Condition],
@@ -68,6 +83,14 @@ impl<'a> Conditions<'a> {
             observed_generation: self.generation,
             last_transition_time: Time(since),
         });
+    }
+
+    /// Adds one as it was before, with the generation that it was set for; `otherwise`, if there was none.
+    pub fn keep(&mut self, type_: ConditionType, otherwise: ConditionValue) {
+        match find(self.previous, type_) {
+            Some(before) => self.list.push(before.clone()),
+            None => self.set(type_, otherwise.0, otherwise.1, otherwise.2),
+        }
     }
 
     /// Adds one that is present only while true.

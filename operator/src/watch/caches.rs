@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::DynamicObject;
-use kube::core::{ApiResource, PartialObjectMeta};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::Resource;
+use kube::core::ApiResource;
+use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
-use crate::kube::meta::name_of;
-use crate::kube::planned::{Planned, controller_of};
+use super::cache::Cache;
+use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
+use crate::kube::object_id::ObjectId;
 
 /// The kinds of owned objects that are cached whole.
 pub fn owned_kinds() -> [ApiResource; 6] {
@@ -33,94 +34,82 @@ pub fn owned_kinds() -> [ApiResource; 6] {
 #[derive(Clone)]
 pub struct Caches {
     /// Networks.
-    pub networks: Store<TesseraNetwork>,
-    /// Nodes.
-    pub nodes: Store<TesseraNode>,
-    /// Pods of nodes.
-    pub pods: Store<Pod>,
+    pub networks: Cache<Parsed<TesseraNetwork>>,
+    /// Nodes, by network.
+    pub nodes: Cache<Parsed<TesseraNode>>,
+    /// Pods of nodes, by StatefulSet.
+    pub pods: Cache<KeptPod>,
     /// Volume claims of nodes.
-    pub claims: Store<PersistentVolumeClaim>,
-    /// Secrets of ours, metadata only.
-    pub secrets: Store<PartialObjectMeta<Secret>>,
-    /// Objects of ours, by kind.
-    pub owned: Vec<(ApiResource, Store<DynamicObject>)>,
+    pub claims: Cache<KeptClaim>,
+    /// Secrets of ours, by owner.
+    pub secrets: Cache<KeptSecret>,
+    /// Objects of ours, by kind, each by owner.
+    pub owned: Vec<(ApiResource, Cache<Text>)>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            networks: Cache::default(),
+            nodes: Cache::default(),
+            pods: Cache::default(),
+            claims: Cache::default(),
+            secrets: Cache::default(),
+            owned: owned_kinds().into_iter().map(|resource| (resource, Cache::default())).collect(),
+        }
+    }
 }
 
 impl Caches {
     /// Waits until each cache has been filled once: a peer list made of half the nodes would be wrong.
-    pub async fn wait_until_ready(&self) -> Result<(), kube::runtime::reflector::store::WriterDropped> {
-        self.networks.wait_until_ready().await?;
-        self.nodes.wait_until_ready().await?;
-        self.pods.wait_until_ready().await?;
-        self.claims.wait_until_ready().await?;
-        self.secrets.wait_until_ready().await?;
-        for (_, store) in &self.owned {
-            store.wait_until_ready().await?;
+    pub async fn until_filled(&self) {
+        self.networks.until_filled().await;
+        self.nodes.until_filled().await;
+        self.pods.until_filled().await;
+        self.claims.until_filled().await;
+        self.secrets.until_filled().await;
+        for (_, cache) in &self.owned {
+            cache.until_filled().await;
         }
-        Ok(())
     }
 
-    /// The network called `name`.
-    pub fn network(&self, namespace: &str, name: &str) -> Option<Arc<TesseraNetwork>> {
-        self.networks.get(&ObjectRef::new(name).within(namespace))
-    }
-
-    /// All nodes of a network that are not being deleted, by name.
+    /// All nodes of a network that this version can read and that are not being deleted, by name.
     pub fn nodes_of(&self, network: &str) -> Vec<Arc<TesseraNode>> {
-        let belongs = |node: &TesseraNode| {
-            *node.spec.network_ref.name == *network && node.metadata.deletion_timestamp.is_none()
-        };
-        let mut nodes: Vec<_> = self.nodes.state().into_iter().filter(|node| belongs(node)).collect();
-        nodes.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
-        nodes
+        let nodes = self.nodes.indexed(network);
+        let readable = nodes.iter().filter_map(|node| node.readable().cloned());
+        readable.filter(|node| node.metadata.deletion_timestamp.is_none()).collect()
     }
 
-    /// What was last seen of a planned object. Never of a Secret.
-    pub fn seen(&self, planned: &Planned) -> Option<Arc<DynamicObject>> {
-        let store = self.store_of(&planned.resource.kind)?;
-        store.get(&ObjectRef::new_with(&planned.name, planned.resource.clone()).within(&planned.namespace))
+    /// What was last seen of an owned object. Never of a Secret.
+    pub fn seen(&self, object: &ObjectId) -> Option<Arc<Text>> {
+        self.of_kind(&object.kind)?.get(&object.name)
     }
 
-    /// The owned object of kind `kind` called `name`.
-    pub fn owned(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        let (resource, store) = self.owned.iter().find(|(resource, _)| resource.kind == kind)?;
-        store.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))
+    /// The workload of the node called `node`.
+    pub fn stateful_set(&self, node: &str) -> Option<Arc<Text>> {
+        self.of_kind(&StatefulSet::kind(&()))?.get(&names::node::stateful_set(node))
     }
 
     /// Each NetworkPolicy that the object with this UID controls.
-    pub fn network_policies_of(&self, owner_uid: &str) -> Vec<Arc<DynamicObject>> {
-        let store = self.store_of("NetworkPolicy");
-        let all = store.map(Store::state).unwrap_or_default();
-        all.into_iter().filter(|object| is_controlled_by(&object.metadata, owner_uid)).collect()
+    pub fn network_policies_of(&self, owner_uid: &str) -> Vec<Arc<Text>> {
+        let cache = self.of_kind(&NetworkPolicy::kind(&()));
+        cache.map(|cache| cache.indexed(owner_uid)).unwrap_or_default()
     }
 
-    /// The metadata of all Secrets that the object with this UID controls.
-    pub fn secrets_of(&self, owner_uid: &str) -> Vec<Arc<PartialObjectMeta<Secret>>> {
-        self.secrets
-            .state()
-            .into_iter()
-            .filter(|object| is_controlled_by(&object.metadata, owner_uid))
-            .collect()
+    /// The node that `pod` belongs to: its label names the node, and the node's own StatefulSet controls it. The label alone
+    /// anybody can write.
+    pub fn node_of(&self, pod: &KeptPod) -> Option<Arc<TesseraNode>> {
+        let name = pod.0.metadata.labels.as_ref()?.get(label::NODE)?;
+        let node = self.nodes.get(name)?.readable()?.clone();
+        let workload = self.stateful_set(name)?;
+        let controls = |owner: &str, object: Option<&str>| object == Some(owner);
+        let uid = workload.metadata.uid.as_deref()?;
+        let is_ours = controls(uid, super::cache::Cached::index(pod))
+            && controls(node.metadata.uid.as_deref()?, super::cache::Cached::index(&*workload));
+        is_ours.then_some(node)
     }
 
-    /// The pods of the workload with this UID, by name. A label anybody can write.
-    pub fn pods_of(&self, stateful_set_uid: &str) -> Vec<Arc<Pod>> {
-        let is_of = |pod: &Pod| is_controlled_by(&pod.metadata, stateful_set_uid);
-        let mut pods: Vec<_> = self.pods.state().into_iter().filter(|pod| is_of(pod)).collect();
-        pods.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
-        pods
+    fn of_kind(&self, kind: &str) -> Option<&Cache<Text>> {
+        self.owned.iter().find(|(resource, _)| resource.kind == kind).map(|(_, cache)| cache)
     }
-
-    /// The claim called `name`.
-    pub fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
-        self.claims.get(&ObjectRef::new(name).within(namespace))
-    }
-
-    fn store_of(&self, kind: &str) -> Option<&Store<DynamicObject>> {
-        self.owned.iter().find(|(resource, _)| resource.kind == kind).map(|(_, store)| store)
-    }
-}
-
-fn is_controlled_by(metadata: &kube::api::ObjectMeta, uid: &str) -> bool {
-    controller_of(metadata.owner_references.as_deref()).is_some_and(|owner| owner.uid == uid)
 }

@@ -1,66 +1,65 @@
-//! The watches of one namespace: each fills a cache and names the objects that must be looked at.
-//!
-//! ```text
-//! TesseraNode ───────┬──► that node, and the others of its network (peer lists); their network (counts)
-//! TesseraNetwork ────┼──► that network and its nodes
-//! owned objects ─────┼──► their owner
-//! pods, claims ──────┴──► their node
-//! ```
+//! The watches of one namespace: each fills a cache and touches the queues of what a change concerns.
 //!
 //! Each watch has its own backoff and its own task. One backoff over all of them would let a single failing watch stop
 //! the others, and a watch that ends takes the process with it.
 
+pub mod cache;
 pub mod caches;
+pub mod kept;
 mod triggers;
 
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::api::DynamicObject;
-use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, store};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
-use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tessera_crds::names::{FIELD_MANAGER, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
+use crate::controller::context::Context;
 use crate::kube::is_forbidden;
 use crate::process::health::Health;
 use crate::process::tasks::Tasks;
-use crate::watch::caches::{Caches, owned_kinds};
+use cache::{Cache, Cached, Change};
+use kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use triggers::Triggers;
 
-/// What is to be looked at.
-pub struct Queues {
-    /// Networks.
-    pub networks: UnboundedReceiver<ObjectRef<TesseraNetwork>>,
-    /// Nodes.
-    pub nodes: UnboundedReceiver<ObjectRef<TesseraNode>>,
+/// Starts all watches of the context's namespace.
+pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, tasks: &mut Tasks) {
+    let (all, of_nodes, ours) = (Config::default(), labelled(label::NAME, label::NODE_APP), managed_by_us());
+    let triggers = Triggers::new(Arc::clone(context));
+    let mut starter = Starter { client, namespace: &context.namespace, health, tasks, triggers };
+    let caches = &context.caches;
+    let networks = starter.api::<DeserializeGuard<TesseraNetwork>>();
+    starter.watch("networks", networks, &all, &caches.networks, Parsed::keep, Triggers::network);
+    let nodes = starter.api::<DeserializeGuard<TesseraNode>>();
+    starter.watch("nodes", nodes, &all, &caches.nodes, Parsed::keep, Triggers::node);
+    let pods = starter.api::<Pod>();
+    starter.watch("pods", pods, &of_nodes, &caches.pods, KeptPod::keep, Triggers::pod);
+    let claims = starter.api::<PersistentVolumeClaim>();
+    starter.watch("claims", claims, &of_nodes, &caches.claims, KeptClaim::keep, Triggers::claim);
+    let secrets = starter.api::<PartialObjectMeta<Secret>>();
+    starter.watch("secrets", secrets, &ours, &caches.secrets, KeptSecret::keep, Triggers::secret);
+    for (resource, cache) in &caches.owned {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &context.namespace, resource);
+        starter.watch(&resource.plural, api, &ours, cache, Text::keep, Triggers::owned);
+    }
 }
 
-/// Starts all watches of `namespace`.
-pub fn start(client: &Client, namespace: &str, health: &Arc<Health>, tasks: &mut Tasks) -> (Caches, Queues) {
-    let (networks_sender, networks) = unbounded();
-    let (nodes_sender, nodes) = unbounded();
-    let (network_store, network_writer) = store();
-    let (node_store, node_writer) = store();
-    let triggers = Triggers::new(networks_sender, nodes_sender, node_store.clone());
-    let mut starter = Starter { client, namespace, health, tasks };
-    let on = triggers.clone();
-    let stream = watcher(starter.api::<TesseraNetwork>(), Config::default());
-    starter.run("networks", stream, network_writer, move |network| on.network(&network));
-    let on = triggers.clone();
-    let stream = watcher(starter.api::<TesseraNode>(), Config::default());
-    starter.run("nodes", stream, node_writer, move |node| on.node(&node));
-    let caches = starter.owned(&triggers, network_store, node_store);
-    (caches, Queues { networks, nodes })
+fn labelled(key: &str, value: &str) -> Config {
+    Config::default().labels(&format!("{key}={value}"))
+}
+
+fn managed_by_us() -> Config {
+    labelled(label::MANAGED_BY, FIELD_MANAGER)
 }
 
 struct Starter<'a> {
@@ -68,6 +67,7 @@ struct Starter<'a> {
     namespace: &'a str,
     health: &'a Arc<Health>,
     tasks: &'a mut Tasks,
+    triggers: Triggers,
 }
 
 impl Starter<'_> {
@@ -78,64 +78,30 @@ impl Starter<'_> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
-    /// Whatever follows from a network or a node.
-    fn owned(
+    fn watch<K, T>(
         &mut self,
-        triggers: &Triggers,
-        networks: reflector::Store<TesseraNetwork>,
-        nodes: reflector::Store<TesseraNode>,
-    ) -> Caches {
-        let of_nodes = Config::default().labels(&format!("{}={}", label::NAME, label::NODE_APP));
-        let ours = Config::default().labels(&format!("{}={FIELD_MANAGER}", label::MANAGED_BY));
-        let (pods, writer) = store();
-        let on = triggers.clone();
-        let stream = watcher(self.api::<Pod>(), of_nodes.clone());
-        self.run("pods", stream, writer, move |pod| on.labelled(&pod.metadata));
-        let (claims, writer) = store();
-        let on = triggers.clone();
-        let stream = watcher(self.api::<PersistentVolumeClaim>(), of_nodes);
-        self.run("claims", stream, writer, move |claim| on.labelled(&claim.metadata));
-        let (secrets, writer) = store();
-        let on = triggers.clone();
-        let stream = watcher(self.api::<PartialObjectMeta<Secret>>(), ours.clone());
-        self.run("secrets", stream, writer, move |secret: PartialObjectMeta<Secret>| {
-            on.owned(&secret.metadata);
-        });
-        let mut owned = Vec::new();
-        for resource in owned_kinds() {
-            let writer = store::Writer::<DynamicObject>::new(resource.clone());
-            let api = Api::namespaced_with(self.client.clone(), self.namespace, &resource);
-            owned.push((resource.clone(), writer.as_reader()));
-            let on = triggers.clone();
-            let stream = watcher(api, ours.clone());
-            self.run(&resource.plural, stream, writer, move |object: DynamicObject| {
-                on.owned(&object.metadata);
-            });
-        }
-        Caches { networks, nodes, pods, claims, secrets, owned }
-    }
-
-    fn run<K>(
-        &mut self,
-        name: &str,
-        stream: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
-        writer: store::Writer<K>,
-        touched: impl Fn(K) + Send + 'static,
+        kind: &str,
+        api: Api<K>,
+        config: &Config,
+        cache: &Cache<T>,
+        keep: fn(K) -> T,
+        on: fn(&Triggers, &Change<T>),
     ) where
-        K: Resource + Clone + Debug + Send + Sync + 'static,
-        K::DynamicType: Eq + Hash + Clone + Send + Sync,
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+        T: Cached,
     {
-        let name = format!("{name} in {}", self.namespace);
-        let health = Arc::clone(self.health);
+        let (health, namespace) = (Arc::clone(self.health), self.namespace.to_owned());
+        let name = format!("{kind} in {namespace}");
+        health.expect_watch(&name, &namespace);
+        let (cache, triggers) = (cache.clone(), self.triggers.clone());
+        let stream = watcher(api, config.clone());
         self.tasks.spawn_until_stop(async move {
-            let noted = {
-                let (name, health) = (name.clone(), Arc::clone(&health));
-                stream.inspect(move |event| note(&name, event, &health))
-            };
-            let mut objects = pin!(noted.default_backoff().reflect(writer).touched_objects());
-            while let Some(object) = objects.next().await {
-                if let Ok(object) = object {
-                    touched(object);
+            let noted = stream.inspect(|event| note(&name, event, &health));
+            let mut events = pin!(noted.default_backoff());
+            while let Some(event) = events.next().await {
+                let Ok(event) = event else { continue };
+                for change in cache.take_in(event, keep) {
+                    on(&triggers, &change);
                 }
             }
             format!("the watch of {name} ended")
@@ -144,23 +110,24 @@ impl Starter<'_> {
 }
 
 fn note<K>(watch: &str, event: &Result<Event<K>, watcher::Error>, health: &Health) {
-    match event {
-        Ok(_) => health.progressed(watch),
-        Err(error) => {
-            let refused = is_refused(error);
-            if health.failed(watch, refused, Instant::now()) {
-                let error = crate::report::error::chain(error);
-                if refused {
-                    tracing::warn!(
-                        watch,
-                        error,
-                        "a watch is not allowed and will be tried on: was the namespace deleted? The chart's value `namespaces` gives the rights"
-                    );
-                } else {
-                    tracing::warn!(watch, error, "a watch failed and will be tried again");
-                }
-            }
-        }
+    let now = Instant::now();
+    let error = match event {
+        Ok(event) => return health.progressed(watch, matches!(event, Event::InitDone), now),
+        Err(error) => error,
+    };
+    let refused = is_refused(error);
+    let message = crate::report::error::chain(error);
+    if !health.failed(watch, refused, &message, now) {
+        return;
+    }
+    if refused {
+        tracing::warn!(
+            watch,
+            error = message,
+            "a watch is not allowed and will be retried: was the namespace deleted? The chart's value `namespaces` gives the rights"
+        );
+    } else {
+        tracing::warn!(watch, error = message, "a watch failed and will be retried");
     }
 }
 

@@ -1,81 +1,163 @@
-//! Which networks and nodes must be looked at when an object changed.
+//! Which networks and nodes a change concerns.
+//!
+//! ```text
+//! TesseraNode ───────┬──► that node; its network, when what the network counts or lists changed
+//! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; its store's probe
+//! owned objects ─────┼──► their owner, unless the change is our own last write
+//! pods, claims ──────┴──► their node; the pod's probe
+//! ```
 
-use futures::channel::mpsc::UnboundedSender;
+use std::sync::Arc;
+
 use kube::api::ObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use tessera_crds::condition::ConditionType;
 use tessera_crds::names::label;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
-use crate::kube::meta::{name_of, namespace_of};
+use super::cache::{Cached, Change};
+use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
+use crate::controller::context::Context;
+use crate::kube::meta::name_of;
 use crate::kube::planned::controller_of;
+use crate::report::conditions::{find, is_true};
 
-/// Sends references to the queues. A queue that is gone belongs to a process that ends.
+/// Touches the queues of one namespace.
 #[derive(Clone)]
-pub(super) struct Triggers {
-    networks: UnboundedSender<ObjectRef<TesseraNetwork>>,
-    nodes: UnboundedSender<ObjectRef<TesseraNode>>,
-    known_nodes: Store<TesseraNode>,
-}
+pub(super) struct Triggers(Arc<Context>);
 
 impl Triggers {
-    pub(super) fn new(
-        networks: UnboundedSender<ObjectRef<TesseraNetwork>>,
-        nodes: UnboundedSender<ObjectRef<TesseraNode>>,
-        known_nodes: Store<TesseraNode>,
-    ) -> Self {
-        Self { networks, nodes, known_nodes }
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self(context)
     }
 
-    /// A network changed: itself, and its nodes, which take trust domain, image, store and CA from it.
-    pub(super) fn network(&self, network: &TesseraNetwork) {
-        let (name, namespace) = (name_of(network), namespace_of(network));
-        self.enqueue_network(name, namespace);
-        self.enqueue_nodes_of(name);
+    pub(super) fn network(&self, change: &Change<Parsed<TesseraNetwork>>) {
+        self.forget_deleted(change);
+        let Some(object) = change.after.as_ref().or(change.before.as_ref()) else { return };
+        let version = object.metadata.resource_version.as_deref();
+        if !self.0.network_statuses.is_own_write(object.uid(), version) {
+            self.0.queues.networks.touch(&object.name().to_owned());
+        }
+        let (before, after) = (readable(change.before.as_ref()), readable(change.after.as_ref()));
+        if before.map(taken_by_nodes) != after.map(taken_by_nodes) {
+            self.nodes_of(object.name());
+        }
+        let generation = |network: &TesseraNetwork| network.metadata.generation;
+        if before.map(generation) != after.map(generation) {
+            self.0.queues.stores.touch(&object.name().to_owned());
+        }
     }
 
-    /// A node changed, came or went: itself, the others, whose peer it is, and its network, which counts it.
-    pub(super) fn node(&self, node: &TesseraNode) {
-        let namespace = namespace_of(node);
-        self.enqueue_node(name_of(node), namespace);
-        self.enqueue_network(&node.spec.network_ref.name, namespace);
-        self.enqueue_nodes_of(&node.spec.network_ref.name);
+    pub(super) fn node(&self, change: &Change<Parsed<TesseraNode>>) {
+        self.forget_deleted(change);
+        let Some(object) = change.after.as_ref().or(change.before.as_ref()) else { return };
+        let version = object.metadata.resource_version.as_deref();
+        if !self.0.node_statuses.is_own_write(object.uid(), version) {
+            self.0.queues.nodes.touch(&object.name().to_owned());
+        }
+        let (before, after) = (readable(change.before.as_ref()), readable(change.after.as_ref()));
+        if before.map(taken_by_network) != after.map(taken_by_network) {
+            for node in [before, after].into_iter().flatten() {
+                self.0.queues.networks.touch(&node.spec.network_ref.name.to_string());
+            }
+            if before.map(is_peer) != after.map(is_peer) {
+                self.nodes_of(&object.index().unwrap_or_default().to_owned());
+            }
+        }
     }
 
-    /// An owned object changed.
-    pub(super) fn owned(&self, metadata: &ObjectMeta) {
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    pub(super) fn owned(&self, change: &Change<Text>) {
+        self.forget_deleted(change);
+        if let Some(object) = change.after.as_ref().or(change.before.as_ref()) {
+            self.owner_of(&object.metadata);
+        }
+    }
+
+    pub(super) fn secret(&self, change: &Change<KeptSecret>) {
+        self.forget_deleted(change);
+        if let Some(secret) = change.after.as_ref().or(change.before.as_ref()) {
+            self.owner_of(&secret.0);
+        }
+    }
+
+    /// The kubelet writes a pod's status often; what concerns the node is little of it.
+    pub(super) fn pod(&self, change: &Change<KeptPod>) {
+        self.forget_deleted(change);
+        let Some(pod) = change.after.as_ref().or(change.before.as_ref()) else { return };
+        self.labelled(&pod.0.metadata);
+        self.0.queues.pods.touch(&pod.name().to_owned());
+    }
+
+    pub(super) fn claim(&self, change: &Change<KeptClaim>) {
+        self.forget_deleted(change);
+        if let Some(claim) = change.after.as_ref().or(change.before.as_ref()) {
+            self.labelled(&claim.0.metadata);
+        }
+    }
+
+    fn owner_of(&self, metadata: &ObjectMeta) {
+        if self.0.writer.is_own_write(metadata) {
+            return;
+        }
         let Some(owner) = controller_of(metadata.owner_references.as_deref()) else {
-            // Without an owner it is not ours, but it may have been in our way.
+            // Without an owner the object is not ours, but it may have been in our way.
             self.labelled(metadata);
             return;
         };
         match owner.kind.as_str() {
-            "TesseraNode" => self.enqueue_node(&owner.name, namespace),
-            "TesseraNetwork" => self.enqueue_network(&owner.name, namespace),
+            "TesseraNode" => self.0.queues.nodes.touch(&owner.name),
+            "TesseraNetwork" => self.0.queues.networks.touch(&owner.name),
             _ => {}
         }
     }
 
-    /// A pod or a claim changed: it is controlled by others, but labelled with its node.
-    pub(super) fn labelled(&self, metadata: &ObjectMeta) {
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    /// A pod or a claim is controlled by others, but labelled with its node.
+    fn labelled(&self, metadata: &ObjectMeta) {
         if let Some(node) = metadata.labels.as_ref().and_then(|labels| labels.get(label::NODE)) {
-            self.enqueue_node(node, namespace);
+            self.0.queues.nodes.touch(node);
         }
     }
 
-    fn enqueue_nodes_of(&self, network: &str) {
-        let all = self.known_nodes.state();
-        for node in all.iter().filter(|node| *node.spec.network_ref.name == *network) {
-            self.enqueue_node(name_of(&**node), namespace_of(&**node));
+    fn nodes_of(&self, network: &str) {
+        for node in self.0.caches.nodes_of(network) {
+            self.0.queues.nodes.touch(&name_of(&*node).to_owned());
         }
     }
 
-    fn enqueue_network(&self, name: &str, namespace: &str) {
-        let _ = self.networks.unbounded_send(ObjectRef::new(name).within(namespace));
+    /// An object that is gone, or that another of its name replaced, is remembered no longer.
+    fn forget_deleted<T: Cached>(&self, change: &Change<T>) {
+        let Some(before) = &change.before else { return };
+        if change.after.as_ref().is_none_or(|after| after.uid() != before.uid()) {
+            self.0.registry.forget(before.uid());
+        }
     }
+}
 
-    fn enqueue_node(&self, name: &str, namespace: &str) {
-        let _ = self.nodes.unbounded_send(ObjectRef::new(name).within(namespace));
-    }
+fn readable<K>(object: Option<&Arc<Parsed<K>>>) -> Option<&K> {
+    object.and_then(|object| object.object.as_deref().ok())
+}
+
+/// What nodes take from their network: spec, CA, whether the store is ready, annotations.
+fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
+    let metadata = &network.metadata;
+    let status = network.status.clone().unwrap_or_default();
+    let store = find(&status.conditions, ConditionType::SecretStoreReady)
+        .map(|condition| (condition.status.clone(), condition.reason.clone(), condition.observed_generation));
+    let is_deleted = metadata.deletion_timestamp.is_some();
+    (metadata.generation, is_deleted, metadata.annotations.clone(), status.ca, store)
+}
+
+/// Whether other nodes list a node as their peer.
+fn is_peer(node: &TesseraNode) -> bool {
+    node.metadata.deletion_timestamp.is_none() && !crate::node::resolve::is_stalled_without_key(node)
+}
+
+/// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer.
+fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
+    let conditions = node.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    (
+        node.spec.network_ref.name.to_string(),
+        node.metadata.deletion_timestamp.is_some(),
+        is_true(conditions, ConditionType::Ready),
+        crate::node::resolve::is_stalled_without_key(node),
+    )
 }

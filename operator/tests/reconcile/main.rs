@@ -17,6 +17,8 @@ mod events;
 mod faults;
 mod killed;
 mod operator;
+mod pods;
 mod prune;
+mod silent;
 mod volume;
 mod world;

@@ -67,17 +67,31 @@ impl Operator {
         }
     }
 
-    /// Waits until this process has reconciled nodes and networks so many times each.
-    pub(crate) async fn until_reconciled(&self, times: u64) {
+    /// How many reconciles of nodes and of networks this process has done.
+    pub(crate) fn reconciles_of_each_kind(&self) -> [u64; 2] {
+        let text = self.metrics().unwrap_or_default();
+        ["Node", "Network"].map(|kind| reconciles(&text, kind))
+    }
+
+    /// Waits until this process has reconciled nodes and networks since it had so many reconciles.
+    pub(crate) async fn until_reconciled_since(&self, before: [u64; 2]) {
         let end = Instant::now() + DEADLINE;
         loop {
-            let text = self.metrics().unwrap_or_default();
-            if ["Node", "Network"].iter().all(|kind| reconciles(&text, kind) >= times) {
+            let now = self.reconciles_of_each_kind();
+            if now.iter().zip(&before).all(|(now, before)| now > before) {
                 return;
             }
-            assert!(Instant::now() < end, "the operator does not reconcile: {text}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(Instant::now() < end, "the operator does not reconcile: {now:?} after {before:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// How many requests reconciles have made to the API server; its probes' are not among them.
+    pub(crate) fn requests(&self) -> u64 {
+        let text = self.metrics().unwrap_or_default();
+        let prefix = "tessera_operator_reconcile_requests_total ";
+        let line = text.lines().find_map(|line| line.strip_prefix(prefix)).expect("requests are counted");
+        line.trim().parse().expect("a number")
     }
 
     /// Waits until it answers for itself.

@@ -149,19 +149,20 @@ impl World {
         all
     }
 
-    /// The resourceVersion of everything in the namespace that the operator may write.
-    pub(crate) async fn versions(&self) -> BTreeMap<String, String> {
-        let mut versions = BTreeMap::new();
+    /// The resourceVersion of everything that the operator owns and of Events, and each status of ours.
+    pub(crate) async fn contents(&self) -> BTreeMap<String, String> {
+        let mut contents = BTreeMap::new();
         for (key, object) in self.owned().await {
-            versions.insert(key, object.resource_version().unwrap_or_default());
+            contents.insert(key, object.resource_version().unwrap_or_default());
         }
         for kind in ["TesseraNetwork", "TesseraNode", "Event"] {
             for object in self.api(kind).list(&ListParams::default()).await.expect("the API server lists") {
                 let version = object.resource_version().unwrap_or_default();
-                versions.insert(format!("{kind} {}", object.name_any()), version);
+                let content = if kind == "Event" { version } else { object.data["status"].to_string() };
+                contents.insert(format!("{kind} {}", object.name_any()), content);
             }
         }
-        versions
+        contents
     }
 
     pub(crate) async fn network(&self) -> TesseraNetwork {

@@ -4,8 +4,13 @@ mod config_map;
 mod network_policy;
 mod secret;
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Secret;
+
 use super::resolve::Resolved;
 use crate::issue::authorities;
+use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 use crate::settings::ClusterSettings;
 
@@ -16,6 +21,16 @@ pub struct Desired {
     pub authorities: Option<Planned>,
     /// The rest.
     pub objects: Vec<Planned>,
+}
+
+impl Desired {
+    /// Every object by its identity, with the Secrets that are known to be as they should.
+    pub fn names(&self, network: &Resolved) -> BTreeSet<ObjectId> {
+        let planned = self.objects.iter().map(|planned| planned.id.clone());
+        let leaf =
+            |leaf: &crate::issue::leaf::Leaf| ObjectId::of::<Secret>(&network.owner.namespace, &leaf.secret);
+        planned.chain(network.monitoring.iter().map(leaf)).collect()
+    }
 }
 
 /// Every object of `network`.

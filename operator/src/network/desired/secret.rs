@@ -3,9 +3,10 @@
 use crate::kube::planned::Planned;
 use crate::network::resolve::Resolved;
 
+/// Those that are not known to be stored already.
 pub(super) fn build(network: &Resolved) -> Vec<Planned> {
-    let plan = |leaf: &crate::issue::leaf::Leaf| {
-        Planned::new(&leaf.to_secret(network.owner.metadata(leaf.secret.clone())))
+    let secret = |leaf: &crate::issue::leaf::Leaf| {
+        leaf.to_secret(network.owner.metadata(leaf.secret.clone())).as_ref().map(Planned::new)
     };
-    network.monitoring.iter().map(plan).collect()
+    network.monitoring.iter().filter_map(secret).collect()
 }

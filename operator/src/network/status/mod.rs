@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tessera_crds::api::network::{CaStatus, NodeCounts};
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
@@ -10,12 +12,12 @@ use tessera_pki::{Ca, CaState};
 
 use super::apply::Applied;
 use super::inputs::Inputs;
-use super::observe::ObservedStore;
 use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::writer::WriteError;
 use crate::probe::store::StoreState;
-use crate::report::conditions::{ConditionStatus, Conditions, is_true};
+use crate::probe::stores::ObservedStore;
+use crate::report::conditions::{self, ConditionStatus, ConditionValue, Conditions, is_true};
 use crate::report::error::chain;
 
 /// What the status is made of, once the network could be resolved.
@@ -24,26 +26,27 @@ pub struct Seen<'a> {
     pub network: &'a Resolved,
     /// What came of writing it.
     pub applied: &'a Applied,
-    /// How its store is.
-    pub store: &'a ObservedStore,
 }
-
-type ConditionValue = (ConditionStatus, Reason, String);
 
 /// The status of a network that could be resolved.
 pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> TesseraNetworkStatus {
     let before = object.status.clone().unwrap_or_default();
     let counts = count(&inputs.nodes);
-    let store = store(seen.store, object);
+    let store = store(inputs.store.as_ref(), object, &before.conditions);
     let certificates = certificates(seen, inputs.now);
     let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
     let ready = ready(seen, &store, &counts);
-    let reconciling = reconciling(seen, ready.0);
+    let stalled = stalled(seen, inputs);
+    let reconciling = reconciling(seen, ready.0).filter(|_| stalled.is_none());
     add(&mut conditions, ConditionType::Ready, ready);
     conditions.set_while(ConditionType::Reconciling, reconciling);
-    conditions.set_while(ConditionType::Stalled, stalled(seen));
+    conditions.set_while(ConditionType::Stalled, stalled);
     add(&mut conditions, ConditionType::CertificatesCurrent, certificates);
-    add(&mut conditions, ConditionType::SecretStoreReady, store);
+    match inputs.store {
+        Some(_) => add(&mut conditions, ConditionType::SecretStoreReady, store),
+        // What was found of the spec before stands, with the generation that it was found for.
+        None => conditions.keep(ConditionType::SecretStoreReady, store),
+    }
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
         nodes: Some(counts),
@@ -64,7 +67,7 @@ pub fn of_unresolved(
     let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, now);
     let message = chain(why);
     let reason = match why {
-        Unresolved::PermissionDenied(_) => Reason::PermissionDenied,
+        Unresolved::Unreadable(unreadable) => unreadable.reason,
         _ => Reason::IssuerUnavailable,
     };
     conditions.set(ConditionType::Ready, ConditionStatus::False, reason, message.clone());
@@ -110,7 +113,12 @@ fn ca(object: &TesseraNetwork, authorities: &CaState) -> CaStatus {
     }
 }
 
-fn store(store: &ObservedStore, object: &TesseraNetwork) -> ConditionValue {
+fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condition]) -> ConditionValue {
+    let Some(store) = store else {
+        return conditions::value(before, ConditionType::SecretStoreReady).unwrap_or_else(|| {
+            (ConditionStatus::Unknown, Reason::Waiting, "the secret store is being probed".to_owned())
+        });
+    };
     let no = |reason, message: &String| (ConditionStatus::False, reason, message.clone());
     let set_up = format!("kubectl tessera store-setup {} -n {}", name_of(object), namespace_of(object));
     match store {
@@ -138,9 +146,7 @@ fn store(store: &ObservedStore, object: &TesseraNetwork) -> ConditionValue {
 const AUTHORITY_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
-    // Who fights over another object keeps no certificate from being renewed.
-    let elsewhere = |failure: &WriteError| matches!(failure, WriteError::Contested { object } if !object.starts_with("Secret "));
-    if let Some(failure) = seen.applied.failures.iter().find(|failure| !elsewhere(failure)) {
+    if let Some(failure) = seen.applied.failures.iter().find(|failure| keeps_from_renewing(failure)) {
         return (ConditionStatus::False, Reason::RenewalFailing, chain(failure));
     }
     let authorities = &seen.network.authorities;
@@ -157,6 +163,13 @@ fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
         }
         None => (ConditionStatus::True, Reason::Current, "nothing is due for renewal".to_owned()),
     }
+}
+
+/// Other writers' conflicts over other objects and an API server that is away for a moment keep no certificate from being
+/// renewed in time.
+fn keeps_from_renewing(failure: &WriteError) -> bool {
+    !failure.is_transient()
+        && (failure.object().is_a::<Secret>() || !matches!(failure, WriteError::Contested { .. }))
 }
 
 fn is_due(ca: &Ca, now: Timestamp) -> bool {
@@ -178,13 +191,14 @@ fn ready(seen: &Seen<'_>, store: &ConditionValue, counts: &NodeCounts) -> Condit
     }
 }
 
+/// What passes by itself makes no network unready.
 fn written(applied: &Applied) -> Option<(Reason, String)> {
-    let failure = applied.failures.first()?;
+    let failure = applied.failures.iter().find(|failure| !failure.is_transient())?;
     let reason = match failure {
         WriteError::NameConflict { .. } => Reason::NameConflict,
         WriteError::Contested { .. } => Reason::Contested,
         WriteError::PermissionDenied { .. } => Reason::PermissionDenied,
-        _ => Reason::IssuerUnavailable,
+        _ => Reason::InvalidConfiguration,
     };
     Some((reason, chain(failure)))
 }
@@ -204,25 +218,23 @@ fn nodes_not_ready(counts: &NodeCounts) -> Option<(Reason, String)> {
 }
 
 fn reconciling(seen: &Seen<'_>, ready: ConditionStatus) -> Option<(Reason, String)> {
-    if seen.network.paused || stalled(seen).is_some() || ready == ConditionStatus::True {
+    let failure = seen.applied.failures.first();
+    if seen.network.paused || failure.is_none() && ready == ConditionStatus::True {
         return None;
     }
-    let message = seen
-        .applied
-        .failures
-        .first()
-        .map_or_else(|| "the network is being brought up".to_owned(), |failure| chain(failure));
+    let message =
+        failure.map_or_else(|| "the network is being brought up".to_owned(), |failure| chain(failure));
     Some((Reason::Progressing, message))
 }
 
-fn stalled(seen: &Seen<'_>) -> Option<(Reason, String)> {
+fn stalled(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {
     let conflict =
         seen.applied.failures.iter().find(|failure| matches!(failure, WriteError::NameConflict { .. }));
     if let Some(conflict) = conflict {
         return Some((Reason::NameConflict, chain(conflict)));
     }
-    match seen.store {
-        ObservedStore::InvalidReference(message) => Some((Reason::InvalidReference, message.clone())),
+    match &inputs.store {
+        Some(ObservedStore::InvalidReference(message)) => Some((Reason::InvalidReference, message.clone())),
         _ => None,
     }
 }

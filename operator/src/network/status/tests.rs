@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
 use super::*;
 use crate::fixtures::{network, network_inputs, network_json, node, node_json};
 use crate::issue::authorities::AuthoritiesError;
+use crate::kube::object_id::ObjectId;
 use crate::network::resolve::resolve;
 use crate::report::conditions::find;
 
@@ -14,28 +16,23 @@ struct World {
     object: serde_json::Value,
     inputs: Inputs,
     applied: Applied,
-    store: ObservedStore,
 }
 
 fn ready() -> World {
-    World {
-        object: network_json(),
-        inputs: network_inputs(),
-        applied: Applied::default(),
-        store: ObservedStore::State(StoreState::Ready),
-    }
+    World { object: network_json(), inputs: network_inputs(), applied: Applied::default() }
 }
 
 impl World {
     fn status(self) -> TesseraNetworkStatus {
         let object = network(self.object);
         let resolved = resolve(&object, &self.inputs).unwrap();
-        let seen = Seen { network: &resolved, applied: &self.applied, store: &self.store };
+        let seen = Seen { network: &resolved, applied: &self.applied };
         of_seen(&object, &seen, &self.inputs)
     }
 
-    fn with_store(self, store: ObservedStore) -> TesseraNetworkStatus {
-        Self { store, ..self }.status()
+    fn with_store(mut self, store: ObservedStore) -> TesseraNetworkStatus {
+        self.inputs.store = Some(store);
+        self.status()
     }
 
     fn with_failure(mut self, failure: WriteError) -> TesseraNetworkStatus {
@@ -108,14 +105,14 @@ fn nodes_are_counted() {
 
 #[test]
 fn failures_of_writing_are_told_apart() {
-    let object = || "ConfigMap org-a/org-a-ca".to_owned();
+    let object = || ObjectId::of::<ConfigMap>("org-a", "org-a-ca");
     let conflict = ready().with_failure(WriteError::NameConflict { object: object(), controller: None });
     assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
     assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
     let contested = ready().with_failure(WriteError::Contested { object: object() });
     assert_eq!(reason(&contested, ConditionType::Ready), "False Contested");
     assert_eq!(reason(&contested, ConditionType::CertificatesCurrent), "True Current");
-    let secret = "Secret org-a/org-a-monitoring-prometheus".to_owned();
+    let secret = ObjectId::of::<Secret>("org-a", "org-a-monitoring-prometheus");
     let contested = ready().with_failure(WriteError::Contested { object: secret });
     assert_eq!(reason(&contested, ConditionType::CertificatesCurrent), "False RenewalFailing");
     let source = Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
@@ -129,7 +126,7 @@ fn failures_of_writing_are_told_apart() {
 fn authorities_that_could_not_be_stored_are_not_said_to_exist() {
     let mut world = ready();
     world.inputs.authorities = Ok(None);
-    let status = world.with_failure(WriteError::Conflict { object: "Secret".into() });
+    let status = world.with_failure(WriteError::Conflict { object: ObjectId::of::<Secret>("o", "s") });
     assert_eq!(status.ca, None);
 }
 
@@ -150,7 +147,7 @@ fn a_lost_or_unreadable_ca_makes_the_issuer_unavailable() {
     let source = CaState::from_json(b"garbage").unwrap_err();
     inputs.authorities = Err(AuthoritiesError::State { secret: "s".into(), source });
     let why = resolve(&object, &inputs).err().expect("garbage is no CA");
-    assert!(matches!(why, Unresolved::Authorities(_)));
+    assert!(matches!(why, Unresolved::Unreadable(why) if why.reason == Reason::IssuerUnavailable));
 }
 
 #[test]
@@ -170,4 +167,35 @@ fn a_paused_network_says_so_and_how_it_is() {
     let mut world = ready();
     world.object["spec"]["paused"] = json!(true);
     assert_eq!(reason(&world.status(), ConditionType::Ready), "True Paused");
+}
+
+#[test]
+fn a_write_that_may_succeed_by_itself_changes_nothing_but_reconciling() {
+    let object = || ObjectId::of::<ConfigMap>("org-a", "org-a-ca");
+    let source = || Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
+    for failure in [
+        WriteError::Conflict { object: object() },
+        WriteError::Api { verb: "replace", object: object(), source: source() },
+        WriteError::Terminating { object: object() },
+    ] {
+        let status = ready().with_failure(failure);
+        assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
+        assert_eq!(reason(&status, ConditionType::CertificatesCurrent), "True Current");
+        assert_eq!(reason(&status, ConditionType::Reconciling), "True Progressing");
+    }
+}
+
+#[test]
+fn a_store_that_was_not_probed_yet_keeps_what_was_found_with_its_generation() {
+    let mut world = ready();
+    world.object["status"] = serde_json::to_value(ready().status()).unwrap();
+    world.object["metadata"]["generation"] = json!(2);
+    world.inputs.store = None;
+    let status = world.status();
+    let store = find(&status.conditions, ConditionType::SecretStoreReady).unwrap();
+    assert_eq!((store.status.as_str(), store.observed_generation), ("True", Some(1)));
+    assert_eq!(status.observed_generation, Some(2));
+    let mut world = ready();
+    world.inputs.store = None;
+    assert_eq!(reason(&world.status(), ConditionType::SecretStoreReady), "Unknown Waiting");
 }

@@ -12,7 +12,12 @@ mod stateful_set;
 pub use config_map::dynamic_sha256;
 pub use network_policy::pods_let_out;
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Secret;
+
 use super::resolve::Resolved;
+use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 
 /// All objects of one node.
@@ -23,6 +28,15 @@ pub struct Desired {
     pub supports: Vec<Planned>,
     /// The StatefulSet, last.
     pub workload: Planned,
+}
+
+impl Desired {
+    /// Every object by its identity, with the Secrets that are known to be as they should.
+    pub fn names(&self, node: &Resolved) -> BTreeSet<ObjectId> {
+        let planned = self.supports.iter().chain([&self.workload]).map(|planned| planned.id.clone());
+        let leaves = node.leaves().map(|leaf| ObjectId::of::<Secret>(&node.owner.namespace, &leaf.secret));
+        planned.chain(leaves).collect()
+    }
 }
 
 /// Every object of `node`.

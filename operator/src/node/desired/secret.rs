@@ -3,7 +3,10 @@
 use crate::kube::planned::Planned;
 use crate::node::resolve::Resolved;
 
+/// Those that are not known to be stored already.
 pub(super) fn build(node: &Resolved) -> Vec<Planned> {
-    let leaves = [&node.tls, &node.admin_tls].into_iter().chain(&node.client_tls);
-    leaves.map(|leaf| Planned::new(&leaf.to_secret(node.owner.metadata(leaf.secret.clone())))).collect()
+    let secret = |leaf: &crate::issue::leaf::Leaf| {
+        leaf.to_secret(node.owner.metadata(leaf.secret.clone())).as_ref().map(Planned::new)
+    };
+    node.leaves().filter_map(secret).collect()
 }

@@ -13,7 +13,8 @@ use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaState, LeafSpec};
 
-use super::inputs::Inputs;
+use super::inputs::{Inputs, NetworkInput};
+use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
 use crate::report::conditions;
@@ -96,6 +97,14 @@ pub enum Unresolved {
     /// No such network.
     #[error("there is no TesseraNetwork {0} in this namespace: create it, or correct spec.networkRef.name")]
     NetworkNotFound(String),
+    /// The network has a value that this version does not know.
+    #[error("this version of the operator cannot read TesseraNetwork {network}: {why}")]
+    NetworkUnreadable {
+        /// Which.
+        network: String,
+        /// The unknown value.
+        why: String,
+    },
     /// The network has no authorities yet.
     #[error("TesseraNetwork {0} has no certificate authority yet")]
     NetworkNotReady(String),
@@ -106,13 +115,15 @@ pub enum Unresolved {
     #[error(transparent)]
     Leaf(#[from] LeafError),
     /// What it is made from may not be read, or cannot be used.
-    #[error("{message}")]
-    Unreadable {
-        /// Which of both.
-        reason: Reason,
-        /// What, and why.
-        message: String,
-    },
+    #[error("{}", .0.message)]
+    Unreadable(Unreadable),
+}
+
+impl Resolved {
+    /// All leaves.
+    pub fn leaves(&self) -> impl Iterator<Item = &Leaf> {
+        [&self.tls, &self.admin_tls].into_iter().chain(&self.client_tls)
+    }
 }
 
 impl From<IdentityError> for Unresolved {
@@ -128,8 +139,13 @@ pub fn resolve(
     settings: &ClusterSettings,
 ) -> Result<Resolved, Unresolved> {
     let network_name = node.spec.network_ref.name.to_string();
-    let network =
-        inputs.network.as_deref().ok_or_else(|| Unresolved::NetworkNotFound(network_name.clone()))?;
+    let network = match &inputs.network {
+        NetworkInput::Found(network) => &**network,
+        NetworkInput::Missing => return Err(Unresolved::NetworkNotFound(network_name)),
+        NetworkInput::Unreadable(why) => {
+            return Err(Unresolved::NetworkUnreadable { network: network_name, why: why.clone() });
+        }
+    };
     let authorities =
         inputs.authorities.as_deref().ok_or_else(|| Unresolved::NetworkNotReady(network_name.clone()))?;
     let defaults = network.spec.node_defaults.clone().unwrap_or_default();
@@ -194,7 +210,7 @@ fn store(network: &TesseraNetwork) -> Result<VaultStore, Unresolved> {
 }
 
 fn volume(node: &TesseraNode, defaults: &NodeDefaults, inputs: &Inputs) -> Result<Volume, Unresolved> {
-    if let Some(existing) = inputs.stateful_set.as_deref().and_then(|set| existing_volume(&set.data)) {
+    if let Some(existing) = inputs.stateful_set.as_ref().and_then(|set| existing_volume(&set.data)) {
         return Ok(existing);
     }
     let EmbeddedStorage { size, storage_class_name } = embedded(node)?;
@@ -227,7 +243,7 @@ fn peers(inputs: &Inputs) -> Vec<String> {
 
 /// A node that has shown no key yet and that waits for a person: the others would only ask in vain. Any other is a peer
 /// from its first moment, since a list takes its time to reach the pods.
-fn is_stalled_without_key(node: &TesseraNode) -> bool {
+pub fn is_stalled_without_key(node: &TesseraNode) -> bool {
     node.status.as_ref().is_some_and(|status| {
         status.keys.is_empty() && conditions::is_true(&status.conditions, ConditionType::Stalled)
     })
@@ -277,8 +293,8 @@ fn leaves(
     let identity = Identity::node(trust_domain, name)?;
     let dns_names = dns_names(name, namespace);
     let decide = |ca, spec: &LeafSpec, secret: String| {
-        let live = inputs.secrets.get(&secret);
-        leaf::keep_or_issue(ca, spec, renew_before, secret, live, inputs.now)
+        let stored = inputs.secrets.get(&secret);
+        leaf::keep_or_issue(ca, spec, renew_before, secret, stored, inputs.now)
     };
     let mut clients = Vec::with_capacity(node.spec.clients.len());
     for client in sorted(node.spec.clients.clone(), |client| client.name.to_string()) {

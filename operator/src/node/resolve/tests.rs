@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fixtures::{inputs, network, network_json, node, node_json, settings};
+use crate::issue::leaf::StoredLeaf;
 use crate::kube::planned::Planned;
 
 fn resolved(node_json: Value, inputs: &Inputs) -> Resolved {
@@ -20,7 +21,7 @@ fn error(node_json: Value, inputs: &Inputs) -> Unresolved {
 
 #[test]
 fn a_missing_network_is_named() {
-    let inputs = Inputs { network: None, ..inputs() };
+    let inputs = Inputs { network: NetworkInput::Missing, ..inputs() };
     assert!(
         matches!(error(node_json("node-a"), &inputs), Unresolved::NetworkNotFound(name) if name == "org-a")
     );
@@ -36,7 +37,7 @@ fn a_network_without_ca_is_not_ready() {
 fn without_any_image_the_fields_are_named() {
     let mut without = network_json();
     without["spec"].as_object_mut().unwrap().remove("nodeDefaults");
-    let inputs = Inputs { network: Some(Arc::new(network(without))), ..inputs() };
+    let inputs = Inputs { network: NetworkInput::Found(Arc::new(network(without))), ..inputs() };
     let message = error(node_json("node-a"), &inputs).to_string();
     assert!(message.contains("spec.image") && message.contains("nodeDefaults.image"), "{message}");
 }
@@ -77,13 +78,20 @@ fn a_good_leaf_is_kept_and_one_that_is_due_is_replaced() {
     let mut inputs = inputs();
     let first = resolved(node_json("node-a"), &inputs);
     assert!(first.tls.reissued.is_some());
-    let secret = Planned::new(&first.tls.to_secret(first.owner.metadata("node-a-tls".into())));
+    let secret = Planned::new(&first.tls.to_secret(first.owner.metadata("node-a-tls".into())).unwrap());
     let live: DynamicObject = serde_json::from_value(secret.body).unwrap();
-    inputs.secrets.insert("node-a-tls".into(), live);
+    inputs.secrets.insert("node-a-tls".into(), StoredLeaf::Read(live));
 
     let second = resolved(node_json("node-a"), &inputs);
     assert!(second.tls.reissued.is_none());
     assert_eq!(second.tls.certificate, first.tls.certificate);
+
+    // What is known of an unchanged Secret is as good as reading it.
+    let version = kube::api::ObjectMeta { resource_version: Some("7".into()), ..Default::default() };
+    inputs.secrets.insert("node-a-tls".into(), StoredLeaf::Known(first.tls.known_in(&version)));
+    let unread = resolved(node_json("node-a"), &inputs);
+    assert!(unread.tls.reissued.is_none() && unread.tls.to_secret(version.clone()).is_none());
+    assert!(first.tls.known_in(&version).is_of(&version));
 
     inputs.now = first.tls.due_at;
     let third = resolved(node_json("node-a"), &inputs);
@@ -110,7 +118,7 @@ fn the_volume_of_a_workload_that_exists_wins() {
         "spec": {"volumeClaimTemplates": [{"spec": {
             "storageClassName": "old", "resources": {"requests": {"storage": "5Gi"}}}}]},
     });
-    let existing = Some(Arc::new(serde_json::from_value::<DynamicObject>(existing).unwrap()));
+    let existing = Some(serde_json::from_value::<DynamicObject>(existing).unwrap());
     let inputs = Inputs { stateful_set: existing, ..inputs() };
     let volume = Volume { size: "5Gi".into(), class: Some("old".into()) };
     assert_eq!(resolved(node_json("node-a"), &inputs).volume, volume);
@@ -122,7 +130,7 @@ fn pods_are_held_only_while_the_store_is_known_not_to_answer() {
         let mut json = network_json();
         json["status"] = json!({"conditions": [{"type": "SecretStoreReady", "status": "False", "reason": reason,
             "message": "", "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
-        let inputs = Inputs { network: Some(Arc::new(network(json))), ..inputs() };
+        let inputs = Inputs { network: NetworkInput::Found(Arc::new(network(json))), ..inputs() };
         resolved(node_json("node-a"), &inputs).hold_pods
     };
     assert!(hold("Sealed"));
@@ -146,4 +154,11 @@ fn names_of_the_leaf_cover_services_and_pods() {
         assert!(names.iter().any(|found| found == name), "{name} is missing in {names:?}");
     }
     assert_eq!(names.len(), 6);
+}
+
+#[test]
+fn a_network_that_this_version_cannot_read_is_named() {
+    let inputs = Inputs { network: NetworkInput::Unreadable("unknown variant".into()), ..inputs() };
+    let message = error(node_json("node-a"), &inputs).to_string();
+    assert!(message.contains("TesseraNetwork org-a") && message.contains("unknown variant"), "{message}");
 }

@@ -13,7 +13,7 @@ use super::observe::{Observed, ObservedPod, ObservedVolume};
 use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::writer::WriteError;
-use crate::report::conditions::{ConditionStatus, Conditions};
+use crate::report::conditions::{ConditionStatus, ConditionValue, Conditions};
 
 /// What the status is made of, once the node could be resolved.
 pub struct Seen<'a> {
@@ -26,9 +26,6 @@ pub struct Seen<'a> {
     /// The time of all this.
     pub now: Timestamp,
 }
-
-/// A condition and its value.
-pub(crate) type ConditionValue = (ConditionStatus, Reason, String);
 
 /// The status of a node that could be resolved.
 pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
@@ -76,7 +73,8 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
         Unresolved::NetworkNotReady(_) => (Reason::NetworkNotReady, false),
         Unresolved::InvalidConfiguration(_) => (Reason::InvalidConfiguration, true),
         Unresolved::Leaf(_) => (Reason::CertificateInvalid, false),
-        Unresolved::Unreadable { reason, .. } => (*reason, false),
+        Unresolved::NetworkUnreadable { .. } => (Reason::NetworkNotReady, false),
+        Unresolved::Unreadable(unreadable) => (unreadable.reason, false),
     };
     conditions.set(ConditionType::Ready, ConditionStatus::False, reason, message.clone());
     conditions.set_while(ConditionType::Stalled, stalled.then_some((reason, message)));

@@ -5,15 +5,15 @@ use jiff::{SignedDuration, Timestamp};
 use tessera_crds::condition::Reason;
 use tessera_node_api::admin;
 
-use super::{ConditionValue, Seen, report};
+use super::{Seen, report};
 use crate::kube::writer::WriteError;
-use crate::node::observe::{ObservedPod, ObservedVolume};
-use crate::report::conditions::ConditionStatus;
+use crate::node::observe::{ANSWER_COUNTS, ObservedPod, ObservedVolume};
+use crate::report::conditions::{ConditionStatus, ConditionValue};
 
 type NotReady = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<NotReady>;
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     name_conflict,
     contested,
     permission_denied,
@@ -24,11 +24,16 @@ const CHECKS: [Check; 10] = [
     pod_not_ready,
     node_not_ready,
     refuses_payloads,
+    unreachable,
 ];
 
 pub(super) fn judge(seen: &Seen<'_>, keys_ready: &ConditionValue) -> ConditionValue {
     let not_ready = CHECKS.iter().find_map(|check| check(seen)).or_else(|| key_missing(keys_ready));
-    let truth = ConditionStatus::from(not_ready.is_none());
+    let truth = match &not_ready {
+        // The kubelet finds it ready, and the operator cannot confirm that.
+        Some((Reason::NodeUnreachable, _)) => ConditionStatus::Unknown,
+        not_ready => ConditionStatus::from(not_ready.is_none()),
+    };
     if seen.node.paused {
         let state = not_ready.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
         return (truth, Reason::Paused, format!("paused by the spec; {state}"));
@@ -104,6 +109,19 @@ fn refuses_payloads(seen: &Seen<'_>) -> Option<NotReady> {
         .then(|| (Reason::NotReady, format!("{} (since {})", database.message, database.since)))
 }
 
+/// Its pod is ready, and the node itself says nothing.
+fn unreachable(seen: &Seen<'_>) -> Option<NotReady> {
+    if report(seen.observed).is_some() {
+        return None;
+    }
+    let silent = seen.observed.pods.iter().find_map(|pod| pod.status.as_ref().err())?;
+    let limit = ANSWER_COUNTS.as_secs();
+    let message = format!(
+        "the kubelet finds the pod ready, but the node has not answered the operator on its admin port for {limit} s: {silent}"
+    );
+    Some((Reason::NodeUnreachable, message))
+}
+
 fn why_not_ready(report: &admin::Status, now: Timestamp) -> NotReady {
     let awaiting = if report.awaiting.is_empty() {
         "the node is not ready".to_owned()
@@ -132,7 +150,7 @@ fn is_young(report: &admin::Status, now: Timestamp) -> bool {
 }
 
 fn why_silent(pod: &ObservedPod) -> String {
-    let silence = pod.status.as_ref().err().cloned().unwrap_or_default();
+    let silence = pod.status.as_ref().err().map(ToString::to_string).unwrap_or_default();
     match &pod.waiting {
         Some(waiting) => format!("pod {}: {waiting}", pod.name),
         None => format!("pod {} is starting: {silence}", pod.name),

@@ -1,12 +1,17 @@
 //! One test for each reason of each condition of a node.
 
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 use tessera_node_api::admin::{self, DependencyStatus};
 
 use super::*;
-use crate::fixtures::{inputs, node, node_json, now, settings};
+use crate::fixtures::{ISSUED, inputs, node, node_json, now, report_of_a_ready_node, settings};
+use crate::issue::leaf::StoredLeaf;
+use crate::kube::object_id::ObjectId;
 use crate::kube::writer::Outcome;
-use crate::node::observe::Workload;
+use crate::node::inputs::Inputs;
+use crate::node::observe::{Silence, Workload};
 use crate::node::resolve::resolve;
 use crate::report::conditions::{find, is_true};
 
@@ -32,50 +37,18 @@ fn ready() -> World {
         pods: vec![pod],
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
     };
-    let written = vec![("Secret org-a/node-a-tls".to_owned(), Outcome::Created)];
+    let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
     World { object, applied: Applied { written, ..Applied::default() }, observed }
 }
 
-fn report_of_a_ready_node() -> admin::Status {
-    let dependency = DependencyStatus { available: true, message: String::new(), since: String::new() };
-    let key = |version, state| admin::KeyStatus {
-        name: "main".into(),
-        version,
-        public_key: format!("public-key-of-version-{version}"),
-        state,
-        born_at: Some("2027-01-01T00:00:00Z".into()),
-        store_path: Some(format!("secret/p/main/{version}")),
-    };
-    admin::Status {
-        protocol: admin::PROTOCOL,
-        node_version: "0.1.0".into(),
-        identity: String::new(),
-        started_at: String::new(),
-        ready: true,
-        awaiting: Vec::new(),
-        keys: vec![key(1, admin::KeyState::Receiving), key(2, admin::KeyState::Default)],
-        secret_store: Some(dependency.clone()),
-        database: dependency,
-        certificate: Some(admin::CertificateStatus {
-            serial: String::new(),
-            not_after: "2027-01-02T00:00:00Z".into(),
-            fingerprint: ISSUED.into(),
-        }),
-        trust_fingerprints: Vec::new(),
-        reload_errors: Vec::new(),
-        dynamic_config_sha256: None,
-        egress_closed_since: None,
-        peers_reached: Vec::new(),
-    }
-}
-
-/// Stands for the fingerprint of whatever leaf the resolved node has.
-const ISSUED: &str = "<issued>";
-
 impl World {
-    fn status(mut self) -> TesseraNodeStatus {
+    fn status(self) -> TesseraNodeStatus {
+        self.status_upon(&inputs())
+    }
+
+    fn status_upon(mut self, inputs: &Inputs) -> TesseraNodeStatus {
         let object = node(self.object.clone());
-        let resolved = resolve(&object, &inputs(), &settings()).unwrap();
+        let resolved = resolve(&object, inputs, &settings()).unwrap();
         for pod in &mut self.observed.pods {
             if let Ok(report) = &mut pod.status
                 && let Some(served) = &mut report.certificate
@@ -95,7 +68,7 @@ impl World {
     }
 
     fn silent(mut self) -> Self {
-        self.observed.pods[0].status = Err("the node does not answer".into());
+        self.observed.pods[0].status = Err(Silence::NoAnswer("the node does not answer".into()));
         self
     }
 
@@ -125,14 +98,16 @@ fn a_node_that_serves_is_ready_in_every_way() {
 
 #[test]
 fn a_status_made_of_itself_is_itself() {
-    let first = ready();
+    // One leaf for both: each resolve would issue another.
+    let mut inputs = inputs();
+    let leaf = resolve(&node(node_json("node-a")), &inputs, &settings()).unwrap().tls;
+    let version = kube::api::ObjectMeta { resource_version: Some("7".into()), ..Default::default() };
+    inputs.secrets.insert("node-a-tls".into(), StoredLeaf::Known(leaf.known_in(&version)));
+    let status = ready().status_upon(&inputs);
+    assert!(status.certificate.is_some() && status.pods[0].served_fingerprint.is_some());
     let mut second = ready();
-    let status = first.status();
     second.object["status"] = serde_json::to_value(&status).unwrap();
-    let mut again = second.status();
-    // Each test issues a leaf of its own.
-    again.certificate.clone_from(&status.certificate);
-    again.pods.clone_from(&status.pods);
+    let again = second.status_upon(&inputs);
     assert_eq!(again, status);
 }
 
@@ -143,7 +118,7 @@ fn failures_of_writing_are_told_apart() {
         world.applied.failures.push(failure);
         world.status()
     };
-    let object = || "Service org-a/node-a".to_owned();
+    let object = || ObjectId::of::<Service>("org-a", "node-a");
     let conflict = with(WriteError::NameConflict { object: object(), controller: None });
     assert_eq!(reason(&conflict, ConditionType::Ready), "False NameConflict");
     assert_eq!(reason(&conflict, ConditionType::Stalled), "True NameConflict");
@@ -249,6 +224,14 @@ fn another_public_key_under_a_known_version_is_a_lost_key() {
 }
 
 #[test]
+fn a_node_that_does_not_answer_is_not_said_to_serve() {
+    let status = ready().silent().status();
+    assert_eq!(reason(&status, ConditionType::Ready), "Unknown NodeUnreachable");
+    let message = &find(&status.conditions, ConditionType::Ready).unwrap().message;
+    assert!(message.contains("does not answer") && message.contains("90 s"), "{message}");
+}
+
+#[test]
 fn a_node_that_does_not_answer_keeps_its_keys_in_the_status() {
     let mut world = ready().silent();
     world.object["status"] = serde_json::to_value(ready().status()).unwrap();
@@ -283,7 +266,7 @@ fn a_certificate_that_was_not_stored_changes_no_status() {
         world.object["spec"]["paused"] = json!(paused);
         world.applied.written.clear();
         if !paused {
-            let object = "Secret org-a/node-a-tls".to_owned();
+            let object = ObjectId::of::<Secret>("org-a", "node-a-tls");
             world.applied.failures.push(WriteError::NameConflict { object, controller: None });
         }
         world.status()
@@ -324,7 +307,10 @@ fn a_held_change_is_said_and_the_running_template_stays_in_the_status() {
 #[test]
 fn a_node_of_which_somebody_keeps_changing_an_object_is_not_ready() {
     let mut world = ready();
-    world.applied.failures.push(WriteError::Contested { object: "NetworkPolicy org-a/node-a".into() });
+    world
+        .applied
+        .failures
+        .push(WriteError::Contested { object: ObjectId::of::<NetworkPolicy>("org-a", "node-a") });
     let status = world.status();
     assert_eq!(reason(&status, ConditionType::Ready), "False Contested");
     assert!(find(&status.conditions, ConditionType::Stalled).is_none(), "it is tried again");
@@ -333,7 +319,7 @@ fn a_node_of_which_somebody_keeps_changing_an_object_is_not_ready() {
 #[test]
 fn a_volume_that_cannot_grow_stalls_a_node_that_serves() {
     let mut world = ready();
-    let object = "PersistentVolumeClaim org-a/data-tessera-node-a-0".to_owned();
+    let object = ObjectId::of::<PersistentVolumeClaim>("org-a", "data-node-a-0");
     world.applied.cannot_grow = Some(WriteError::Invalid { object, message: "no resize".into() });
     let status = world.status();
     assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
@@ -345,13 +331,13 @@ fn a_node_whose_secret_may_not_be_read_is_not_ready() {
     let refusal = |code| {
         let status = kube::core::Status { code, message: "no".into(), ..kube::core::Status::default() };
         let source = Box::new(kube::Error::Api(Box::new(status)));
-        crate::node::Error::ReadSecret { name: "node-a-tls".into(), source }
+        crate::controller::error::Error::ReadSecret { name: "node-a-tls".into(), source }
     };
     let mut object = node_json("node-a");
     object["status"] = serde_json::to_value(ready().status()).unwrap();
     let why = refusal(403).unreadable().expect("a person must repair it");
-    assert!(why.to_string().contains("node-a-tls") && why.to_string().contains("Role"), "{why}");
-    let status = of_unresolved(&node(object), &why, now());
+    assert!(why.message.contains("node-a-tls") && why.message.contains("Role"), "{why:?}");
+    let status = of_unresolved(&node(object), &Unresolved::Unreadable(why), now());
     assert_eq!(reason(&status, ConditionType::Ready), "False PermissionDenied");
     assert!(refusal(500).unreadable().is_none(), "that may pass by itself");
 }

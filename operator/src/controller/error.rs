@@ -1,0 +1,63 @@
+//! Why a reconcile of any kind will be tried again.
+
+use tessera_crds::condition::Reason;
+
+use crate::issue::authorities::AuthoritiesError;
+use crate::issue::leaf::LeafError;
+use crate::kube::is_forbidden;
+use crate::kube::writer::WriteError;
+use crate::report::error::chain;
+
+/// Why a reconcile will be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate cannot be issued.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The CA state cannot be had.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
+    /// A Secret of ours cannot be read.
+    #[error("failed to read Secret {name}")]
+    ReadSecret {
+        /// Which.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The API server failed in a way that may pass.
+    #[error("{0}")]
+    Unavailable(String),
+    /// An object or the status cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Inputs that a person must repair before anything can be made of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What kind of repair.
+    pub reason: Reason,
+    /// What cannot be read, and why.
+    pub message: String,
+}
+
+impl Error {
+    /// What a person must repair before anything can be read. `None`: the API server failed in a way that may pass, and the
+    /// status stays.
+    pub fn unreadable(&self) -> Option<Unreadable> {
+        match self {
+            Self::Authorities(error) => error.unreadable(),
+            Self::ReadSecret { source, .. } if is_forbidden(source) => Some(Unreadable::forbidden(self)),
+            Self::ReadSecret { .. } | Self::Write(_) | Self::Leaf(_) | Self::Unavailable(_) => None,
+        }
+    }
+}
+
+impl Unreadable {
+    /// Our own rights do not suffice.
+    pub fn forbidden(error: &dyn std::error::Error) -> Self {
+        let message = format!("{}: check the operator's Role", chain(error));
+        Self { reason: Reason::PermissionDenied, message }
+    }
+}

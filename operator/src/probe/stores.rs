@@ -1,0 +1,228 @@
+//! Probes the secret stores of one namespace's networks, beside all reconciles.
+//!
+//! ```text
+//! network changed, or due ──► health (every 30 s) ──► login (on change and every 10 min) ──► report ──► the network
+//!                               fails: again after 5 s, doubled up to 30 s
+//! ```
+//!
+//! Each login is a write in the store's audit log and storage, so a login that worked counts until what it was made with
+//! changes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use tessera_crds::TesseraNetwork;
+use tessera_crds::api::network::VaultStore;
+
+use super::store::StoreState;
+use super::vault::Vault;
+use crate::controller::context::Context;
+use crate::kube::is_forbidden;
+use crate::kube::meta::{namespace_of, uid_of};
+use crate::kube::requests::Token;
+use crate::kube::writer::WriteError;
+use crate::memory::backoff::{Backoff, jittered};
+use crate::memory::per_object::{PerObject, Registry};
+use crate::process::tasks::Tasks;
+use crate::report::error::chain;
+
+/// Stores that are probed at once in one namespace.
+const WORKERS: usize = 4;
+/// How often a store that is well is asked for its health.
+const PERIOD: Duration = Duration::from_secs(30);
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
+/// How long a login that worked counts.
+const LOGIN_COUNTS: Duration = Duration::from_mins(10);
+
+/// What was found out about each network's store, by the network's UID.
+pub struct StoreReports {
+    reports: Arc<PerObject<Report>>,
+    /// The token that a network's store is probed with, and what it is for.
+    tokens: Arc<PerObject<(String, Token)>>,
+    backoff: Backoff,
+}
+
+#[derive(Clone)]
+struct Report {
+    subject: Subject,
+    observed: ObservedStore,
+    logged_in: Option<Instant>,
+}
+
+/// What was probed.
+#[derive(Clone, PartialEq)]
+struct Subject {
+    store: Option<VaultStore>,
+    ca_pem: String,
+}
+
+/// What can be said of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObservedStore {
+    /// The probe's result.
+    State(StoreState),
+    /// The spec leads to nothing that could be probed.
+    InvalidReference(String),
+    /// We may not probe.
+    PermissionDenied(String),
+}
+
+impl StoreReports {
+    /// No reports yet.
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            reports: registry.per_object(),
+            tokens: registry.per_object(),
+            backoff: Backoff::new(registry, FIRST_BACKOFF, PERIOD),
+        }
+    }
+
+    /// What was found of the store that the spec of `network` says now; `None`: that one was not probed yet.
+    pub fn of(&self, network: &TesseraNetwork) -> Option<ObservedStore> {
+        let is_current = |report: &Report| report.subject.store == network.spec.secret_store.vault;
+        self.reports.get(uid_of(network)).filter(is_current).map(|report| report.observed)
+    }
+}
+
+/// Starts the workers of one namespace.
+pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
+    for _ in 0..WORKERS {
+        let ctx = Arc::clone(context);
+        tasks.spawn_until_stop(async move {
+            ctx.caches.until_filled().await;
+            loop {
+                let network = ctx.queues.stores.next().await;
+                let wait = probe(&network, &ctx).await;
+                ctx.queues.stores.done(&network, wait);
+            }
+        });
+    }
+}
+
+async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
+    let cached = ctx.caches.networks.get(name)?;
+    let network = cached.readable().filter(|network| network.metadata.deletion_timestamp.is_none())?;
+    let uid = uid_of(&**network);
+    let (ca_pem, error) = match read_ca(network, ctx).await {
+        Ok(ca_pem) => (ca_pem, None),
+        Err(Unread::For(observed)) => (String::new(), Some(observed)),
+        // The API server is away: what was found before stands.
+        Err(Unread::Transient) => return Some(jittered(ctx.stores.backoff.after_failure(uid))),
+    };
+    let subject = Subject { store: network.spec.secret_store.vault.clone(), ca_pem };
+    let before = ctx.stores.reports.get(uid);
+    let logged_in = before.as_ref().filter(|report| report.subject == subject).and_then(Report::fresh_login);
+    let (observed, logged_in) = match error {
+        Some(observed) => (observed, None),
+        None => look(network, &subject, logged_in, ctx).await,
+    };
+    let wait = if observed == ObservedStore::State(StoreState::Ready) {
+        ctx.stores.backoff.reset(uid);
+        PERIOD
+    } else {
+        ctx.stores.backoff.after_failure(uid)
+    };
+    // The network may have gone meanwhile, and its memory with it.
+    ctx.caches.networks.get(name)?;
+    let report = Report { subject, observed, logged_in };
+    let is_news = before.is_none_or(|before| before.differs_from(&report));
+    ctx.stores.reports.put(uid, report);
+    if is_news {
+        ctx.queues.networks.touch(&name.to_owned());
+    }
+    Some(jittered(wait))
+}
+
+impl Report {
+    fn fresh_login(&self) -> Option<Instant> {
+        self.logged_in.filter(|at| at.elapsed() < LOGIN_COUNTS)
+    }
+
+    fn differs_from(&self, other: &Self) -> bool {
+        self.observed != other.observed || self.subject.store != other.subject.store
+    }
+}
+
+/// Why the store's CA bundle is not there.
+enum Unread {
+    For(ObservedStore),
+    Transient,
+}
+
+async fn read_ca(network: &TesseraNetwork, ctx: &Context) -> Result<String, Unread> {
+    let invalid = |message: String| Unread::For(ObservedStore::InvalidReference(message));
+    let Some(vault) = &network.spec.secret_store.vault else {
+        return Err(invalid("spec.secretStore.vault is missing".to_owned()));
+    };
+    let bundle = &vault.ca_bundle_ref;
+    let object = format!("ConfigMap {}", bundle.name);
+    let api: Api<ConfigMap> = Api::namespaced(ctx.probes.clone(), namespace_of(network));
+    let found = api.get_opt(&bundle.name).await.map_err(|error| {
+        if !is_forbidden(&error) {
+            return Unread::Transient;
+        }
+        let message = format!("failed to read {object}: {}: check the operator's Role", chain(&error));
+        Unread::For(ObservedStore::PermissionDenied(message))
+    })?;
+    let found = found.ok_or_else(|| {
+        invalid(format!(
+            "{object} does not exist: create it with the CA of the secret store under {:?}, or correct spec.secretStore.vault.caBundleRef",
+            bundle.key.as_str()
+        ))
+    })?;
+    let text = found.data.and_then(|mut data| data.remove(bundle.key.as_str()));
+    text.ok_or_else(|| invalid(format!("{object} has no key {:?}", bundle.key.as_str())))
+}
+
+/// Asks for the store's health, and logs in unless `logged_in` still counts.
+async fn look(
+    network: &TesseraNetwork,
+    subject: &Subject,
+    logged_in: Option<Instant>,
+    ctx: &Context,
+) -> (ObservedStore, Option<Instant>) {
+    let Some(spec) = &subject.store else {
+        return (ObservedStore::InvalidReference("spec.secretStore.vault is missing".to_owned()), None);
+    };
+    let vault = match Vault::new(spec, subject.ca_pem.as_bytes()) {
+        Ok(vault) => vault,
+        Err(error) => return (ObservedStore::InvalidReference(chain(&error)), None),
+    };
+    if let Some(state) = vault.health().await {
+        return (ObservedStore::State(state), None);
+    }
+    if logged_in.is_some() {
+        return (ObservedStore::State(StoreState::Ready), logged_in);
+    }
+    let token = match token(network, spec, ctx).await {
+        Ok(token) => token,
+        Err(error) => {
+            let message = format!("no token to log in to the secret store with: {}", chain(&error));
+            return (ObservedStore::PermissionDenied(message), None);
+        }
+    };
+    let state = vault.try_login(&token.secret).await;
+    if state != StoreState::Ready {
+        // Perhaps it is the token's fault: its ServiceAccount may have been made anew.
+        ctx.stores.tokens.forget(uid_of(network));
+        return (ObservedStore::State(state), None);
+    }
+    (ObservedStore::State(state), Some(Instant::now()))
+}
+
+/// The token of before, or another when it is old or was for another store.
+async fn token(network: &TesseraNetwork, spec: &VaultStore, ctx: &Context) -> Result<Token, WriteError> {
+    let (account, uid) = (&spec.auth.service_account_ref.name, uid_of(network));
+    let purpose = format!("{account} {}", spec.address);
+    let known = ctx.stores.tokens.get(uid);
+    if let Some((_, token)) =
+        known.filter(|(known, token)| *known == purpose && Instant::now() < token.renew_at)
+    {
+        return Ok(token);
+    }
+    let token = ctx.writer.request_token(namespace_of(network), account, &spec.address).await?;
+    ctx.stores.tokens.put(uid, (purpose, token.clone()));
+    Ok(token)
+}
