@@ -13,6 +13,21 @@ require_rust() {
     die "this tree is built and tested with Rust $RUST_VERSION, here is $(rustc --version): rustup toolchain install $RUST_VERSION"
 }
 
+# static_release COMMAND…: cargo's COMMAND for the static release binaries that the images hold.
+#
+# Two things make these flags: `--target`, even for this very machine, keeps them off build scripts and macros, which
+# cannot be static; and no path of this machine stays in a binary. Our own crates need no mapping, since cargo hands their
+# sources over relative to the workspace; so a clone elsewhere uses the same dependencies.
+static_release() {
+  local command=$1 target mappings
+  shift
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  mappings=("${CARGO_HOME:-$HOME/.cargo}=/cargo" "$CARGO_TARGET_DIR=/target")
+  RUSTFLAGS="-C target-feature=+crt-static$(printf ' --remap-path-prefix=%s' "${mappings[@]}")" \
+    CFLAGS="$(printf ' -ffile-prefix-map=%s' "${mappings[@]}")" SOURCE_DATE_EPOCH=0 CARGO_INCREMENTAL=0 \
+    nice cargo "$command" --manifest-path "$ROOT/Cargo.toml" --locked --target "$target" "$@"
+}
+
 # cargo_tool NAME VERSION: the path of a tool from crates.io, built once and kept beside the other builds.
 cargo_tool() {
   local root=$CACHE/cargo-tools/$1-$2

@@ -4,6 +4,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod load;
 pub mod process;
 pub mod store;
 
@@ -193,6 +194,12 @@ impl Spec {
             let _ = stopped.await;
         };
         Running { stop: Some(stop), task: tokio::spawn(tessera_node::node::run(config, shutdown)) }
+    }
+
+    /// Waits until its ledger is answered.
+    pub async fn wait_until_serves(&self) {
+        let client = self.client();
+        eventually(&format!("{} serves", self.name), async || client.try_get("/upcheck").await).await;
     }
 
     /// Waits until the node serves and lists `key` among those it knows.

@@ -1,6 +1,7 @@
 //! A node as a process of its own.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,34 @@ impl Process {
     pub fn start_with(node: &Spec, arguments: &[&str]) -> Self {
         let mut command = binary();
         command.arg("run").arg("--configfile").arg(node.config_file()).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Runs another build of the node.
+    pub fn start_binary(binary: &Path, node: &Spec) -> Self {
+        let mut command = Command::new(binary);
+        command.arg("run").arg("--configfile").arg(node.config_file());
+        Self::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
         Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Processor time of all its threads, in the kernel's ticks of 10 ms.
+    pub fn cpu(&self) -> Duration {
+        cpu_of(&std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap())
+    }
+
+    /// A number of kibibytes in the process's status: `VmHWM` is the most memory that it had so far.
+    pub fn kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -55,6 +83,21 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// As many descriptors as the system allows this process, for tests that open very many connections.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// User and system time in the text of a process's `stat`.
+pub fn cpu_of(stat: &str) -> Duration {
+    // The second field is the name, in parentheses; the times are the 14th and 15th.
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
 }
 
 /// Runs the binary to its end: exit code, standard output, standard error.
