@@ -69,3 +69,6 @@ lock() {
   say "another hack/ script works on this cluster; waiting for it"
   flock --timeout 1800 9 || die "the other script still holds $STATE/lock after 30 minutes"
 }
+
+# chart_image REFERENCE: helm's argument for the operator's image, pinned by digest.
+chart_image() { printf -- '--set=image.repository=%s,image.digest=%s' "${1%@*}" "${1#*@}"; }

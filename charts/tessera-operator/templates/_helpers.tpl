@@ -1,6 +1,8 @@
 {{/* Labels of every object of this chart. */}}
 {{- define "tessera-operator.labels" -}}
 {{ include "tessera-operator.selector" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: tessera
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
@@ -10,6 +12,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "tessera-operator.selector" -}}
 app.kubernetes.io/name: tessera-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The operator's image: by digest, or else by tag. */}}
+{{- define "tessera-operator.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- end -}}
 {{- end }}
 
 {{/* Who the operator is to the API server. */}}
