@@ -6,13 +6,14 @@
 # An edit to any of them is another hash, so it rebuilds exactly what it touches; nothing else ever does.
 
 GO_MODULES=$HACK/engine/go
-KUBERNETES_VERSION=v1.35.4
 
 # Kubernetes takes its version from the linker: without it the API server reports v0.0.0 and clients warn.
-kubernetes_ldflags() {
-  local package minor=${KUBERNETES_VERSION#v1.}
+kubernetes_ldflags() { # kubernetes_ldflags MODULE
+  local package version minor
+  version=$(awk '$1 == "k8s.io/kubernetes" || $2 == "k8s.io/kubernetes" { print $NF; exit }' "$GO_MODULES/$1/go.mod")
+  minor=${version#v1.}
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    printf -- '-X %s.%s ' "$package" "gitVersion=$KUBERNETES_VERSION" "$package" gitMajor=1 \
+    printf -- '-X %s.%s ' "$package" "gitVersion=$version" "$package" gitMajor=1 \
       "$package" "gitMinor=${minor%.*}" "$package" gitTreeState=clean "$package" gitCommit=unknown \
       "$package" buildDate=2026-01-01T00:00:00Z
   done
@@ -23,12 +24,14 @@ describe_binary() {
   MODULE=$1 PACKAGE=. LDFLAGS='-s -w' TAGS='' COST='under a minute'
   case $1 in
     hyperkube)
-      LDFLAGS="-s -w $(kubernetes_ldflags)" COST='6 to 10 minutes'
+      LDFLAGS="-s -w $(kubernetes_ldflags hyperkube)" COST='6 to 10 minutes'
       ;;
     kubectl)
-      MODULE=hyperkube PACKAGE=k8s.io/kubernetes/cmd/kubectl LDFLAGS="-s -w $(kubernetes_ldflags)"
+      MODULE=hyperkube PACKAGE=k8s.io/kubernetes/cmd/kubectl LDFLAGS="-s -w $(kubernetes_ldflags hyperkube)"
       COST='about 2 minutes'
       ;;
+    # The oldest and the newest that the chart allows: for hack/apiserver --kubernetes.
+    kube-apiserver-*) LDFLAGS="-s -w $(kubernetes_ldflags "$1")" COST='4 to 8 minutes' ;;
     coredns | netpol) COST='about 1 minute' ;;
     mkimage | provisioner | outside) MODULE=tools PACKAGE=./$1 ;;
     # `minimal` leaves out every cloud's SDK.
@@ -40,6 +43,8 @@ describe_binary() {
       ;;
     helm) PACKAGE=helm.sh/helm/v3/cmd/helm COST='about 2 minutes' ;;
     kind) PACKAGE=sigs.k8s.io/kind ;;
+    kube-score) PACKAGE=github.com/zegl/kube-score/cmd/kube-score COST='about 1 minute' ;;
+    kubeconform) PACKAGE=github.com/yannh/kubeconform/cmd/kubeconform ;;
     *) die "describe_binary: no binary called $1" ;;
   esac
 }
