@@ -23,7 +23,8 @@ static_release() {
   shift
   target=$(rustc -vV | sed -n 's/^host: //p')
   mappings=("${CARGO_HOME:-$HOME/.cargo}=/cargo" "$CARGO_TARGET_DIR=/target")
-  RUSTFLAGS="-C target-feature=+crt-static$(printf ' --remap-path-prefix=%s' "${mappings[@]}")" \
+  # No linter's wrapper around the compiler of what is shipped.
+  RUSTC_WORKSPACE_WRAPPER='' RUSTFLAGS="-C target-feature=+crt-static$(printf ' --remap-path-prefix=%s' "${mappings[@]}")" \
     CFLAGS="$(printf ' -ffile-prefix-map=%s' "${mappings[@]}")" SOURCE_DATE_EPOCH=0 CARGO_INCREMENTAL=0 \
     nice cargo "$command" --manifest-path "$ROOT/Cargo.toml" --locked --target "$target" "$@"
 }
