@@ -20,6 +20,9 @@ pub const READY_DEADLINE: Duration = Duration::from_mins(4);
 /// The name of the network in every test's namespace.
 pub const NETWORK: &str = "net";
 
+/// The namespaces that `hack/e2e` makes and the operator manages, one a line: each test has its own.
+const NAMESPACES: &str = include_str!("../namespaces.txt");
+
 /// One test's fleet.
 pub struct Fleet {
     /// The API server.
@@ -53,6 +56,11 @@ impl Fleet {
 
     /// A cleared namespace with the store's CA in it, and nothing else yet.
     pub async fn prepare(namespace: &str) -> Result<Self> {
+        if !NAMESPACES.lines().any(|line| line == namespace) {
+            bail!(
+                "namespace {namespace} is not listed in e2e/namespaces.txt, so the operator does not manage it"
+            );
+        }
         let settings = Settings::from_env()?;
         let cluster = Cluster::connect().await?;
         cluster.clear(Kind::TesseraNode, namespace, "").await?;

@@ -10,7 +10,7 @@ use tessera_e2e::wait;
 
 #[tokio::test]
 async fn strangers_reach_nothing() -> Result<()> {
-    let fleet = Fleet::start("e2e-isolation", &["a"]).await?;
+    let fleet = Fleet::start("e2e-isolation", &["a", "b"]).await?;
     let ns = &fleet.namespace;
     let ledger = fleet.ledger("a").await?;
     let image = &fleet.settings.client_image;
@@ -29,7 +29,16 @@ async fn strangers_reach_nothing() -> Result<()> {
     }
     let (q2t, metrics) = (format!("a.{ns}.svc:8080"), format!("a.{ns}.svc:9464"));
     let (p2p, admin) = (format!("a-p2p.{ns}.svc:9000"), format!("a-p2p.{ns}.svc:9443"));
-    // P2P and admin have their control in the fleet: it is ready only when the operator's look at 9443 is answered.
+    // Control of 9443: only the node itself knows what it serves, and the operator asks it there.
+    let node = fleet.node("a").await?;
+    ensure!(
+        node["status"]["pods"][0]["servedFingerprint"].is_string(),
+        "control: the operator reaches the admin port: {}",
+        node["status"]["pods"]
+    );
+    // Control of 9000: a payload for node a is pushed there by node b.
+    let hash = fleet.ledger("b").await?.send(b"from b to a", &[fleet.public_key("a").await?]).await?;
+    ensure!(ledger.payload(&hash).await? == b"from b to a", "control: node b reaches the P2P port of node a");
     wait::until("control: the scraper reaches the metrics", Duration::from_mins(1), || async {
         ensure!(scraper.connects(&metrics).await?, "not yet");
         Ok(())
