@@ -145,6 +145,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<impl Future<Output = String>, std::io::Error> {
     let listener = TcpListener::bind(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     let routes = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))

@@ -1,11 +1,11 @@
 //! The operator's process.
 
-use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::cell::OnceCell;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -16,7 +16,9 @@ const SIGKILL: i32 = 9;
 
 pub(crate) struct Operator {
     process: Child,
-    health: SocketAddr,
+    /// Where it serves health and metrics: a port that the kernel gave it, which its log names.
+    logged: Receiver<SocketAddr>,
+    health: OnceCell<SocketAddr>,
 }
 
 impl Operator {
@@ -25,17 +27,17 @@ impl Operator {
     }
 
     pub(crate) fn start_with(world: &World, arguments: &[&str]) -> Self {
-        let health = free_address();
-        let process = Command::new(env!("CARGO_BIN_EXE_tessera-operator"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tessera-operator"))
             .args(["--namespaces", &world.namespace, "--operator-namespace", &world.operator_namespace])
-            .args(["--health-bind", &health.to_string(), "--log", "info"])
+            .args(["--health-bind", "127.0.0.1:0", "--log", "info"])
             .args(arguments)
             .env("KUBECONFIG", &world.kubeconfig)
             .stdin(Stdio::null())
-            .stdout(Stdio::inherit())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("the operator starts");
-        Self { process, health }
+        let logged = follow(process.stdout.take().expect("its output is piped"));
+        Self { process, logged, health: OnceCell::new() }
     }
 
     /// Whether it ended by SIGKILL; `None`: it runs.
@@ -110,7 +112,10 @@ impl Operator {
     }
 
     fn metrics(&self) -> Option<String> {
-        let mut stream = TcpStream::connect(self.health).ok()?;
+        if self.health.get().is_none() {
+            self.health.set(self.logged.try_recv().ok()?).ok()?;
+        }
+        let mut stream = TcpStream::connect(self.health.get()?).ok()?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
@@ -130,15 +135,22 @@ fn reconciles(metrics: &str, kind: &str) -> u64 {
     metrics.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// An address on which nothing listens, and that no other test is given.
-fn free_address() -> SocketAddr {
-    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
-    let free = || {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("a bound listener has an address")
-    };
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    std::iter::repeat_with(free)
-        .find(|address| given.insert(*address))
-        .expect("it goes on until one is found")
+/// Passes the operator's log on, and hands over the address on which it says that it serves.
+fn follow(log: ChildStdout) -> Receiver<SocketAddr> {
+    let (found, addresses) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            println!("{line}");
+            if let Some(address) = health_address(&line) {
+                // The test may have given the operator up.
+                let _ = found.send(address);
+            }
+        }
+    });
+    addresses
+}
+
+fn health_address(line: &str) -> Option<SocketAddr> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    (event["message"] == "serving health and metrics").then(|| event["address"].as_str()?.parse().ok())?
 }
