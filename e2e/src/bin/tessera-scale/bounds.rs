@@ -1,0 +1,90 @@
+//! The figures, and the bounds that they must keep.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::Args;
+
+/// Bytes of peers ConfigMaps that one node may add to a network.
+const PEER_BYTES: usize = 256;
+/// Until deleted budgets must be back, whatever the silent nodes do.
+const REPAIR_WITHIN: Duration = Duration::from_secs(2);
+
+/// What was measured.
+pub(crate) struct Figures {
+    pub(crate) args: Args,
+    /// From the first create until every node had a status.
+    pub(crate) status: Duration,
+    /// From the first create until every node that answers was Ready, and no other.
+    pub(crate) settled: Duration,
+    pub(crate) idle: Idle,
+    /// From the deletion of budgets until all were back: the slowest round.
+    pub(crate) repair: Duration,
+    pub(crate) peers: Peers,
+    /// MiB.
+    pub(crate) memory: u64,
+}
+
+/// What the operator did while nothing changed.
+pub(crate) struct Idle {
+    pub(crate) reconciles: u64,
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+}
+
+/// The ConfigMaps that tell nodes of each other.
+pub(crate) struct Peers {
+    pub(crate) objects: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Figures {
+    /// The figures, each missed bound, and the closing line.
+    pub(crate) fn print(&self) -> ExitCode {
+        let missed = self.missed();
+        for bound in &missed {
+            println!("missed: {bound}");
+        }
+        println!("{}", self.line());
+        if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "scale: {} nodes, {} silent in ten: every status after {:.1} s, settled after {:.1} s, peak memory {} MiB, \
+             {} reads and {} writes in {} idle reconciles, {} peers ConfigMaps with {} bytes, \
+             deleted budgets back after {:.1} s",
+            self.args.nodes,
+            self.args.silent,
+            self.status.as_secs_f32(),
+            self.settled.as_secs_f32(),
+            self.memory,
+            self.idle.reads,
+            self.idle.writes,
+            self.idle.reconciles,
+            self.peers.objects,
+            self.peers.bytes,
+            self.repair.as_secs_f32(),
+        )
+    }
+
+    fn missed(&self) -> Vec<String> {
+        let Self { args, idle, peers, .. } = self;
+        let bounds = [
+            (self.status.as_secs() < args.status_within, format!("a status within {} s", args.status_within)),
+            (self.memory <= args.memory, format!("at most {} MiB", args.memory)),
+            (idle.reads == 0, "no read while nothing changes".to_owned()),
+            (idle.writes == 0, "no write while nothing changes".to_owned()),
+            (peers.objects == 1, "one peers ConfigMap for the network".to_owned()),
+            (
+                peers.bytes <= PEER_BYTES * args.nodes,
+                format!("at most {PEER_BYTES} bytes of peers for each node"),
+            ),
+            (
+                self.repair <= REPAIR_WITHIN,
+                format!("deleted budgets back within {} s", REPAIR_WITHIN.as_secs()),
+            ),
+        ];
+        bounds.into_iter().filter(|(kept, _)| !kept).map(|(_, bound)| bound).collect()
+    }
+}
