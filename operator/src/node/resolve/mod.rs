@@ -265,12 +265,17 @@ fn store_is_down(network: &TesseraNetwork) -> bool {
     )
 }
 
-/// What a node needs when nothing is said: room for its connections, a ceiling on memory, none on CPU.
+/// What a node needs when nothing is said: room for its connections, and ceilings that end a runaway. The one on ephemeral
+/// storage is far above a container's rotated logs, which count as such.
 fn default_resources() -> ResourceRequirements {
     let quantity = |name: &str, value: &str| (name.to_owned(), Quantity(value.to_owned()));
     ResourceRequirements {
-        requests: Some([quantity("cpu", "50m"), quantity("memory", "64Mi")].into()),
-        limits: Some([quantity("memory", "512Mi")].into()),
+        requests: Some(
+            [quantity("cpu", "50m"), quantity("memory", "64Mi"), quantity("ephemeral-storage", "16Mi")].into(),
+        ),
+        limits: Some(
+            [quantity("cpu", "4"), quantity("memory", "512Mi"), quantity("ephemeral-storage", "1Gi")].into(),
+        ),
         ..ResourceRequirements::default()
     }
 }
