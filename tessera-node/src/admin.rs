@@ -90,7 +90,7 @@ impl NodeState {
             },
             Some(state) => DependencyStatus {
                 available: state.failure.is_none(),
-                message: state.failure.unwrap_or_default(),
+                message: state.failure.or_else(|| vault.unused_bundle()).unwrap_or_default(),
                 since: clock::rfc3339(state.since),
             },
         }

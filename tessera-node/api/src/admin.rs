@@ -82,7 +82,7 @@ pub enum KeyState {
 pub struct DependencyStatus {
     /// Whether its last use succeeded; of the payload store, whether it has refused nothing for a minute.
     pub available: bool,
-    /// Why not, without any secret; empty when available.
+    /// Why not, without any secret; when available, what a person should look at, mostly nothing.
     pub message: String,
     /// Since when it is so (RFC 3339).
     pub since: String,

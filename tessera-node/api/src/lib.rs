@@ -4,6 +4,7 @@
 //! operator ── static.json, dynamic.json, Secrets ──► files ──► tessera-node     (static_config, dynamic_config, paths)
 //! operator ◄─────────── GET /v1/status over mTLS ──────────── tessera-node     (admin)
 //! everybody ── certificate with a URI SAN ──► everybody                         (identity)
+//! both ── token made for its address ──► secret store                           (secret_store)
 //! ```
 //!
 //! Both sides are released apart: operator N works with node N-1. So every document here carries a version, fields are
@@ -14,4 +15,5 @@ pub mod admin;
 pub mod dynamic_config;
 pub mod identity;
 pub mod paths;
+pub mod secret_store;
 pub mod static_config;

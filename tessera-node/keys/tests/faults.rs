@@ -8,7 +8,7 @@ mod fake;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fake::{ABSENT, FakeStore, JWT, Request, TOKEN, login};
+use fake::{ABSENT, FakeStore, Request, SIGNATURE, TOKEN, jwt, login};
 use tessera_keys::{Retry, VaultError, VaultKeys};
 
 const UID: &str = "uid-of-org-a";
@@ -37,7 +37,7 @@ fn keys(store: &FakeStore) -> VaultKeys {
 async fn failure(store: &FakeStore) -> VaultError {
     let error = keys(store).ensure("main", 1).await.expect_err("fails");
     let shown = format!("{error} {error:?}");
-    for secret in [PRIVATE, JWT, TOKEN] {
+    for secret in [PRIVATE, SIGNATURE, TOKEN] {
         assert!(!shown.contains(secret), "{shown}");
     }
     error
@@ -66,7 +66,8 @@ async fn a_stored_key_is_read_and_nothing_is_written() {
     let logins = store.requests("/login");
     assert_eq!(logins.len(), 1);
     assert_eq!(logins[0].path, "/v1/auth/kubernetes/login");
-    assert!(logins[0].body.contains(JWT) && logins[0].body.contains("tessera-node"), "{}", logins[0].body);
+    let token = jwt(&store.config.address);
+    assert!(logins[0].body.contains(&token) && logins[0].body.contains("tessera-node"), "{}", logins[0].body);
 }
 
 #[tokio::test]
@@ -101,14 +102,16 @@ async fn an_unreachable_store_says_what_failed_on_the_way() {
     store.config.ca_file.clone_from(&stranger.config.ca_file);
     let error = failure(&store).await;
     assert!(
-        matches!(&error, VaultError::Unreachable { problem, .. } if problem.contains("certificate")),
+        matches!(&error, VaultError::Untrusted { problem, .. } if problem.contains("certificate")),
         "{error}"
     );
+    assert_eq!(error.classify(), Retry::Soon);
     assert!(store.seen.lock().unwrap().is_empty(), "nothing was said to a store that is not ours");
 
     store.config.ca_file = trusted;
     // Nothing listens there.
     "https://localhost:1".clone_into(&mut store.config.address);
+    std::fs::write(&store.config.token_file, jwt(&store.config.address)).unwrap();
     let error = failure(&store).await;
     assert!(
         matches!(&error, VaultError::Unreachable { problem, .. } if problem.contains("refused")),
@@ -164,6 +167,67 @@ async fn a_token_file_that_is_not_there_is_named() {
         matches!(&error, VaultError::TokenFile { path, .. } if *path == store.config.token_file),
         "{error}"
     );
+}
+
+/// The file with the configuration is a ConfigMap, which others may write: a changed address must not get the token.
+#[tokio::test]
+async fn a_token_made_for_another_address_is_not_sent() {
+    let store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let address = &store.config.address;
+    for audience in ["https://vault.vault.svc:8200", &format!("{address}/"), ""] {
+        std::fs::write(&store.config.token_file, jwt(audience)).unwrap();
+        let error = failure(&store).await;
+        assert!(matches!(error, VaultError::Token { .. }), "{audience}: {error}");
+        assert!(error.to_string().contains("secretStore.address"), "{error}");
+        assert_eq!(error.classify(), Retry::Later);
+    }
+    std::fs::write(&store.config.token_file, "not a token").unwrap();
+    assert!(matches!(failure(&store).await, VaultError::Token { .. }));
+    assert!(store.seen.lock().unwrap().is_empty(), "nothing was sent");
+
+    std::fs::write(&store.config.token_file, jwt(address)).unwrap();
+    keys(&store).ensure("main", 1).await.expect("the twin made for this address");
+}
+
+/// The bundle is a ConfigMap, which others may write.
+#[tokio::test]
+async fn a_changed_ca_bundle_waits_until_the_old_one_fails() {
+    let store = FakeStore::start(|request| {
+        Some(if is_login(request) { login(3600) } else { (403, r#"{"errors":["denied"]}"#.to_owned()) })
+    })
+    .await;
+    let keys = keys(&store);
+    assert_eq!(keys.unused_bundle(), None, "nothing is in use");
+    keys.ensure("main", 1).await.expect_err("the path is forbidden");
+    assert_eq!(keys.unused_bundle(), None);
+
+    // Of another CA: each use logs in anew, since the path is forbidden, and each login is verified by the old bundle.
+    let stranger = answering(404, ABSENT.1).await;
+    std::fs::copy(&stranger.config.ca_file, &store.config.ca_file).unwrap();
+    let before = store.requests("/login").len();
+    let error = keys.ensure("main", 1).await.expect_err("the path is forbidden");
+    assert!(matches!(error, VaultError::Forbidden { .. }), "{error}");
+    assert!(store.requests("/login").len() > before, "it logged in anew");
+    assert!(keys.unused_bundle().is_some_and(|why| why.contains(&store.config.ca_file)));
+}
+
+/// The twin: the store has a certificate of another CA, and the bundle on disk is that CA's.
+#[tokio::test]
+async fn a_changed_ca_bundle_is_used_once_the_store_needs_it() {
+    let old = FakeStore::start(|request| {
+        Some(if is_login(request) { login(3600) } else { (403, "{}".to_owned()) })
+    })
+    .await;
+    let keys = keys(&old);
+    keys.ensure("main", 1).await.expect_err("the path is forbidden");
+    let ca = old.change_certificate();
+    let error = keys.ensure("main", 1).await.expect_err("the old bundle no longer verifies");
+    assert!(matches!(error, VaultError::Untrusted { .. }), "{error}");
+
+    std::fs::write(&old.config.ca_file, ca).unwrap();
+    let error = keys.ensure("main", 1).await.expect_err("the path is forbidden");
+    assert!(matches!(error, VaultError::Forbidden { .. }), "{error}");
+    assert_eq!(keys.unused_bundle(), None);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use tessera_node_api::secret_store::TokenError;
+
 /// Why the secret store does not give a key. No message holds a key, a token or a stored field but the network's UID.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -56,6 +58,24 @@ pub enum VaultError {
         path: String,
         /// Why.
         source: io::Error,
+    },
+    /// The ServiceAccount token is not for this store.
+    #[error("the token {path} {problem}")]
+    Token {
+        /// The file.
+        path: String,
+        /// What is wrong with it; no part of it but its audiences.
+        problem: TokenError,
+    },
+    /// The store's certificate does not verify.
+    #[error(
+        "the certificate of secret store {address} does not verify ({problem}): check its address and its CA bundle"
+    )]
+    Untrusted {
+        /// The store.
+        address: String,
+        /// What went wrong on the way.
+        problem: String,
     },
     /// The login was refused.
     #[error(
@@ -155,10 +175,12 @@ impl VaultError {
     pub fn classify(&self) -> Retry {
         match self {
             Self::Unreachable { .. }
+            | Self::Untrusted { .. }
             | Self::Sealed { .. }
             | Self::Unavailable { .. }
             | Self::TokenFile { .. } => Retry::Soon,
             Self::Ca { .. }
+            | Self::Token { .. }
             | Self::LoginDenied { .. }
             | Self::RoleMissing { .. }
             | Self::Forbidden { .. }
@@ -181,6 +203,8 @@ impl VaultError {
             Self::Sealed { .. } => "Sealed",
             Self::Unavailable { .. } => "Unavailable",
             Self::TokenFile { .. } => "TokenFile",
+            Self::Token { .. } => "Token",
+            Self::Untrusted { .. } => "Untrusted",
             Self::LoginDenied { .. } => "LoginDenied",
             Self::RoleMissing { .. } => "RoleMissing",
             Self::Forbidden { .. } => "Forbidden",

@@ -1,17 +1,20 @@
 //! The connection to the store, and what its answers mean before anybody asks what they were for.
 
-use std::fs;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use rustify::errors::ClientError as RestError;
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
-use tessera_node_api::static_config::SecretStore;
+use tessera_node_api::secret_store::lookup_name;
 use url::Url;
 use vaultrs::error::ClientError;
 
@@ -31,19 +34,36 @@ pub(super) fn validate_address(address: &str) -> Result<Url, VaultError> {
     url.ok_or_else(|| VaultError::Address { address: address.to_owned() })
 }
 
+/// The file with the CA bundle of the store, as it is now.
+pub(super) fn read_bundle(path: &str) -> Result<Bundle, VaultError> {
+    let pem = fs::read(path)
+        .map_err(|error| VaultError::Ca { path: path.to_owned(), problem: error.to_string() })?;
+    Ok(Bundle { path: path.to_owned(), pem })
+}
+
+/// The certificates, in PEM, that may sign the store's.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Bundle {
+    path: String,
+    pem: Vec<u8>,
+}
+
 /// A client that trusts the store's CA and nothing else (vaultrs by itself would add it to the system's roots), and that
-/// carries the token nowhere else: no redirect, no proxy.
-pub(super) fn client(config: &SecretStore) -> Result<reqwest::Client, VaultError> {
+/// carries the token nowhere else: no redirect, no proxy, no search domain.
+pub(super) fn client(bundle: &Bundle) -> Result<reqwest::Client, VaultError> {
     let problem = |error: &dyn std::fmt::Display| VaultError::Client { problem: error.to_string() };
-    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| problem(&error))?
-        .with_root_certificates(roots(&config.ca_file)?)
+        .with_root_certificates(bundle.roots()?)
         .with_no_client_auth();
+    // A resumed session asks no verifier.
+    tls.resumption = Resumption::disabled();
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .https_only(true)
         .no_proxy()
+        .dns_resolver(Arc::new(AbsoluteNames))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
@@ -51,15 +71,32 @@ pub(super) fn client(config: &SecretStore) -> Result<reqwest::Client, VaultError
         .map_err(|error| problem(&error))
 }
 
-fn roots(path: &str) -> Result<RootCertStore, VaultError> {
-    let refuse = |problem: String| VaultError::Ca { path: path.to_owned(), problem };
-    let pem = fs::read(path).map_err(|error| refuse(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|_| refuse("not PEM".to_owned()))?;
-        roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
+impl Bundle {
+    fn roots(&self) -> Result<RootCertStore, VaultError> {
+        let refuse = |problem: String| VaultError::Ca { path: self.path.clone(), problem };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&self.pem) {
+            let certificate = certificate.map_err(|_| refuse("not PEM".to_owned()))?;
+            roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
+        }
+        if roots.is_empty() { Err(refuse("no certificate in it".to_owned())) } else { Ok(roots) }
     }
-    if roots.is_empty() { Err(refuse("no certificate in it".to_owned())) } else { Ok(roots) }
+}
+
+/// Looks names up as [`lookup_name`] says; the TLS client verifies the name that was asked for.
+struct AbsoluteNames;
+
+impl Resolve for AbsoluteNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // Absent outside of Linux and of containers: then there is no search domain either.
+            let resolv_conf = tokio::fs::read_to_string("/etc/resolv.conf").await.unwrap_or_default();
+            let name = lookup_name(name.as_str(), &resolv_conf);
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found = found.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
 }
 
 /// A request that did not succeed.
@@ -67,6 +104,8 @@ fn roots(path: &str) -> Result<RootCertStore, VaultError> {
 pub(super) enum Failure {
     /// No answer.
     Transport(String),
+    /// No answer, since the store's certificate does not verify.
+    Untrusted(String),
     /// An answer other than 2xx.
     Status {
         status: u16,
@@ -85,6 +124,7 @@ impl Failure {
         let address = address.to_owned();
         match self {
             Self::Transport(problem) => VaultError::Unreachable { address, problem },
+            Self::Untrusted(problem) => VaultError::Untrusted { address, problem },
             Self::Status { status: 503, errors, .. } if says(errors.as_deref(), "sealed") => {
                 VaultError::Sealed { address }
             }
@@ -131,12 +171,26 @@ impl From<RestError> for Failure {
     fn from(error: RestError) -> Self {
         match error {
             RestError::RequestError { source, .. } | RestError::ResponseError { source } => {
-                Self::Transport(format!("{source:#}"))
+                let problem = format!("{source:#}");
+                if source.chain().any(is_certificate_error) {
+                    Self::Untrusted(problem)
+                } else {
+                    Self::Transport(problem)
+                }
             }
             RestError::ServerResponseError { code, content } => Self::refused(code, content.as_deref()),
             _ => Self::Body,
         }
     }
+}
+
+/// Whether this link of an error's chain is rustls' refusal of a certificate. The content of an `io::Error`, perhaps
+/// another one, is no link of the chain.
+fn is_certificate_error(error: &(dyn Error + 'static)) -> bool {
+    if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        return is_certificate_error(inner);
+    }
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 impl Failure {

@@ -166,7 +166,7 @@ impl Session {
                 status,
                 reason: quote(errors.as_deref()),
             },
-            Failure::Transport(_) | Failure::Body => VaultError::Answer {
+            Failure::Transport(_) | Failure::Untrusted(_) | Failure::Body => VaultError::Answer {
                 path: path.to_string(),
                 problem: "it is not that of a KV version 2 engine",
             },

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use tessera_node_api::secret_store::require_audience;
 use tessera_node_api::static_config::SecretStore;
 use vaultrs::auth::kubernetes;
 use zeroize::{Zeroize, Zeroizing};
@@ -43,6 +44,8 @@ impl Login {
                 let token =
                     token.map_err(|source| VaultError::TokenFile { path: token_file.clone(), source })?;
                 let token = Zeroizing::new(token);
+                require_audience(token.trim(), session.audience())
+                    .map_err(|problem| VaultError::Token { path: token_file.clone(), problem })?;
                 kubernetes_login(session, mount, role, token.trim()).await
             }
             Self::Token(token) => session.look_up(token.expose()).await,
@@ -77,7 +80,7 @@ fn denied(failure: Failure, mount: &str, role: &str) -> VaultError {
         Failure::Status { status, errors, .. } => {
             VaultError::LoginDenied { mount, role, status, reason: quote(errors.as_deref()) }
         }
-        Failure::Transport(_) | Failure::Body => {
+        Failure::Transport(_) | Failure::Untrusted(_) | Failure::Body => {
             VaultError::Answer { path: format!("auth/{mount}/login"), problem: "no token in it" }
         }
     }

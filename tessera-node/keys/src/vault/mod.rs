@@ -22,6 +22,7 @@ mod http;
 mod kv;
 mod login;
 mod session;
+mod trust;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,12 +37,14 @@ pub use error::{Retry, VaultError};
 use kv::Stored;
 pub use login::Login;
 use session::Session;
+use trust::Trust;
 
 /// The node's keys in the secret store. One per process; share it by reference or in an `Arc`.
 pub struct VaultKeys {
     config: SecretStore,
     network_uid: String,
     login: Login,
+    trust: Trust,
     session: Mutex<Option<Arc<Session>>>,
     logged_in: Notify,
     state: watch::Sender<Option<StoreState>>,
@@ -85,6 +88,7 @@ impl VaultKeys {
         http::validate_address(&config.address)?;
         Ok(Self {
             login: Login::kubernetes(&config),
+            trust: Trust::new(&config.ca_file),
             config,
             network_uid: network_uid.into(),
             session: Mutex::new(None),
@@ -148,12 +152,19 @@ impl VaultKeys {
         self.state.subscribe()
     }
 
+    /// Why the CA bundle of the store, as it is on disk now, is not in use; none when it is, or when the store was never
+    /// used.
+    pub fn unused_bundle(&self) -> Option<String> {
+        self.trust.unused_bundle()
+    }
+
     /// The store answers an expired token and a forbidden path alike, so a refusal is tried once more with a new login
     /// before it is believed.
     async fn ensure_logged_in(&self, path: &kv::Path) -> Result<VaultKey, VaultError> {
         let (session, fresh) = self.session().await?;
         match self.read_or_bear(&session, path).await {
-            Err(VaultError::Forbidden { .. }) if !fresh => {
+            // The connection of a login trusts one CA bundle.
+            Err(VaultError::Forbidden { .. } | VaultError::Untrusted { .. }) if !fresh => {
                 let session = self.replace(&session).await?;
                 self.read_or_bear(&session, path).await
             }
@@ -191,7 +202,7 @@ impl VaultKeys {
         if let Some(session) = &*slot {
             return Ok((Arc::clone(session), false));
         }
-        let session = Arc::new(Session::open(&self.config, &self.login).await?);
+        let session = Arc::new(self.trust.open(&self.config, &self.login).await?);
         *slot = Some(Arc::clone(&session));
         self.logged_in.notify_one();
         Ok((session, true))
@@ -204,7 +215,7 @@ impl VaultKeys {
         if let Some(current) = slot.as_ref().filter(|current| !Arc::ptr_eq(current, old)) {
             return Ok(Arc::clone(current));
         }
-        let session = Arc::new(Session::open(&self.config, &self.login).await?);
+        let session = Arc::new(self.trust.open(&self.config, &self.login).await?);
         *slot = Some(Arc::clone(&session));
         drop(slot);
         // Best effort: the old token ends by itself. Left to that, each try of a node that is not allowed would add one.

@@ -11,14 +11,16 @@ use vaultrs::token;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::VaultError;
-use super::http::{self, Failure, quote};
+use super::http::{self, Bundle, Failure, quote};
 use super::login::Login;
 
-/// A login. Built anew with each one, so that a changed CA bundle is in use from the next login on.
+/// A login, with a connection of its own that trusts one CA bundle.
 pub(super) struct Session {
     http: HttpClient,
     middleware: EndpointMiddleware,
     settings: VaultClientSettings,
+    /// The address as configured, which a token must be made for.
+    audience: String,
     lease: Mutex<Lease>,
 }
 
@@ -57,16 +59,20 @@ impl Grant {
 }
 
 impl Session {
-    /// Logs in.
-    pub(super) async fn open(config: &SecretStore, login: &Login) -> Result<Self, VaultError> {
-        let mut session = Self::anonymous(config)?;
+    /// Logs in at the store that `bundle` verifies.
+    pub(super) async fn open(
+        config: &SecretStore,
+        login: &Login,
+        bundle: &Bundle,
+    ) -> Result<Self, VaultError> {
+        let mut session = Self::anonymous(config, bundle)?;
         let grant = login.run(&mut session).await?;
         session.set_token(&grant.token);
         session.lease = Mutex::new(grant.lease);
         Ok(session)
     }
 
-    fn anonymous(config: &SecretStore) -> Result<Self, VaultError> {
+    fn anonymous(config: &SecretStore, bundle: &Bundle) -> Result<Self, VaultError> {
         http::validate_address(&config.address)?;
         let namespace = Some(config.namespace.clone()).filter(|namespace| !namespace.is_empty());
         let settings = VaultClientSettingsBuilder::default()
@@ -79,7 +85,7 @@ impl Session {
             .build()
             .map_err(|error| VaultError::Client { problem: error.to_string() })?;
         Ok(Self {
-            http: HttpClient::new(&config.address, http::client(config)?),
+            http: HttpClient::new(&config.address, http::client(bundle)?),
             middleware: EndpointMiddleware {
                 token: String::new(),
                 version: "v1".to_owned(),
@@ -87,6 +93,7 @@ impl Session {
                 namespace,
             },
             settings,
+            audience: config.address.clone(),
             lease: Mutex::new(Grant::new("", 0, false).lease),
         })
     }
@@ -131,6 +138,11 @@ impl Session {
         self.settings.address.as_str()
     }
 
+    /// The address as configured: what a token must be made for.
+    pub(super) fn audience(&self) -> &str {
+        &self.audience
+    }
+
     fn token_refused(&self, error: vaultrs::error::ClientError) -> VaultError {
         Failure::from(error).explain(self.address(), |failure| match failure {
             Failure::Status { status, errors, .. } => VaultError::Unavailable {
@@ -138,7 +150,7 @@ impl Session {
                 status,
                 reason: quote(errors.as_deref()),
             },
-            Failure::Transport(_) | Failure::Body => {
+            Failure::Transport(_) | Failure::Untrusted(_) | Failure::Body => {
                 VaultError::Answer { path: "auth/token".to_owned(), problem: "no token in it" }
             }
         })

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
@@ -19,7 +21,8 @@ mod ca;
 
 use ca::{Ca, Wish, wish};
 
-pub const JWT: &str = "jwt-of-the-service-account";
+/// What a token of the ServiceAccount ends with; of its start tests need no more than the audience.
+pub const SIGNATURE: &str = "signature-of-the-service-account";
 pub const TOKEN: &str = "hvs.token-of-the-login";
 /// What a store that knows no secret answers.
 pub const ABSENT: (u16, &str) = (404, r#"{"errors":[]}"#);
@@ -38,6 +41,7 @@ pub struct FakeStore {
     pub config: SecretStore,
     pub seen: Arc<Mutex<Vec<Request>>>,
     pub directory: TempDir,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
 }
 
 impl FakeStore {
@@ -46,13 +50,21 @@ impl FakeStore {
         let directory = TempDir::new().unwrap();
         let (acceptor, ca) = tls();
         std::fs::write(directory.path().join("ca.crt"), ca).unwrap();
-        std::fs::write(directory.path().join("token"), format!("{JWT}\n")).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        std::fs::write(directory.path().join("token"), format!("{}\n", jwt(&address))).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(serve(listener, acceptor, Arc::new(answer), Arc::clone(&seen)));
-        let config = config(&directory, &format!("https://localhost:{port}"));
-        Self { config, seen, directory }
+        let acceptor = Arc::new(Mutex::new(acceptor));
+        tokio::spawn(serve(listener, Arc::clone(&acceptor), Arc::new(answer), Arc::clone(&seen)));
+        let config = config(&directory, &address);
+        Self { config, seen, directory, acceptor }
+    }
+
+    /// From now on serves a certificate of another CA; gives that CA back, in PEM.
+    pub fn change_certificate(&self) -> String {
+        let (acceptor, ca) = tls();
+        *self.acceptor.lock().unwrap() = acceptor;
+        ca
     }
 
     pub fn requests(&self, part: &str) -> Vec<Request> {
@@ -74,6 +86,13 @@ pub fn config(directory: &TempDir, address: &str) -> SecretStore {
     }
 }
 
+/// A token of a ServiceAccount, made for `audience`.
+pub fn jwt(audience: &str) -> String {
+    let claims =
+        format!(r#"{{"aud":["{audience}"],"sub":"system:serviceaccount:org-a:tessera-node-node-a"}}"#);
+    format!("e30.{}.{SIGNATURE}", URL_SAFE_NO_PAD.encode(claims))
+}
+
 /// A successful login that lives for `seconds`.
 pub fn login(seconds: u64) -> (u16, String) {
     let body = format!(
@@ -88,12 +107,13 @@ type Answer = dyn Fn(&Request) -> Option<(u16, String)> + Send + Sync;
 
 async fn serve(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
     answer: Arc<Answer>,
     seen: Arc<Mutex<Vec<Request>>>,
 ) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(one_request(stream, acceptor.clone(), Arc::clone(&answer), Arc::clone(&seen)));
+        let acceptor = acceptor.lock().unwrap().clone();
+        tokio::spawn(one_request(stream, acceptor, Arc::clone(&answer), Arc::clone(&seen)));
     }
 }
 
