@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -10,6 +11,7 @@ use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 use tessera_crds::api::network::VaultStore;
+use tessera_node_api::secret_store::{lookup_name, require_audience};
 use zeroize::Zeroizing;
 
 use super::store::StoreState;
@@ -48,12 +50,14 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A client that trusts `ca_pem` alone, follows no redirect and uses no proxy: a token must go nowhere else.
+    /// A client that trusts `ca_pem` alone, follows no redirect and uses no proxy and no search domain: a token must go
+    /// nowhere else.
     pub fn new(store: &VaultStore, ca_pem: &[u8]) -> Result<Self, VaultError> {
         let http = Client::builder()
             .tls_backend_preconfigured(tls_config(ca_pem)?)
             .redirect(redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(Arc::new(AbsoluteNames))
             .timeout(TIMEOUT)
             .build()
             .map_err(VaultError::Http)?;
@@ -90,6 +94,9 @@ impl Vault {
 
     /// Logs in with `token` and gives the login back at once.
     pub async fn try_login(&self, token: &str) -> StoreState {
+        if let Err(problem) = require_audience(token, &self.address) {
+            return StoreState::LoginDenied(format!("the operator's token {problem}"));
+        }
         let url = format!("{}/v1/auth/{}/login", self.address, self.auth_mount);
         let body = json!({"role": self.role, "jwt": token});
         let login = || self.in_namespace(self.http.post(&url)).json(&body).send();
@@ -165,6 +172,24 @@ impl Vault {
 
     fn cannot(&self, verb: &str, error: &reqwest::Error) -> String {
         format!("cannot {verb} the secret store at {}: {}", self.address, root_cause(error))
+    }
+}
+
+/// Looks names up as [`lookup_name`] says, as the nodes do; the TLS client verifies the name that was asked for.
+struct AbsoluteNames;
+
+impl Resolve for AbsoluteNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // Absent outside of Linux and of containers: then there is no search domain either.
+            let resolv_conf = tokio::fs::read_to_string("/etc/resolv.conf").await.unwrap_or_default();
+            let name = lookup_name(name.as_str(), &resolv_conf);
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found = found.map_err(|error| {
+                std::io::Error::new(error.kind(), format!("lookup of the absolute name {name}: {error}"))
+            })?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
     }
 }
 
@@ -258,6 +283,18 @@ mod tests {
     async fn a_closed_port_is_unreachable_and_named() {
         let Some(StoreState::Unreachable(message)) = vault().health().await else { panic!("reachable") };
         assert!(message.contains("https://127.0.0.1:1"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_token_for_another_address_is_not_sent() {
+        let claims = base64::Engine::encode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            r#"{"aud":["https://vault.vault.svc:8200"]}"#,
+        );
+        let StoreState::LoginDenied(message) = vault().try_login(&format!("e30.{claims}.c2ln")).await else {
+            panic!("it was sent: the port is closed")
+        };
+        assert!(message.contains("https://vault.vault.svc:8200"), "{message}");
     }
 
     #[test]

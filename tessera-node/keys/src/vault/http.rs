@@ -93,7 +93,9 @@ impl Resolve for AbsoluteNames {
             let resolv_conf = tokio::fs::read_to_string("/etc/resolv.conf").await.unwrap_or_default();
             let name = lookup_name(name.as_str(), &resolv_conf);
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found = found.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+            let found = found.map_err(|error| {
+                io::Error::new(error.kind(), format!("lookup of the absolute name {name}: {error}"))
+            })?;
             Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
         })
     }
