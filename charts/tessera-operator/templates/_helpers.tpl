@@ -60,3 +60,33 @@ matchExpressions:
 {{- end }}
 {{- dict "to" .Values.networkPolicy.dns "ports" $ports | toJson }}
 {{- end }}
+
+{{/* Who a person is while the glass is broken: a short-lived token of this ServiceAccount (break-glass.yaml). */}}
+{{- define "tessera-operator.breakGlass" -}}
+system:serviceaccount:{{ .Release.Namespace }}:tessera-break-glass
+{{- end }}
+
+{{/* In CEL: the request comes from none of the operator, the controllers that clean up, and break-glass. */}}
+{{- define "tessera-operator.byOthers" -}}
+{{- $exempt := concat (list (include "tessera-operator.username" .) (include "tessera-operator.breakGlass" .) .Values.admission.statefulSetController) .Values.admission.controllers }}
+{{- printf "!(request.userInfo.username in %s)" (toJson (uniq $exempt)) }}
+{{- end }}
+
+{{/* In CEL: keys of labels that no pod of a node has, since workloads are commonly selected by them. */}}
+{{- define "tessera-operator.absentLabels" -}}
+{{- list "app" "name" "component" "role" "tier" "k8s-app" "job-name" "batch.kubernetes.io/job-name" "pod-template-hash" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" | toJson }}
+{{- end }}
+
+{{/* The managed namespaces that can hold objects now: those that exist, where the cluster can be asked. */}}
+{{- define "tessera-operator.namespaces" -}}
+{{- $found := list }}
+{{- /* `helm template` and GitOps tools that render without a cluster find not even this one; then nothing is known. */}}
+{{- $known := lookup "v1" "Namespace" "" "kube-system" }}
+{{- range .Values.namespaces }}
+{{- $namespace := lookup "v1" "Namespace" "" . }}
+{{- if or (not $known) (and $namespace (not $namespace.metadata.deletionTimestamp)) }}
+{{- $found = append $found . }}
+{{- end }}
+{{- end }}
+{{- dict "names" $found | toJson }}
+{{- end }}

@@ -19,3 +19,4 @@ mod cases_node;
 mod cases_update;
 mod fixture;
 mod kubectl;
+mod policies;

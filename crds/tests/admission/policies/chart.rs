@@ -1,0 +1,146 @@
+//! The chart's policies in the API server under test: rendered by helm, applied once, and waited for.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use http::Request;
+use kube::Client;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::user::impersonate;
+
+/// A namespace that the operator manages.
+pub(crate) const MANAGED: &str = "policies-managed";
+/// The namespace of the release.
+pub(crate) const RELEASE: &str = "policies-release";
+/// A namespace whose owner guards its pods by a label.
+pub(crate) const STORE: &str = "policies-store";
+/// A namespace that has nothing to do with us.
+pub(crate) const OPEN: &str = "policies-open";
+
+pub(crate) const IMAGE: &str =
+    "example.com/tessera-operator@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+pub(crate) const ALLOWED_IMAGES: &str = "example.com/tessera-node@sha256:";
+pub(crate) const NODE_IMAGE: &str =
+    "example.com/tessera-node@sha256:1111111111111111111111111111111111111111111111111111111111111111";
+
+/// Returns when every policy refuses what it must refuse: a new one takes a second or two to bite.
+pub(crate) async fn in_force() {
+    static IN_FORCE: OnceCell<()> = OnceCell::const_new();
+    IN_FORCE.get_or_init(install).await;
+}
+
+async fn install() {
+    let client = impersonate(None).await;
+    for (name, labels) in [
+        (MANAGED, json!({})),
+        (RELEASE, json!({})),
+        (STORE, json!({"tessera.rs/guard-pods": "true"})),
+        (OPEN, json!({})),
+    ] {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        apply(&client, &format!("/api/v1/namespaces/{name}"), &namespace).await;
+    }
+    let objects = render();
+    let policies = objects.iter().filter(|object| kind(object) == "ValidatingAdmissionPolicy");
+    let bindings = objects.iter().filter(|object| kind(object) == "ValidatingAdmissionPolicyBinding");
+    assert_eq!(policies.clone().count(), bindings.clone().count(), "each policy has its binding");
+    for object in policies.clone().chain(bindings) {
+        let plural = match kind(object) {
+            "ValidatingAdmissionPolicy" => "validatingadmissionpolicies",
+            _ => "validatingadmissionpolicybindings",
+        };
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}", name(object));
+        apply(&client, &path, object).await;
+    }
+    apply_canaries(&client, policies).await;
+}
+
+/// Each policy gets a twin with one rule that refuses a name no test uses; when all twins bite, the policies that were
+/// written before them do, since the API server reads them all from one watch.
+async fn apply_canaries(client: &Client, policies: impl Iterator<Item = &Value>) {
+    let newest = policies.last().expect("the chart has policies");
+    let name = format!("canary-{}", name(newest));
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"],
+            }]},
+            "validations": [{"expression": "object.metadata.name != 'policies-canary'"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    });
+    let root = "/apis/admissionregistration.k8s.io/v1";
+    apply(client, &format!("{root}/validatingadmissionpolicies/{name}"), &policy).await;
+    apply(client, &format!("{root}/validatingadmissionpolicybindings/{name}"), &binding).await;
+    let end = Instant::now() + Duration::from_mins(2);
+    let canary = json!({"metadata": {"name": "policies-canary"}}).to_string();
+    loop {
+        let request = Request::post(format!("/api/v1/namespaces/{OPEN}/configmaps?dryRun=All"))
+            .header("Content-Type", "application/json")
+            .body(canary.clone().into_bytes());
+        if client.request_text(request.unwrap()).await.is_err() {
+            return;
+        }
+        assert!(Instant::now() < end, "the policies never came into force");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn apply(client: &Client, path: &str, object: &Value) {
+    let request = Request::patch(format!("{path}?fieldManager=test&force=true&fieldValidation=Strict"))
+        .header("Content-Type", "application/apply-patch+yaml")
+        .body(object.to_string().into_bytes());
+    if let Err(error) = client.request_text(request.unwrap()).await {
+        panic!("{path}: {error}");
+    }
+}
+
+fn render() -> Vec<Value> {
+    let output = helm()
+        .args([
+            "template",
+            "tessera",
+            "charts/tessera-operator",
+            "--kube-version=1.33",
+            "--namespace",
+            RELEASE,
+        ])
+        .arg(format!("--set=image={IMAGE},namespaces={{{MANAGED}}},admission.breakGlass=true"))
+        .arg(format!("--set=admission.allowedImages={{{ALLOWED_IMAGES}}}"))
+        .output()
+        .expect("helm runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| Value::deserialize(document).expect("helm renders YAML"))
+        .filter(|object| !object.is_null())
+        .collect()
+}
+
+/// helm, in the root of the repository.
+pub(crate) fn helm() -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent").to_owned();
+    let output = Command::new("hack/tools").arg("helm").current_dir(&root).output().expect("hack/tools runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+    let mut command = Command::new(path);
+    command.current_dir(root);
+    command
+}
+
+fn kind(object: &Value) -> &str {
+    object["kind"].as_str().unwrap_or_default()
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().expect("objects have names")
+}
