@@ -27,6 +27,9 @@ const NAMESPACES: &str = include_str!("../namespaces.txt");
 pub struct Fleet {
     /// The API server.
     pub cluster: Cluster,
+    /// The API server, for somebody whom the admission policies let past: who changes what the operator made, so that the
+    /// tests see it put back.
+    pub break_glass: Cluster,
     /// What `hack/e2e` said.
     pub settings: Settings,
     /// Vault's administrator.
@@ -65,8 +68,10 @@ impl Fleet {
         let cluster = Cluster::connect().await?;
         cluster.clear(Kind::TesseraNode, namespace, "").await?;
         delete_network(&cluster, namespace).await?;
+        let break_glass =
+            Cluster::connect_as("system:serviceaccount:tessera-system:tessera-break-glass").await?;
         for kind in [Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim] {
-            cluster.clear(kind, namespace, "").await?;
+            break_glass.clear(kind, namespace, "").await?;
         }
         let ca = std::fs::read_to_string(&settings.vault_ca_file)?;
         cluster
@@ -80,6 +85,7 @@ impl Fleet {
         Ok(Self {
             vault: Vault::connect(&settings)?,
             cluster,
+            break_glass,
             settings,
             namespace: namespace.to_owned(),
             path_prefix: format!("e2e/{namespace}/{run}"),

@@ -61,15 +61,16 @@ matchExpressions:
 {{- dict "to" .Values.networkPolicy.dns "ports" $ports | toJson }}
 {{- end }}
 
-{{/* Who a person is while the glass is broken: a short-lived token of this ServiceAccount (break-glass.yaml). */}}
+{{/* Who a person is while the glass is broken: a short-lived token of this ServiceAccount (break-glass.yaml). Nobody when
+that is off, and nobody has an empty name. */}}
 {{- define "tessera-operator.breakGlass" -}}
-system:serviceaccount:{{ .Release.Namespace }}:tessera-break-glass
+{{- if .Values.admission.breakGlass }}system:serviceaccount:{{ .Release.Namespace }}:tessera-break-glass{{ end }}
 {{- end }}
 
 {{/* In CEL: the request comes from none of the operator, the controllers that clean up, and break-glass. */}}
 {{- define "tessera-operator.byOthers" -}}
 {{- $exempt := concat (list (include "tessera-operator.username" .) (include "tessera-operator.breakGlass" .) .Values.admission.statefulSetController) .Values.admission.controllers }}
-{{- printf "!(request.userInfo.username in %s)" (toJson (uniq $exempt)) }}
+{{- printf "!(request.userInfo.username in %s)" ($exempt | uniq | compact | toJson) }}
 {{- end }}
 
 {{/* In CEL: keys of labels that no pod of a node has, since workloads are commonly selected by them. */}}

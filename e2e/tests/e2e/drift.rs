@@ -57,11 +57,11 @@ async fn drift_is_put_back() -> Result<()> {
     let ns = &fleet.namespace;
     for (kind, name, edit, addition) in owned() {
         let before = shape(&fleet.cluster.get(kind, ns, &name).await?, kind);
-        fleet.cluster.edit(kind, ns, &name, &edit).await?;
+        fleet.break_glass.edit(kind, ns, &name, &edit).await?;
         put_back(&fleet, kind, &name, &before, "edited").await?;
         hand_for(&fleet, kind, &name, &addition).await?.add(kind, ns, &name, &addition).await?;
         put_back(&fleet, kind, &name, &before, "added to").await?;
-        fleet.cluster.delete(kind, ns, &name).await?;
+        fleet.break_glass.delete(kind, ns, &name).await?;
         put_back(&fleet, kind, &name, &before, "deleted").await?;
     }
     fleet.node_ready("a").await?;
@@ -72,7 +72,7 @@ async fn drift_is_put_back() -> Result<()> {
 /// someone under the operator's own name added.
 async fn hand_for(fleet: &Fleet, kind: Kind, name: &str, addition: &Value) -> Result<Cluster> {
     if kind != Kind::StatefulSet {
-        return Ok(fleet.cluster.clone());
+        return Ok(fleet.break_glass.clone());
     }
     let refused = fleet.cluster.add(kind, &fleet.namespace, name, addition).await;
     ensure!(

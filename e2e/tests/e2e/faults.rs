@@ -110,11 +110,11 @@ async fn certificate_secret_gone_or_garbage() -> Result<()> {
     let first = fleet.node("b").await?["status"]["certificate"]["issuedFingerprint"].clone();
 
     fleet
-        .cluster
+        .break_glass
         .edit(Kind::Secret, &fleet.namespace, "b-tls", &json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}}))
         .await?;
     reissued(&fleet, "b-tls").await?;
-    fleet.cluster.delete(Kind::Secret, &fleet.namespace, "b-tls").await?;
+    fleet.break_glass.delete(Kind::Secret, &fleet.namespace, "b-tls").await?;
     reissued(&fleet, "b-tls").await?;
 
     a.send(b"after", &[key_b]).await?;

@@ -46,7 +46,7 @@ async fn serial_nothing_changes_nothing_is_written() -> Result<()> {
 
     // The positive control: the log sees what the operator writes.
     let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}});
-    fleet.cluster.edit(Kind::ConfigMap, &fleet.namespace, "a-config", &label).await?;
+    fleet.break_glass.edit(Kind::ConfigMap, &fleet.namespace, "a-config", &label).await?;
     wait::until("the audit log to show the repair", Duration::from_mins(1), || async {
         let writes = writes_since(from, &fleet.namespace)?;
         ensure!(writes.iter().any(|w| w.request.contains("a-config")), "{writes:?}");
