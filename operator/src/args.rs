@@ -33,8 +33,9 @@ pub struct Args {
     /// Which messages to log, in the syntax of tracing's `EnvFilter`.
     #[arg(long, env = "TESSERA_LOG", default_value = "info")]
     pub log: String,
-    /// Kill this process at the nth write: before:<n> or after:<n>. For tests.
-    #[arg(long, hide = true)]
+    /// Kill this process at the nth write: before:<n> or after:<n>. For tests; no release build has it.
+    #[cfg_attr(debug_assertions, arg(long, hide = true))]
+    #[cfg_attr(not(debug_assertions), arg(skip))]
     pub fault_point: Option<FaultPoint>,
 }
 
@@ -110,6 +111,7 @@ mod tests {
         assert!(with("kube-dns").is_err());
     }
 
+    #[cfg(debug_assertions)]
     #[test]
     fn a_fault_point_is_checked() {
         let with = |point| parse(&["--namespaces", "a", "--operator-namespace", "o", "--fault-point", point]);

@@ -29,8 +29,9 @@ pub struct RunArgs {
     /// Tessera's configuration file (JSON), with our extension under `tesseraNode`.
     #[arg(long, value_name = "FILE")]
     pub configfile: PathBuf,
-    /// Kill the process at one named write. Crash tests only.
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// Kill the process at one named write. Crash tests only; no release build has it.
+    #[cfg_attr(debug_assertions, arg(long, value_name = "NAME", hide = true))]
+    #[cfg_attr(not(debug_assertions), arg(skip))]
     pub fault_point: Option<FaultPoint>,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::name::{
-    ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp,
+    Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp,
     TrustDomain,
 };
 use super::peer::{EgressRule, PodPeer};
@@ -206,6 +206,12 @@ pub struct VaultStore {
     pub namespace: Option<StorePath>,
     /// How nodes and operator log in.
     pub auth: VaultAuth,
+    /// The networks that logins may be used from: those of the nodes' and the operator's pods, as the store sees them.
+    /// `kubectl tessera store-setup` binds the login role's tokens to them. Empty: any.
+    #[serde(rename = "sourceCIDRs", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub source_cidrs: Vec<Cidr>,
     /// Where keys lie. Immutable: existing keys would be lost from sight.
     #[x_kube(validation = Rule::new("self == oldSelf").message("vault.kv is immutable: existing keys would be lost from sight"))]
     pub kv: VaultKv,

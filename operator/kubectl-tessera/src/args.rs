@@ -38,7 +38,9 @@ pub(crate) struct StoreSetup {
 
     /// Where this machine reaches the store, if not at the address in the network, for example
     /// `https://127.0.0.1:8200` behind a port-forward. The store's certificate must hold that name.
-    #[arg(long, value_name = "URL", env = "VAULT_ADDR")]
+    ///
+    /// `VAULT_ADDR` in the environment is not enough to send the token elsewhere: it must agree with the network.
+    #[arg(long, value_name = "URL")]
     pub(crate) vault_addr: Option<String>,
 
     /// PEM file with the CA of the store's certificate; default: the bundle that the network refers to

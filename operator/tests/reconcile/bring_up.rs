@@ -40,9 +40,10 @@ const EXPECTED: [&str; 29] = [
 #[tokio::test]
 async fn every_object_is_made_and_nothing_else() {
     let world = World::new("bring-up").await;
-    let _operator = Operator::start(&world);
+    let operator = Operator::start(&world);
     world.create_fleet(&["a", "b"]).await;
     world.until_brought_up(&["a", "b"]).await;
+    assert_eq!(operator.core_limit(), "0 0 bytes", "CA keys must not reach a core file");
 
     let uid = world.network().await.metadata.uid.unwrap();
     let owned: Vec<_> = world.owned().await.into_keys().map(|key| key.replace(&uid, "<uid>")).collect();

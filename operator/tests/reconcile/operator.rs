@@ -40,6 +40,13 @@ impl Operator {
         Self { process, logged, health: OnceCell::new() }
     }
 
+    /// The kernel's line about core files of the process.
+    pub(crate) fn core_limit(&self) -> String {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.process.id())).expect("it runs");
+        let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+        line.expect("the kernel has such a limit").split_whitespace().skip(4).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether it ended by SIGKILL; `None`: it runs.
     pub(crate) fn was_killed(&mut self) -> Option<bool> {
         let status = self.process.try_wait().expect("the operator is our child");

@@ -1,5 +1,6 @@
 //! `kubectl tessera store-setup`: engine, login, policy and role of a TesseraNetwork.
 
+mod address;
 mod steps;
 mod wanted;
 
@@ -23,7 +24,8 @@ pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
         None => cluster.ca_bundle(&store.ca_bundle_ref).await?,
     };
     let wanted = Wanted::new(&store, cluster.namespace(), args.kubernetes_host.clone());
-    let address = args.vault_addr.as_deref().unwrap_or(&wanted.address);
+    let environment = std::env::var("VAULT_ADDR").ok();
+    let address = address::choose(args.vault_addr.as_deref(), environment.as_deref(), &wanted.address)?;
     let namespace = store.namespace.as_ref().map(ToString::to_string);
     let vault = Vault::new(address, namespace.as_deref(), &ca, &token)?;
 

@@ -278,13 +278,15 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether `found` has every member of `wanted`; lists in any order, since the store sorts some.
+/// Whether `found` has every member of `wanted`; lists in any order, since the store sorts some, and an empty list is one
+/// that the store may not show.
 fn holds(found: &Value, wanted: &Value) -> bool {
     let Some(wanted) = wanted.as_object() else { return false };
     wanted.iter().all(|(member, value)| match (found.get(member), value) {
         (Some(Value::Array(found)), Value::Array(wanted)) => {
             found.len() == wanted.len() && wanted.iter().all(|item| found.contains(item))
         }
+        (None | Some(Value::Null), Value::Array(wanted)) => wanted.is_empty(),
         (Some(found), wanted) => found == wanted,
         (None, _) => false,
     })

@@ -33,6 +33,8 @@ pub(crate) struct Wanted {
     pub(crate) namespace: String,
     /// The ServiceAccount that the operator looks in with.
     pub(crate) provisioner: String,
+    /// The only networks that a login may be used from; empty: any.
+    pub(crate) source_cidrs: Vec<String>,
 }
 
 impl Wanted {
@@ -47,6 +49,7 @@ impl Wanted {
             role: store.auth.role.to_string(),
             namespace: namespace.to_owned(),
             provisioner: store.auth.service_account_ref.name.to_string(),
+            source_cidrs: store.source_cidrs.iter().map(|cidr| as_the_store_says(cidr)).collect(),
         }
     }
 
@@ -90,8 +93,15 @@ impl Wanted {
             "token_no_default_policy": true,
             "token_ttl": TOKEN_TTL,
             "token_max_ttl": TOKEN_MAX_TTL,
+            "token_bound_cidrs": self.source_cidrs,
         })
     }
+}
+
+/// Vault shows a network of one address without its prefix length.
+fn as_the_store_says(cidr: &str) -> String {
+    let single = if cidr.contains(':') { "/128" } else { "/32" };
+    cidr.strip_suffix(single).unwrap_or(cidr).to_owned()
 }
 
 #[cfg(test)]
@@ -105,6 +115,7 @@ pub(super) fn example() -> Wanted {
         role: "tessera-org-a".to_owned(),
         namespace: "org-a".to_owned(),
         provisioner: "tessera-provisioner".to_owned(),
+        source_cidrs: vec!["10.244.0.0/16".to_owned()],
     }
 }
 
@@ -139,6 +150,19 @@ path "auth/token/revoke-self" {
         assert_eq!(role["bound_service_account_namespaces"], json!(["org-a"]));
         assert_eq!(role["bound_service_account_names"], json!(["tessera-node-*", "tessera-provisioner"]));
         assert_eq!(role["token_no_default_policy"], true);
+        assert_eq!(role["token_bound_cidrs"], json!(["10.244.0.0/16"]));
+    }
+
+    #[test]
+    fn a_single_address_is_written_as_vault_shows_it() {
+        for (cidr, shown) in [
+            ("192.0.2.7/32", "192.0.2.7"),
+            ("2001:db8::7/128", "2001:db8::7"),
+            ("192.0.2.0/28", "192.0.2.0/28"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(as_the_store_says(cidr), shown);
+        }
     }
 
     #[test]
@@ -148,6 +172,7 @@ path "auth/token/revoke-self" {
             "caBundleRef": {"name": "vault-ca"},
             "auth": {"role": "tessera-org-a"},
             "kv": {"pathPrefix": "prod-eu1/org-a"},
+            "sourceCIDRs": ["10.244.0.0/16"],
         }))
         .unwrap();
         assert_eq!(Wanted::new(&store, "org-a", None), example());
