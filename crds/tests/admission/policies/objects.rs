@@ -206,6 +206,15 @@ async fn a_refused_restart_names_the_command_for_it() {
     answer.is_refused(ANY, &["kubectl tessera restart restart"]);
 }
 
+/// The chart's own objects in the namespace carry helm's label, even where their name is one of ours.
+#[tokio::test]
+async fn what_helm_installed_goes_with_the_release() {
+    let account = json!({"metadata": {
+        "name": "tessera-uninstalled", "labels": {"app.kubernetes.io/managed-by": "Helm"}}});
+    put(User::Admin, "v1/serviceaccounts", MANAGED, &account).await;
+    delete(User::Admin, "v1/serviceaccounts", MANAGED, "tessera-uninstalled").await.is_admitted();
+}
+
 #[tokio::test]
 async fn a_scale_is_the_operators() {
     brought_up("scaled").await;

@@ -129,6 +129,9 @@ impl VaultKeys {
                 continue;
             };
             tokio::time::sleep(session.until_renewal()).await;
+            if let Some(why) = self.unused_bundle() {
+                tracing::warn!(why, "a changed CA bundle of the secret store is not in use");
+            }
             let result = self.renew(&session).await;
             self.record(&result);
             if let Err(error) = result {
