@@ -82,6 +82,21 @@ async fn a_nodes_pod_runs_its_one_container() {
     create(User::StatefulSetController, PODS, MANAGED, &wrapped).await.is_refused(POLICY, &[]);
 }
 
+/// The policy on NetworkPolicies relies on it.
+#[tokio::test]
+async fn a_nodes_pod_has_no_label_of_common_selectors() {
+    let labelled = |key: &str| {
+        let mut labelled = pod("a");
+        labelled["metadata"]["labels"][key] = json!("geth");
+        labelled
+    };
+    for key in ["app", "app.kubernetes.io/component", "role"] {
+        let answer = create(User::StatefulSetController, PODS, MANAGED, &labelled(key)).await;
+        answer.is_refused(POLICY, &["commonly selected", key]);
+    }
+    create(User::StatefulSetController, PODS, MANAGED, &labelled("team")).await.is_admitted();
+}
+
 #[tokio::test]
 async fn a_running_node_keeps_image_labels_and_containers() {
     put(User::StatefulSetController, PODS, MANAGED, &pod("run")).await;
