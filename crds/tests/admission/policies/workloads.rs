@@ -56,6 +56,11 @@ async fn revisions_are_judged_by_content_and_owner() {
     create(User::Admin, REVISIONS, MANAGED, &revision("s-1", &as_node, Some("s")))
         .await
         .is_refused(refused, &["StatefulSet controller"]);
+    let mut by_older_field = plain.clone();
+    by_older_field["spec"]["serviceAccount"] = json!("tessera-node-a");
+    create(User::Admin, REVISIONS, MANAGED, &revision("s-1", &by_older_field, Some("s")))
+        .await
+        .is_refused(refused, &[]);
     create(User::Admin, REVISIONS, MANAGED, &revision("s-1", &template("a"), None))
         .await
         .is_refused(refused, &[]);
