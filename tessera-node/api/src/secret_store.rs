@@ -68,7 +68,7 @@ pub fn lookup_name(host: &str, resolv_conf: &str) -> String {
     if host.eq_ignore_ascii_case("localhost") || host.ends_with('.') {
         return host.to_owned();
     }
-    match cluster_domain(resolv_conf).filter(|_| host.ends_with(".svc")) {
+    match cluster_domain(resolv_conf).filter(|_| host.rsplit('.').next() == Some("svc")) {
         Some(domain) => format!("{host}.{}.", domain.trim_end_matches('.')),
         None => format!("{host}."),
     }
