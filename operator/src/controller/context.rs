@@ -15,6 +15,7 @@ use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::KnownVolume;
+use crate::node::rollout::Rollouts;
 use crate::probe::nodes::NodeAnswers;
 use crate::probe::stores::StoreReports;
 use crate::process::metrics::Metrics;
@@ -57,6 +58,8 @@ pub struct Context {
     pub answers: Arc<NodeAnswers>,
     /// What the probes of secret stores found.
     pub stores: Arc<StoreReports>,
+    /// Which nodes may change their pods now.
+    pub rollouts: Arc<Rollouts>,
     /// Facts about the cluster.
     pub settings: ClusterSettings,
 }

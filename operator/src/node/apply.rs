@@ -1,20 +1,22 @@
 //! [IO, write] Brings the desired objects about.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::api::{DynamicObject, ObjectMeta};
-use tessera_crds::names;
+use tessera_crds::{TesseraNode, names};
 
 use super::desired::Desired;
 use super::inputs::Inputs;
 use super::resolve::Resolved;
 use crate::controller::context::Context;
 use crate::issue::leaf::StoredLeaf;
-use crate::kube::drift::{self, Drift};
+use crate::kube::drift::Drift;
+use crate::kube::meta::name_of;
 use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 use crate::kube::prune::prune;
 use crate::kube::quantity;
-use crate::kube::writer::{Ensured, Outcome, WriteError, as_value};
+use crate::kube::writer::{Ensured, Outcome, WriteError};
+use crate::node::rollout::{self, ROLLED, TEMPLATE_HASH};
 
 /// What came of it.
 #[derive(Default)]
@@ -27,16 +29,29 @@ pub struct Applied {
     pub failures: Vec<WriteError>,
     /// Why the volume cannot be as large as the spec says. The node goes on with the volume that it has.
     pub cannot_grow: Option<WriteError>,
-    /// A change of pods waits until the secret store answers.
-    pub held: bool,
+    /// Why a change of the pod template waits.
+    pub waiting: Option<String>,
     /// The claim that was there before the workload, which was made just now.
     pub kept_volume: Option<String>,
 }
 
 /// Applies everything; what fails keeps nothing else back but a new workload, which needs it all.
-pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Context) -> Applied {
-    let mut applied = Applied::default();
-    for planned in &desired.supports {
+pub async fn apply(
+    object: &TesseraNode,
+    desired: &Desired,
+    node: &Resolved,
+    inputs: &Inputs,
+    ctx: &Context,
+) -> Applied {
+    let admission = admission(desired, object, node, inputs, ctx);
+    let mut applied = Applied { waiting: admission.waiting(), ..Applied::default() };
+    // A process that is restarted meanwhile must find the configuration that its template was made for.
+    let waits = |planned: &&Planned| {
+        let is_static = planned.id.name == names::node::static_config(&node.name);
+        !(applied.waiting.is_some() && is_static && planned.id.is_a::<ConfigMap>())
+    };
+    let supports: Vec<_> = desired.supports.iter().filter(waits).collect();
+    for planned in supports {
         let result = match inputs.secrets.get(&planned.id.name) {
             Some(StoredLeaf::Read(secret)) if planned.id.is_a::<Secret>() => {
                 ctx.writer.ensure(planned, Some(secret)).await
@@ -51,7 +66,7 @@ pub async fn apply(desired: &Desired, node: &Resolved, inputs: &Inputs, ctx: &Co
         applied.note(planned, result);
     }
     applied.failures.extend(prune(&node.owner, &desired.names(node), ctx).await);
-    apply_workload(desired, node, inputs, ctx, &mut applied).await;
+    apply_workload(object, desired, admission, inputs, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied
 }
@@ -92,34 +107,84 @@ fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     phase == Some("Bound") && claim.metadata.deletion_timestamp.is_none()
 }
 
-async fn apply_workload(
+/// Whether a workload may be written.
+enum Admission {
+    /// It is new, its template stays, or its node does not serve.
+    Free,
+    /// Its node serves, and its turn has come.
+    InTurn,
+    /// Its node serves, and keeps its template for this reason.
+    Waits(String),
+}
+
+impl Admission {
+    fn waiting(&self) -> Option<String> {
+        match self {
+            Self::Waits(why) => Some(why.clone()),
+            Self::Free | Self::InTurn => None,
+        }
+    }
+}
+
+fn admission(
     desired: &Desired,
+    object: &TesseraNode,
     node: &Resolved,
+    inputs: &Inputs,
+    ctx: &Context,
+) -> Admission {
+    let Some(live) = &inputs.stateful_set else { return Admission::Free };
+    let planned = &desired.workload.body["metadata"]["annotations"][TEMPLATE_HASH];
+    let template = live.metadata.annotations.as_ref().and_then(|all| all.get(TEMPLATE_HASH));
+    let stays = template.map(String::as_str) == planned.as_str();
+    let uid = live.metadata.uid.as_deref().unwrap_or_default();
+    if stays || node.replicas == 0 || !rollout::serves(uid, ctx) {
+        return Admission::Free;
+    }
+    let admitted = node
+        .store_ready
+        .clone()
+        .and_then(|()| ctx.rollouts.admit(object, node.max_unavailable, ctx, inputs.now));
+    match admitted {
+        Ok(()) => Admission::InTurn,
+        Err(why) => Admission::Waits(why),
+    }
+}
+
+async fn apply_workload(
+    object: &TesseraNode,
+    desired: &Desired,
+    admission: Admission,
     inputs: &Inputs,
     ctx: &Context,
     applied: &mut Applied,
 ) {
-    let planned = &desired.workload;
     let live = inputs.stateful_set.as_ref();
-    // A new one waits for all that its pod needs. One that exists has it, and must not stay as somebody left it.
-    if live.is_none() && !applied.failures.is_empty() {
-        return;
+    let mut planned = desired.workload.clone();
+    match admission {
+        Admission::Waits(_) => {
+            applied.stateful_set = live.cloned();
+            return;
+        }
+        Admission::InTurn => {
+            let hash = planned.body["metadata"]["annotations"][TEMPLATE_HASH].clone();
+            planned.note(ROLLED, hash.as_str().unwrap_or_default());
+        }
+        // A new one waits for all that its pod needs. One that exists has it, and must not stay as somebody left it.
+        Admission::Free if live.is_none() && !applied.failures.is_empty() => return,
+        Admission::Free => {}
     }
-    if let Some(live) = live
-        && node.hold_pods
-        && drift::find(&planned.body, &as_value(live)) == Some(Drift::Outdated)
-    {
-        applied.held = true;
-        applied.stateful_set = Some(live.clone());
-        return;
-    }
-    let claim = names::node::volume_claim(&node.name, 0);
+    let claim = names::node::volume_claim(name_of(object), 0);
     let claimed = ctx.caches.claims.get(&claim).is_some_and(|claim| is_bound(&claim.0));
-    let result = ctx.writer.ensure(planned, live).await;
+    let result = ctx.writer.ensure(&planned, live).await;
+    if matches!(admission, Admission::InTurn) {
+        let generation = result.as_ref().ok().and_then(|ensured| ensured.metadata.generation);
+        ctx.rollouts.settled(object, generation, ctx);
+    }
     if claimed && matches!(&result, Ok(ensured) if ensured.outcome == Outcome::Created) {
         applied.kept_volume = Some(claim);
     }
-    applied.stateful_set = applied.note(planned, result).or_else(|| live.cloned());
+    applied.stateful_set = applied.note(&planned, result).or_else(|| live.cloned());
 }
 
 impl Applied {

@@ -11,6 +11,7 @@ mod events;
 pub mod inputs;
 pub mod observe;
 pub mod resolve;
+pub mod rollout;
 pub mod status;
 
 use std::sync::Arc;
@@ -97,7 +98,7 @@ async fn reconcile_resolved(
     let applied = if resolved.paused {
         Applied::of_existing(inputs)
     } else {
-        apply::apply(&desired::desired(resolved), resolved, inputs, ctx).await
+        apply::apply(node, &desired::desired(resolved), resolved, inputs, ctx).await
     };
     let observed = observe::observe(resolved, &applied, ctx, inputs.now).await;
     let seen = Seen { node: resolved, applied: &applied, observed: &observed, now: inputs.now };
@@ -106,14 +107,18 @@ async fn reconcile_resolved(
         let holds = |type_| conditions::is_true(&status.conditions, type_);
         holds(ConditionType::Ready) && holds(ConditionType::CertificatesServed)
     });
+    if is_settled && observed.workload.as_ref().is_some_and(|workload| workload.up_to_date) {
+        ctx.rollouts.wake_waiting(&resolved.network, ctx);
+    }
     if !is_settled {
         ask_again(&observed, ctx);
     }
+    let is_waiting = applied.waiting.is_some();
     Reconciled {
         status,
         events: events::of_writes(resolved, &applied),
         failure: applied.failures.into_iter().next().map(Error::from),
-        next: next_check(resolved, inputs.now, is_settled),
+        next: next_check(resolved, inputs.now, is_settled && !is_waiting),
     }
 }
 

@@ -251,6 +251,7 @@ impl Shared {
             network_statuses: Arc::clone(&self.network_statuses),
             answers: Arc::clone(&self.answers),
             stores: Arc::clone(&self.stores),
+            rollouts: Arc::default(),
             settings: args.settings(),
         }
     }

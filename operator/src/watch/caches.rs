@@ -90,6 +90,11 @@ impl Caches {
         self.of_kind(&StatefulSet::kind(&()))?.get(&names::node::stateful_set(node))
     }
 
+    /// The workload of the node with this UID.
+    pub fn workload_of(&self, node_uid: &str) -> Option<Arc<Text>> {
+        self.of_kind(&StatefulSet::kind(&()))?.indexed(node_uid).into_iter().next()
+    }
+
     /// Each NetworkPolicy that the object with this UID controls.
     pub fn network_policies_of(&self, owner_uid: &str) -> Vec<Arc<Text>> {
         let cache = self.of_kind(&NetworkPolicy::kind(&()));

@@ -8,41 +8,55 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
+use sha2::{Digest, Sha256};
 use tessera_crds::names::{self, label};
 
 use super::{config_map, pod};
 use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
-use crate::node::resolve::Resolved;
+use crate::node::resolve::{CURRENT_REVISION, Resolved};
+use crate::node::rollout::{TEMPLATE_HASH, TEMPLATE_REVISION, choose_revision};
 
 pub(super) fn build(node: &Resolved) -> Planned {
-    let retain = Some("Retain".to_owned());
-    Planned::new(&StatefulSet {
-        metadata: node.owner.metadata(names::node::stateful_set(&node.name)),
-        spec: Some(StatefulSetSpec {
-            replicas: Some(node.replicas),
-            service_name: Some(names::node::p2p_service(&node.name)),
-            pod_management_policy: Some("Parallel".to_owned()),
-            update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                ..StatefulSetUpdateStrategy::default()
-            }),
-            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
-                when_deleted: retain.clone(),
-                when_scaled: retain,
-            }),
-            selector: node_selector(&node.name),
-            template: template(node),
-            volume_claim_templates: Some(vec![claim(node)]),
-            ..StatefulSetSpec::default()
-        }),
-        ..StatefulSet::default()
-    })
+    let revision =
+        choose_revision(node.workload.as_ref(), CURRENT_REVISION, |revision| hash(&template(node, revision)));
+    let template = template(node, revision);
+    let mut metadata = node.owner.metadata(names::node::stateful_set(&node.name));
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(TEMPLATE_REVISION.to_owned(), revision.to_string());
+    annotations.insert(TEMPLATE_HASH.to_owned(), hash(&template));
+    let mut planned = StatefulSet { metadata, spec: Some(spec(node, template)), ..StatefulSet::default() };
+    if let (Some(live), Some(spec)) = (&node.workload, &mut planned.spec) {
+        // Kubernetes cannot change them, so what exists wins, whatever labels it has.
+        spec.volume_claim_templates = serde_json::from_value(live.claims.clone()).ok();
+    }
+    Planned::new(&planned)
 }
 
-/// The template of revision 1, the only one yet. A change of the pod or of its static configuration becomes revision 2,
-/// chosen here by `node.revision`: an upgrade of the operator alone must roll no pod.
-fn template(node: &Resolved) -> PodTemplateSpec {
+fn spec(node: &Resolved, template: PodTemplateSpec) -> StatefulSetSpec {
+    let retain = Some("Retain".to_owned());
+    StatefulSetSpec {
+        replicas: Some(node.replicas),
+        service_name: Some(names::node::p2p_service(&node.name)),
+        pod_management_policy: Some("Parallel".to_owned()),
+        update_strategy: Some(StatefulSetUpdateStrategy {
+            type_: Some("RollingUpdate".to_owned()),
+            ..StatefulSetUpdateStrategy::default()
+        }),
+        persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+            when_deleted: retain.clone(),
+            when_scaled: retain,
+        }),
+        selector: node_selector(&node.name),
+        template,
+        volume_claim_templates: Some(vec![claim(node)]),
+        ..StatefulSetSpec::default()
+    }
+}
+
+/// The template of a revision. A change of what a pod or its static configuration looks like becomes a new revision, chosen
+/// here: an upgrade of the operator alone must roll no pod. Of the first there is no other yet.
+fn template(node: &Resolved, _revision: u32) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(node.owner.labels.clone()),
@@ -51,6 +65,11 @@ fn template(node: &Resolved) -> PodTemplateSpec {
         }),
         spec: Some(pod::spec(node)),
     }
+}
+
+fn hash(template: &PodTemplateSpec) -> String {
+    let json = serde_json::to_vec(template).expect("Kubernetes types have string keys only");
+    hex::encode(&Sha256::digest(json)[..8])
 }
 
 fn claim(node: &Resolved) -> PersistentVolumeClaim {

@@ -3,6 +3,7 @@
 use super::desired;
 use crate::fixtures::{assert_golden, inputs, node, node_json, settings};
 use crate::node::resolve::resolve;
+use crate::node::rollout::{LiveWorkload, TEMPLATE_HASH};
 
 #[test]
 fn every_object_is_as_it_was_agreed() {
@@ -47,4 +48,18 @@ fn a_node_without_clients_and_scrapers_lets_nobody_in_by_an_empty_list() {
     let ingress = policy.body["spec"]["ingress"].as_array().unwrap();
     assert_eq!(ingress.len(), 2, "peers and operator: {ingress:?}");
     assert!(ingress.iter().all(|rule| !rule["from"].as_array().unwrap().is_empty()));
+}
+
+#[test]
+fn claim_templates_of_a_workload_that_exists_stay_as_they_are() {
+    let mut resolved = resolve(&node(node_json("node-a")), &inputs(), &settings()).unwrap();
+    let mut live = desired(&resolved).workload.body;
+    // As an older version made them, with another size and without the labels of today.
+    live["spec"]["volumeClaimTemplates"][0]["metadata"]["labels"] = serde_json::json!({"of": "old"});
+    live["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = "5Gi".into();
+    resolved.workload = Some(LiveWorkload::of(&serde_json::from_value(live.clone()).unwrap()));
+    let planned = desired(&resolved).workload.body;
+    assert_eq!(planned["spec"]["volumeClaimTemplates"], live["spec"]["volumeClaimTemplates"]);
+    let hash = |body: &serde_json::Value| body["metadata"]["annotations"][TEMPLATE_HASH].clone();
+    assert_eq!(hash(&planned), hash(&live), "the template is the same");
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use serde_json::Value;
 use tessera_crds::api::network::{NodeDefaults, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
-use tessera_crds::condition::{ConditionType, Reason};
+use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaState, LeafSpec};
@@ -17,6 +16,7 @@ use super::inputs::{Inputs, NetworkInput};
 use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
+use crate::node::rollout::{self, LiveWorkload};
 use crate::report::conditions;
 use crate::settings::ClusterSettings;
 
@@ -38,8 +38,8 @@ pub struct Resolved {
     pub trust_domain: String,
     /// Who this node is.
     pub identity: Identity,
-    /// Which pod template.
-    pub revision: u32,
+    /// The workload as it is, if there is one.
+    pub workload: Option<LiveWorkload>,
     /// The image, by digest.
     pub image: String,
     /// 0 or 1.
@@ -78,11 +78,13 @@ pub struct Resolved {
     pub client_tls: Vec<Leaf>,
     /// Node or network are paused: nothing is written but status.
     pub paused: bool,
-    /// The secret store is known not to answer: pods are neither rolled nor deleted.
-    pub hold_pods: bool,
+    /// Why a node that serves keeps its template: the secret store is not known to be ready.
+    pub store_ready: Result<(), String>,
+    /// How many nodes of the network may be away at once.
+    pub max_unavailable: usize,
 }
 
-/// The claim template. Kubernetes cannot change it in a StatefulSet that exists, so what exists wins.
+/// The claim template of a new workload. Kubernetes cannot change it in a StatefulSet that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// Its size.
@@ -156,11 +158,11 @@ pub fn resolve(
         network_uid: uid_of(network).to_owned(),
         trust_domain: network.spec.trust_domain.to_string(),
         identity: Identity::node(&network.spec.trust_domain, &name)?,
-        revision: revision(node),
+        workload: inputs.stateful_set.as_ref().map(LiveWorkload::of),
         image: image(node, &defaults)?,
         replicas: node.spec.replicas,
         size: embedded(node)?.size.to_string(),
-        volume: volume(node, &defaults, inputs)?,
+        volume: volume(node, &defaults)?,
         resources: defaults.resources.unwrap_or_else(default_resources),
         node_selector: defaults.node_selector,
         tolerations: defaults.tolerations,
@@ -176,21 +178,11 @@ pub fn resolve(
         admin_tls: leaves.admin,
         client_tls: leaves.clients,
         paused: node.spec.paused || network.spec.paused,
-        hold_pods: store_is_down(network),
+        store_ready: rollout::store_ready(network),
+        max_unavailable: 1,
         network: network_name,
         name,
     })
-}
-
-/// The revision that runs, as long as the spec is the one that it was made for; else the newest.
-fn revision(node: &TesseraNode) -> u32 {
-    let status = node.status.as_ref();
-    let unchanged = status.and_then(|status| status.observed_generation) == node.metadata.generation;
-    let running = status.and_then(|status| status.template_revision.as_deref()?.parse().ok());
-    match running {
-        Some(running) if unchanged && (1..=CURRENT_REVISION).contains(&running) => running,
-        _ => CURRENT_REVISION,
-    }
 }
 
 fn image(node: &TesseraNode, defaults: &NodeDefaults) -> Result<String, Unresolved> {
@@ -209,10 +201,7 @@ fn store(network: &TesseraNetwork) -> Result<VaultStore, Unresolved> {
     })
 }
 
-fn volume(node: &TesseraNode, defaults: &NodeDefaults, inputs: &Inputs) -> Result<Volume, Unresolved> {
-    if let Some(existing) = inputs.stateful_set.as_ref().and_then(|set| existing_volume(&set.data)) {
-        return Ok(existing);
-    }
+fn volume(node: &TesseraNode, defaults: &NodeDefaults) -> Result<Volume, Unresolved> {
     let EmbeddedStorage { size, storage_class_name } = embedded(node)?;
     let class = storage_class_name.or_else(|| defaults.storage_class_name.clone());
     Ok(Volume { size: size.to_string(), class: class.map(|class| class.to_string()) })
@@ -225,14 +214,6 @@ fn embedded(node: &TesseraNode) -> Result<EmbeddedStorage, Unresolved> {
         .embedded
         .clone()
         .ok_or_else(|| Unresolved::InvalidConfiguration("spec.storage.embedded is missing".to_owned()))
-}
-
-fn existing_volume(stateful_set: &Value) -> Option<Volume> {
-    let claim = stateful_set.pointer("/spec/volumeClaimTemplates/0/spec")?;
-    Some(Volume {
-        size: claim.pointer("/resources/requests/storage")?.as_str()?.to_owned(),
-        class: claim.get("storageClassName").and_then(Value::as_str).map(str::to_owned),
-    })
 }
 
 fn peers(inputs: &Inputs) -> Vec<String> {
@@ -251,18 +232,6 @@ pub fn is_stalled_without_key(node: &TesseraNode) -> bool {
 
 fn is_dedicated(network: &TesseraNetwork) -> bool {
     network.spec.namespace_isolation == tessera_crds::api::network::NamespaceIsolation::Dedicated
-}
-
-/// Only what the network's controller has seen; not knowing holds nothing.
-fn store_is_down(network: &TesseraNetwork) -> bool {
-    let conditions = network.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    conditions.iter().filter(|condition| condition.type_ == ConditionType::SecretStoreReady.as_str()).any(
-        |condition| {
-            // Waiting: it was looked at, and is not now.
-            let reasons = [Reason::Sealed, Reason::Unreachable, Reason::Waiting];
-            reasons.iter().any(|reason| condition.reason == reason.as_str())
-        },
-    )
 }
 
 /// What a node needs when nothing is said: room for its connections, and ceilings that end a runaway. The one on ephemeral

@@ -100,47 +100,6 @@ fn a_good_leaf_is_kept_and_one_that_is_due_is_replaced() {
 }
 
 #[test]
-fn an_upgrade_of_the_operator_changes_no_template_until_the_spec_changes() {
-    let with_status = |observed: i64, revision: &str| {
-        let mut json = node_json("node-a");
-        json["status"] = json!({"observedGeneration": observed, "templateRevision": revision});
-        resolved(json, &inputs()).revision
-    };
-    assert_eq!(with_status(1, "1"), 1);
-    assert_eq!(with_status(1, "99"), CURRENT_REVISION, "of a newer operator");
-    assert_eq!(with_status(0, "1"), CURRENT_REVISION);
-}
-
-#[test]
-fn the_volume_of_a_workload_that_exists_wins() {
-    let existing = json!({
-        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "tessera-node-a"},
-        "spec": {"volumeClaimTemplates": [{"spec": {
-            "storageClassName": "old", "resources": {"requests": {"storage": "5Gi"}}}}]},
-    });
-    let existing = Some(serde_json::from_value::<DynamicObject>(existing).unwrap());
-    let inputs = Inputs { stateful_set: existing, ..inputs() };
-    let volume = Volume { size: "5Gi".into(), class: Some("old".into()) };
-    assert_eq!(resolved(node_json("node-a"), &inputs).volume, volume);
-}
-
-#[test]
-fn pods_are_held_only_while_the_store_is_known_not_to_answer() {
-    let hold = |reason: &str| {
-        let mut json = network_json();
-        json["status"] = json!({"conditions": [{"type": "SecretStoreReady", "status": "False", "reason": reason,
-            "message": "", "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
-        let inputs = Inputs { network: NetworkInput::Found(Arc::new(network(json))), ..inputs() };
-        resolved(node_json("node-a"), &inputs).hold_pods
-    };
-    assert!(hold("Sealed"));
-    assert!(hold("Unreachable"));
-    assert!(hold("Waiting"), "nobody looks at it now");
-    assert!(!hold("LoginDenied"));
-    assert!(!resolved(node_json("node-a"), &inputs()).hold_pods);
-}
-
-#[test]
 fn names_of_the_leaf_cover_services_and_pods() {
     let names = dns_names("node-a", "org-a");
     for name in [

@@ -13,6 +13,7 @@ use super::observe::{Observed, ObservedPod, ObservedVolume};
 use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::writer::WriteError;
+use crate::node::rollout::TEMPLATE_REVISION;
 use crate::report::conditions::{ConditionStatus, ConditionValue, Conditions};
 
 /// What the status is made of, once the node could be resolved.
@@ -34,10 +35,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let workload = seen.observed.workload.clone().unwrap_or_default();
     status.replicas = Some(workload.replicas);
     status.ready_replicas = Some(workload.ready_replicas);
-    // While a change is held back, what runs is still the template before it.
-    if !seen.applied.held || status.template_revision.is_none() {
-        status.template_revision = Some(seen.node.revision.to_string());
-    }
+    status.template_revision = template_revision(seen.applied).or(status.template_revision);
     status.default_key = default_key(&keys);
     status.keys = keys;
     status.certificate = certificate(seen).or(status.certificate);
@@ -168,6 +166,12 @@ fn key(key: &admin::KeyStatus) -> KeyStatus {
     }
 }
 
+/// Of the workload as it is: while a change waits, what runs is the template before it.
+fn template_revision(applied: &Applied) -> Option<String> {
+    let annotations = applied.stateful_set.as_ref()?.metadata.annotations.as_ref()?;
+    annotations.get(TEMPLATE_REVISION).cloned()
+}
+
 fn default_key(keys: &[KeyStatus]) -> Option<String> {
     let default = keys.iter().find(|key| key.state == KeyState::Default)?;
     Some(TesseraNodeStatus::short_key(&default.public_key))
@@ -248,9 +252,8 @@ fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
     if seen.node.paused {
         return None;
     }
-    if seen.applied.held {
-        let message = "a change of the pod waits until the secret store answers".to_owned();
-        return Some((Reason::Progressing, message));
+    if let Some(why) = &seen.applied.waiting {
+        return Some((Reason::RolloutWaiting, format!("a change of the pod waits: {why}")));
     }
     if let Some(failure) = seen.applied.failures.iter().find(|failure| !is_stall(failure)) {
         return Some((Reason::Progressing, crate::report::error::chain(failure)));

@@ -13,7 +13,7 @@ use crate::kube::writer::Outcome;
 use crate::node::inputs::Inputs;
 use crate::node::observe::{Silence, Workload};
 use crate::node::resolve::resolve;
-use crate::report::conditions::{find, is_true};
+use crate::report::conditions::find;
 
 struct World {
     object: Value,
@@ -295,13 +295,17 @@ fn a_node_without_pods_is_scaled_to_zero() {
 }
 
 #[test]
-fn a_held_change_is_said_and_the_running_template_stays_in_the_status() {
+fn a_change_that_waits_is_said_with_its_cause_and_the_running_template_stays_in_the_status() {
     let mut world = ready();
-    world.applied.held = true;
-    world.object["status"] = json!({"templateRevision": "0"});
+    world.applied.waiting = Some("node b is not back yet".into());
+    let live = json!({"metadata": {"name": "a", "annotations": {TEMPLATE_REVISION: "0"}}});
+    world.applied.stateful_set = Some(serde_json::from_value(live).unwrap());
     let status = world.status();
     assert_eq!(status.template_revision.as_deref(), Some("0"));
-    assert!(is_true(&status.conditions, ConditionType::Reconciling));
+    assert_eq!(reason(&status, ConditionType::Reconciling), "True RolloutWaiting");
+    let message = &find(&status.conditions, ConditionType::Reconciling).unwrap().message;
+    assert!(message.contains("node b is not back yet"), "{message}");
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready", "it serves meanwhile");
 }
 
 #[test]

@@ -1,0 +1,269 @@
+//! When a change of the pod template goes out.
+//!
+//! ```text
+//! node does not serve ───────────────────────────────────────────────► at once, and takes nothing of the budget
+//! node serves ──► store found ready at the network's generation? ──► fewer than maxUnavailable others away? ──► goes
+//!                         no: waits                                         no: waits
+//! ```
+//!
+//! A node is *away* when it got a new template while it served and is not back yet, or when it served until a moment ago (a
+//! drained machine, an eviction). A template that keeps the first node from coming back goes to no second one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::StatefulSetStatus;
+use serde_json::Value;
+use tessera_crds::condition::ConditionType;
+use tessera_crds::{TesseraNetwork, TesseraNode};
+
+use crate::controller::context::Context;
+use crate::kube::meta::{name_of, uid_of};
+use crate::node::observe::is_ready;
+use crate::report::conditions::find;
+use crate::watch::kept::Text;
+
+/// Annotation of a StatefulSet: the hash of its template, so that a change of it is told from any other.
+pub const TEMPLATE_HASH: &str = "tessera.rs/template-hash";
+/// Annotation of a StatefulSet: which of this operator's templates it has.
+pub const TEMPLATE_REVISION: &str = "tessera.rs/template-revision";
+/// Annotation of a StatefulSet: the hash of the template that it got while its node served.
+pub const ROLLED: &str = "tessera.rs/rolled-while-serving";
+/// Annotation of a TesseraNetwork whose store the operator cannot reach and the nodes can: the generation for which a person
+/// vouches for the store.
+pub const STORE_VOUCHED_FOR: &str = "tessera.rs/store-ready-generation";
+
+/// A node that stopped serving so short a time ago is expected back.
+const EXPECTED_BACK: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether the network's store was found ready as the spec says it now; else why nodes that serve keep their template.
+pub fn store_ready(network: &TesseraNetwork) -> Result<(), String> {
+    let generation = network.metadata.generation;
+    let annotations = network.metadata.annotations.as_ref();
+    let vouched = annotations.and_then(|annotations| annotations.get(STORE_VOUCHED_FOR));
+    if vouched.is_some_and(|vouched| Some(vouched) == generation.map(|it| it.to_string()).as_ref()) {
+        return Ok(());
+    }
+    let conditions = network.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let found = find(conditions, ConditionType::SecretStoreReady);
+    let why = match found {
+        Some(found) if found.observed_generation != generation => {
+            "it was not probed for the newest spec yet".to_owned()
+        }
+        Some(found) if found.status == "True" => return Ok(()),
+        Some(found) => format!("{}: {}", found.reason, found.message),
+        None => "it was not probed yet".to_owned(),
+    };
+    Err(format!(
+        "the secret store of TesseraNetwork {} is not found ready: {why}. Where nodes reach a store that the operator cannot: kubectl annotate tnet {0} {STORE_VOUCHED_FOR}={}",
+        name_of(network),
+        generation.unwrap_or_default(),
+    ))
+}
+
+/// Whether the kubelet finds a pod of this workload ready.
+pub fn serves(workload_uid: &str, ctx: &Context) -> bool {
+    ctx.caches.pods.indexed(workload_uid).iter().any(|pod| is_ready(&pod.0))
+}
+
+/// The rollouts of all networks.
+#[derive(Default)]
+pub struct Rollouts(Mutex<BTreeMap<String, Rollout>>);
+
+/// The rollout of one network.
+#[derive(Default)]
+struct Rollout {
+    /// Nodes that may change, by UID, until the watch shows their workload at this generation; `None`: the write is under way.
+    admitted: BTreeMap<String, Option<i64>>,
+    /// Names of nodes that wait.
+    waiting: BTreeSet<String>,
+}
+
+impl Rollouts {
+    /// Admits `node` to change while it serves, if fewer than `max` other nodes of its network are away; else says which are.
+    /// What is admitted must be [`Rollouts::settled`].
+    pub fn admit(&self, node: &TesseraNode, max: usize, ctx: &Context, now: Timestamp) -> Result<(), String> {
+        let network = node.spec.network_ref.name.to_string();
+        let others = ctx.caches.nodes_of(&network);
+        let others = others.iter().filter(|other| uid_of(&***other) != uid_of(node));
+        let mut all = self.lock();
+        let rollout = all.entry(key(ctx, &network)).or_default();
+        rollout.admitted.retain(|uid, generation| !is_seen(uid, *generation, ctx));
+        let away = others
+            .filter(|other| rollout.admitted.contains_key(uid_of(&***other)) || is_away(other, ctx, now));
+        let away: Vec<_> = away.map(|other| name_of(&**other).to_owned()).collect();
+        if away.len() < max {
+            rollout.waiting.remove(name_of(node));
+            rollout.admitted.insert(uid_of(node).to_owned(), None);
+            return Ok(());
+        }
+        rollout.waiting.insert(name_of(node).to_owned());
+        Err(format!(
+            "rollout.maxUnavailable of the network is {max}, and {} not back yet: repair, pause or stop what does not come back",
+            listed(&away)
+        ))
+    }
+
+    /// The write that `node` was admitted to is done: its workload has this generation now; `None`: it failed.
+    pub fn settled(&self, node: &TesseraNode, generation: Option<i64>, ctx: &Context) {
+        let mut all = self.lock();
+        let rollout = all.entry(key(ctx, &node.spec.network_ref.name)).or_default();
+        match generation {
+            Some(generation) => rollout.admitted.insert(uid_of(node).to_owned(), Some(generation)),
+            None => rollout.admitted.remove(uid_of(node)),
+        };
+    }
+
+    /// A node of the network is as it should be: the next that wait may try again.
+    pub fn wake_waiting(&self, network: &str, ctx: &Context) {
+        let waiting =
+            self.lock().get_mut(&key(ctx, network)).map(|rollout| std::mem::take(&mut rollout.waiting));
+        for name in waiting.unwrap_or_default() {
+            ctx.queues.nodes.touch(&name);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Rollout>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(ctx: &Context, network: &str) -> String {
+    format!("{}/{network}", ctx.namespace)
+}
+
+/// Three names are enough to go on with.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        1 => format!("node {shown} is"),
+        2 | 3 => format!("nodes {shown} are"),
+        more => format!("nodes {shown} and {} more are", more - 3),
+    }
+}
+
+/// Whether the watch shows what an admitted node's write made; then the workload itself says whether it is back.
+fn is_seen(node_uid: &str, generation: Option<i64>, ctx: &Context) -> bool {
+    let seen = ctx.caches.workload_of(node_uid);
+    let seen = seen.and_then(|workload| workload.metadata.generation);
+    generation.is_some_and(|generation| seen.is_some_and(|seen| seen >= generation))
+}
+
+fn is_away(node: &TesseraNode, ctx: &Context, now: Timestamp) -> bool {
+    if node.spec.replicas == 0 || node.spec.paused {
+        return false;
+    }
+    let Some(workload) = ctx.caches.workload_of(uid_of(node)) else { return false };
+    let serves = serves(workload.metadata.uid.as_deref().unwrap_or_default(), ctx);
+    let annotation = |name| workload.metadata.annotations.as_ref().and_then(|all| all.get(name));
+    let rolled = annotation(ROLLED).is_some() && annotation(ROLLED) == annotation(TEMPLATE_HASH);
+    rolled && !(serves && is_up_to_date(&workload)) || !serves && stopped_a_moment_ago(node, now)
+}
+
+/// Whether the newest template runs everywhere, by the StatefulSet controller's account.
+fn is_up_to_date(workload: &Text) -> bool {
+    let status = serde_json::from_value::<StatefulSetStatus>(workload.value()["status"].take());
+    status.is_ok_and(|status| {
+        status.observed_generation >= workload.metadata.generation
+            && status.current_revision == status.update_revision
+    })
+}
+
+/// It has served, and the status says since when it does not.
+fn stopped_a_moment_ago(node: &TesseraNode, now: Timestamp) -> bool {
+    let Some(status) = &node.status else { return false };
+    let Some(ready) = find(&status.conditions, ConditionType::Ready) else { return false };
+    let since = now.duration_since(ready.last_transition_time.0);
+    !status.keys.is_empty() && (ready.status == "True" || since < EXPECTED_BACK)
+}
+
+/// The workload as an earlier reconcile left it.
+#[derive(Debug, Clone)]
+pub struct LiveWorkload {
+    /// Which of this operator's templates it has.
+    pub revision: Option<u32>,
+    /// The hash of its template.
+    pub template_hash: Option<String>,
+    /// Its claim templates, which Kubernetes cannot change.
+    pub claims: Value,
+}
+
+impl LiveWorkload {
+    /// What is needed of the StatefulSet.
+    pub fn of(stateful_set: &kube::api::DynamicObject) -> Self {
+        let annotations = stateful_set.metadata.annotations.as_ref();
+        let annotation = |name| annotations.and_then(|all| all.get(name)).cloned();
+        Self {
+            revision: annotation(TEMPLATE_REVISION).and_then(|revision| revision.parse().ok()),
+            template_hash: annotation(TEMPLATE_HASH),
+            claims: stateful_set.data.pointer("/spec/volumeClaimTemplates").cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Which template a node gets: the one that it has, as long as that would come out the same; once it changes anyway, the
+/// newest. `hash_of`: what the template of a revision would be.
+pub fn choose_revision(live: Option<&LiveWorkload>, newest: u32, hash_of: impl Fn(u32) -> String) -> u32 {
+    let Some(live) = live else { return newest };
+    let kept = live.revision.filter(|revision| (1..=newest).contains(revision));
+    kept.filter(|revision| live.template_hash.as_ref() == Some(&hash_of(*revision))).unwrap_or(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{network, network_json};
+
+    fn store(status: &str, reason: &str, generation: i64) -> Value {
+        let mut json = network_json();
+        json["metadata"]["generation"] = json!(7);
+        json["status"] = json!({"conditions": [{"type": "SecretStoreReady", "status": status, "reason": reason,
+            "message": "m", "observedGeneration": generation, "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
+        json
+    }
+
+    #[test]
+    fn a_template_changes_only_while_the_store_is_found_ready_for_this_very_spec() {
+        let ready = |json| store_ready(&network(json));
+        assert_eq!(ready(store("True", "Ready", 7)), Ok(()));
+        assert!(ready(store("True", "Ready", 6)).unwrap_err().contains("not probed for the newest spec"));
+        for reason in
+            ["Sealed", "Unreachable", "LoginDenied", "NotProvisioned", "InvalidReference", "Waiting"]
+        {
+            let why = ready(store("False", reason, 7)).unwrap_err();
+            assert!(why.contains(reason) && why.contains("store-ready-generation=7"), "{why}");
+        }
+        assert!(ready(network_json()).is_err(), "not knowing holds");
+    }
+
+    #[test]
+    fn a_person_may_vouch_for_the_store_of_one_generation() {
+        let vouched = |generation: &str| {
+            let mut json = store("False", "Unreachable", 7);
+            json["metadata"]["annotations"] = json!({STORE_VOUCHED_FOR: generation});
+            store_ready(&network(json)).is_ok()
+        };
+        assert!(vouched("7"));
+        assert!(!vouched("6") && !vouched("true"));
+    }
+
+    #[test]
+    fn a_template_keeps_its_revision_until_it_changes_anyway() {
+        let live = |revision, hash: &str| LiveWorkload {
+            revision: Some(revision),
+            template_hash: Some(hash.to_owned()),
+            claims: Value::Null,
+        };
+        let hash_of = |revision: u32| format!("template {revision} of this spec");
+        let chosen = |live: Option<LiveWorkload>| choose_revision(live.as_ref(), 3, hash_of);
+        assert_eq!(chosen(None), 3, "a new node gets the newest");
+        assert_eq!(chosen(Some(live(1, "template 1 of this spec"))), 1, "an upgrade alone rolls nothing");
+        assert_eq!(chosen(Some(live(1, "template 1 of another spec"))), 3, "it changes anyway");
+        assert_eq!(chosen(Some(live(9, "template 9 of this spec"))), 3, "of a newer operator");
+        let unknown = LiveWorkload { revision: None, template_hash: None, claims: Value::Null };
+        assert_eq!(chosen(Some(unknown)), 3);
+    }
+}
