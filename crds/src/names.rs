@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<uid> (operator's namespace)
-//! node node-a     node-a  node-a-p2p  node-a-config  node-a-peers  node-a-tls  node-a-admin-tls
+//! node node-a     node-a  node-a-p2p  node-a-config  node-a-dynamic  node-a-tls  node-a-admin-tls
 //!                 node-a-client-quorum-a  tessera-node-node-a
 //!                 tessera-node-a (StatefulSet)  tessera-node-a-0 (pod)  data-tessera-node-a-0 (claim)
 //! ```
@@ -46,9 +46,20 @@ pub mod network {
         format!("{network}-ca")
     }
 
+    /// The ConfigMap with the P2P URLs of all nodes.
+    pub fn peers(network: &str) -> String {
+        format!("{network}-peers")
+    }
+
     /// The NetworkPolicy that denies all traffic of the namespace.
     pub fn default_deny(network: &str) -> String {
         format!("{network}-default-deny")
+    }
+
+    /// The NetworkPolicy that denies all traffic of the network's node pods. It outlives each node, whose own policy goes
+    /// before its pod does.
+    pub fn nodes_deny(network: &str) -> String {
+        format!("{network}-nodes-deny")
     }
 
     /// The Secret with the certificate of the scraper `scraper`.
@@ -105,9 +116,9 @@ pub mod node {
         format!("{node}-config")
     }
 
-    /// The ConfigMap with the dynamic configuration: peers and clients.
+    /// The ConfigMap with the dynamic configuration: clients and keys.
     pub fn dynamic_config(node: &str) -> String {
-        format!("{node}-peers")
+        format!("{node}-dynamic")
     }
 
     /// The Secret with the node's certificate.

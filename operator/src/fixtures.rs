@@ -78,12 +78,11 @@ pub(crate) fn authorities() -> Arc<CaState> {
     Arc::new(CaState::generate("org-a", SignedDuration::from_hours(8760), now()).unwrap())
 }
 
-/// What is read for `node-a`, beside which there are `node-b` and `node-c`.
+/// What is read for `node-a`.
 pub(crate) fn inputs() -> Inputs {
     Inputs {
         network: NetworkInput::Found(Arc::new(network(network_json()))),
         authorities: Some(authorities()),
-        siblings: ["node-c", "node-b"].map(|name| Arc::new(node(node_json(name)))).to_vec(),
         secrets: BTreeMap::new(),
         stateful_set: None,
         now: now(),

@@ -7,9 +7,9 @@ use tessera_operator::args::Args;
 use tessera_operator::process::{run, telemetry};
 
 fn main() -> ExitCode {
-    // Before anything is parsed: the process holds CA keys, which must reach no core file and no other process.
+    // Before anything is parsed: this process will hold the keys of all CAs.
     if let Err(error) = tessera_sys::harden() {
-        eprintln!("cannot harden the process: {error:#}");
+        eprintln!("cannot harden the process: {}", run::chain(&error));
         return ExitCode::FAILURE;
     }
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

@@ -27,7 +27,7 @@ fn owned() -> Vec<(Kind, String, Value, Value)> {
             label.clone(),
         ),
         (Kind::ConfigMap, "a-config".into(), data("tessera.json", "{}"), data("added", "x")),
-        (Kind::ConfigMap, "a-peers".into(), data("dynamic.json", "{}"), data("added", "x")),
+        (Kind::ConfigMap, "a-dynamic".into(), data("dynamic.json", "{}"), data("added", "x")),
         (Kind::Service, "a".into(), json!({"spec": {"selector": {"app": "somebody"}}}), port.clone()),
         (Kind::Service, "a-p2p".into(), json!({"spec": {"publishNotReadyAddresses": false}}), port),
         (Kind::Secret, "a-tls".into(), data("tls.crt", "Z2FyYmFnZQ=="), data("added", "eA==")),

@@ -48,11 +48,11 @@ async fn serial_kubectl_diff_is_empty() -> Result<()> {
     restart_operator(&fleet).await?;
     // A new one that only stands by has looked at nothing: what it repairs, it has seen.
     for node in ["a", "b"] {
-        fleet.break_glass.delete(Kind::ConfigMap, &fleet.namespace, &format!("{node}-peers")).await?;
+        fleet.break_glass.delete(Kind::ConfigMap, &fleet.namespace, &format!("{node}-dynamic")).await?;
     }
     for node in ["a", "b"] {
         wait::until("the new operator at work", Duration::from_mins(2), || async {
-            fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{node}-peers")).await
+            fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{node}-dynamic")).await
         })
         .await?;
         fleet.node_ready(node).await?;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use tessera_crds::names;
 use tessera_e2e::cluster::Kind;
-use tessera_e2e::fleet::Fleet;
+use tessera_e2e::fleet::{Fleet, NETWORK};
 use tessera_e2e::wait;
 
 #[tokio::test]
@@ -32,10 +33,14 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     fleet.done().await
 }
 
+/// The peers that `node` is told of: all nodes of the network but itself.
 async fn peers(fleet: &Fleet, node: &str) -> Result<Vec<String>> {
-    let map = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{node}-peers")).await?;
+    let name = names::network::peers(NETWORK);
+    let map = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &name).await?;
     let document: serde_json::Value =
-        serde_json::from_str(map["data"]["dynamic.json"].as_str().unwrap_or_default())?;
+        serde_json::from_str(map["data"]["peers.json"].as_str().unwrap_or_default())?;
     let peers = document["peers"].as_array().cloned().unwrap_or_default();
-    Ok(peers.iter().filter_map(|p| p["url"].as_str().map(str::to_owned)).collect())
+    let own = names::node::p2p_url(node, &fleet.namespace);
+    let urls = peers.iter().filter_map(|peer| peer["url"].as_str().map(str::to_owned));
+    Ok(urls.filter(|url| *url != own).collect())
 }

@@ -10,7 +10,8 @@ use tessera_pki::{CaError, CaState, LeafSpec};
 use super::inputs::Inputs;
 use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
-use crate::kube::meta::{Owner, name_of, network_labels, uid_of};
+use crate::kube::meta::{Owner, name_of, namespace_of, network_labels, uid_of};
+use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
 
 /// A network with everything settled.
@@ -31,6 +32,8 @@ pub struct Resolved {
     pub scrapers: Vec<Scraper>,
     /// A leaf for each scraper; none before the authorities are stored.
     pub monitoring: Vec<Leaf>,
+    /// The P2P URLs of the nodes, sorted.
+    pub peers: Vec<String>,
     /// Nothing is written but status.
     pub paused: bool,
 }
@@ -76,9 +79,18 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         dedicated: network.spec.namespace_isolation == NamespaceIsolation::Dedicated,
         scrapers,
         monitoring,
+        peers: peers(inputs),
         paused: network.spec.paused,
         name,
     })
+}
+
+fn peers(inputs: &Inputs) -> Vec<String> {
+    let peers = inputs.nodes.iter().filter(|node| !is_stalled_without_key(node));
+    let mut urls: Vec<_> =
+        peers.map(|node| names::node::p2p_url(name_of(&**node), namespace_of(&**node))).collect();
+    urls.sort();
+    urls
 }
 
 fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState>, bool), Unresolved> {

@@ -66,7 +66,7 @@ pub async fn apply(
         applied.note(planned, result);
     }
     applied.failures.extend(prune(&node.owner, &desired.names(node), ctx).await);
-    apply_workload(object, desired, admission, inputs, ctx, &mut applied).await;
+    apply_workload(object, desired, &admission, inputs, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied
 }
@@ -154,7 +154,7 @@ fn admission(
 async fn apply_workload(
     object: &TesseraNode,
     desired: &Desired,
-    admission: Admission,
+    admission: &Admission,
     inputs: &Inputs,
     ctx: &Context,
     applied: &mut Applied,

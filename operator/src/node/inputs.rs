@@ -24,8 +24,6 @@ pub struct Inputs {
     pub network: NetworkInput,
     /// The network's authorities, if it has any yet.
     pub authorities: Option<Arc<CaState>>,
-    /// The other nodes of the network, by name.
-    pub siblings: Vec<Arc<TesseraNode>>,
     /// The Secrets that hold this node's leaves, as they are; only ours.
     pub secrets: BTreeMap<String, StoredLeaf>,
     /// The workload as it is.
@@ -53,9 +51,7 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
         NetworkInput::Found(network) => ctx.authorities.get(uid_of(&**network)).await?,
         _ => None,
     };
-    let siblings = ctx.caches.nodes_of(&node.spec.network_ref.name);
     Ok(Inputs {
-        siblings: siblings.into_iter().filter(|sibling| name_of(&**sibling) != name).collect(),
         secrets: read_leaves(ctx, uid_of(node), secret_names(node)).await?,
         stateful_set: ctx.caches.stateful_set(name).map(|set| set.object()),
         network,

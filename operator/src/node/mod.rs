@@ -107,13 +107,13 @@ async fn reconcile_resolved(
         let holds = |type_| conditions::is_true(&status.conditions, type_);
         holds(ConditionType::Ready) && holds(ConditionType::CertificatesServed)
     });
-    if is_settled && observed.workload.as_ref().is_some_and(|workload| workload.up_to_date) {
+    let is_waiting = applied.waiting.is_some();
+    if !is_waiting && observed.serves_newest() && rollout::is_rolled(applied.stateful_set.as_ref()) {
         ctx.rollouts.wake_waiting(&resolved.network, ctx);
     }
     if !is_settled {
         ask_again(&observed, ctx);
     }
-    let is_waiting = applied.waiting.is_some();
     Reconciled {
         status,
         events: events::of_writes(resolved, &applied),

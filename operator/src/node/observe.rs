@@ -114,6 +114,14 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// Whether the newest template runs, and the kubelet finds a pod of it ready.
+    pub fn serves_newest(&self) -> bool {
+        let up_to_date = self.workload.as_ref().is_some_and(|workload| workload.up_to_date);
+        up_to_date && self.pods.iter().any(|pod| pod.ready)
+    }
+}
+
 /// Observes everything. Nothing here waits for a node.
 pub async fn observe(node: &Resolved, applied: &Applied, ctx: &Context, now: Timestamp) -> Observed {
     let uid = applied.stateful_set.as_ref().and_then(|set| set.metadata.uid.as_deref());

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
+use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::Value;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode};
@@ -150,15 +151,24 @@ fn is_seen(node_uid: &str, generation: Option<i64>, ctx: &Context) -> bool {
     generation.is_some_and(|generation| seen.is_some_and(|seen| seen >= generation))
 }
 
+/// Whether this workload got its template while its node served.
+pub fn is_rolled(workload: Option<&DynamicObject>) -> bool {
+    workload.is_some_and(|workload| has_rolled(&workload.metadata))
+}
+
+fn has_rolled(workload: &ObjectMeta) -> bool {
+    let annotation = |name| workload.annotations.as_ref().and_then(|all| all.get(name));
+    annotation(ROLLED).is_some() && annotation(ROLLED) == annotation(TEMPLATE_HASH)
+}
+
 fn is_away(node: &TesseraNode, ctx: &Context, now: Timestamp) -> bool {
     if node.spec.replicas == 0 || node.spec.paused {
         return false;
     }
     let Some(workload) = ctx.caches.workload_of(uid_of(node)) else { return false };
     let serves = serves(workload.metadata.uid.as_deref().unwrap_or_default(), ctx);
-    let annotation = |name| workload.metadata.annotations.as_ref().and_then(|all| all.get(name));
-    let rolled = annotation(ROLLED).is_some() && annotation(ROLLED) == annotation(TEMPLATE_HASH);
-    rolled && !(serves && is_up_to_date(&workload)) || !serves && stopped_a_moment_ago(node, now)
+    has_rolled(&workload.metadata) && !(serves && is_up_to_date(&workload))
+        || !serves && stopped_a_moment_ago(node, now)
 }
 
 /// Whether the newest template runs everywhere, by the StatefulSet controller's account.
@@ -191,7 +201,7 @@ pub struct LiveWorkload {
 
 impl LiveWorkload {
     /// What is needed of the StatefulSet.
-    pub fn of(stateful_set: &kube::api::DynamicObject) -> Self {
+    pub fn of(stateful_set: &DynamicObject) -> Self {
         let annotations = stateful_set.metadata.annotations.as_ref();
         let annotation = |name| annotations.and_then(|all| all.get(name)).cloned();
         Self {

@@ -119,8 +119,11 @@ pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
 async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     let pod = ctx.caches.pods.get(name)?;
     let address = address(&pod)?;
-    let node = ctx.caches.node_of(&pod)?;
     let uid = pod.uid();
+    let Some(node) = ctx.caches.node_of(&pod) else {
+        // Another watch may not have shown its workload yet; or the pod is nobody's.
+        return Some(ctx.answers.backoff.after_failure(uid));
+    };
     let attempt = ask(&node, address, ctx).await;
     let wait = match &attempt {
         Ok(status) => {

@@ -195,3 +195,48 @@ impl Cached for KeptSecret {
         controller_uid(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::network_json;
+    use crate::watch::cache::Cache;
+
+    fn guarded(json: Value) -> DeserializeGuard<TesseraNetwork> {
+        serde_json::from_value(json).expect("whatever the spec says, the metadata is readable")
+    }
+
+    #[test]
+    fn an_object_with_an_unknown_value_keeps_no_other_from_being_read() {
+        let mut newer = network_json();
+        newer["metadata"]["name"] = json!("newer");
+        newer["spec"]["namespaceIsolation"] = json!("AsOfNextYear");
+        let cache = Cache::default();
+        cache.take_in(Event::Init, Parsed::keep);
+        for json in [newer, network_json()] {
+            cache.take_in(Event::InitApply(guarded(json)), Parsed::keep);
+        }
+        cache.take_in(Event::InitDone, Parsed::keep);
+        assert!(cache.is_filled());
+        assert!(cache.get("org-a").unwrap().readable().is_some());
+        let why = cache.get("newer").unwrap().object.as_ref().err().cloned().unwrap();
+        assert!(why.contains("AsOfNextYear"), "{why}");
+    }
+
+    #[test]
+    fn a_cached_object_is_whole_but_for_what_we_set_ourselves() {
+        let entry =
+            |manager: &str| json!({"manager": manager, "operation": "Update", "fieldsV1": {"f:data": {}}});
+        let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+            "metadata": {"name": "c", "managedFields": [entry("tessera-operator"), entry("somebody")]}});
+        let kept = Text::keep(serde_json::from_value(live.clone()).unwrap());
+        assert!(kept.metadata.managed_fields.is_none());
+        let value = kept.value();
+        assert_eq!(value["data"], live["data"]);
+        assert_eq!(value["metadata"]["managedFields"], json!([entry("somebody")]));
+        assert_eq!(kept.object().metadata.name.as_deref(), Some("c"));
+    }
+}

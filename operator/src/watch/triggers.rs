@@ -19,6 +19,7 @@ use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use crate::controller::context::Context;
 use crate::kube::meta::name_of;
 use crate::kube::planned::controller_of;
+use crate::node::rollout::STORE_VOUCHED_FOR;
 use crate::report::conditions::{find, is_true};
 
 /// Touches the queues of one namespace.
@@ -58,9 +59,6 @@ impl Triggers {
         if before.map(taken_by_network) != after.map(taken_by_network) {
             for node in [before, after].into_iter().flatten() {
                 self.0.queues.networks.touch(&node.spec.network_ref.name.to_string());
-            }
-            if before.map(is_peer) != after.map(is_peer) {
-                self.nodes_of(&object.index().unwrap_or_default().to_owned());
             }
         }
     }
@@ -136,19 +134,15 @@ fn readable<K>(object: Option<&Arc<Parsed<K>>>) -> Option<&K> {
     object.and_then(|object| object.object.as_deref().ok())
 }
 
-/// What nodes take from their network: spec, CA, whether the store is ready, annotations.
+/// What nodes take from their network: spec, CA, whether the store is ready or vouched for.
 fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
     let metadata = &network.metadata;
     let status = network.status.clone().unwrap_or_default();
     let store = find(&status.conditions, ConditionType::SecretStoreReady)
         .map(|condition| (condition.status.clone(), condition.reason.clone(), condition.observed_generation));
     let is_deleted = metadata.deletion_timestamp.is_some();
-    (metadata.generation, is_deleted, metadata.annotations.clone(), status.ca, store)
-}
-
-/// Whether other nodes list a node as their peer.
-fn is_peer(node: &TesseraNode) -> bool {
-    node.metadata.deletion_timestamp.is_none() && !crate::node::resolve::is_stalled_without_key(node)
+    let vouched = metadata.annotations.as_ref().and_then(|all| all.get(STORE_VOUCHED_FOR)).cloned();
+    (metadata.generation, is_deleted, vouched, status.ca, store)
 }
 
 /// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer.

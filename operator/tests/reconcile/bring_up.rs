@@ -5,18 +5,20 @@ use serde_json::json;
 use crate::operator::Operator;
 use crate::world::{World, condition, network, node, store_ca};
 
-const EXPECTED: [&str; 29] = [
+const EXPECTED: [&str; 31] = [
     "ConfigMap a-config",
-    "ConfigMap a-peers",
+    "ConfigMap a-dynamic",
     "ConfigMap b-config",
-    "ConfigMap b-peers",
+    "ConfigMap b-dynamic",
     "ConfigMap net-ca",
+    "ConfigMap net-peers",
     "NetworkPolicy a",
     "NetworkPolicy a-client-ledger",
     "NetworkPolicy b",
     "NetworkPolicy b-client-ledger",
     "NetworkPolicy net-default-deny",
     "NetworkPolicy net-monitoring-prometheus",
+    "NetworkPolicy net-nodes-deny",
     "PodDisruptionBudget a",
     "PodDisruptionBudget b",
     "Secret a-admin-tls",
@@ -81,8 +83,8 @@ async fn nothing_is_written_and_nothing_read_when_nothing_changes_also_after_a_r
     assert_eq!(world.contents().await, before);
 
     // The control: an edit does yield a write.
-    world.edit("ConfigMap", "a-peers", json!({"metadata": {"labels": {"by": "hand"}}})).await;
-    world.until("ConfigMap", "a-peers", |object| object["metadata"]["labels"]["by"].is_null()).await;
+    world.edit("ConfigMap", "a-dynamic", json!({"metadata": {"labels": {"by": "hand"}}})).await;
+    world.until("ConfigMap", "a-dynamic", |object| object["metadata"]["labels"]["by"].is_null()).await;
     assert_ne!(world.contents().await, before);
 }
 
@@ -97,11 +99,11 @@ async fn peers_follow_the_nodes_that_come_and_go_and_pods_are_not_rolled() {
     world.create("TesseraNode", node("c")).await;
     let url = format!("https://c-p2p.{}.svc:9000/", world.namespace);
     let names_c = |object: &serde_json::Value| {
-        object["data"]["dynamic.json"].as_str().is_some_and(|text| text.contains(&url))
+        object["data"]["peers.json"].as_str().is_some_and(|text| text.contains(&url))
     };
-    world.until("ConfigMap", "a-peers", names_c).await;
+    world.until("ConfigMap", "net-peers", names_c).await;
     world.api("TesseraNode").delete("c", &kube::api::DeleteParams::default()).await.unwrap();
-    world.until("ConfigMap", "a-peers", |object| !names_c(object)).await;
+    world.until("ConfigMap", "net-peers", |object| !names_c(object)).await;
     world.until("TesseraNetwork", "net", |object| object["status"]["nodes"]["total"] == 2).await;
     assert_eq!(world.get("StatefulSet", "tessera-a").await.unwrap()["spec"]["template"], template);
 }

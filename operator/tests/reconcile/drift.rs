@@ -12,9 +12,10 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
     let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
     let sidecar = json!({"name": "spy", "image": "spy"});
     vec![
-        ("ServiceAccount", "tessera-node-a", json!({"automountServiceAccountToken": true}), label),
+        ("ServiceAccount", "tessera-node-a", json!({"automountServiceAccountToken": true}), label.clone()),
         ("ConfigMap", "a-config", json!({"data": {"tessera.json": "{}"}}), add("/data/more", json!("x"))),
-        ("ConfigMap", "a-peers", json!({"data": {"dynamic.json": "{}"}}), add("/immutable", json!(true))),
+        ("ConfigMap", "a-dynamic", json!({"data": {"dynamic.json": "{}"}}), add("/immutable", json!(true))),
+        ("ConfigMap", "net-peers", json!({"data": {"peers.json": "{}"}}), label.clone()),
         (
             "ConfigMap",
             "net-ca",
@@ -80,7 +81,7 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             "PodDisruptionBudget",
             "a",
             json!({"spec": {"maxUnavailable": 0}}),
-            add("/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow")),
+            json!([{"op": "replace", "path": "/spec/unhealthyPodEvictionPolicy", "value": "IfHealthyBudget"}]),
         ),
         (
             "StatefulSet",

@@ -29,7 +29,7 @@ async fn each_repair_is_told_with_its_object_and_no_peer_list_of_ours() {
 
     let edits = [
         ("Service", "a", json!({"metadata": {"labels": {"by": "hand"}}})),
-        ("ConfigMap", "a-peers", json!({"data": {"dynamic.json": "{}"}})),
+        ("ConfigMap", "a-dynamic", json!({"data": {"dynamic.json": "{}"}})),
         ("ConfigMap", "a-config", json!({"data": {"more": "x"}})),
     ];
     for (kind, name, edit) in &edits {

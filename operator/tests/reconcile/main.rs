@@ -19,6 +19,7 @@ mod killed;
 mod operator;
 mod pods;
 mod prune;
+mod rollout;
 mod silent;
 mod volume;
 mod world;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
-use crate::world::{World, condition};
+use crate::world::World;
 
 #[tokio::test]
 async fn leaf_and_policy_of_a_client_that_was_removed_go() {
@@ -28,26 +28,4 @@ async fn the_default_deny_of_a_namespace_that_is_shared_now_goes() {
     world.until("NetworkPolicy", "net-default-deny", Value::is_null).await;
     world.until("NetworkPolicy", "a-client-ledger", Value::is_null).await;
     assert!(world.get("NetworkPolicy", "a").await.is_some());
-}
-
-#[tokio::test]
-async fn a_change_of_pods_is_held_while_the_store_is_unreachable() {
-    let world = World::new("held").await;
-    let _operator = Operator::start(&world);
-    world.create_fleet(&["a"]).await;
-    world.until_brought_up(&["a"]).await;
-    let pod = |set: &Value| set["spec"]["template"]["spec"].clone();
-    let before = pod(&world.get("StatefulSet", "tessera-a").await.unwrap());
-    world
-        .edit("TesseraNetwork", "net", json!({"spec": {"nodeDefaults": {"nodeSelector": {"disk": "fast"}}}}))
-        .await;
-    let says_held = |node: &Value| {
-        condition(node, "Reconciling")
-            .is_some_and(|found| found["message"].to_string().contains("secret store"))
-    };
-    world.until("TesseraNode", "a", says_held).await;
-    assert_eq!(pod(&world.get("StatefulSet", "tessera-a").await.unwrap()), before);
-    // What does not roll pods is not held.
-    world.edit("TesseraNode", "a", json!({"spec": {"clients": []}})).await;
-    world.until("Secret", "a-client-ledger", Value::is_null).await;
 }

@@ -124,14 +124,10 @@ impl World {
         let total = nodes.len();
         let counts = |network: &Value| network["status"]["nodes"]["total"] == total;
         self.until("TesseraNetwork", "net", counts).await;
-        for name in nodes {
-            let others = |object: &Value| {
-                let peers =
-                    object["data"]["dynamic.json"].as_str().unwrap_or_default().matches("\"url\"").count();
-                peers == total - 1
-            };
-            self.until("ConfigMap", &format!("{name}-peers"), others).await;
-        }
+        let all = |object: &Value| {
+            object["data"]["peers.json"].as_str().unwrap_or_default().matches("\"url\"").count() == total
+        };
+        self.until("ConfigMap", "net-peers", all).await;
     }
 
     /// Everything that the operator owns, by kind and name, with CA state.

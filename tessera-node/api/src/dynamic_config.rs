@@ -12,7 +12,8 @@ pub const VERSION: u32 = 1;
 pub struct DynamicConfig {
     /// [`VERSION`].
     pub version: u32,
-    /// The P2P URLs to poll, other than the node's own. Sorted.
+    /// P2P URLs to poll, besides those of the network's [`PeerList`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,
     /// The clients that Q2T serves, by their identity URI. Sorted.
     pub clients: Vec<String>,
@@ -20,6 +21,17 @@ pub struct DynamicConfig {
     pub monitoring: Vec<String>,
     /// The keys that exist, in the order of the TesseraNode. Exactly one is the default.
     pub keys: Vec<Key>,
+}
+
+/// The nodes of the network, in a file of its own beside the dynamic configuration: one object for all of them, so that a
+/// node that comes or goes changes one object and not one for each node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeerList {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The P2P URLs of all nodes of the network; a node skips its own. Sorted.
+    pub peers: Vec<Peer>,
 }
 
 /// Another transaction manager.

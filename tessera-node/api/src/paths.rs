@@ -2,8 +2,10 @@
 
 /// The static configuration (Tessera's JSON with our extension): ConfigMap `<node>-config`.
 pub const STATIC_CONFIG: &str = "/etc/tessera/config/tessera.json";
-/// The dynamic configuration: ConfigMap `<node>-peers`, reloaded without a restart.
+/// The dynamic configuration: ConfigMap `<node>-dynamic`, reloaded without a restart.
 pub const DYNAMIC_CONFIG: &str = "/etc/tessera/dynamic/dynamic.json";
+/// The list of peers beside it: ConfigMap `<network>-peers`. It may be absent.
+pub const PEERS_FILE: &str = "peers.json";
 /// Secret `<node>-tls`: `tls.crt`, `tls.key`, `ca.crt` (own network CA: P2P, Q2T and metrics).
 pub const NODE_TLS: &str = "/etc/tessera/tls/node";
 /// Secret `<node>-admin-tls`: `tls.crt`, `tls.key`, `ca.crt` (the network's admin CA, whatever its issuer).

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use tessera_node_api::dynamic_config::{DynamicConfig, VERSION};
+use tessera_node_api::dynamic_config::{DynamicConfig, PeerList, VERSION};
 use tessera_node_api::identity::{Identity, Role};
+use tessera_node_api::paths::PEERS_FILE;
 
 use crate::peers::NodeUrl;
 
@@ -46,22 +47,37 @@ pub enum DynamicError {
     Invalid(String),
 }
 
-/// Reads the file and checks it.
+/// Reads the file, and the list of peers beside it if there is one, and checks both.
 pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
-    let bytes = std::fs::read(path).map_err(|source| DynamicError::Read { path: path.to_owned(), source })?;
-    parse(&bytes)
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| DynamicError::Read { path: path.to_owned(), source })
+    };
+    let bytes = read(path)?;
+    match read(&path.with_file_name(PEERS_FILE)) {
+        Ok(peers) => parse(&bytes, Some(&peers)),
+        Err(DynamicError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            parse(&bytes, None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// Checks the bytes of a dynamic configuration.
-pub fn parse(bytes: &[u8]) -> Result<Dynamic, DynamicError> {
+/// Checks the bytes of a dynamic configuration and of a list of peers.
+pub fn parse(bytes: &[u8], peers: Option<&[u8]>) -> Result<Dynamic, DynamicError> {
     let file: DynamicConfig = serde_json::from_slice(bytes).map_err(DynamicError::Json)?;
-    if file.version != VERSION {
-        return Err(DynamicError::Version(file.version));
+    let list = peers.map(serde_json::from_slice::<PeerList>).transpose().map_err(DynamicError::Json)?;
+    for version in [Some(file.version), list.as_ref().map(|list| list.version)].into_iter().flatten() {
+        if version != VERSION {
+            return Err(DynamicError::Version(version));
+        }
     }
     check_keys(&file)?;
+    let all = file.peers.iter().chain(list.iter().flat_map(|list| &list.peers));
+    let mut hash = Sha256::new_with_prefix(bytes);
+    hash.update(peers.unwrap_or_default());
     Ok(Dynamic {
-        sha256: hex::encode(Sha256::digest(bytes)),
-        peers: file.peers.iter().map(|peer| peer_url(&peer.url)).collect::<Result<_, _>>()?,
+        sha256: hex::encode(hash.finalize()),
+        peers: all.map(|peer| peer_url(&peer.url)).collect::<Result<_, _>>()?,
         clients: clients("clients", &file.clients)?,
         monitoring: clients("monitoring", &file.monitoring)?,
         keys: file.keys,
@@ -118,9 +134,28 @@ mod tests {
 
     #[test]
     fn a_good_one_is_normalised_and_hashed() {
-        let dynamic = parse(GOOD.as_bytes()).unwrap();
+        let dynamic = parse(GOOD.as_bytes(), None).unwrap();
         assert_eq!(dynamic.peers[0].as_str(), "https://node-b-p2p.org-a.svc:9000/");
         assert_eq!(dynamic.sha256.len(), 64);
+    }
+
+    #[test]
+    fn the_list_of_peers_beside_it_is_part_of_it() {
+        let list = |url: &str| format!(r#"{{"version":1,"peers":[{{"url":"{url}"}}]}}"#);
+        let with = |url| parse(GOOD.as_bytes(), Some(list(url).as_bytes()));
+        let urls: Vec<_> =
+            with("https://c:9000").unwrap().peers.iter().map(|url| url.as_str().to_owned()).collect();
+        assert_eq!(urls, ["https://node-b-p2p.org-a.svc:9000/", "https://c:9000/"]);
+        let hash = |url| with(url).unwrap().sha256;
+        assert_ne!(hash("https://c:9000"), hash("https://d:9000"));
+        assert!(with("http://c:9000").is_err());
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dynamic.json");
+        std::fs::write(&path, GOOD).unwrap();
+        assert_eq!(load(&path).unwrap().peers.len(), 1, "it may be absent");
+        std::fs::write(directory.path().join(PEERS_FILE), list("https://c:9000")).unwrap();
+        assert_eq!(load(&path).unwrap().peers.len(), 2);
     }
 
     #[test]
@@ -136,7 +171,7 @@ mod tests {
             ("\"monitoring\"", "\"scrapers\"", "malformed"),
         ] {
             let text = GOOD.replacen(good, bad, 1);
-            assert!(parse(text.as_bytes()).unwrap_err().to_string().contains(says), "{bad}");
+            assert!(parse(text.as_bytes(), None).unwrap_err().to_string().contains(says), "{bad}");
         }
     }
 }

@@ -149,3 +149,23 @@ fn only_a_leaf_that_still_serves_is_no_outage() {
     assert!(!Reason::RenewalDue { not_after }.is_outage());
     assert!(!Reason::LifetimeReduced { not_after }.is_outage());
 }
+
+#[test]
+fn in_the_last_hours_of_the_authority_a_leaf_is_issued_once_to_its_end() {
+    let mut case = Case::good();
+    let end = case.ca.certificate().not_after();
+    let begin = end - SignedDuration::from_hours(6);
+    case.leaf = case.ca.issue(&case.spec, begin).unwrap();
+    let mut issued = 0;
+    for minute in 0..6 * 60 {
+        let now = begin + SignedDuration::from_mins(minute);
+        if case.reason_at(now).is_some() {
+            issued += 1;
+            case.leaf = case.ca.issue(&case.spec, now).unwrap();
+        }
+    }
+    assert_eq!(issued, 0, "another would last no longer");
+    let current = check(&case.wanted(), &case.stored(), begin).unwrap();
+    assert_eq!((current.due_at, current.certificate.not_after()), (end, end));
+    assert_eq!(case.reason_at(end), Some(Reason::Expired { not_after: end }));
+}

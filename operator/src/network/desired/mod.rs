@@ -39,7 +39,7 @@ pub fn desired(network: &Resolved, settings: &ClusterSettings) -> Desired {
         authorities::planned(&settings.operator_namespace, &network.owner, &network.uid, &network.authorities)
     });
     let mut objects = network_policy::build(network, &settings.dns);
-    objects.push(config_map::build(network));
+    objects.extend(config_map::build(network));
     objects.extend(secret::build(network));
     Desired { authorities, objects }
 }

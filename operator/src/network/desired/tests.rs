@@ -1,7 +1,7 @@
 //! Each object whole, once.
 
 use super::{Desired, desired};
-use crate::fixtures::{assert_golden, network, network_inputs, network_json, settings};
+use crate::fixtures::{assert_golden, network, network_inputs, network_json, node, node_json, settings};
 use crate::network::resolve::resolve;
 
 fn desired_with(isolation: &str) -> Desired {
@@ -20,10 +20,19 @@ fn every_object_is_as_it_was_agreed() {
 }
 
 #[test]
-fn a_shared_namespace_is_not_denied() {
-    let kinds: Vec<_> =
-        desired_with("Shared").objects.into_iter().map(|planned| planned.resource.kind).collect();
-    assert_eq!(kinds, ["ConfigMap", "Secret"]);
+fn in_a_shared_namespace_only_nodes_are_denied() {
+    let objects = desired_with("Shared").objects;
+    let names: Vec<_> =
+        objects.iter().map(|planned| format!("{} {}", planned.id.kind, planned.id.name)).collect();
+    assert_eq!(
+        names,
+        [
+            "NetworkPolicy org-a-nodes-deny",
+            "ConfigMap org-a-ca",
+            "ConfigMap org-a-peers",
+            "Secret org-a-monitoring-prometheus"
+        ]
+    );
 }
 
 #[test]
@@ -36,4 +45,27 @@ fn new_authorities_are_stored_before_anything_is_issued() {
     assert_eq!(authorities.to_string(), "Secret tessera-system/tessera-ca-uid-of-org-a");
     assert_eq!(authorities.owner, None, "they outlive the network");
     assert!(desired.objects.iter().all(|planned| planned.resource.kind != "Secret"));
+}
+
+#[test]
+fn the_peers_are_all_nodes_but_those_that_stalled_before_they_had_a_key() {
+    let peers = |statuses: &[serde_json::Value]| {
+        let mut inputs = network_inputs();
+        for (status, name) in statuses.iter().zip(["node-b", "node-a"]) {
+            let mut json = node_json(name);
+            json["status"] = status.clone();
+            inputs.nodes.push(std::sync::Arc::new(node(json)));
+        }
+        resolve(&network(network_json()), &inputs).unwrap().peers
+    };
+    let stalled = serde_json::json!([{"type": "Stalled", "status": "True", "reason": "NameConflict", "message": "",
+        "lastTransitionTime": "2027-01-01T00:00:00Z"}]);
+    let key = serde_json::json!([{"name": "main", "version": 1, "publicKey": "k", "state": "Default"}]);
+    let on_its_way = serde_json::json!({"conditions": []});
+    let urls = ["https://node-a-p2p.org-a.svc:9000/", "https://node-b-p2p.org-a.svc:9000/"];
+    assert_eq!(peers(&[on_its_way.clone(), on_its_way.clone()]), urls);
+    let never = serde_json::json!({"conditions": stalled});
+    assert_eq!(peers(&[never, on_its_way.clone()]), urls[..1]);
+    let may_return = serde_json::json!({"conditions": stalled, "keys": key});
+    assert_eq!(peers(&[may_return, on_its_way]), urls);
 }

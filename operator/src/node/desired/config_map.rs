@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tessera_crds::names;
-use tessera_node_api::dynamic_config::{self, DynamicConfig, Peer};
+use tessera_node_api::dynamic_config::{self, DynamicConfig};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths;
 use tessera_node_api::static_config::{
@@ -35,11 +35,6 @@ pub(super) fn build(node: &Resolved) -> [Planned; 2] {
 /// What rolls the pods when it changes.
 pub(super) fn static_sha256(node: &Resolved) -> String {
     hex::encode(Sha256::digest(static_config(node)))
-}
-
-/// What a node reports when it runs the newest dynamic configuration.
-pub fn dynamic_sha256(node: &Resolved) -> String {
-    hex::encode(Sha256::digest(dynamic_config(node)))
 }
 
 fn config_map(node: &Resolved, name: String, path: &str, content: String) -> Planned {
@@ -129,7 +124,7 @@ fn host_and_port(url: &str) -> String {
 fn dynamic_config(node: &Resolved) -> String {
     let document = DynamicConfig {
         version: dynamic_config::VERSION,
-        peers: node.peers.iter().map(|url| Peer { url: url.clone() }).collect(),
+        peers: Vec::new(),
         clients: identities(
             node.clients.iter().map(|client| Identity::client(&node.trust_domain, &node.name, &client.name)),
         ),

@@ -9,7 +9,6 @@ mod service;
 mod service_account;
 mod stateful_set;
 
-pub use config_map::dynamic_sha256;
 pub use network_policy::pods_let_out;
 
 use std::collections::BTreeSet;

@@ -149,11 +149,11 @@ fn file(path: &str) -> String {
 fn volumes(node: &Resolved) -> Vec<Volume> {
     vec![
         config_map(volume::STATIC, names::node::static_config(&node.name)),
-        config_map(volume::DYNAMIC, names::node::dynamic_config(&node.name)),
+        projected(volume::DYNAMIC, 0o444, dynamic(node)),
         secret(volume::TLS, node.tls.secret.clone()),
         secret(volume::ADMIN_TLS, node.admin_tls.secret.clone()),
-        projected(volume::STORE_CA, 0o444, store_ca(node)),
-        projected(volume::STORE_TOKEN, GROUP_READABLE, store_token(node)),
+        projected(volume::STORE_CA, 0o444, vec![store_ca(node)]),
+        projected(volume::STORE_TOKEN, GROUP_READABLE, vec![store_token(node)]),
         Volume {
             name: volume::RUN.to_owned(),
             empty_dir: Some(EmptyDirVolumeSource {
@@ -189,12 +189,24 @@ fn secret(name: &str, secret: String) -> Volume {
     }
 }
 
-fn projected(name: &str, mode: i32, source: VolumeProjection) -> Volume {
+fn projected(name: &str, mode: i32, sources: Vec<VolumeProjection>) -> Volume {
     Volume {
         name: name.to_owned(),
-        projected: Some(ProjectedVolumeSource { default_mode: Some(mode), sources: Some(vec![source]) }),
+        projected: Some(ProjectedVolumeSource { default_mode: Some(mode), sources: Some(sources) }),
         ..Volume::default()
     }
+}
+
+/// The node's own part, and the list of all nodes of the network, which may come later than the pod.
+fn dynamic(node: &Resolved) -> Vec<VolumeProjection> {
+    let part = |name: String, optional| VolumeProjection {
+        config_map: Some(ConfigMapProjection { name, items: None, optional }),
+        ..VolumeProjection::default()
+    };
+    vec![
+        part(names::node::dynamic_config(&node.name), None),
+        part(names::network::peers(&node.network), Some(true)),
+    ]
 }
 
 fn store_ca(node: &Resolved) -> VolumeProjection {

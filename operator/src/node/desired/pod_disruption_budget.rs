@@ -13,6 +13,8 @@ pub(super) fn build(node: &Resolved) -> Planned {
         metadata: node.owner.metadata(names::node::disruption_budget(&node.name)),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
+            // A pod that is not ready serves nobody: it must not keep a machine from being drained.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             selector: Some(node_selector(&node.name)),
             ..PodDisruptionBudgetSpec::default()
         }),

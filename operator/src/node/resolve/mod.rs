@@ -58,8 +58,6 @@ pub struct Resolved {
     pub store: VaultStore,
     /// Where the secret store lies.
     pub store_egress: Vec<EgressRule>,
-    /// The P2P URLs of the other nodes.
-    pub peers: Vec<String>,
     /// Ledger nodes.
     pub clients: Vec<Client>,
     /// Scrapers.
@@ -168,7 +166,6 @@ pub fn resolve(
         tolerations: defaults.tolerations,
         store: store(network)?,
         store_egress: network.spec.secret_store.egress.clone(),
-        peers: peers(inputs),
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
         keys: node.spec.keys.clone(),
@@ -214,12 +211,6 @@ fn embedded(node: &TesseraNode) -> Result<EmbeddedStorage, Unresolved> {
         .embedded
         .clone()
         .ok_or_else(|| Unresolved::InvalidConfiguration("spec.storage.embedded is missing".to_owned()))
-}
-
-fn peers(inputs: &Inputs) -> Vec<String> {
-    let url = |node: &TesseraNode| names::node::p2p_url(name_of(node), namespace_of(node));
-    let peers = inputs.siblings.iter().filter(|node| !is_stalled_without_key(node));
-    sorted(peers.map(|node| url(node)).collect(), Clone::clone)
 }
 
 /// A node that has shown no key yet and that waits for a person: the others would only ask in vain. Any other is a peer

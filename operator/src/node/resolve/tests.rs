@@ -50,30 +50,6 @@ fn an_expired_ca_issues_nothing() {
 }
 
 #[test]
-fn peers_are_all_others_sorted() {
-    assert_eq!(
-        resolved(node_json("node-a"), &inputs()).peers,
-        ["https://node-b-p2p.org-a.svc:9000/", "https://node-c-p2p.org-a.svc:9000/"]
-    );
-}
-
-#[test]
-fn a_node_that_stalled_before_it_had_a_key_is_nobodys_peer() {
-    let peers_beside = |status: Value| {
-        let mut json = node_json("node-b");
-        json["status"] = status;
-        let inputs = Inputs { siblings: vec![Arc::new(node(json))], ..inputs() };
-        resolved(node_json("node-a"), &inputs).peers.len()
-    };
-    let stalled = json!([{"type": "Stalled", "status": "True", "reason": "NameConflict", "message": "",
-        "lastTransitionTime": "2027-01-01T00:00:00Z"}]);
-    let key = json!([{"name": "main", "version": 1, "publicKey": "k", "state": "Default"}]);
-    assert_eq!(peers_beside(json!({"conditions": stalled})), 0);
-    assert_eq!(peers_beside(json!({"conditions": stalled, "keys": key})), 1, "it may come back");
-    assert_eq!(peers_beside(json!({"conditions": []})), 1, "it is on its way");
-}
-
-#[test]
 fn a_good_leaf_is_kept_and_one_that_is_due_is_replaced() {
     let mut inputs = inputs();
     let first = resolved(node_json("node-a"), &inputs);
