@@ -33,6 +33,9 @@ pub mod label {
     pub const CONFIG_HASH: &str = "tessera.rs/config-hash";
     /// Label of a namespace that must not be deleted, since its volumes go with it.
     pub const PROTECT: &str = "tessera.rs/protect";
+    /// Annotation of a TesseraNode: the payload store that may go on without the payloads of lost ones. Only a subject that
+    /// may `create` the sub-resource `tesseranodes/accept-loss` may set it; the chart's policy sees to that.
+    pub const ACCEPT_LOSS: &str = "tessera.rs/accept-loss";
     /// [`NAME`] of what belongs to a node.
     pub const NODE_APP: &str = "tessera-node";
     /// [`NAME`] of what belongs to a network.

@@ -139,6 +139,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         keys: vec![key(1, admin::KeyState::Receiving), key(2, admin::KeyState::Default)],
         secret_store: Some(dependency.clone()),
         database: dependency,
+        payload_store: None,
         certificate: Some(admin::CertificateStatus {
             serial: String::new(),
             not_after: "2027-01-02T00:00:00Z".into(),

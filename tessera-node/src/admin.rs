@@ -21,6 +21,7 @@ use crate::keyring::Keys;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
+use crate::volume::Volume;
 
 /// Everything that the status reports. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub(crate) struct NodeState {
     pub(crate) started_at: String,
     pub(crate) database_since: String,
     pub(crate) store: Store,
+    pub(crate) volume: Volume,
     pub(crate) readiness: Readiness,
     pub(crate) keys: watch::Receiver<Option<Arc<Keys>>>,
     pub(crate) vault: Option<Arc<VaultKeys>>,
@@ -53,6 +55,7 @@ impl NodeState {
             keys: self.keys.borrow().as_ref().map(|keys| keys.status().to_vec()).unwrap_or_default(),
             secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
             database: self.database(),
+            payload_store: Some(self.volume.status()),
             certificate: self.credentials.current().map(|credentials| CertificateStatus {
                 serial: credentials.leaf().serial().to_owned(),
                 not_after: clock::rfc3339(credentials.leaf().not_after()),

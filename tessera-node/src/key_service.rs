@@ -17,6 +17,7 @@ use tessera_enclave::{KeyPair, KeyRing};
 use tessera_keys::{KeyConfiguration, Retry, VaultError, VaultKeys, WritePoint};
 use tessera_node_api::admin::{KeyState, KeyStatus};
 use tessera_node_api::dynamic_config::Key;
+use tessera_store::{StoreId, WriteError};
 use tokio::sync::watch;
 
 use crate::config::watch::DynamicConfiguration;
@@ -24,6 +25,7 @@ use crate::fault::{self, FaultPoint};
 use crate::keyring::Keys;
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, ReadinessGate};
+use crate::volume::Volume;
 use crate::{clock, tasks};
 
 /// The first pause after a failure; doubled with each further one.
@@ -38,6 +40,7 @@ pub(crate) struct KeyService {
     configuration: DynamicConfiguration,
     loaded: BTreeMap<(String, u32), Loaded>,
     keys: watch::Sender<Option<Arc<Keys>>>,
+    volume: Volume,
     readiness: Readiness,
     metrics: Arc<Metrics>,
     /// Failures that were logged. Log each distinct failure once; retries fail the same way.
@@ -49,6 +52,7 @@ struct Loaded {
     pair: Arc<KeyPair>,
     born_at: String,
     store_path: String,
+    payload_store: Option<StoreId>,
 }
 
 /// The hook that lets crash tests die around the write of a key.
@@ -65,6 +69,7 @@ impl KeyService {
         vault: Arc<VaultKeys>,
         configuration: DynamicConfiguration,
         keys: watch::Sender<Option<Arc<Keys>>>,
+        volume: Volume,
         readiness: Readiness,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -73,6 +78,7 @@ impl KeyService {
             configuration,
             loaded: BTreeMap::new(),
             keys,
+            volume,
             readiness,
             metrics,
             reported: BTreeMap::new(),
@@ -84,15 +90,19 @@ impl KeyService {
         let mut changes = self.configuration.subscribe();
         let mut failures = 0;
         loop {
-            let wanted =
-                changes.borrow_and_update().as_ref().map(|dynamic| dynamic.keys.clone()).unwrap_or_default();
-            let outcome = self.load(&wanted).await;
-            self.publish(&wanted);
-            failures = if outcome.is_ok() { 0 } else { failures + 1 };
-            let pause = match outcome.map_err(|error| error.classify()) {
-                Ok(()) | Err(Retry::Never) => None,
-                Err(Retry::Soon | Retry::Later) => Some(pause(failures)),
+            let (wanted, accepted) = {
+                let dynamic = changes.borrow_and_update();
+                let dynamic = dynamic.as_ref();
+                let keys = dynamic.map(|dynamic| dynamic.keys.clone()).unwrap_or_default();
+                (keys, dynamic.and_then(|dynamic| dynamic.accepted_payload_store))
             };
+            let outcome = self.load(&wanted).await.map_err(|error| error.classify());
+            // Before the keys are published: requests are served from then on.
+            let checked = self.check_volume(accepted).await;
+            self.publish(&wanted);
+            let retry = matches!(outcome, Err(Retry::Soon | Retry::Later)) || checked.is_err();
+            failures = if retry { failures + 1 } else { 0 };
+            let pause = retry.then(|| pause(failures));
             tokio::select! {
                 // A configuration without a sender never changes.
                 Ok(()) = changes.changed() => {}
@@ -115,6 +125,8 @@ impl KeyService {
                         pair: Arc::new(key.pair),
                         born_at: clock::rfc3339(key.born_at),
                         store_path: key.store_path,
+                        // The record was verified when it was read.
+                        payload_store: key.payload_store.and_then(|id| id.parse().ok()),
                     };
                     self.reported.remove(&(name.clone(), version));
                     self.loaded.insert((name, version), loaded);
@@ -126,6 +138,15 @@ impl KeyService {
             }
         }
         first_failure
+    }
+
+    async fn check_volume(&self, accepted: Option<StoreId>) -> Result<(), WriteError> {
+        let named = self.loaded.values().filter_map(|loaded| loaded.payload_store).collect();
+        let checked = self.volume.check(&named, accepted).await;
+        if let Err(error) = &checked {
+            tracing::warn!(%error, "the acceptance of a loss cannot be stored; retrying");
+        }
+        checked
     }
 
     fn report(&mut self, name: &str, version: u32, error: &VaultError) {

@@ -27,6 +27,7 @@ pub mod readiness;
 pub mod tasks;
 pub mod telemetry;
 pub mod transaction;
+pub mod volume;
 
 mod certificate;
 mod clock;

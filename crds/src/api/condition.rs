@@ -77,6 +77,8 @@ names! {
         ImagePullFailed,
         /// Ready of a node: the volume that held its payloads is gone.
         VolumeLost,
+        /// Ready of a node: its keys were generated with another volume, whose payloads are lost until somebody accepts that.
+        VolumeReplaced,
         /// Ready of a node: the store lacks a key that existed.
         KeyMissing,
         /// Ready of a node: the node's certificate is expired or cannot be used.

@@ -227,6 +227,9 @@ pub struct TesseraNodeStatus {
     /// The certificate that was issued for the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
+    /// The payload store on the node's volume, as the node reported it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_store: Option<PayloadStoreStatus>,
     /// The node's pods, as they report themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -297,6 +300,19 @@ pub struct StoreLocation {
     pub path: String,
     /// The version of the secret.
     pub version: i64,
+}
+
+/// The payload store on a node's volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PayloadStoreStatus {
+    /// The identifier that the store was created with.
+    pub id: String,
+    /// Stores that the node's keys were generated with, that are not on its volume, and whose loss nobody has accepted.
+    /// While there is one, the node answers 503 for a payload that it does not find. kubectl tessera accept-loss accepts it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub lost: Vec<String>,
 }
 
 /// A certificate that was issued.

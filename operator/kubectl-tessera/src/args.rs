@@ -20,6 +20,31 @@ pub(crate) enum Command {
     /// Logs in with the token in `VAULT_TOKEN` or else in `~/.vault-token`. Shows each step; what is already right is left
     /// alone, so running it again is safe.
     StoreSetup(StoreSetup),
+    /// Accept that the payloads of a node's old volume are lost
+    ///
+    /// A node whose volume was replaced answers 503 for a payload that it does not find, since the old volume may have held
+    /// it. After this it answers "not found", which a ledger takes as "not a party", permanently. Try to bring the old
+    /// volume back first. Needs the right to create `tesseranodes/accept-loss`.
+    AcceptLoss(AcceptLoss),
+}
+
+/// Arguments of `accept-loss`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AcceptLoss {
+    /// The TesseraNode
+    pub(crate) node: String,
+
+    /// The node's namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// Show what would be accepted and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `store-setup`.

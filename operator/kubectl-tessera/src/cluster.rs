@@ -1,10 +1,13 @@
 //! Reading the network and its CA bundle, with the person's own kubeconfig.
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
 use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config, Error as KubeError};
-use tessera_crds::TesseraNetwork;
+use serde_json::json;
 use tessera_crds::api::network::{CaBundleRef, VaultStore};
+use tessera_crds::names::label;
+use tessera_crds::{TesseraNetwork, TesseraNode};
 
 /// Why the network's settings cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,34 @@ pub(crate) enum ClusterError {
     /// The network keeps its keys elsewhere.
     #[error("TesseraNetwork {0:?} does not keep its keys in a Vault: there is nothing to set up")]
     NotVault(String),
+    /// There is no such node.
+    #[error("there is no TesseraNode {name:?} in namespace {namespace:?}: name another with -n")]
+    NoNode {
+        /// The name asked for.
+        name: String,
+        /// The namespace asked.
+        namespace: String,
+    },
+    /// The node cannot be read.
+    #[error("cannot read TesseraNode {name:?} in namespace {namespace:?}")]
+    Node {
+        /// The name asked for.
+        name: String,
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
+    /// The annotation cannot be set.
+    #[error("cannot accept the loss on TesseraNode {name:?} in namespace {namespace:?}")]
+    Accept {
+        /// The node.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
     /// The CA bundle cannot be read.
     #[error("cannot read ConfigMap {name:?} in namespace {namespace:?}, the network's caBundleRef")]
     Bundle {
@@ -97,6 +128,29 @@ impl Cluster {
             Err(source) => return Err(ClusterError::Network { name: named, namespace, source }),
         };
         network.spec.secret_store.vault.ok_or(ClusterError::NotVault(named))
+    }
+
+    /// The node `name`.
+    pub(crate) async fn node(&self, name: &str) -> Result<TesseraNode, ClusterError> {
+        let nodes: Api<TesseraNode> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (name, namespace) = (name.to_owned(), self.namespace.clone());
+        match nodes.get_opt(&name).await {
+            Ok(Some(node)) => Ok(node),
+            Ok(None) => Err(ClusterError::NoNode { name, namespace }),
+            Err(source) => Err(ClusterError::Node { name, namespace, source }),
+        }
+    }
+
+    /// Sets the annotation that accepts the losses of payload store `store`.
+    pub(crate) async fn accept_loss(&self, node: &str, store: &str) -> Result<(), ClusterError> {
+        let nodes: Api<TesseraNode> = Api::namespaced(self.client.clone(), &self.namespace);
+        let patch = json!({"metadata": {"annotations": {label::ACCEPT_LOSS: store}}});
+        let patched = nodes.patch_metadata(node, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(|source| ClusterError::Accept {
+            name: node.to_owned(),
+            namespace: self.namespace.clone(),
+            source,
+        })
     }
 
     /// The certificates that `reference` names, in PEM.

@@ -9,7 +9,10 @@
 //!
 //! The operator is blind to keys because it has no right to write the policy that keeps it out. So a person writes
 //! that policy, once, with this plug-in; it shows each step and changes nothing that is already right.
+//!
+//! `kubectl tessera accept-loss NODE` is the other act of a person: only a person can know that a lost volume stays lost.
 
+mod accept_loss;
 mod args;
 mod cluster;
 mod store_setup;
@@ -27,8 +30,11 @@ async fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing else has installed a provider before the first line of main");
-    let Command::StoreSetup(args) = Args::parse().command;
-    match store_setup::run(&args).await {
+    let outcome = match Args::parse().command {
+        Command::StoreSetup(args) => store_setup::run(&args).await,
+        Command::AcceptLoss(args) => accept_loss::run(&args).await,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -69,7 +69,21 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
         let note = format!("version {} of key {} is {}", key.version, key.name, key.public_key);
         EventRecord::normal("KeyReady", note)
     });
-    generated.chain(readiness(before, after)).collect()
+    generated.chain(readiness(before, after)).chain(loss_accepted(before, after)).collect()
+}
+
+/// The same store has lost others, and no longer waits for them.
+fn loss_accepted(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<EventRecord> {
+    let (before, after) = (before.payload_store.as_ref()?, after.payload_store.as_ref()?);
+    let accepted = before.id == after.id && !before.lost.is_empty() && after.lost.is_empty();
+    accepted.then(|| {
+        let note = format!(
+            "payload store {} goes on without the payloads of {}: those are not found from now on",
+            after.id,
+            before.lost.join(" and ")
+        );
+        EventRecord::warning("LossAccepted", note)
+    })
 }
 
 fn readiness(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<EventRecord> {

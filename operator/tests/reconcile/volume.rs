@@ -1,6 +1,6 @@
 //! A volume grows with the spec, where its class allows it.
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -32,6 +32,24 @@ async fn make_class(world: &World, name: &str, expandable: bool) {
 fn size(claim: &PersistentVolumeClaim) -> String {
     let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
     resources.and_then(|resources| resources.requests.as_ref()?.get("storage")).unwrap().0.clone()
+}
+
+#[tokio::test]
+async fn an_accepted_loss_reaches_the_node_by_its_configuration() {
+    const STORE: &str = "0123456789abcdef0123456789abcdef";
+    let world = World::new("accept").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let accepted = json!({"metadata": {"annotations": {"tessera.rs/accept-loss": STORE}}});
+    world.edit("TesseraNode", "a", accepted).await;
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    let holds = |map: Option<&ConfigMap>| {
+        map.and_then(|map| map.data.as_ref())
+            .is_some_and(|data| data.values().any(|text| text.contains(STORE)))
+    };
+    let waited = kube::runtime::wait::await_condition(maps, "a-peers", holds);
+    tokio::time::timeout(crate::world::DEADLINE, waited).await.expect("it is configured").unwrap();
 }
 
 #[tokio::test]

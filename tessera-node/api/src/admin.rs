@@ -30,6 +30,9 @@ pub struct Status {
     pub secret_store: Option<DependencyStatus>,
     /// The payload store.
     pub database: DependencyStatus,
+    /// Which payload store it is; absent in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_store: Option<PayloadStoreStatus>,
     /// The certificate served on P2P, Q2T and metrics.
     pub certificate: Option<CertificateStatus>,
     /// Fingerprints (SHA-256 of the DER, lower-case hex) of the roots that P2P trusts now.
@@ -86,6 +89,17 @@ pub struct DependencyStatus {
     pub message: String,
     /// Since when it is so (RFC 3339).
     pub since: String,
+}
+
+/// The identity of the payload store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PayloadStoreStatus {
+    /// The identifier of the store on the node's volume.
+    pub id: String,
+    /// Stores that the node's keys name, that are not here, and whose loss nobody has accepted. While there is one, a
+    /// payload that is not found is answered with 503.
+    pub lost: Vec<String>,
 }
 
 /// A certificate in use.

@@ -21,6 +21,10 @@ pub struct DynamicConfig {
     pub monitoring: Vec<String>,
     /// The keys that exist, in the order of the TesseraNode. Exactly one is the default.
     pub keys: Vec<Key>,
+    /// The payload store that a person accepted as the successor of lost ones, by its identifier; absent: none. It has
+    /// an effect on the node with that store only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_payload_store: Option<String>,
 }
 
 /// The nodes of the network, in a file of its own beside the dynamic configuration: one object for all of them, so that a

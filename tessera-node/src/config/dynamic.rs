@@ -8,6 +8,8 @@ use tessera_node_api::dynamic_config::{DynamicConfig, PeerList, VERSION};
 use tessera_node_api::identity::{Identity, Role};
 use tessera_node_api::paths::PEERS_FILE;
 
+use tessera_store::StoreId;
+
 use crate::peers::NodeUrl;
 
 /// A verified dynamic configuration.
@@ -23,6 +25,8 @@ pub struct Dynamic {
     pub monitoring: Vec<Identity>,
     /// The keys that exist.
     pub keys: Vec<tessera_node_api::dynamic_config::Key>,
+    /// The payload store that was accepted as the successor of lost ones.
+    pub accepted_payload_store: Option<StoreId>,
 }
 
 /// Why a dynamic configuration is not used.
@@ -81,7 +85,12 @@ pub fn parse(bytes: &[u8], peers: Option<&[u8]>) -> Result<Dynamic, DynamicError
         clients: clients("clients", &file.clients)?,
         monitoring: clients("monitoring", &file.monitoring)?,
         keys: file.keys,
+        accepted_payload_store: file.accepted_payload_store.as_deref().map(store_id).transpose()?,
     })
+}
+
+fn store_id(text: &str) -> Result<StoreId, DynamicError> {
+    text.parse().map_err(|error| DynamicError::Invalid(format!("acceptedPayloadStore: {text:?} is {error}")))
 }
 
 fn peer_url(text: &str) -> Result<NodeUrl, DynamicError> {

@@ -25,6 +25,7 @@ use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::tasks::Tasks;
 use crate::transaction::TransactionManager;
+use crate::volume::Volume;
 use crate::{certificate, clock, tasks, transaction};
 
 /// What exists before keys and listeners do.
@@ -34,6 +35,7 @@ pub(super) struct Base {
     pub(super) started_at: String,
     pub(super) readiness: Readiness,
     pub(super) store: Store,
+    pub(super) volume: Volume,
     pub(super) database_since: String,
     pub(super) metrics: Arc<Metrics>,
     pub(super) credentials: CredentialsReceiver,
@@ -62,6 +64,7 @@ impl Base {
             tasks,
             started_at,
             readiness,
+            volume: Volume::new(store.clone()),
             store,
             database_since,
             metrics,
@@ -86,7 +89,7 @@ impl Base {
         let KeySource::SecretStore(store) = &self.config.keys else { return Ok(None) };
         let vault =
             VaultKeys::new(store.clone(), &self.config.network_uid)?.with_write_hook(key_service::write_hook);
-        Ok(Some(Arc::new(vault)))
+        Ok(Some(Arc::new(vault.with_payload_store(self.store.id().to_string()))))
     }
 
     /// The listeners that report what the node is waiting for.
@@ -160,6 +163,7 @@ impl Base {
                 vault,
                 self.configuration.clone(),
                 keys.clone(),
+                self.volume.clone(),
                 self.readiness.clone(),
                 Arc::clone(&self.metrics),
             );

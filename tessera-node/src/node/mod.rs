@@ -148,6 +148,7 @@ async fn start(
         started_at: base.started_at.clone(),
         database_since: base.database_since.clone(),
         store: base.store.clone(),
+        volume: base.volume.clone(),
         readiness: base.readiness.clone(),
         keys: keys.subscribe(),
         vault: vault.clone(),
@@ -163,7 +164,7 @@ async fn start(
     base.close_egress(&egress_closed_since).await;
     base.load_keys(vault, &keys).await?;
 
-    let payloads = Payloads::new(base.store.clone());
+    let payloads = Payloads::new(base.store.clone(), base.volume.clone());
     let manager =
         TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
     base.late_listeners(&manager).await?;

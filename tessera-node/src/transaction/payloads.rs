@@ -6,6 +6,7 @@ use tessera_enclave::{EncodedPayload, PayloadCodec, RawTransaction, TxHash};
 use tessera_store::{Hash, InsertOutcome, Kind, ReadError, ReplaceOutcome, Store, Stored, Value, Version};
 
 use super::{Error, MAX_RECORD_BYTES};
+use crate::volume::{self, Volume};
 use crate::{clock, tasks};
 
 /// The codec byte of a record.
@@ -14,12 +15,15 @@ const CBOR: u8 = 1;
 
 /// The payload store, in terms of payloads. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Payloads(Store);
+pub struct Payloads {
+    store: Store,
+    volume: Volume,
+}
 
 impl Payloads {
-    /// Payloads in `store`.
-    pub fn new(store: Store) -> Self {
-        Self(store)
+    /// Payloads in `store`, which is on `volume`.
+    pub fn new(store: Store, volume: Volume) -> Self {
+        Self { store, volume }
     }
 
     /// A transaction's payload. None: there is none, without any doubt.
@@ -52,7 +56,7 @@ impl Payloads {
     }
 
     async fn version(&self, hash: &TxHash) -> Result<Option<Version>, Error> {
-        let (store, hash) = (self.0.clone(), name(hash)?);
+        let (store, hash) = (self.store.clone(), name(hash)?);
         let version = tasks::blocking(move || store.version(Kind::Transaction, &hash)).await;
         Ok(version.ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))??)
     }
@@ -63,7 +67,7 @@ impl Payloads {
         hash: &TxHash,
         payload: &EncodedPayload,
     ) -> Result<InsertOutcome, Error> {
-        Ok(self.0.insert(Kind::Transaction, name(hash)?, encode(payload)).await?)
+        Ok(self.store.insert(Kind::Transaction, name(hash)?, encode(payload)).await?)
     }
 
     /// Replaces a payload if it is still the one that was read.
@@ -73,7 +77,7 @@ impl Payloads {
         read: Version,
         payload: &EncodedPayload,
     ) -> Result<ReplaceOutcome, Error> {
-        Ok(self.0.compare_and_replace(Kind::Transaction, name(hash)?, read, encode(payload)).await?)
+        Ok(self.store.compare_and_replace(Kind::Transaction, name(hash)?, read, encode(payload)).await?)
     }
 
     /// A raw transaction.
@@ -91,17 +95,21 @@ impl Payloads {
         raw: &RawTransaction,
     ) -> Result<InsertOutcome, Error> {
         let record = payload_of(raw)?;
-        Ok(self.0.insert(Kind::Raw, name(hash)?, encode(&record)).await?)
+        Ok(self.store.insert(Kind::Raw, name(hash)?, encode(&record)).await?)
     }
 
     async fn read(&self, kind: Kind, hash: &TxHash) -> Result<Option<Stored>, Error> {
-        Ok(self.ask(kind, hash).await??)
+        let stored = self.ask(kind, hash).await??;
+        if stored.is_none() && self.volume.is_replaced() {
+            return Err(Error::Unavailable(volume::REPLACED.into()));
+        }
+        Ok(stored)
     }
 
     async fn ask(&self, kind: Kind, hash: &TxHash) -> Result<Result<Option<Stored>, ReadError>, Error> {
         // A hash of another length names nothing that we could have stored.
         let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(Ok(None)) };
-        let store = self.0.clone();
+        let store = self.store.clone();
         tasks::blocking(move || store.get(kind, &hash))
             .await
             .ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))

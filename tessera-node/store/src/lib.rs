@@ -46,4 +46,4 @@ pub use error::{IndexError, OpenError, ReadError, WriteError};
 pub use pending::{Fatal, Pending};
 pub use stats::{BATCH_SIZE_BOUNDS, Stats};
 pub use store::{Options, Store};
-pub use types::{Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version};
+pub use types::{Hash, InsertOutcome, InvalidStoreId, Kind, ReplaceOutcome, StoreId, Stored, Value, Version};

@@ -189,7 +189,7 @@ pub(crate) fn parse(bytes: &[u8], tag: Tag) -> Option<Parsed> {
 
 /// The number of a kind in files.
 pub(crate) fn kind_of(byte: u8) -> Option<Kind> {
-    [Kind::Transaction, Kind::Raw].into_iter().find(|kind| *kind as u8 == byte)
+    [Kind::Transaction, Kind::Raw, Kind::AcceptedLoss].into_iter().find(|kind| *kind as u8 == byte)
 }
 
 fn operation_of(byte: u8) -> Option<Operation> {

@@ -19,7 +19,7 @@ use crate::record::record_bytes;
 use crate::recover;
 use crate::segment::SEGMENT_HEADER_BYTES;
 use crate::stats::{Counters, Stats};
-use crate::types::{Hash, InsertOutcome, Kind, ReplaceOutcome, Stored, Value, Version};
+use crate::types::{Hash, InsertOutcome, Kind, ReplaceOutcome, StoreId, Stored, Value, Version};
 use crate::writer::Writer;
 
 /// The store's directory and limits.
@@ -193,6 +193,25 @@ impl Store {
     pub fn version(&self, kind: Kind, hash: &Hash) -> Result<Option<Version>, ReadError> {
         let location = self.0.catalog.lookup(&Key { kind, hash: *hash })?;
         Ok(location.map(|location| location.version()))
+    }
+
+    /// Which store this is.
+    pub fn id(&self) -> StoreId {
+        StoreId::new(self.0.catalog.identity().uuid)
+    }
+
+    /// Records durably that the payloads of another store are lost and that this store continues without them.
+    pub fn accept_loss_of(&self, other: StoreId, timestamp_ms: u64) -> Pending<InsertOutcome> {
+        self.insert(
+            Kind::AcceptedLoss,
+            other.record_hash(),
+            Value { codec: 0, timestamp_ms, body: Vec::new() },
+        )
+    }
+
+    /// Whether [`Self::accept_loss_of`] was called for that store.
+    pub fn has_accepted_loss_of(&self, other: StoreId) -> Result<bool, ReadError> {
+        Ok(self.get(Kind::AcceptedLoss, &other.record_hash())?.is_some())
     }
 
     /// Counters and sizes.

@@ -1,6 +1,7 @@
 //! What callers put in and get out.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The hash that names a payload: SHA3-512 of its cipher text, as Tessera computes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,47 @@ impl fmt::Debug for Hash {
     }
 }
 
+/// The identifier of a store: random, made when its first segment is created, and in each of its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoreId([u8; 16]);
+
+impl StoreId {
+    pub(crate) const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Under which a record about this store is kept in another one.
+    pub(crate) fn record_hash(self) -> Hash {
+        let mut bytes = [0; Hash::LEN];
+        bytes[..16].copy_from_slice(&self.0);
+        Hash::new(bytes)
+    }
+}
+
+/// 32 lower-case hexadecimal digits.
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is not a store's identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the identifier of a payload store: 32 lower-case hexadecimal digits")]
+pub struct InvalidStoreId;
+
+impl FromStr for StoreId {
+    type Err = InvalidStoreId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        match u128::from_str_radix(text, 16) {
+            Ok(number) if plain && text.len() == 32 => Ok(Self(number.to_be_bytes())),
+            _ => Err(InvalidStoreId),
+        }
+    }
+}
+
 /// The name spaces of the store: one hash can name one record of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -57,6 +99,8 @@ pub enum Kind {
     Transaction = 1,
     /// A payload of `/storeraw` whose transaction has not been sent yet.
     Raw = 2,
+    /// Another store whose loss was accepted; see [`Store::accept_loss_of`](crate::Store::accept_loss_of).
+    AcceptedLoss = 3,
 }
 
 /// What a record holds. The store does not interpret it.

@@ -13,3 +13,4 @@ mod overlap;
 mod pushes;
 mod requests;
 mod send_receive;
+mod volume;

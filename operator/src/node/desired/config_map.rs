@@ -132,6 +132,7 @@ fn dynamic_config(node: &Resolved) -> String {
             node.monitoring.iter().map(|scraper| Identity::monitoring(&node.trust_domain, &scraper.name)),
         ),
         keys: node.keys.iter().map(key).collect(),
+        accepted_payload_store: node.accepted_payload_store.clone(),
     };
     pretty(&document)
 }

@@ -64,6 +64,8 @@ pub struct Resolved {
     pub monitoring: Vec<Scraper>,
     /// The keys.
     pub keys: Vec<Key>,
+    /// The payload store that a person accepted as the successor of lost ones.
+    pub accepted_payload_store: Option<String>,
     /// Whether the whole namespace is denied by default, so that clients need to be let out.
     pub dedicated: bool,
     /// What the cluster around it is like.
@@ -132,6 +134,14 @@ impl From<IdentityError> for Unresolved {
     }
 }
 
+/// What the annotation names. The admission policy lets only identifiers through; anything else the node would refuse with
+/// the whole configuration, so it counts for nothing.
+fn accepted_payload_store(node: &TesseraNode) -> Option<String> {
+    let id = node.metadata.annotations.as_ref()?.get(names::label::ACCEPT_LOSS)?;
+    let is_id = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then(|| id.clone())
+}
+
 /// Settles everything.
 pub fn resolve(
     node: &TesseraNode,
@@ -169,6 +179,7 @@ pub fn resolve(
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
         keys: node.spec.keys.clone(),
+        accepted_payload_store: accepted_payload_store(node),
         dedicated: is_dedicated(network),
         settings: settings.clone(),
         tls: leaves.node,

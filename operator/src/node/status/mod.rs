@@ -3,7 +3,9 @@
 mod ready;
 
 use jiff::Timestamp;
-use tessera_crds::api::node::{CertificateStatus, Endpoints, KeyState, KeyStatus, PodStatus, StoreLocation};
+use tessera_crds::api::node::{
+    CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
+};
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNode, TesseraNodeStatus, names};
 use tessera_node_api::admin;
@@ -39,6 +41,10 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     status.default_key = default_key(&keys);
     status.keys = keys;
     status.certificate = certificate(seen).or(status.certificate);
+    status.payload_store = report(seen.observed)
+        .and_then(|report| report.payload_store.as_ref())
+        .map(payload_store)
+        .or(status.payload_store);
     status.pods = seen.observed.pods.iter().map(pod).collect();
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);
@@ -149,6 +155,10 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
         Reason::Ready,
         "every key is in the secret store and in the node's memory".to_owned(),
     )
+}
+
+fn payload_store(store: &admin::PayloadStoreStatus) -> PayloadStoreStatus {
+    PayloadStoreStatus { id: store.id.clone(), lost: store.lost.clone() }
 }
 
 fn key(key: &admin::KeyStatus) -> KeyStatus {

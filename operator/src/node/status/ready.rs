@@ -13,7 +13,7 @@ use crate::report::conditions::{ConditionStatus, ConditionValue};
 type NotReady = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<NotReady>;
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     name_conflict,
     contested,
     permission_denied,
@@ -23,6 +23,7 @@ const CHECKS: [Check; 11] = [
     image_pull_failed,
     pod_not_ready,
     node_not_ready,
+    volume_replaced,
     refuses_payloads,
     unreachable,
 ];
@@ -100,6 +101,18 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
 fn node_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
     let report = report(seen.observed)?;
     (!report.ready).then(|| why_not_ready(report, seen.now))
+}
+
+/// The node serves, and does not know what it lost.
+fn volume_replaced(seen: &Seen<'_>) -> Option<NotReady> {
+    let store = report(seen.observed)?.payload_store.as_ref().filter(|store| !store.lost.is_empty())?;
+    let message = format!(
+        "the volume was replaced: payload store {} is gone, and a payload that is not found is answered with 503; bring that volume back, or accept its loss: kubectl tessera accept-loss {} -n {}",
+        store.lost.join(" and "),
+        seen.node.name,
+        seen.node.owner.namespace
+    );
+    Some((Reason::VolumeReplaced, message))
 }
 
 /// It serves what it has, and takes no more.

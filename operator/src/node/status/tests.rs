@@ -10,6 +10,7 @@ use crate::fixtures::{ISSUED, inputs, node, node_json, now, report_of_a_ready_no
 use crate::issue::leaf::StoredLeaf;
 use crate::kube::object_id::ObjectId;
 use crate::kube::writer::Outcome;
+use crate::node::events::of_transition;
 use crate::node::inputs::Inputs;
 use crate::node::observe::{Silence, Workload};
 use crate::node::resolve::resolve;
@@ -356,4 +357,39 @@ fn a_node_without_network_keeps_its_keys_and_claims_nothing_that_nobody_looks_at
     assert_eq!(reason(&status, ConditionType::KeysReady), "Unknown Waiting");
     assert_eq!(reason(&status, ConditionType::CertificatesServed), "Unknown Waiting");
     assert_eq!(status.keys.len(), 2);
+}
+
+const OLD_STORE: &str = "0123456789abcdef0123456789abcdef";
+const NEW_STORE: &str = "fedcba9876543210fedcba9876543210";
+
+fn with_payload_store(lost: &[&str]) -> World {
+    let mut world = ready();
+    let lost = lost.iter().map(ToString::to_string).collect();
+    world.report().payload_store = Some(admin::PayloadStoreStatus { id: NEW_STORE.into(), lost });
+    world
+}
+
+#[test]
+fn a_replaced_volume_is_not_ready_until_its_loss_is_accepted() {
+    let replaced = with_payload_store(&[OLD_STORE]).status();
+    assert_eq!(reason(&replaced, ConditionType::Ready), "False VolumeReplaced");
+    let message = &find(&replaced.conditions, ConditionType::Ready).unwrap().message;
+    assert!(message.contains(OLD_STORE), "{message}");
+    assert!(message.contains("kubectl tessera accept-loss node-a -n org-a"), "{message}");
+
+    let accepted = with_payload_store(&[]).status();
+    assert_eq!(reason(&accepted, ConditionType::Ready), "True Ready");
+    assert_eq!(accepted.payload_store.unwrap().id, NEW_STORE);
+}
+
+#[test]
+fn the_acceptance_is_an_event_and_a_volume_that_came_back_is_none() {
+    let replaced = with_payload_store(&[OLD_STORE]).status();
+    let reasons = |after: &TesseraNodeStatus| -> Vec<_> {
+        of_transition(&replaced, after).into_iter().map(|event| event.reason).collect()
+    };
+    assert_eq!(reasons(&with_payload_store(&[]).status()), ["Ready", "LossAccepted"]);
+    let mut back = with_payload_store(&[]);
+    back.report().payload_store.as_mut().unwrap().id = OLD_STORE.into();
+    assert_eq!(reasons(&back.status()), ["Ready"]);
 }

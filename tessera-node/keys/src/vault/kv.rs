@@ -39,6 +39,9 @@ pub(super) struct Stored {
     private_key: Option<SecretText>,
     network_uid: Option<String>,
     born_at: Option<String>,
+    /// Absent in records that were written before there was this member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload_store: Option<String>,
 }
 
 /// How a check-and-set write ended.
@@ -73,12 +76,18 @@ impl fmt::Display for Path {
 }
 
 impl Stored {
-    pub(super) fn new(pair: &KeyPair, network_uid: &str, born_at: Timestamp) -> Self {
+    pub(super) fn new(
+        pair: &KeyPair,
+        network_uid: &str,
+        born_at: Timestamp,
+        payload_store: Option<String>,
+    ) -> Self {
         Self {
             public_key: Some(pair.public().to_string()),
             private_key: Some(base64::encode(pair.private().expose()).into()),
             network_uid: Some(network_uid.to_owned()),
             born_at: Some(born_at.to_string()),
+            payload_store,
         }
     }
 
@@ -98,8 +107,16 @@ impl Stored {
             .map_err(|_| malformed("publicKey", "is not the public key of privateKey"))?;
         let born_at = self.born_at.ok_or_else(|| malformed("bornAt", "is missing"))?;
         let born_at = born_at.parse().map_err(|_| malformed("bornAt", "is not an RFC 3339 time"))?;
-        Ok(VaultKey { pair, born_at, store_path: path.to_string(), new: false })
+        let payload_store = self.payload_store;
+        if payload_store.as_deref().is_some_and(|id| !is_store_id(id)) {
+            return Err(malformed("payloadStore", "is not 32 lower-case hexadecimal digits"));
+        }
+        Ok(VaultKey { pair, born_at, store_path: path.to_string(), payload_store, new: false })
     }
+}
+
+fn is_store_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 const NOT_A_KEY: &str = "is not the base64 of 32 bytes";

@@ -43,6 +43,7 @@ use trust::Trust;
 pub struct VaultKeys {
     config: SecretStore,
     network_uid: String,
+    payload_store: Option<String>,
     login: Login,
     trust: Trust,
     session: Mutex<Option<Arc<Session>>>,
@@ -60,6 +61,8 @@ pub struct VaultKey {
     pub born_at: Timestamp,
     /// `<mount>/<path>`.
     pub store_path: String,
+    /// The payload store that the node had when it generated the key; none if the record does not say.
+    pub payload_store: Option<String>,
     /// Whether this call gave birth to it.
     pub new: bool,
 }
@@ -91,6 +94,7 @@ impl VaultKeys {
             trust: Trust::new(&config.ca_file),
             config,
             network_uid: network_uid.into(),
+            payload_store: None,
             session: Mutex::new(None),
             logged_in: Notify::new(),
             state: watch::Sender::new(None),
@@ -102,6 +106,13 @@ impl VaultKeys {
     #[must_use]
     pub fn with_login(mut self, login: Login) -> Self {
         self.login = login;
+        self
+    }
+
+    /// Names this payload store in the record of each new key.
+    #[must_use]
+    pub fn with_payload_store(mut self, id: String) -> Self {
+        self.payload_store = Some(id);
         self
     }
 
@@ -183,12 +194,14 @@ impl VaultKeys {
         let pair = KeyPair::generate();
         let born_at = Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now());
         (self.hook)(WritePoint::Before);
-        let written = session.write(path, &Stored::new(&pair, &self.network_uid, born_at)).await?;
+        let payload_store = self.payload_store.clone();
+        let stored = Stored::new(&pair, &self.network_uid, born_at, payload_store.clone());
+        let written = session.write(path, &stored).await?;
         (self.hook)(WritePoint::After);
         match written {
             kv::Written::Won => {
                 tracing::info!(public_key = %pair.public(), path = %path, "key born and stored");
-                Ok(VaultKey { pair, born_at, store_path: path.to_string(), new: true })
+                Ok(VaultKey { pair, born_at, store_path: path.to_string(), payload_store, new: true })
             }
             kv::Written::Lost => {
                 let stored = session.read(path).await?;

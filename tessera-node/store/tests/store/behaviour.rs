@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use tessera_store::{InsertOutcome, Kind, OpenError, Options, Pending, ReplaceOutcome, Version, WriteError};
+use tessera_store::{
+    InsertOutcome, InvalidStoreId, Kind, OpenError, Options, Pending, ReplaceOutcome, StoreId, Version,
+    WriteError,
+};
 
 use crate::disk::TestDisk;
 use crate::support::{assert_holds, hash, insert, open, options, replace, value};
@@ -202,6 +205,30 @@ fn a_log_of_many_segments_is_read_with_a_bounded_number_of_open_files() {
     let store = options.open_on(disk.arc()).expect("the store opens again");
     (0..300).rev().for_each(|number| assert_holds(&store, number, 2900));
     assert!(disk.most_open() < 80, "{} files were open at once", disk.most_open());
+}
+
+#[test]
+fn the_acceptance_of_a_loss_is_durable_and_counts_for_one_store() {
+    let (dir, others) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let store = open(dir.path());
+    let lost = open(&others.path().join("lost")).id();
+    let other = open(&others.path().join("other")).id();
+    assert!(!store.has_accepted_loss_of(lost).expect("an answer"));
+    store.accept_loss_of(lost, 1).wait().expect("durable");
+    let id = store.id();
+    drop(store);
+    for rebuild in [false, true] {
+        if rebuild {
+            fs::remove_file(dir.path().join("index.redb")).expect("the index is a file");
+        }
+        let store = open(dir.path());
+        assert_eq!(store.id(), id);
+        assert_eq!(store.has_accepted_loss_of(lost).ok(), Some(true));
+        assert_eq!(store.has_accepted_loss_of(other).ok(), Some(false));
+    }
+    assert_eq!(id.to_string().parse(), Ok(id));
+    assert_eq!(format!("{id}0").parse::<StoreId>(), Err(InvalidStoreId));
 }
 
 #[test]
