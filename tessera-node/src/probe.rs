@@ -48,14 +48,10 @@ impl ProbeSocket {
         UnixListener::bind(path).map(Self).map_err(failed)
     }
 
-    /// Answers until the node drains.
+    /// Answers as long as it is polled.
     pub async fn run(self, readiness: Readiness, tasks: Tasks) -> Result<(), Infallible> {
         loop {
-            let accepted = tokio::select! {
-                () = tasks.draining().cancelled() => return Ok(()),
-                accepted = self.0.accept() => accepted,
-            };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, _)) = self.0.accept().await else {
                 // The kubelet asks again. Out of descriptors, the next try would fail at once as well.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;

@@ -22,6 +22,8 @@ pub enum ReadinessGate {
     Keys,
     /// Bound ports.
     Listeners,
+    /// Not satisfied again once the node drains.
+    Running,
 }
 
 /// The gates that are not satisfied. Cheap to clone.

@@ -1,6 +1,6 @@
-//! The only place that spawns. A *service* runs until the node drains; one that ends earlier, by whatever way, stops
-//! the process: a node without its store's writer or its discovery looks alive and is not. A *job* (one connection, one
-//! push) may end whenever it likes and is awaited when the node drains.
+//! The only place that spawns. A *service* runs until the node drains; one that ends earlier stops the process: a node
+//! without its store's writer or its discovery looks alive and is not. An *observer* is a service that goes on to the end
+//! of the drain. A *job* (one connection, one push) may end at any time and is awaited when the node drains.
 //!
 //! ```text
 //! service ── ended unexpectedly ──► Ended ──► run() returns an error ──► exit code 2
@@ -29,6 +29,8 @@ pub struct Ended {
 #[derive(Debug, Clone)]
 pub struct Tasks {
     drain: CancellationToken,
+    /// Cancelled at the end of the drain.
+    stop: CancellationToken,
     jobs: TaskTracker,
     services: TaskTracker,
     ended: mpsc::UnboundedSender<Ended>,
@@ -44,6 +46,7 @@ impl Tasks {
         let (ended, watch) = mpsc::unbounded_channel();
         let tasks = Self {
             drain: CancellationToken::new(),
+            stop: CancellationToken::new(),
             jobs: TaskTracker::new(),
             services: TaskTracker::new(),
             ended,
@@ -62,12 +65,30 @@ impl Tasks {
         name: &'static str,
         service: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
+        self.services.spawn(self.supervised(name, self.drain.clone(), service));
+    }
+
+    /// Runs `service` until the end of the drain: it reports what the node is doing meanwhile.
+    pub fn observer<E: Display + Send + 'static>(
+        &self,
+        name: &'static str,
+        service: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        tokio::spawn(self.supervised(name, self.stop.clone(), service));
+    }
+
+    fn supervised<E: Display + Send + 'static>(
+        &self,
+        name: &'static str,
+        until: CancellationToken,
+        service: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (drain, ended) = (self.drain.clone(), self.ended.clone());
-        let mut running = tokio::spawn(service);
-        self.services.spawn(async move {
+        async move {
+            let mut running = tokio::spawn(service);
             let joined = tokio::select! {
                 joined = &mut running => joined,
-                () = drain.cancelled() => return running.abort(),
+                () = until.cancelled() => return running.abort(),
             };
             let reason = match joined {
                 Ok(Ok(())) => "it returned".to_owned(),
@@ -79,7 +100,7 @@ impl Tasks {
                 // The receiver is gone only when the node is already on its way out.
                 let _ = ended.send(Ended { service: name, reason });
             }
-        });
+        }
     }
 
     /// Runs `job`; the drain waits for it.
@@ -96,7 +117,9 @@ impl Tasks {
             self.jobs.wait().await;
             self.services.wait().await;
         };
-        tokio::time::timeout(deadline, all).await.is_ok()
+        let ended = tokio::time::timeout(deadline, all).await.is_ok();
+        self.stop.cancel();
+        ended
     }
 }
 
@@ -108,6 +131,17 @@ impl Watch {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Work over more bytes than this would keep other requests of its thread waiting.
+const LARGE: usize = 64 << 10;
+
+/// Runs `work` over `bytes` bytes: at once if they are few, else off the event loop. None: it panicked there.
+pub(crate) async fn compute<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if bytes < LARGE { Some(work()) } else { blocking(work).await }
 }
 
 /// Runs `work` off the event loop. None: it panicked.

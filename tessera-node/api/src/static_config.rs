@@ -32,6 +32,9 @@ pub struct Extension {
     pub metrics: Option<Metrics>,
     /// The Unix socket that `tessera-node probe` asks.
     pub probe_socket: String,
+    /// Bytes of memory that the process may take; absent: the limit of its control group, or what the machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// What must be unreachable before a key is fetched; absent: not examined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress_guard: Option<EgressGuard>,

@@ -60,11 +60,28 @@ pub struct ArgonOptions {
     #[serde(default)]
     pub variant: ArgonVariant,
     /// Memory in KiB.
+    #[serde(deserialize_with = "number")]
     pub memory: u32,
     /// Passes.
+    #[serde(deserialize_with = "number")]
     pub iterations: u32,
     /// Lanes.
+    #[serde(deserialize_with = "number")]
     pub parallelism: u32,
+}
+
+/// A number, or its text: Java's binding takes both.
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Plain(u32),
+        Text(String),
+    }
+    match Number::deserialize(deserializer)? {
+        Number::Plain(number) => Ok(number),
+        Number::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
+    }
 }
 
 /// The three variants of Argon2.
@@ -314,6 +331,8 @@ mod tests {
         let json = r#"{"memory":8,"iterations":1,"parallelism":1,"version":"13"}"#;
         let argon: ArgonOptions = serde_json::from_str(json).expect("options");
         assert_eq!(argon.variant, ArgonVariant::Id);
+        let quoted = r#"{"memory":"8","iterations":"1","parallelism":"1"}"#;
+        assert_eq!(serde_json::from_str::<ArgonOptions>(quoted).expect("options"), argon);
     }
 
     #[test]

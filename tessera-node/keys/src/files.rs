@@ -15,6 +15,7 @@ use tessera_enclave::{KeyPair, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::secret::SecretText;
+use crate::text;
 
 /// The member `keys` of the configuration.
 #[derive(Debug, Default, Deserialize)]
@@ -207,8 +208,7 @@ impl KeyData {
         }
         self.refuse_vaults()?;
         if let (Some(private), Some(public)) = (&self.private_key_path, &self.public_key_path) {
-            let public = Zeroizing::new(read(public)?);
-            let private = Zeroizing::new(read(private)?);
+            let (public, private) = (read(public)?, read(private)?);
             let file = KeyFile::from_json(private.as_bytes()).map_err(PairError::KeyFile)?;
             return pair(public.trim(), unlock(&file, password)?);
         }
@@ -289,6 +289,6 @@ fn unlock(file: &KeyFile, password: Option<&[u8]>) -> Result<PrivateKey, PairErr
     })
 }
 
-fn read(path: &Path) -> Result<String, PairError> {
-    fs::read_to_string(path).map_err(|source| PairError::Read { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<Zeroizing<String>, PairError> {
+    text::read(path).map_err(|source| PairError::Read { path: path.to_owned(), source })
 }

@@ -11,6 +11,7 @@
 
 pub mod files;
 mod secret;
+pub mod text;
 pub mod vault;
 
 pub use files::{FileKeyError, KeyConfiguration, KeyData};

@@ -57,6 +57,28 @@ fn direct_inline_and_file_pairs_load_in_order() {
 }
 
 #[test]
+fn a_private_key_file_may_be_in_any_encoding_of_java() {
+    let directory = TempDir::new().unwrap();
+    let public = write(&directory, "node.pub", PUBLIC);
+    let quoted = locked("secret").replace(":64,", ":\"64\",");
+    assert!(quoted.contains(r#""memory":"64""#), "{quoted}");
+    let passwords = write(&directory, "passwords", "secret\nsecret\n");
+    for text in [unlocked(), quoted] {
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [[b"\xEF\xBB\xBF", text.as_bytes()].concat(), [b"\xFF\xFE", &utf16[..]].concat(), utf16]
+        {
+            let private = directory.path().join("node.key");
+            fs::write(&private, bytes).unwrap();
+            let private = private.display();
+            let loaded = load(&format!(
+                r#"{{"passwordFile":"{passwords}","keyData":[{{"privateKeyPath":"{private}","publicKeyPath":"{public}"}}]}}"#
+            ));
+            assert_eq!(loaded.unwrap(), [PUBLIC]);
+        }
+    }
+}
+
+#[test]
 fn passwords_belong_to_keys_by_index() {
     let directory = TempDir::new().unwrap();
     // The first key is unlocked, so its line is blank.

@@ -19,6 +19,7 @@ pub(super) struct Parsed {
     pub(super) admin: Option<Admin>,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) probe_socket: PathBuf,
+    pub(super) memory_bytes: Option<u64>,
     pub(super) egress_guard: Option<EgressGuard>,
 }
 
@@ -80,6 +81,7 @@ fn parse(top: Section<'_>, extension: Extension) -> Option<Parsed> {
         admin: required(admin)?,
         metrics: required(metrics)?,
         probe_socket: extension.probe_socket.into(),
+        memory_bytes: extension.memory_bytes,
         egress_guard: extension.egress_guard,
     })
 }

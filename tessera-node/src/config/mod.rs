@@ -24,7 +24,7 @@ use serde_json::Value;
 use tessera_keys::KeyConfiguration;
 use tessera_node_api::identity::Identity;
 use tessera_node_api::static_config::{EgressGuard, SecretStore};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 pub use extension::Admin;
 pub use server::{Limits, Server};
@@ -47,6 +47,8 @@ pub struct Config {
     pub storage: PathBuf,
     /// The Unix socket of the probes.
     pub probe_socket: PathBuf,
+    /// The memory that the process may take; absent: the container's limit, or what the machine has.
+    pub memory_bytes: Option<u64>,
     /// What must be unreachable before a key is fetched; absent: not examined.
     pub egress_guard: Option<EgressGuard>,
     /// The operator's listener; absent: none.
@@ -118,8 +120,7 @@ impl ConfigError {
 /// Reads and checks the file.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     // It may hold private keys.
-    let text = std::fs::read_to_string(path)
-        .map(Zeroizing::new)
+    let text = tessera_keys::text::read(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     parse(&text).map_err(|error| match error {
         ConfigError::Json { source, .. } => ConfigError::Json { path: path.to_owned(), source },

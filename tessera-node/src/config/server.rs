@@ -1,6 +1,6 @@
 //! `serverConfigs[]`: where the node listens, and under which address others find it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -25,13 +25,14 @@ pub struct Server {
 /// What one caller may take of the node. Members of `properties`; Java ignores them.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// `maxBodyBytes`: a larger body is refused.
+    /// `maxBodyBytes`: a larger body is refused. Bounded by the largest record and the process's memory as well.
     pub body_bytes: u64,
     /// `bodyTimeoutMs`: the longest pause within a body.
     pub body_pause: Duration,
     /// `idleTimeoutMs`: the longest a connection waits for its next request, or for its caller to read the answer.
     pub idle: Duration,
-    /// `maxConnections`: further ones wait in the kernel's queue.
+    /// `maxConnections`: further ones wait. One identity gets half of them, and all are bounded by the process's memory and
+    /// descriptors as well.
     pub connections: usize,
 }
 
@@ -124,20 +125,21 @@ fn explicit_port(text: &str) -> bool {
     authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok()) && authority.contains(':')
 }
 
-/// An IP literal is honoured; Java listens everywhere, and so do we when only a name is given.
+/// An IP literal is honoured; Java listens on every address of both families, and so do we when only a name is given.
 fn bind(section: Section<'_>, advertised: Option<&NodeUrl>) -> Option<SocketAddr> {
     let own;
     let url = if section.value("bindingAddress").is_some() {
         own = address(section, "bindingAddress", "Binding Address is invalid")?;
         &own
     } else {
-        if advertised.is_some_and(|url| url.host() == "0.0.0.0") {
+        let names_nothing = |url: &NodeUrl| url.host().parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+        if advertised.is_some_and(names_nothing) {
             section.problem("serverAddress", "Server Address is invalid");
         }
         advertised?
     };
     let literal = section.value("bindingAddress").and_then(|_| url.host().parse::<IpAddr>().ok());
-    Some(SocketAddr::new(literal.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), url.port()))
+    Some(SocketAddr::new(literal.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), url.port()))
 }
 
 /// The certificates of all ports lie in one directory, which is what can be replaced under a running node. The PEM

@@ -48,6 +48,7 @@ fn read(top: Section<'_>) -> Option<Config> {
         node_tls: extension.node_tls,
         storage: extension.storage,
         probe_socket: extension.probe_socket,
+        memory_bytes: extension.memory_bytes,
         egress_guard: extension.egress_guard,
         admin: extension.admin,
         metrics: extension.metrics,

@@ -15,10 +15,13 @@ use super::common;
 use super::media::{self, Media};
 use super::members::{self, Members, not_base64};
 use super::problem::{Problem, Violation};
-use super::reply::{self, Reply, with_location};
+use super::reply::{self, Reply, ReplyBody, with_location};
 use super::router::{Api, Call, Route};
 use super::{path, wire};
-use crate::transaction::{PrivacyRequest, SendRequest, SendSignedRequest, TransactionManager};
+use crate::tasks;
+use crate::transaction::{
+    MAX_RECORD_BYTES, PrivacyRequest, SendRequest, SendSignedRequest, TransactionManager,
+};
 
 const FROM: HeaderName = HeaderName::from_static("c11n-from");
 const TO: HeaderName = HeaderName::from_static("c11n-to");
@@ -31,6 +34,9 @@ pub(crate) struct ClientApi {
 }
 
 impl Api for ClientApi {
+    /// The largest record in base64, and room for the other members.
+    const LARGEST_BODY: u64 = MAX_RECORD_BYTES as u64 / 3 * 4 + (1 << 20);
+
     fn routes() -> Vec<Route<Self>> {
         let mut routes = common::routes();
         routes.extend([
@@ -40,6 +46,15 @@ impl Api for ClientApi {
             Route::post("/storeraw", "storeraw", |api: &Self, call| api.store_raw(call).boxed()),
             Route::get("/transaction/{hash}", "transaction", |api: &Self, call| {
                 api.transaction(call).boxed()
+            }),
+            Route::get("/transaction/{hash}/isSender", "transaction_is_sender", |api: &Self, call| {
+                api.is_sender(call).boxed()
+            }),
+            Route::get("/transaction/{hash}/participants", "transaction_participants", |api: &Self, call| {
+                api.participants(call).boxed()
+            }),
+            Route::get("/transaction/{hash}/mandatory", "transaction_mandatory", |api: &Self, call| {
+                api.mandatory(call).boxed()
             }),
             Route::get("/receiveraw", "receiveraw", |api: &Self, call| api.receive_raw(call).boxed()),
         ]);
@@ -55,9 +70,8 @@ impl ClientApi {
     async fn send(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let (request, body) = (call.request, call.body(u64::MAX).await?);
         let (consumed, produced) = negotiate(request, &[Media::Json, Media::V21, Media::V30, Media::V40])?;
-        let wanted = send_request(&body, consumed)?;
-        // It may be large, and the pushes take their time.
-        drop(body);
+        // The body ends here: it may be large, and the pushes take their time.
+        let wanted = offload(body.len(), move || send_request(&body, consumed)).await?;
         let sent = self.manager.send(wanted).await?;
         Ok(with_location(
             reply::created(produced.as_str(), wire::sent(produced, &sent)),
@@ -75,16 +89,7 @@ impl ClientApi {
             return self.send_signed_octets(request, &body).await;
         }
         let produced = media::accepted(&request.headers, consumed.family())?;
-        let members = Members::parse(&body)?;
-        let at = format!("{}.sendSignedTransaction.arg0", resource_class(consumed));
-        let hash = required_bytes(members.hash.as_deref(), &format!("{at}.hash"))?;
-        let privacy = privacy(&members, consumed, "SendSigned request not valid", &at)?;
-        let signed = SendSignedRequest {
-            hash: TxHash::from_bytes(&hash),
-            to: parse_all(&members.to)?,
-            privacy,
-            privacy_group: members.privacy_group_id.map(Cow::into_owned),
-        };
+        let signed = offload(body.len(), move || send_signed_request(&body, consumed)).await?;
         let sent = self.manager.send_signed(signed).await?;
         Ok(with_location(
             reply::created(produced.as_str(), wire::sent(produced, &sent)),
@@ -120,8 +125,7 @@ impl ClientApi {
             .map(|text| checked(&text, "TransactionResource.sendRaw.arg0"))
             .transpose()?;
         let to = header_keys(request)?;
-        let message = SealBuffer::from(&body[..]);
-        drop(body);
+        let message = offload(body.len(), move || Ok(SealBuffer::from(&body[..]))).await?;
         let privacy = PrivacyRequest::default();
         let sent = self.manager.send(SendRequest { message, from, to, privacy, privacy_group: None }).await?;
         Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
@@ -131,14 +135,17 @@ impl ClientApi {
         let (request, body) = (call.request, call.body(u64::MAX).await?);
         let consumed = media::content(&request.headers, &[Media::Json, Media::V21])?;
         let produced = media::accepted(&request.headers, &[consumed])?;
-        let members = Members::parse(&body)?;
-        let message = message(members.payload.as_deref(), "RawTransactionResource.store.arg0.payload")?;
-        let from = members.from.as_deref().map(parse).transpose()?;
+        let (message, from) = offload(body.len(), move || {
+            let members = Members::parse(&body)?;
+            let message = message(members.payload.as_deref(), "RawTransactionResource.store.arg0.payload")?;
+            Ok((message, members.from.as_deref().map(parse).transpose()?))
+        })
+        .await?;
         let hash = self.manager.store_raw(message, from).await?;
         Ok(reply::ok(produced.as_str(), wire::stored(&hash)))
     }
 
-    async fn transaction(&self, call: Call<'_>) -> Result<Reply, Problem> {
+    async fn transaction(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let request = call.request;
         let produced = media::accepted(&request.headers, &[Media::Json, Media::V21, Media::V30])?;
         let hash: TxHash = checked(call.parameter(), "TransactionResource.receive.arg0")?;
@@ -153,15 +160,17 @@ impl ClientApi {
             Some(text) if text.eq_ignore_ascii_case("false") => false,
             Some(_) => return Err(violated(Violation::not_boolean("TransactionResource.receive.arg2"))),
         };
+        call.reserve_answer(self.manager.stored_bytes(&hash, raw)?).await?;
         let received = if raw {
             self.manager.receive_raw(&hash).await?
         } else {
             self.manager.receive(&hash, to).await?
         };
-        Ok(reply::ok(produced.as_str(), wire::received(produced, &received)))
+        let hold = call.hold(received.message.len());
+        Ok(reply::ok(produced.as_str(), wire::received(produced, received, hold)))
     }
 
-    async fn receive_raw(&self, call: Call<'_>) -> Result<Reply, Problem> {
+    async fn receive_raw(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let request = call.request;
         media::optional_content(&request.headers, Media::Octets)?;
         media::accepted(&request.headers, &[Media::Octets])?;
@@ -171,8 +180,34 @@ impl ClientApi {
         let to = header(request, &TO)
             .map(|text| checked(&text, "TransactionResource.receiveRaw.arg1"))
             .transpose()?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
         let received = self.manager.receive(&hash, to).await?;
-        Ok(reply::ok("application/octet-stream", received.message))
+        let hold = call.hold(received.message.len());
+        Ok(reply::ok("application/octet-stream", ReplyBody::octets(received.message, hold)))
+    }
+
+    async fn is_sender(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        media::accepted(&call.request.headers, &[Media::Text])?;
+        // Java decodes this one with a decoder of its own, whose complaint is the caller's error.
+        let hash: TxHash =
+            call.parameter().parse().map_err(|error: Base64Error| Problem::bad_base64(error.to_string()))?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        let own = self.manager.is_sender(&hash).await?;
+        Ok(reply::ok("text/plain", own.to_string()))
+    }
+
+    async fn participants(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        media::accepted(&call.request.headers, &[Media::Text])?;
+        let hash: TxHash = parse(call.parameter())?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        Ok(reply::ok("text/plain", wire::keys(&self.manager.participants(&hash).await?)))
+    }
+
+    async fn mandatory(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        media::accepted(&call.request.headers, &[Media::Text])?;
+        let hash: TxHash = parse(call.parameter())?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        Ok(reply::ok("text/plain", wire::keys(&self.manager.mandatory_recipients(&hash).await?)))
     }
 }
 
@@ -186,6 +221,26 @@ fn send_request(body: &[u8], consumed: Media) -> Result<SendRequest, Problem> {
         to: parse_all(&members.to)?,
         privacy_group: members.privacy_group_id.map(Cow::into_owned),
     })
+}
+
+fn send_signed_request(body: &[u8], consumed: Media) -> Result<SendSignedRequest, Problem> {
+    let members = Members::parse(body)?;
+    let at = format!("{}.sendSignedTransaction.arg0", resource_class(consumed));
+    let hash = required_bytes(members.hash.as_deref(), &format!("{at}.hash"))?;
+    Ok(SendSignedRequest {
+        hash: TxHash::from_bytes(&hash),
+        privacy: privacy(&members, consumed, "SendSigned request not valid", &at)?,
+        to: parse_all(&members.to)?,
+        privacy_group: members.privacy_group_id.map(Cow::into_owned),
+    })
+}
+
+/// Parses a body: off the event loop if it is large.
+async fn offload<T: Send + 'static>(
+    bytes: usize,
+    parse: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tasks::compute(bytes, parse).await.unwrap_or_else(|| Err(Problem::unexplained()))
 }
 
 /// The class of Java's resource, which its constraint messages name.

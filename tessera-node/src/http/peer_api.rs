@@ -9,6 +9,7 @@ use http::HeaderMap;
 use serde_json::json;
 use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
+use tessera_node_api::identity::Identity;
 
 use super::common;
 use super::media::{self, Media};
@@ -16,9 +17,11 @@ use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::router::{Api, Call, Route};
 use super::server::Caller;
+use crate::log_limiter::LogLimiter;
 use crate::peers::directory::LearnError;
 use crate::peers::{NodeUrl, VERSIONS};
-use crate::transaction::TransactionManager;
+use crate::tasks;
+use crate::transaction::{MAX_RECORD_BYTES, TransactionManager};
 
 /// Party info: about 200 bytes for each key of the network.
 const PARTY_INFO_BYTES: u64 = 4 << 20;
@@ -30,9 +33,13 @@ const CHALLENGE_BYTES: u64 = 16 << 10;
 pub(crate) struct PeerApi {
     manager: Arc<TransactionManager>,
     white_list: bool,
+    notices: LogLimiter<(Identity, &'static str)>,
 }
 
 impl Api for PeerApi {
+    /// A payload with one recipient is a record.
+    const LARGEST_BODY: u64 = MAX_RECORD_BYTES as u64;
+
     fn routes() -> Vec<Route<Self>> {
         let mut routes = common::routes();
         routes.extend([
@@ -53,7 +60,7 @@ impl Api for PeerApi {
 
 impl PeerApi {
     pub(crate) fn new(manager: Arc<TransactionManager>, white_list: bool) -> Self {
-        Self { manager, white_list }
+        Self { manager, white_list, notices: LogLimiter::default() }
     }
 
     async fn push(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
@@ -72,19 +79,25 @@ impl PeerApi {
     async fn learn(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let body = octets(&mut call, PARTY_INFO_BYTES).await?;
         let (request, caller) = (call.request, call.caller);
-        let mut said = PartyInfo::decode(&body).map_err(|error| Problem::internal(error.to_string()))?;
+        let mut said = tasks::compute(body.len(), move || PartyInfo::decode(&body))
+            .await
+            .ok_or_else(Problem::unexplained)?
+            .map_err(|error| Problem::internal(error.to_string()))?;
         let url: NodeUrl = said
             .url
             .parse()
             .map_err(|error: crate::peers::NodeUrlError| Problem::internal(error.to_string()))?;
         // The payloads for the announced keys go to the announced address, so the certificate must be for that address.
         if !caller.speaks_for(url.host()) {
-            tracing::warn!(caller = %caller.identity, %url, "a peer announced an address that its certificate is not for");
+            if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "address")) {
+                let caller = &caller.identity;
+                tracing::warn!(%caller, %url, suppressed, "a peer announced an address that its certificate is not for");
+            }
             return Err(Problem::forbidden(format!("{url} is not an address of this certificate")));
         }
         let validated = self.manager.policy().remote_key_validation;
         if validated {
-            self.keep_proven_keys(&url, &mut said).await?;
+            self.keep_proven_keys(caller, &url, &mut said).await?;
         }
         let peers = self.manager.peers();
         let changed =
@@ -93,7 +106,9 @@ impl PeerApi {
                 LearnError::Url(_) => Problem::internal(error.to_string()),
             })?;
         if changed {
-            tracing::info!(peer = %url, keys = said.recipients.len(), "peer announced itself");
+            if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "announced")) {
+                tracing::info!(peer = %url, keys = said.recipients.len(), suppressed, "peer announced itself");
+            }
             peers.announce();
         }
         let own = PartyInfo { url: peers.directory().own().to_string(), ..PartyInfo::default() };
@@ -101,7 +116,12 @@ impl PeerApi {
         Ok(reply::ok("application/octet-stream", answer))
     }
 
-    async fn keep_proven_keys(&self, url: &NodeUrl, said: &mut PartyInfo) -> Result<(), Problem> {
+    async fn keep_proven_keys(
+        &self,
+        caller: &Caller,
+        url: &NodeUrl,
+        said: &mut PartyInfo,
+    ) -> Result<(), Problem> {
         let keys = self.manager.keys()?;
         let mut proven = Vec::new();
         for (key, at) in said.recipients.drain(..) {
@@ -111,7 +131,9 @@ impl PeerApi {
             }
         }
         if proven.is_empty() {
-            tracing::warn!(peer = %url, "no validated keys found for peer");
+            if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "keys")) {
+                tracing::warn!(peer = %url, suppressed, "no validated keys found for peer");
+            }
             return Err(Problem::security());
         }
         said.recipients = proven;

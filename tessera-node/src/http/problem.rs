@@ -15,6 +15,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use super::reply::{self, Reply};
+use crate::resources::BudgetError;
 use crate::transaction::Error;
 
 /// What the caller is told instead of an answer.
@@ -81,6 +82,11 @@ impl Problem {
         Self::Text(StatusCode::NOT_FOUND, "HTTP 404 Not Found".into())
     }
 
+    /// Base64 that Tessera's own decoder refuses.
+    pub(crate) fn bad_base64(message: String) -> Self {
+        Self::Text(StatusCode::BAD_REQUEST, message)
+    }
+
     /// JAX-RS' own refusals keep their text and lose their status.
     pub(crate) fn jax_rs(text: &str) -> Self {
         Self::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("HTTP {text}"))
@@ -104,8 +110,9 @@ impl Problem {
         Self::Text(StatusCode::REQUEST_TIMEOUT, "request body did not arrive in time".into())
     }
 
-    pub(crate) fn budget_exhausted() -> Self {
-        Self::Text(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once: try again".into())
+    /// HTTP/1.1 requires exactly one `Host`; the servlet container refuses a request with another number.
+    pub(crate) fn bad_host(message: &str) -> Self {
+        Self::Page(StatusCode::BAD_REQUEST, message.into())
     }
 
     pub(crate) fn body_broken() -> Self {
@@ -144,6 +151,21 @@ impl Problem {
     }
 }
 
+impl From<BudgetError> for Problem {
+    fn from(error: BudgetError) -> Self {
+        match error {
+            BudgetError::Busy => Self::Text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many large requests at once: try again".into(),
+            ),
+            BudgetError::TooLarge => Self::Text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this takes more memory than the node has: raise its memory limit".into(),
+            ),
+        }
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let message = error.to_string();
@@ -155,6 +177,7 @@ impl From<Error> for Problem {
             | Error::RawTransactionUnknown(_)
             | Error::PrivacyGroupUnknown(_) => Self::Text(StatusCode::NOT_FOUND, message),
             Error::Refused(_) => Self::Text(StatusCode::FORBIDDEN, message),
+            Error::NotMandatory => Self::Text(StatusCode::BAD_REQUEST, message),
             Error::NodeOffline(_) => Self::Page(StatusCode::GONE, message),
             Error::Unavailable(_) => Self::Text(StatusCode::SERVICE_UNAVAILABLE, message),
             Error::TooLarge(_) => Self::Text(StatusCode::PAYLOAD_TOO_LARGE, message),
@@ -167,7 +190,7 @@ impl From<Error> for Problem {
 }
 
 fn text(status: StatusCode, message: String) -> Reply {
-    let mut reply = reply::of(status, "text/plain", message.into());
+    let mut reply = reply::of(status, "text/plain", message);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -181,13 +204,11 @@ fn page(status: StatusCode, message: &str, request: &Parts) -> Reply {
     let path = request.uri.path();
     let mut reply = match page_kind(request) {
         _ if !method_has_page => reply::of(status, "", Bytes::new()),
-        PageKind::Html => {
-            reply::of(status, "text/html;charset=iso-8859-1", html(status, message, path).into())
-        }
+        PageKind::Html => reply::of(status, "text/html;charset=iso-8859-1", html(status, message, path)),
         PageKind::Json => {
             let body =
                 json!({"servlet": SERVLET, "message": message, "url": path, "status": status.as_str()});
-            reply::of(status, "application/json", body.to_string().into())
+            reply::of(status, "application/json", body.to_string())
         }
         PageKind::None => reply::of(status, "", Bytes::new()),
     };
@@ -244,17 +265,13 @@ fn violations(violations: &[Violation], request: &Parts) -> Reply {
             .iter()
             .map(|v| json!({"message": v.message, "messageTemplate": v.template, "path": v.path}))
             .collect();
-        reply::of(
-            StatusCode::BAD_REQUEST,
-            "application/json",
-            serde_json::Value::from(list).to_string().into(),
-        )
+        reply::of(StatusCode::BAD_REQUEST, "application/json", serde_json::Value::from(list).to_string())
     } else {
         let lines: Vec<_> = violations
             .iter()
             .map(|v| format!("{} (path = {}, invalidValue = null)", v.message, v.path))
             .collect();
-        reply::of(StatusCode::BAD_REQUEST, "text/plain", lines.join("\n").into())
+        reply::of(StatusCode::BAD_REQUEST, "text/plain", lines.join("\n"))
     };
     reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     reply

@@ -1,21 +1,34 @@
 //! A resource is said once: method, path, name and handler. The answers to `OPTIONS`, to a wrong method and to an
 //! unknown path follow from the table, and so does the route's label in the metrics.
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
 
-use super::body::{self, MemoryBudget, Permit};
+use super::body;
 use super::path;
 use super::problem::Problem;
-use super::reply::{self, Reply};
+use super::reply::{self, Hold, Reply};
 use super::server::{Answer, Caller};
 use crate::config::Limits;
+use crate::resources::{MemoryShare, Permit};
+
+/// Bytes of memory for each byte of a body, at the worst moment: the body or the message in it, the encoding for a
+/// recipient, the record, and the record's copy in the store's batch.
+const BODY_COST: u64 = 4;
+/// Bytes of memory for each byte of a record that is read: as it is read, its copy, and the message.
+const ANSWER_COST: u64 = 3;
+/// Of each answer, outside the budget.
+const FREE_ANSWER_BYTES: u64 = 16 << 10;
 
 /// What a listener serves.
 pub(crate) trait Api: Sized + Send + Sync + 'static {
+    /// The largest body that makes sense here, in bytes.
+    const LARGEST_BODY: u64 = 0;
+
     /// Every method of every resource, once.
     fn routes() -> Vec<Route<Self>>;
 
@@ -55,7 +68,7 @@ pub(crate) struct Call<'a> {
     limits: &'a Limits,
     parameter: Option<String>,
     body: Option<Incoming>,
-    /// Ends with the request, not with its body: what is made of a body is as large.
+    /// Ends with the request, not with its body, or with the answer if that takes it.
     permit: Permit,
 }
 
@@ -65,11 +78,25 @@ impl Call<'_> {
         self.parameter.as_deref().unwrap_or_default()
     }
 
-    /// The whole body, if it has at most `most` bytes and at most what the listener is configured for.
-    pub(crate) async fn body(&mut self, most: u64) -> Result<bytes::Bytes, Problem> {
-        let Some(body) = self.body.take() else { return Ok(bytes::Bytes::new()) };
+    /// The whole body, if it has at most `most` bytes and at most what the listener accepts.
+    pub(crate) async fn body(&mut self, most: u64) -> Result<Bytes, Problem> {
+        let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
         let limits = Limits { body_bytes: self.limits.body_bytes.min(most), ..self.limits.clone() };
-        body::collect(self.request, body, &limits, &mut self.permit).await
+        body::collect(self.request, body, &limits, BODY_COST, &mut self.permit).await
+    }
+
+    /// Waits for the memory to read a record of `bytes` and to answer with it. Small ones need no permit.
+    pub(crate) async fn reserve_answer(&mut self, bytes: u64) -> Result<(), Problem> {
+        if bytes > FREE_ANSWER_BYTES {
+            self.permit.grow(bytes.saturating_mul(ANSWER_COST)).await?;
+        }
+        Ok(())
+    }
+
+    /// What the answer holds until it is sent: the memory that was reserved, and a deadline for the reader if that is any.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Option<Hold> {
+        let permit = self.permit.take();
+        (!permit.is_empty()).then(|| Hold::new(permit, self.caller.reading(bytes)))
     }
 }
 
@@ -77,7 +104,7 @@ impl Call<'_> {
 pub(crate) struct Router<A> {
     api: A,
     limits: Limits,
-    budget: MemoryBudget,
+    share: MemoryShare,
     resources: matchit::Router<Resource<A>>,
 }
 
@@ -87,7 +114,9 @@ struct Resource<A> {
 }
 
 impl<A: Api> Router<A> {
-    pub(crate) fn new(api: A, limits: Limits) -> Self {
+    /// A body is bounded by the configuration, by the largest that makes sense, and by the memory there is.
+    pub(crate) fn new(api: A, mut limits: Limits, share: MemoryShare) -> Self {
+        limits.body_bytes = limits.body_bytes.min(A::LARGEST_BODY).min(share.bytes() / BODY_COST);
         let mut resources = matchit::Router::new();
         let mut routes = A::routes();
         while let Some(first) = routes.first() {
@@ -98,7 +127,7 @@ impl<A: Api> Router<A> {
                 .insert(path, Resource { name, handlers })
                 .expect("a table of patterns without conflicts");
         }
-        Self { api, budget: MemoryBudget::new(limits.body_bytes), limits, resources }
+        Self { api, limits, share, resources }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -123,7 +152,7 @@ impl<A: Api> Router<A> {
             limits: &self.limits,
             parameter: found.params.iter().next().map(|(_, value)| path::decode(value)),
             body: Some(body),
-            permit: self.budget.permit(),
+            permit: self.share.permit(),
         };
         let reply = self.serve(resource, call).await;
         Answer::new(resource.name, reply.unwrap_or_else(|problem| problem.into_reply(request)))
@@ -150,7 +179,7 @@ impl<A> Resource<A> {
             names.insert(0, "HEAD");
         }
         names.push("OPTIONS");
-        let mut reply = reply::of(StatusCode::OK, "", bytes::Bytes::new());
+        let mut reply = reply::of(StatusCode::OK, "", Bytes::new());
         if let Ok(value) = HeaderValue::from_str(&names.join(",")) {
             reply.headers_mut().insert(ALLOW, value);
         }

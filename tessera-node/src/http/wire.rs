@@ -1,10 +1,12 @@
 //! Answers as JSON, with Java's members in Java's order. A ledger node's parser refuses a member that it does not know, so
 //! nothing is ever added.
 
+use bytes::Bytes;
 use serde::Serialize;
 use tessera_enclave::{PublicKey, TxHash, base64};
 
 use super::media::Media;
+use super::reply::{Hold, ReplyBody};
 use crate::transaction::{Received, Sent};
 
 /// The answer to a send.
@@ -22,18 +24,25 @@ pub(crate) fn stored(hash: &TxHash) -> String {
     json(&SentBody { key: hash, managed_parties: None, sender_key: None })
 }
 
-/// The answer to reading a transaction.
-pub(crate) fn received(media: Media, received: &Received) -> String {
+/// The answer to reading a transaction. `hold` is released when the answer has been sent.
+pub(crate) fn received(media: Media, received: Received, hold: Option<Hold>) -> ReplyBody {
     let vendor = media != Media::Json;
-    json(&ReceivedBody {
-        payload: base64::encode(&received.message),
+    // Everything behind the first member, which is the message.
+    let rest = json(&ReceivedRest {
         affected_contract_transactions: &received.affected,
         exec_hash: &received.exec_hash,
         managed_parties: vendor.then_some(&received.managed),
         privacy_flag: received.flag,
         privacy_group_id: received.privacy_group_id.as_ref().map(|id| base64::encode(id)),
         sender_key: vendor.then_some(&received.sender),
-    })
+    });
+    let rest = rest.replacen('{', "\",", 1);
+    ReplyBody::base64(Bytes::from_static(br#"{"payload":""#), received.message, rest.into(), hold)
+}
+
+/// A list of keys as text.
+pub(crate) fn keys(keys: &[PublicKey]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[derive(Serialize)]
@@ -48,8 +57,7 @@ struct SentBody<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ReceivedBody<'a> {
-    payload: String,
+struct ReceivedRest<'a> {
     affected_contract_transactions: &'a [TxHash],
     exec_hash: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +75,15 @@ fn json(body: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use http_body_util::BodyExt;
+
     use super::*;
+
+    fn text(media: Media, answer: Received) -> String {
+        let body = received(media, answer, None).collect().now_or_never().unwrap().unwrap();
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    }
 
     fn key() -> PublicKey {
         PublicKey::from([1; 32])
@@ -75,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_plain_shape_has_no_more_members_than_a_ledger_node_knows() {
-        let answer = Received {
+        let answer = || Received {
             message: b"hi".to_vec(),
             flag: 0,
             affected: Vec::new(),
@@ -85,12 +101,12 @@ mod tests {
             sender: key(),
         };
         assert_eq!(
-            received(Media::Json, &answer),
+            text(Media::Json, answer()),
             r#"{"payload":"aGk=","affectedContractTransactions":[],"execHash":"","privacyFlag":0}"#
         );
         let key = key();
         assert_eq!(
-            received(Media::V21, &answer),
+            text(Media::V21, answer()),
             format!(
                 r#"{{"payload":"aGk=","affectedContractTransactions":[],"execHash":"","managedParties":["{key}"],"privacyFlag":0,"senderKey":"{key}"}}"#
             )

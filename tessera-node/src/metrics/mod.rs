@@ -1,11 +1,12 @@
 //! What a scraper sees. Labels come from enums and constants: a peer, a key or a hash is never one.
 
+use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use http::StatusCode;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,7 +17,7 @@ use tessera_store::Store;
 mod store;
 
 /// A listener of the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Port {
     Q2t,
     P2p,
@@ -32,6 +33,13 @@ impl Port {
             Self::Admin => "admin",
             Self::Metrics => "metrics",
         }
+    }
+}
+
+/// Spelled as in logs and messages.
+impl EncodeLabelValue for Port {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.as_str())
     }
 }
 
@@ -163,9 +171,8 @@ impl Metrics {
         self.connections.get_or_create(&PortLabels { port }).dec();
     }
 
-    /// True for the first of its kind and each hundredth: a port scan must not fill the log.
-    pub(crate) fn refused(&self, port: Port, reason: &'static str) -> bool {
-        self.refused.get_or_create(&RefusedLabels { port, reason }).inc().is_multiple_of(100)
+    pub(crate) fn refused(&self, port: Port, reason: &'static str) {
+        self.refused.get_or_create(&RefusedLabels { port, reason }).inc();
     }
 
     pub(crate) fn set_keys(&self, keys: usize) {

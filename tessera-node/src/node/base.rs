@@ -15,14 +15,15 @@ use crate::config::{Config, KeySource, Limits};
 use crate::egress_guard::{self, Egress};
 use crate::http::client_api::ClientApi;
 use crate::http::peer_api::PeerApi;
-use crate::http::router::Api;
-use crate::http::server::Server;
+use crate::http::router::{Api, Router};
+use crate::http::server::{Common, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::metrics::{Metrics, Port};
 use crate::peers::{Directory, Peers};
 use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
+use crate::resources::Resources;
 use crate::tasks::Tasks;
 use crate::transaction::TransactionManager;
 use crate::volume::Volume;
@@ -38,6 +39,7 @@ pub(super) struct Base {
     pub(super) volume: Volume,
     pub(super) database_since: String,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) resources: Resources,
     pub(super) credentials: CredentialsReceiver,
     pub(super) configuration: DynamicConfiguration,
 }
@@ -47,13 +49,14 @@ impl Base {
         let started_at = clock::now_rfc3339();
         let readiness = Readiness::new();
         let probe = ProbeSocket::bind(&config.probe_socket)?;
-        tasks.service("probe", probe.run(readiness.clone(), tasks.clone()));
+        tasks.observer("probe", probe.run(readiness.clone(), tasks.clone()));
         let store = open_store(&config).await?;
         let database_since = clock::now_rfc3339();
         readiness.satisfied(ReadinessGate::Database);
         let fatal = store.fatal();
         tasks.service("payload store", async move { Err::<(), _>(fatal.reason().await) });
         let metrics = Arc::new(Metrics::new(Some(&store)));
+        let resources = Resources::of_process(config.memory_bytes);
 
         let expectation = Expectation { identity: config.identity.clone(), usage: Usage::Both };
         let credentials = CredentialsReceiver::watch_directory(&config.node_tls, expectation).await;
@@ -68,6 +71,7 @@ impl Base {
             store,
             database_since,
             metrics,
+            resources,
             credentials,
             configuration,
         })
@@ -94,47 +98,58 @@ impl Base {
 
     /// The listeners that report what the node is waiting for.
     pub(super) async fn early_listeners(&self, mut state: NodeState) -> Result<(), RunError> {
+        // These take no bodies.
+        let share = self.resources.budget.share();
         if let Some(admin) = &self.config.admin {
             let expectation = Expectation { identity: self.config.identity.clone(), usage: Usage::Server };
             let credentials = CredentialsReceiver::watch_directory(&admin.tls, expectation).await;
             state.admin_credentials = Some(credentials.clone());
             let tls = ServerTls::new(credentials, AllowedPeers::Exactly(admin.operator.clone()));
-            self.listen(admin.bind, Port::Admin, tls, AdminApi(state.clone()), Limits::default()).await?;
+            let router = Router::new(AdminApi(state.clone()), Limits::default(), share.clone());
+            self.listen(admin.bind, Port::Admin, tls, router)?;
         }
         if let Some(bind) = self.config.metrics {
             let scrapers = AllowedPeers::Clients(self.configuration.monitoring());
             let tls = ServerTls::new(self.credentials.clone(), scrapers);
-            self.listen(bind, Port::Metrics, tls, MetricsApi(state), Limits::default()).await?;
+            let router = Router::new(MetricsApi(state), Limits::default(), share);
+            self.listen(bind, Port::Metrics, tls, router)?;
         }
         Ok(())
     }
 
-    pub(super) async fn late_listeners(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
+    pub(super) fn late_listeners(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
         let p2p = &self.config.p2p;
         let tls = ServerTls::new(self.credentials.clone(), self.nodes());
         let api = PeerApi::new(Arc::clone(manager), self.config.use_white_list);
-        self.listen(p2p.bind, Port::P2p, tls, api, p2p.limits.clone()).await?;
+        let budget = &self.resources.budget;
+        self.listen(p2p.bind, Port::P2p, tls, Router::new(api, p2p.limits.clone(), budget.share()))?;
+        let share = budget.share();
         for q2t in &self.config.q2t {
             let tls =
                 ServerTls::new(self.credentials.clone(), AllowedPeers::Clients(self.configuration.clients()));
             let api = ClientApi::new(Arc::clone(manager));
-            self.listen(q2t.bind, Port::Q2t, tls, api, q2t.limits.clone()).await?;
+            self.listen(q2t.bind, Port::Q2t, tls, Router::new(api, q2t.limits.clone(), share.clone()))?;
         }
         Ok(())
     }
 
-    async fn listen(
+    fn listen<A: Api>(
         &self,
         address: SocketAddr,
         port: Port,
         tls: ServerTls,
-        api: impl Api,
-        limits: Limits,
+        router: Router<A>,
     ) -> Result<(), RunError> {
-        let (tasks, metrics) = (self.tasks.clone(), Arc::clone(&self.metrics));
-        let server = Server::bind(address, port, tls, api, limits, tasks, metrics)
-            .await
-            .map_err(|source| RunError::Bind { port: port.as_str(), address, source })?;
+        let common = Common {
+            tasks: self.tasks.clone(),
+            metrics: Arc::clone(&self.metrics),
+            resources: self.resources.clone(),
+        };
+        let server = Server::bind(address, port, tls, router, common).map_err(|source| RunError::Bind {
+            port: port.as_str(),
+            address,
+            source,
+        })?;
         self.tasks.service(port.as_str(), server.run());
         Ok(())
     }

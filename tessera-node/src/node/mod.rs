@@ -3,7 +3,7 @@
 //! ```text
 //! probe ─► store ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► keys ─► P2P, Q2T ─► ready
 //!                                                          (the operator sees from here on what is awaited)
-//! SIGTERM ─► stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
+//! SIGTERM ─► not ready, stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
 //! ```
 
 mod base;
@@ -26,12 +26,12 @@ use crate::config::Config;
 use crate::config::watch::DynamicConfiguration;
 use crate::keyring::Keys;
 use crate::peers::{NodeUrl, Peers};
-use crate::readiness::ReadinessGate;
+use crate::readiness::{Readiness, ReadinessGate};
 use crate::tasks::{Ended, Tasks};
 use crate::transaction::{Payloads, TransactionManager};
 use crate::{probe, tasks};
 
-/// For what is in flight when the node is told to end. A pod has 30 s.
+/// For requests in progress when the node is told to end. A pod has 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
 /// For giving up the store's login.
 const REVOKE: Duration = Duration::from_secs(3);
@@ -91,6 +91,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         () = shutdown => Ok(()),
     };
     tracing::info!("draining");
+    if let Some(readiness) = &closing.readiness {
+        readiness.wait_for(ReadinessGate::Running, "the node is shutting down");
+    }
     let drained = tasks.drain(DRAIN).await;
     closing.close().await;
     tracing::info!("ended");
@@ -103,6 +106,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 /// What is closed when nothing uses it any more.
 #[derive(Default)]
 struct Closing {
+    readiness: Option<Readiness>,
     vault: Option<Arc<VaultKeys>>,
     store: Option<Store>,
 }
@@ -138,6 +142,7 @@ async fn start(
 ) -> Result<Arc<TransactionManager>, RunError> {
     let base = Base::build(config, tasks.clone()).await?;
     closing.store = Some(base.store.clone());
+    closing.readiness = Some(base.readiness.clone());
     let vault = base.vault()?;
     closing.vault.clone_from(&vault);
     let keys = watch::Sender::new(None);
@@ -167,7 +172,7 @@ async fn start(
     let payloads = Payloads::new(base.store.clone(), base.volume.clone());
     let manager =
         TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
-    base.late_listeners(&manager).await?;
+    base.late_listeners(&manager)?;
     let announcing = announce_changes(
         Arc::clone(&peers),
         keys.subscribe(),

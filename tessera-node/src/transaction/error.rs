@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// The key given as `to` is no recipient.
     #[error("recipient not found in listed keys")]
     NotListed,
+    /// The mandatory recipients of a transaction that has none.
+    #[error("Operation invalid. Transaction found is not a mandatory recipients privacy type")]
+    NotMandatory,
     /// A pushed body is not a payload.
     #[error("payload cannot be decoded")]
     Undecodable,

@@ -14,6 +14,7 @@
 mod accept_push;
 mod distribute;
 mod error;
+mod inspect;
 mod payloads;
 mod privacy;
 mod receive;

@@ -26,6 +26,13 @@ impl Payloads {
         Self { store, volume }
     }
 
+    /// The size of a record, with its names; 0 where none is known.
+    pub(super) fn stored_bytes(&self, hash: &TxHash, raw: bool) -> Result<u64, Error> {
+        let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(0) };
+        let kind = if raw { Kind::Raw } else { Kind::Transaction };
+        Ok(self.0.stored_bytes(kind, &hash)?.unwrap_or(0))
+    }
+
     /// A transaction's payload. None: there is none, without any doubt.
     pub(super) async fn get(&self, hash: &TxHash) -> Result<Option<(EncodedPayload, Version)>, Error> {
         self.read(Kind::Transaction, hash).await?.map(versioned).transpose()

@@ -214,6 +214,12 @@ impl Store {
         Ok(self.get(Kind::AcceptedLoss, &other.record_hash())?.is_some())
     }
 
+    /// The size of a record in the log, without reading it.
+    pub fn stored_bytes(&self, kind: Kind, hash: &Hash) -> Result<Option<u64>, ReadError> {
+        let location = self.0.catalog.lookup(&Key { kind, hash: *hash })?;
+        Ok(location.map(|location| location.bytes.into()))
+    }
+
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         let progress = self.0.catalog.progress();

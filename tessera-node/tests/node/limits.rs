@@ -49,9 +49,9 @@ async fn a_slow_body_is_cut_off_and_the_node_goes_on() {
     assert_eq!(a.client().get("/upcheck").await.status, 200);
 }
 
-/// A body that takes all the room of `largest` bytes, comes fast enough to be waited for, and never ends. On a busy machine it
-/// may itself find no room at first, or end: then it comes again.
-async fn hold_room(client: Client, largest: usize, announced: bool) {
+/// A body that takes the whole budget, comes fast enough to be waited for, and never ends. On a busy machine it may itself
+/// find the budget used up at first, or end: then it comes again.
+async fn hold_budget(client: Client, largest: usize, announced: bool) {
     let length =
         if announced { format!("content-length: {largest}") } else { "transfer-encoding: chunked".into() };
     let head =
@@ -71,35 +71,61 @@ async fn hold_room(client: Client, largest: usize, announced: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_bodies_share_their_room_and_small_ones_need_none() {
+async fn large_bodies_share_a_budget_and_small_ones_need_none() {
     const LARGEST: usize = 4 << 20;
     let net = Net::with(&["a"], |config| {
-        config["serverConfigs"][1]["properties"]["maxBodyBytes"] = json!(LARGEST);
+        // Half of it is for requests; two thirds of that for one kind of listener; a body counts four times.
+        config["tesseraNode"]["memoryBytes"] = json!(12 * LARGEST);
     });
     let _nodes = net.start().await;
     let (client, peer) = (net.node("a").client(), net.node("a").peer_client(net.node("a")));
     let large = || json!({"payload": "A".repeat(LARGEST * 3 / 4)}).to_string();
 
-    // One that is announced takes all its room at once, the other as it grows.
+    // One that is announced takes all its memory at once, the other as it grows.
     for announced in [true, false] {
-        let holder = tokio::spawn(hold_room(net.node("a").client(), LARGEST, announced));
-        crate::support::eventually("there is no room", async || {
+        let holder = tokio::spawn(hold_budget(net.node("a").client(), LARGEST, announced));
+        crate::support::eventually("the budget is used up", async || {
             let refused = client.try_post_json("/send", large()).await?;
             (refused.status == 503 && refused.header("retry-after") == "1").then_some(())
         })
         .await;
         client.send(&[7; 1000], &[]).await;
         let octets = [("content-type", "application/octet-stream")];
-        let pushed = peer.request("POST", "/push", &octets, vec![0; LARGEST * 3 / 4]).await;
-        assert_eq!(pushed.status, 500, "another listener has room of its own, and this is no payload");
+        let pushed = peer.request("POST", "/push", &octets, vec![0; LARGEST / 4]).await;
+        assert_eq!(pushed.status, 500, "another listener has a share of its own, and this is no payload");
 
-        // It goes away, and its room is there again.
+        // It goes away, and its memory is released.
         holder.abort();
-        crate::support::eventually("there is room", async || {
+        crate::support::eventually("the budget is free again", async || {
             (client.try_post_json("/send", large()).await?.status == 201).then_some(())
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_fits_is_a_413_and_a_record_that_does_not_is_a_503() {
+    let net = Net::new(&["a"]);
+    let a = net.node("a");
+    let running = a.start();
+    a.wait_until_knows(&a.public_key).await;
+    let hash = a.client().send(&vec![7; 5 << 20], &[]).await;
+    running.stop().await;
+
+    let mut small = a.clone();
+    small.config["tesseraNode"]["memoryBytes"] = json!(32 << 20);
+    small.write_config();
+    let _again = small.start();
+    small.wait_until_knows(&small.public_key).await;
+    let large = json!({"payload": "A".repeat(4 << 20)}).to_string();
+    let refused = small.client().post_json("/send", large).await;
+    // 32 MiB / 2 / 3 * 2 / 4.
+    assert_eq!((refused.status, refused.text()), (413, "request body is larger than 2796202 bytes"));
+    let (status, text) = small.client().receive(&hash).await;
+    assert_eq!(status, 503);
+    assert!(String::from_utf8(text).unwrap().contains("raise its memory limit"));
+    let small_hash = small.client().send(&[7; 1000], &[]).await;
+    assert_eq!(small.client().receive(&small_hash).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +221,7 @@ async fn a_caller_that_reads_no_answer_loses_its_place() {
     let _nodes = net.start().await;
     let client = net.node("a").client();
     // More than the sockets' buffers take.
-    let hash = client.send(&vec![7; 12 << 20], &[]).await;
+    let hash = client.send(&vec![7; 8 << 20], &[]).await;
     let mut stream = client.connect().await.unwrap();
     let path = crate::support::client::segment(&hash);
     stream

@@ -186,7 +186,7 @@ async fn metrics_count_what_happened() {
     assert!(scraped.header("content-type").starts_with("application/openmetrics-text"));
     let text = scraped.text();
     for line in [
-        "tessera_request_duration_seconds_count{port=\"Q2t\",route=\"send\",status=\"2xx\"} 1",
+        "tessera_request_duration_seconds_count{port=\"Q2T\",route=\"send\",status=\"2xx\"} 1",
         "tessera_push_duration_seconds_count{outcome=\"stored\"} 1",
         "tessera_store_written_records_total 1",
         "tessera_store_batch_size_count 1",

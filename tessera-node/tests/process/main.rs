@@ -196,3 +196,34 @@ async fn a_death_around_a_birth_leaves_one_version_of_the_key() {
         assert_eq!(secrets.values().next().unwrap()["publicKey"], key, "{point}");
     }
 }
+
+/// The container of the demo has 128 MiB. A node that takes more is killed by the kernel, and everything it was doing
+/// with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_requests_never_take_more_than_the_memory_limit() {
+    const LIMIT: usize = 128 << 20;
+    let net = Net::with(&["a", "b"], |config| config["tesseraNode"]["memoryBytes"] = json!(LIMIT));
+    let (a, b) = (net.node("a"), net.node("b"));
+    let processes = [Process::start(a), Process::start(b)];
+    net.wait_until_met().await;
+    let send = async |bytes: usize| {
+        let body = support::client::send_body(&vec![7; bytes], &[&b.public_key]);
+        a.client().try_post_json("/send", body).await.map(|answer| answer.status)
+    };
+    assert_eq!(send(40 << 20).await, Some(413));
+    let hash = b.client().send(&vec![7; 4 << 20], &[]).await;
+    let sends = futures::future::join_all((0..8).map(|_| send(7 << 20)));
+    let reads = futures::future::join_all((0..8).map(async |_| b.client().receive(&hash).await.0));
+    let (sends, reads) = tokio::join!(sends, reads);
+    // Refused for lack of memory here or there, or late on a busy machine; never lost with its connection.
+    assert!(
+        sends.iter().all(|status| status.is_some_and(|s| [201, 410, 500, 503].contains(&s))),
+        "{sends:?}"
+    );
+    assert!(reads.iter().all(|status| [200, 503].contains(status)), "{reads:?}");
+    assert!(reads.contains(&200));
+    for process in &processes {
+        let peak = process.peak_bytes();
+        assert!(peak < LIMIT, "{peak} bytes");
+    }
+}

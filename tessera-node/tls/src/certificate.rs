@@ -42,8 +42,7 @@ impl Leaf {
             return Err(LeafError::Encoding);
         }
         let (uris, dns_names) = alternative_names(&certificate)?;
-        let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp())
-            .map_err(|_| LeafError::Encoding)?;
+        let not_after = end_of(&certificate)?;
         Ok(Self {
             uris,
             dns_names,
@@ -81,6 +80,16 @@ impl Leaf {
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+/// The last second of a certificate's validity.
+pub(crate) fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, LeafError> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| LeafError::Encoding)?;
+    end_of(&certificate)
+}
+
+fn end_of(certificate: &X509Certificate<'_>) -> Result<Timestamp, LeafError> {
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).map_err(|_| LeafError::Encoding)
 }
 
 /// SHA-256 of the DER in lower-case hex.

@@ -3,23 +3,22 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::{HANDSHAKE_TIMEOUT, HTTP_1_1, provider};
+use crate::config::{HANDSHAKE_TIMEOUT, HTTP_1_1, provider, provider_checks_signatures};
 use crate::credentials::Credentials;
 use crate::guard::ConnectionGuard;
 use crate::refusal::Refusal;
 use crate::reload::CredentialsReceiver;
 use crate::server::Connection;
-use crate::trust::{AllowedPeers, Presented, Trust};
+use crate::trust::{AllowedPeers, HandshakeVerifier, Presented, Trust};
 
 /// Connects with our own certificate and verifies the server's.
 #[derive(Debug, Clone)]
@@ -67,49 +66,37 @@ impl ClientTls {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name(host.to_owned()))?;
         let credentials =
             self.trust.credentials().current().ok_or(ConnectError::Refused(Refusal::NotReady))?;
-        let config = self.config(&credentials).map_err(ConnectError::Configuration)?;
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
+        let verifier = HandshakeVerifier::new(&self.trust);
+        let config = config(&credentials, Arc::clone(&verifier)).map_err(ConnectError::Configuration)?;
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
         let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| ConnectError::Timeout)?
             .map_err(|error| {
                 Refusal::from_handshake(&error).map_or(ConnectError::Handshake(error), ConnectError::Refused)
             })?;
-        self.admit(stream, Presented::ByServer(name))
+        let accepted = verifier.take().map_err(ConnectError::Refused)?;
+        Ok(Connection { stream, peer: accepted.peer.clone(), guard: ConnectionGuard::new(accepted) })
     }
+}
 
-    /// Judges once more, now with the peer's data in hand: trust may have changed during the handshake.
-    fn admit<S>(
-        &self,
-        stream: TlsStream<S>,
-        presented: Presented,
-    ) -> Result<Connection<TlsStream<S>>, ConnectError> {
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
-        let trust = self.trust.clone();
-        let peer = trust.judge(&chain, &presented, UnixTime::now()).map_err(ConnectError::Refused)?;
-        let guard = ConnectionGuard::new(trust, chain, presented, &peer);
-        Ok(Connection { stream, peer, guard })
-    }
-
-    /// Built for each handshake, so it can neither be stale nor remember a session.
-    fn config(&self, credentials: &Credentials) -> Result<ClientConfig, rustls::Error> {
-        let verifier = Arc::new(ServerVerifier { trust: self.trust.clone() });
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .dangerous() // Our own verifier: webpki's chain and name, then the identity.
-            .with_custom_certificate_verifier(verifier)
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(credentials.certified_key())));
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        Ok(config)
-    }
+/// Built for each handshake, so it can neither be stale nor remember a session.
+fn config(
+    credentials: &Credentials,
+    verifier: Arc<HandshakeVerifier>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous() // Our own verifier: webpki's chain and name, then the identity.
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier(verifier)))
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(credentials.certified_key())));
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Ok(config)
 }
 
 #[derive(Debug)]
-struct ServerVerifier {
-    trust: Trust,
-}
+struct ServerVerifier(Arc<HandshakeVerifier>);
 
 impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
@@ -120,30 +107,9 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
-        self.trust.judge(&chain, &Presented::ByServer(server_name.to_owned()), now)?;
+        self.0.verify(end_entity, intermediates, Presented::ByServer(server_name.to_owned()), now)?;
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
+    provider_checks_signatures!();
 }

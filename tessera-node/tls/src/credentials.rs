@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::certificate::{Leaf, LeafError};
 use crate::config::provider;
-use crate::refusal::Refusal;
+use crate::refusal::ChainProblem;
 use crate::roots::{Roots, RootsError};
 
 /// What we show and whom we trust: verified, immutable.
@@ -65,6 +65,12 @@ pub enum CredentialsError {
     /// Not PEM, no key in it, or a kind of key that we do not support.
     #[error("{KEY_FILE} holds no private key that can be used; PKCS#8 in PEM is expected")]
     Key,
+    /// The key is protected by a passphrase.
+    #[error(
+        "{KEY_FILE} is encrypted, and there is no passphrase to open it with; \
+         write the key as unencrypted PKCS#8 PEM, for example with `openssl pkcs8 -topk8 -nocrypt`"
+    )]
+    KeyEncrypted,
     /// Key and certificate belong to different pairs.
     #[error("{KEY_FILE} is not the key of the certificate in {CERTIFICATE_FILE}")]
     KeyMismatch,
@@ -83,8 +89,8 @@ pub enum CredentialsError {
         found: Identity,
     },
     /// The leaf does not verify against the roots beside it.
-    #[error("{CERTIFICATE_FILE} does not verify against {CA_FILE}: {0}")]
-    Chain(Refusal),
+    #[error("{CERTIFICATE_FILE} of this process does not verify against the {CA_FILE} beside it: {0}")]
+    Chain(ChainProblem),
 }
 
 impl Credentials {
@@ -187,11 +193,20 @@ impl Files {
 }
 
 fn certified_key(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> Result<CertifiedKey, CredentialsError> {
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CredentialsError::Key)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+        if is_encrypted(key) { CredentialsError::KeyEncrypted } else { CredentialsError::Key }
+    })?;
     let key = provider().key_provider.load_private_key(key).map_err(|_| CredentialsError::Key)?;
     let certified = CertifiedKey::new(chain, key);
     certified.keys_match().map_err(|_| CredentialsError::KeyMismatch)?;
     Ok(certified)
+}
+
+/// Whether the PEM text is of an encrypted key: PKCS#8, or the older form of OpenSSL, which marks it in a header.
+fn is_encrypted(pem: &[u8]) -> bool {
+    [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----"[..], b"Proc-Type: 4,ENCRYPTED"]
+        .iter()
+        .any(|mark| pem.windows(mark.len()).any(|window| window == *mark))
 }
 
 fn verify_own_chain(

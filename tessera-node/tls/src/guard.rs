@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::UnixTime;
 
-use crate::refusal::Refusal;
-use crate::trust::{Peer, Presented, Trust, is_expiry};
+use crate::certificate::not_after;
+use crate::refusal::{ChainProblem, Refusal};
+use crate::trust::Accepted;
 
-/// The wall clock is asked at least this often: a timer counts monotonic time, which a suspended or stepped clock leaves
+/// The wall clock is read at least this often: a timer counts monotonic time, which a suspended or stepped clock leaves
 /// behind.
 const RECHECK: Duration = Duration::from_secs(2);
 
 /// Watches one open connection. Drive [`Self::closed`] beside the connection and close it when that returns.
 #[derive(Debug)]
 pub struct ConnectionGuard {
-    trust: Trust,
-    chain: Vec<CertificateDer<'static>>,
-    presented: Presented,
-    not_after: Timestamp,
+    accepted: Accepted,
+    /// When the first certificate of the chain ends; the peer's own, unless its CA ends before it.
+    chain_end: Timestamp,
 }
 
 /// Why a connection must close.
@@ -33,50 +33,60 @@ pub enum CloseReason {
 }
 
 impl ConnectionGuard {
-    pub(crate) fn new(
-        trust: Trust,
-        chain: Vec<CertificateDer<'static>>,
-        presented: Presented,
-        peer: &Peer,
-    ) -> Self {
-        Self { trust, chain, presented, not_after: peer.not_after }
+    pub(crate) fn new(accepted: Accepted) -> Self {
+        let chain_end = earliest_end(&accepted, Timestamp::MIN);
+        Self { accepted, chain_end }
     }
 
     /// When the peer's certificate ends.
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        self.accepted.peer.not_after
     }
 
     /// Returns when the connection must close: at the end of the peer's certificate, or at once when a change of roots or
-    /// lists makes the peer one that would be refused.
+    /// lists makes the peer one that would be refused. As long as nothing changes only times are compared.
     pub async fn closed(mut self) -> CloseReason {
         loop {
-            if let Err(reason) = self.judge() {
-                return reason;
-            }
             let recheck = tokio::time::sleep(self.until_recheck());
-            tokio::select! {
-                () = self.trust.changed() => {}
-                () = recheck => {}
+            let changed = tokio::select! {
+                () = self.accepted.trust.changed() => true,
+                () = recheck => false,
+            };
+            if let Err(reason) = self.check(changed) {
+                return reason;
             }
         }
     }
 
-    fn judge(&self) -> Result<(), CloseReason> {
-        match self.trust.judge(&self.chain, &self.presented, UnixTime::now()) {
-            Ok(_) if Timestamp::now() > self.not_after => Err(CloseReason::Expired),
-            Ok(_) => Ok(()),
-            Err(refusal) if is_expiry(&refusal) => Err(CloseReason::Expired),
-            Err(refusal) => Err(CloseReason::TrustLost(refusal)),
+    fn check(&mut self, changed: bool) -> Result<(), CloseReason> {
+        let now = Timestamp::now();
+        if now > self.not_after() {
+            return Err(CloseReason::Expired);
         }
+        if changed || now > self.chain_end {
+            let Accepted { trust, chain, presented, .. } = &self.accepted;
+            trust.judge(chain, presented, UnixTime::now()).map_err(|refusal| match refusal {
+                Refusal::Chain(ChainProblem::Expired) => CloseReason::Expired,
+                other => CloseReason::TrustLost(other),
+            })?;
+            // Another path is still good: the next end counts.
+            self.chain_end = earliest_end(&self.accepted, now);
+        }
+        Ok(())
     }
 
     fn until_recheck(&self) -> Duration {
         // A certificate is still valid in its last second.
         let left = self
-            .not_after
+            .not_after()
             .duration_since(Timestamp::now())
             .saturating_add(jiff::SignedDuration::from_millis(1_001));
         Duration::try_from(left).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(10), RECHECK)
     }
+}
+
+/// The first end of a certificate of the chain that is not before `after`.
+fn earliest_end(accepted: &Accepted, after: Timestamp) -> Timestamp {
+    let ends = accepted.chain.iter().filter_map(|certificate| not_after(certificate).ok());
+    ends.filter(|end| *end >= after).min().unwrap_or(accepted.peer.not_after)
 }

@@ -81,11 +81,7 @@ impl Refusal {
         match self {
             Self::NoCertificate => "NoCertificate",
             Self::NotReady => "NotReady",
-            Self::Chain(ChainProblem::UnknownIssuer) => "UnknownIssuer",
-            Self::Chain(ChainProblem::Expired) => "Expired",
-            Self::Chain(ChainProblem::NotYetValid) => "NotYetValid",
-            Self::Chain(ChainProblem::Purpose) => "Purpose",
-            Self::Chain(ChainProblem::Invalid) => "InvalidChain",
+            Self::Chain(problem) => problem.reason(),
             Self::Leaf(_) => "Identity",
             Self::TrustDomain { .. } => "TrustDomain",
             Self::Role { .. } => "Role",
@@ -95,23 +91,17 @@ impl Refusal {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-    pub(crate) fn from_chain(error: rustls::Error) -> Self {
-        use CertificateError as E;
-        Self::Chain(match error {
-            // A path that leads to an anchor of the right name but another key is, to us, an unknown issuer.
-            rustls::Error::InvalidCertificate(E::UnknownIssuer | E::BadSignature) => {
-                ChainProblem::UnknownIssuer
+    /// The identity that a certificate under our own CA carries; none where the chain or the leaf itself is bad.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::TrustDomain { found, .. } | Self::Role { found, .. } | Self::NotExpected { found, .. } => {
+                Some(found)
             }
-            rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => ChainProblem::Expired,
-            rustls::Error::InvalidCertificate(E::NotValidYet | E::NotValidYetContext { .. }) => {
-                ChainProblem::NotYetValid
+            Self::NotListed(found) => Some(found),
+            Self::NoCertificate | Self::NotReady | Self::Chain(_) | Self::Leaf(_) | Self::WrongName(_) => {
+                None
             }
-            rustls::Error::InvalidCertificate(E::InvalidPurpose | E::InvalidPurposeContext { .. }) => {
-                ChainProblem::Purpose
-            }
-            _ => ChainProblem::Invalid,
-        })
+        }
     }
 
     /// The refusal inside a failed handshake, if that is why it failed.
@@ -121,8 +111,36 @@ impl Refusal {
             rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
                 other.0.downcast_ref().cloned()
             }
-            error @ rustls::Error::InvalidCertificate(_) => Some(Self::from_chain(error.clone())),
+            error @ rustls::Error::InvalidCertificate(_) => Some(Self::Chain(error.clone().into())),
             _ => None,
+        }
+    }
+}
+
+impl ChainProblem {
+    /// A word for a metric's label or a log's field; constant per kind.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownIssuer => "UnknownIssuer",
+            Self::Expired => "Expired",
+            Self::NotYetValid => "NotYetValid",
+            Self::Purpose => "Purpose",
+            Self::Invalid => "InvalidChain",
+        }
+    }
+}
+
+impl From<rustls::Error> for ChainProblem {
+    fn from(error: rustls::Error) -> Self {
+        use CertificateError as E;
+        let rustls::Error::InvalidCertificate(error) = error else { return Self::Invalid };
+        match error {
+            // A path that leads to an anchor of the right name but another key is, to us, an unknown issuer.
+            E::UnknownIssuer | E::BadSignature => Self::UnknownIssuer,
+            E::Expired | E::ExpiredContext { .. } => Self::Expired,
+            E::NotValidYet | E::NotValidYetContext { .. } => Self::NotYetValid,
+            E::InvalidPurpose | E::InvalidPurposeContext { .. } => Self::Purpose,
+            _ => Self::Invalid,
         }
     }
 }

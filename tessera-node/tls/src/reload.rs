@@ -85,6 +85,11 @@ impl CredentialsReceiver {
         self.0.borrow().credentials.clone()
     }
 
+    /// What is in use now is no change for [`Self::changed`].
+    pub(crate) fn mark_seen(&mut self) {
+        self.0.mark_unchanged();
+    }
+
     /// Waits until something has changed since this receiver last waited. Never returns once nobody publishes any more.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {

@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::certificate::fingerprint;
 use crate::config::provider;
-use crate::refusal::Refusal;
+use crate::refusal::ChainProblem;
 
 /// Roots that a chain may end in. Cheap to clone.
 #[derive(Clone)]
@@ -75,19 +75,27 @@ impl Roots {
     }
 
     /// Whether the chain ends here and its leaf may authenticate a client.
-    pub(crate) fn verify_client(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Refusal> {
-        let (leaf, intermediates) = chain.split_first().ok_or(Refusal::NoCertificate)?;
-        self.clients.verify_client_cert(leaf, intermediates, now).map_err(Refusal::from_chain)?;
+    pub(crate) fn verify_client(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), ChainProblem> {
+        let (leaf, intermediates) = chain.split_first().ok_or(ChainProblem::Invalid)?;
+        self.clients.verify_client_cert(leaf, intermediates, now)?;
         Ok(())
     }
 
     /// Whether the chain ends here and its leaf may authenticate a server. Says nothing about names.
-    pub(crate) fn verify_server(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Refusal> {
-        let (leaf, intermediates) = chain.split_first().ok_or(Refusal::NoCertificate)?;
-        let leaf = ParsedCertificate::try_from(leaf).map_err(Refusal::from_chain)?;
+    pub(crate) fn verify_server(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), ChainProblem> {
+        let (leaf, intermediates) = chain.split_first().ok_or(ChainProblem::Invalid)?;
+        let leaf = ParsedCertificate::try_from(leaf)?;
         let algorithms = provider().signature_verification_algorithms;
-        verify_server_cert_signed_by_trust_anchor(&leaf, &self.store, intermediates, now, algorithms.all)
-            .map_err(Refusal::from_chain)
+        verify_server_cert_signed_by_trust_anchor(&leaf, &self.store, intermediates, now, algorithms.all)?;
+        Ok(())
     }
 }
 

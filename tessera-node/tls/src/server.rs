@@ -3,23 +3,21 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls::{DistinguishedName, ServerConfig};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::{HANDSHAKE_TIMEOUT, HTTP_1_1, provider};
+use crate::config::{HANDSHAKE_TIMEOUT, HTTP_1_1, provider, provider_checks_signatures};
 use crate::credentials::Credentials;
 use crate::guard::ConnectionGuard;
 use crate::refusal::Refusal;
 use crate::reload::CredentialsReceiver;
-use crate::trust::{AllowedPeers, Peer, Presented, Trust};
+use crate::trust::{AllowedPeers, HandshakeVerifier, Peer, Presented, Trust};
 
 /// Accepts connections on one listener.
 #[derive(Debug, Clone)]
@@ -66,14 +64,15 @@ impl ServerTls {
         &self.trust
     }
 
-    /// Runs a handshake.
+    /// Runs a handshake. The peer's chain is verified once, within it.
     pub async fn accept<S>(&self, stream: S) -> Result<Connection<TlsStream<S>>, AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let credentials =
             self.trust.credentials().current().ok_or(AcceptError::Refused(Refusal::NotReady))?;
-        let config = self.config(&credentials).map_err(AcceptError::Configuration)?;
+        let verifier = HandshakeVerifier::new(&self.trust);
+        let config = config(&credentials, Arc::clone(&verifier)).map_err(AcceptError::Configuration)?;
         let handshake = TlsAcceptor::from(Arc::new(config)).accept(stream);
         let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
@@ -81,42 +80,32 @@ impl ServerTls {
             .map_err(|error| {
                 Refusal::from_handshake(&error).map_or(AcceptError::Handshake(error), AcceptError::Refused)
             })?;
-        self.admit(stream)
+        let accepted = verifier.take().map_err(AcceptError::Refused)?;
+        Ok(Connection { stream, peer: accepted.peer.clone(), guard: ConnectionGuard::new(accepted) })
     }
+}
 
-    /// Judges once more, now with the peer's data in hand: trust may have changed during the handshake.
-    fn admit<S>(&self, stream: TlsStream<S>) -> Result<Connection<TlsStream<S>>, AcceptError> {
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
-        let trust = self.trust.clone();
-        let peer =
-            trust.judge(&chain, &Presented::ByClient, UnixTime::now()).map_err(AcceptError::Refused)?;
-        let guard = ConnectionGuard::new(trust, chain, Presented::ByClient, &peer);
-        Ok(Connection { stream, peer, guard })
-    }
-
-    /// Built for each handshake, so it can neither be stale nor remember a session.
-    fn config(&self, credentials: &Credentials) -> Result<ServerConfig, rustls::Error> {
-        let verifier = Arc::new(ClientVerifier { trust: self.trust.clone() });
-        let resolver = Arc::new(SingleCertAndKey::from(credentials.certified_key()));
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(resolver);
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        Ok(config)
-    }
+/// Built for each handshake, so it can neither be stale nor remember a session.
+fn config(
+    credentials: &Credentials,
+    verifier: Arc<HandshakeVerifier>,
+) -> Result<ServerConfig, rustls::Error> {
+    let resolver = Arc::new(SingleCertAndKey::from(credentials.certified_key()));
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(Arc::new(ClientVerifier(verifier)))
+        .with_cert_resolver(resolver);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Ok(config)
 }
 
 #[derive(Debug)]
-struct ClientVerifier {
-    trust: Trust,
-}
+struct ClientVerifier(Arc<HandshakeVerifier>);
 
 impl ClientCertVerifier for ClientVerifier {
-    /// Strangers are not told whom we trust.
+    /// Strangers are not told whose certificates we trust.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -127,30 +116,9 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
-        self.trust.judge(&chain, &Presented::ByClient, now)?;
+        self.0.verify(end_entity, intermediates, Presented::ByClient, now)?;
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
+    provider_checks_signatures!();
 }

@@ -1,7 +1,8 @@
 //! Decides which peers a listener serves and which servers a client accepts.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rustls::client::verify_server_name;
@@ -11,7 +12,7 @@ use tessera_node_api::identity::{Identity, Role};
 use tokio::sync::watch;
 
 use crate::certificate::Leaf;
-use crate::refusal::{ChainProblem, Refusal};
+use crate::refusal::Refusal;
 use crate::reload::CredentialsReceiver;
 
 /// Which identities are accepted under our roots. Each listener and each client has its own rule.
@@ -45,6 +46,54 @@ pub struct Peer {
 pub struct Trust {
     credentials: CredentialsReceiver,
     allowed: AllowedPeers,
+    /// How often a chain was verified, by this one and all its clones.
+    verifications: Arc<AtomicU64>,
+}
+
+/// What a handshake found: the peer, its chain, and the trust by which it was accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) peer: Peer,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) presented: Presented,
+    pub(crate) trust: Trust,
+}
+
+/// Verifies the certificate of one handshake, once, and keeps what it found for the connection.
+#[derive(Debug)]
+pub(crate) struct HandshakeVerifier {
+    trust: Trust,
+    accepted: Mutex<Option<Accepted>>,
+}
+
+impl HandshakeVerifier {
+    /// A change of trust after this moment is seen by the connection's guard.
+    pub(crate) fn new(trust: &Trust) -> Arc<Self> {
+        let mut trust = trust.clone();
+        trust.mark_seen();
+        Arc::new(Self { trust, accepted: Mutex::default() })
+    }
+
+    pub(crate) fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        presented: Presented,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        let peer = self.trust.judge(&chain, &presented, now)?;
+        let chain = chain.into_iter().map(CertificateDer::into_owned).collect();
+        let accepted = Accepted { peer, chain, presented, trust: self.trust.clone() };
+        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+        Ok(())
+    }
+
+    /// What was found; once.
+    pub(crate) fn take(&self) -> Result<Accepted, Refusal> {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.take().ok_or(Refusal::NoCertificate)
+    }
 }
 
 /// The side of the connection that showed the certificate.
@@ -69,7 +118,7 @@ impl AllowedPeers {
 impl Trust {
     /// The roots that stand beside our own certificate, and the rule.
     pub fn new(credentials: CredentialsReceiver, allowed: AllowedPeers) -> Self {
-        Self { credentials, allowed }
+        Self { credentials, allowed, verifications: Arc::default() }
     }
 
     /// The credentials whose roots are trusted.
@@ -92,11 +141,26 @@ impl Trust {
     ) -> Result<Peer, Refusal> {
         let credentials = self.credentials.current().ok_or(Refusal::NotReady)?;
         let der = chain.first().ok_or(Refusal::NoCertificate)?;
+        self.verifications.fetch_add(1, Ordering::Relaxed);
         match presented {
             Presented::ByClient => credentials.roots().verify_client(chain, now),
             Presented::ByServer(_) => credentials.roots().verify_server(chain, now),
-        }?;
+        }
+        .map_err(Refusal::Chain)?;
         self.judge_identity(&Candidate::new(der, presented)?)
+    }
+
+    /// How often a chain was verified: once for each handshake, and once for each open connection and change of trust.
+    pub fn verifications(&self) -> u64 {
+        self.verifications.load(Ordering::Relaxed)
+    }
+
+    /// What holds now is no change for [`Self::changed`].
+    fn mark_seen(&mut self) {
+        self.credentials.mark_seen();
+        if let AllowedPeers::Clients(clients) = &mut self.allowed {
+            clients.mark_unchanged();
+        }
     }
 
     /// Waits until a judgement may come out otherwise.
@@ -194,9 +258,4 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// Whether a refusal means that the peer was trusted and merely is no more.
-pub(crate) fn is_expiry(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Chain(ChainProblem::Expired))
 }

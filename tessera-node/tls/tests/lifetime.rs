@@ -62,6 +62,7 @@ async fn a_dropped_root_closes_and_an_added_root_does_not() {
     let (old, new) = (Ca::new("old"), Ca::new("new"));
     let server = server(&old);
     let connection = connected(&server, &old, &wish(CLIENT)).await;
+    assert_eq!(server.tls.trust().verifications(), 1, "once in the handshake");
     let both = Issued { roots: format!("{}{}", old.pem, new.pem), ..old.issue(&wish(NODE)) };
     server.publisher.publish(both.credentials(&node("node-a"), Usage::Both));
     let reason = closed_within_promise(connection, || {
@@ -69,6 +70,8 @@ async fn a_dropped_root_closes_and_an_added_root_does_not() {
     })
     .await;
     assert_eq!(reason, CloseReason::TrustLost(Refusal::Chain(tessera_tls::ChainProblem::UnknownIssuer)));
+    // Nothing but the two changes was judged.
+    assert_eq!(server.tls.trust().verifications(), 3);
 }
 
 #[tokio::test]

@@ -167,6 +167,26 @@ fn nothing_unverified_is_loaded() {
     }
 }
 
+#[test]
+fn a_message_about_our_own_files_says_that_they_are_ours() {
+    let ca = Ca::new("network");
+    let expired = ca.issue(&Wish { until: SignedDuration::from_secs(-5), ..wish(NODE) });
+    assert_eq!(
+        load(&expired).expect_err("expired").to_string(),
+        "tls.crt of this process does not verify against the ca.crt beside it: it has expired"
+    );
+    for begin in
+        ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"]
+    {
+        let end = begin.lines().next().expect("a line").replace("BEGIN", "END");
+        let encrypted = Issued { key: format!("{begin}\nAAAA\n{end}\n"), ..ca.issue(&wish(NODE)) };
+        let error = load(&encrypted).expect_err("encrypted");
+        assert!(error.to_string().starts_with("tls.key is encrypted"), "{begin}: {error}");
+    }
+    let garbage = Issued { key: "garbage".into(), ..ca.issue(&wish(NODE)) };
+    assert!(matches!(load(&garbage), Err(CredentialsError::Key)));
+}
+
 fn load(issued: &Issued) -> Result<Credentials, CredentialsError> {
     Credentials::from_pem(
         issued.certificate.as_bytes(),
@@ -178,7 +198,7 @@ fn load(issued: &Issued) -> Result<Credentials, CredentialsError> {
 
 fn reason(error: &CredentialsError) -> &'static str {
     match error {
-        CredentialsError::Chain(refusal) => refusal.reason(),
+        CredentialsError::Chain(problem) => problem.reason(),
         _ => "",
     }
 }

@@ -86,6 +86,8 @@ fn extension(node: &Resolved) -> Extension {
         admin: Some(Admin { bind: everywhere(paths::ADMIN_PORT), tls: paths::ADMIN_TLS.to_owned() }),
         metrics: Some(Metrics { bind: everywhere(paths::METRICS_PORT) }),
         probe_socket: paths::PROBE_SOCKET.to_owned(),
+        // The limit of the container itself counts.
+        memory_bytes: None,
         egress_guard: Some(EgressGuard {
             forbidden: API_SERVER.to_owned(),
             allowed: host_and_port(&node.store.address),

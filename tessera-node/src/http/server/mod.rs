@@ -1,9 +1,15 @@
 //! One listener: accepts, bounds, and ends connections.
 //!
 //! ```text
-//! accept (bounded) ─► handshake ─► requests, one at a time ─► closed by: the peer · idle · an answer left unread ·
-//!                     mutual TLS    panic → 500               its certificate's end · lost trust · the drain
+//! accept ─► handshake ────────► slot ───────────► requests, one at a time ─► closed by: the peer · idle · an answer left
+//!           bounded, fair,      of the listener   panic → 500                unread or read too slowly · its
+//!           3 s, mutual TLS     and of the        one Host                   certificate's end · lost trust · the drain
+//!           handshakes.rs       identity: slots.rs
 //! ```
+
+mod handshakes;
+mod listen;
+mod slots;
 
 use std::convert::Infallible;
 use std::io;
@@ -13,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,23 +28,35 @@ use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use tessera_node_api::identity::Identity;
-use tessera_tls::{AcceptError, ConnectionGuard, ServerTls};
+use tessera_tls::{AcceptError, Connection, ConnectionGuard, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::server::TlsStream;
 
+use self::handshakes::{Handshake, Handshakes};
+use self::slots::{Slot, Slots};
 use super::problem::Problem;
 use super::reply::Reply;
 use super::router::{Api, Router};
-use crate::config::Limits;
+use crate::log_limiter::LogLimiter;
 use crate::metrics::{Metrics, Port};
+use crate::resources::Resources;
 use crate::tasks::Tasks;
 
 /// Of a request's head. Larger ones are answered with 431, as in Java.
 const HEAD_BYTES: usize = 8 << 10;
 /// A connection that must close lets its request finish for so long.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
+/// How long an accepted peer waits for a slot.
+const SLOT_WAIT: Duration = Duration::from_secs(30);
+/// Handshakes in progress at a listener, of which those that wait for a slot are a part.
+const MAX_HANDSHAKES: usize = 256;
+/// An answer that holds memory must be read at this rate …
+const READ_BYTES_PER_SECOND: u64 = 1 << 20;
+/// … after so long.
+const READ_GRACE: Duration = Duration::from_secs(10);
 /// Before the next try to accept, when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,12 +73,13 @@ impl Answer {
     }
 }
 
-/// Who is at the other end.
+/// Who is at the other end of a connection.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) address: IpAddr,
     certificate: CertificateDer<'static>,
+    read_by: watch::Sender<Option<Instant>>,
 }
 
 impl Caller {
@@ -68,6 +88,42 @@ impl Caller {
         let Ok(name) = ServerName::try_from(host) else { return false };
         ParsedCertificate::try_from(&self.certificate)
             .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+    }
+
+    /// From now on the caller has so long to read an answer of `bytes`, until the guard is dropped. The connection is closed
+    /// then, since the answer holds memory that others wait for.
+    pub(crate) fn reading(&self, bytes: usize) -> Reading {
+        let seconds = bytes as u64 / READ_BYTES_PER_SECOND;
+        self.read_by.send_replace(Some(Instant::now() + READ_GRACE + Duration::from_secs(seconds)));
+        Reading(self.read_by.clone())
+    }
+}
+
+/// A deadline for reading an answer; lifted on drop.
+#[derive(Debug)]
+pub(crate) struct Reading(watch::Sender<Option<Instant>>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.send_replace(None);
+    }
+}
+
+/// Returns when the deadline of the present answer has passed.
+async fn overdue(mut read_by: watch::Receiver<Option<Instant>>) {
+    loop {
+        let deadline = *read_by.borrow_and_update();
+        tokio::select! {
+            changed = read_by.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            () = sleep_until_some(deadline) => return,
+        }
+    }
+}
+
+async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -81,42 +137,60 @@ struct Shared<A> {
     port: Port,
     tls: ServerTls,
     router: Router<A>,
+    handshakes: Handshakes,
+    slots: Slots,
     tasks: Tasks,
     metrics: Arc<Metrics>,
+    refused_identities: LogLimiter<(Identity, &'static str)>,
+    refused_strangers: LogLimiter<(IpAddr, &'static str)>,
+}
+
+/// What the listeners of a node have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) resources: Resources,
 }
 
 impl<A: Api> Server<A> {
-    /// Binds `address`. Nothing is accepted before [`Self::run`].
-    pub(crate) async fn bind(
+    /// Binds `address`. Nothing is accepted before [`Self::run`]. `share` is the memory for its requests.
+    pub(crate) fn bind(
         address: SocketAddr,
         port: Port,
         tls: ServerTls,
-        api: A,
-        limits: Limits,
-        tasks: Tasks,
-        metrics: Arc<Metrics>,
+        router: Router<A>,
+        common: Common,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let router = Router::new(api, limits);
-        Ok(Self { listener, shared: Arc::new(Shared { port, tls, router, tasks, metrics }) })
+        let listener = listen::bind(address)?;
+        let Common { tasks, metrics, resources } = common;
+        let connections = resources.connections(router.limits().connections);
+        let shared = Shared {
+            port,
+            tls,
+            router,
+            handshakes: Handshakes::new(MAX_HANDSHAKES),
+            slots: Slots::new(connections),
+            tasks,
+            metrics,
+            refused_identities: LogLimiter::default(),
+            refused_strangers: LogLimiter::default(),
+        };
+        Ok(Self { listener, shared: Arc::new(shared) })
     }
 
     /// Accepts until the node drains.
     pub(crate) async fn run(self) -> Result<(), Infallible> {
-        let slots = Arc::new(Semaphore::new(self.shared.router.limits().connections));
         let draining = self.shared.tasks.draining().clone();
         loop {
             let accepted = tokio::select! {
                 () = draining.cancelled() => return Ok(()),
-                accepted = accept(&self.listener, &slots) => accepted,
+                accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address, slot)) => {
-                    let shared = Arc::clone(&self.shared);
-                    self.shared.tasks.job(async move {
-                        shared.connection(stream, address).await;
-                        drop(slot);
-                    });
+                Ok((stream, address)) => {
+                    let handshake = self.shared.handshakes.begin(address.ip());
+                    self.shared.tasks.job(Arc::clone(&self.shared).connection(stream, address, handshake));
                 }
                 Err(error) => {
                     tracing::warn!(port = self.shared.port.as_str(), %error, "cannot accept a connection");
@@ -127,36 +201,50 @@ impl<A: Api> Server<A> {
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // The slot first: a caller beyond the bound waits in the kernel's queue.
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, slot))
-}
-
 impl<A: Api> Shared<A> {
-    async fn connection(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        // Answers are small and awaited.
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
-        let connection = match self.tls.accept(stream).await {
-            Ok(connection) => connection,
-            Err(error) => return self.refused(&error, address),
+    async fn connection(self: Arc<Self>, stream: TcpStream, address: SocketAddr, handshake: Handshake) {
+        let admitted = tokio::select! {
+            admitted = self.admit(stream, address) => admitted,
+            () = handshake.superseded() => {
+                self.metrics.refused(self.port, "Superseded");
+                None
+            }
+            () = self.tasks.draining().cancelled() => None,
         };
+        drop(handshake);
+        let Some((connection, _slot)) = admitted else { return };
         let chain = connection.stream.get_ref().1.peer_certificates().unwrap_or_default();
         let Some(certificate) = chain.first().map(|leaf| leaf.clone().into_owned()) else { return };
-        let caller =
-            Arc::new(Caller { identity: connection.peer.identity, address: address.ip(), certificate });
+        let caller = Arc::new(Caller {
+            identity: connection.peer.identity,
+            address: address.ip().to_canonical(),
+            certificate,
+            read_by: watch::Sender::new(None),
+        });
         self.metrics.connection_opened(self.port);
         let mut stream = TimeoutStream::new(connection.stream);
         // A client that stops reading must release its slot; a slow but steady reader may keep it.
         stream.set_write_timeout(Some(self.router.limits().idle));
         self.serve(TokioIo::new(Box::pin(stream)), caller, connection.guard).await;
         self.metrics.connection_closed(self.port);
+    }
+
+    /// A connection whose peer is served here, and its slot.
+    async fn admit(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Option<(Connection<TlsStream<TcpStream>>, Slot)> {
+        // Answers are small and awaited.
+        stream.set_nodelay(true).ok()?;
+        let connection =
+            self.tls.accept(stream).await.map_err(|error| self.refused(&error, address.ip())).ok()?;
+        let slot = self.slots.take(&connection.peer.identity);
+        let Ok(slot) = tokio::time::timeout(SLOT_WAIT, slot).await else {
+            self.metrics.refused(self.port, "NoSlot");
+            return None;
+        };
+        Some((connection, slot?))
     }
 
     async fn serve<S>(self: &Arc<Self>, stream: TokioIo<S>, caller: Arc<Caller>, guard: ConnectionGuard)
@@ -182,6 +270,11 @@ impl<A: Api> Shared<A> {
                 let _ = tokio::time::timeout(CLOSE_GRACE, connection).await;
                 return;
             }
+            () = overdue(caller.read_by.subscribe()) => {
+                tracing::debug!(port = self.port.as_str(), caller = %caller.identity, "an answer is read too slowly");
+                self.metrics.refused(self.port, "SlowReader");
+                return;
+            }
             () = self.tasks.draining().cancelled() => connection.as_mut().graceful_shutdown(),
         }
         // The drain's own deadline ends this.
@@ -191,8 +284,14 @@ impl<A: Api> Shared<A> {
     async fn request(&self, request: http::Request<Incoming>, caller: &Caller) -> Reply {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
+        let answer = async {
+            match check_host(&parts) {
+                Ok(()) => self.router.answer(&parts, body, caller).await,
+                Err(problem) => Answer::new("unknown", problem.into_reply(&parts)),
+            }
+        };
         // A defect that one request meets is that request's: the connection and the node go on.
-        let answered = AssertUnwindSafe(self.router.answer(&parts, body, caller)).catch_unwind().await;
+        let answered = AssertUnwindSafe(answer).catch_unwind().await;
         let Answer { route, reply } = answered.unwrap_or_else(|_| {
             tracing::error!(port = self.port.as_str(), "a request panicked");
             Answer::new("panicked", Problem::unexplained().into_reply(&parts))
@@ -209,17 +308,33 @@ impl<A: Api> Shared<A> {
         reply
     }
 
-    fn refused(&self, error: &AcceptError, address: SocketAddr) {
-        let reason = match error {
-            AcceptError::Refused(refusal) => refusal.reason(),
-            AcceptError::Handshake(_) => "Handshake",
-            AcceptError::Timeout => "Timeout",
-            AcceptError::Configuration(_) => "Configuration",
+    /// An auditor wants each identity that was refused, once; a port scan must not fill the log.
+    fn refused(&self, error: &AcceptError, address: IpAddr) {
+        let (reason, identity) = match error {
+            AcceptError::Refused(refusal) => (refusal.reason(), refusal.identity()),
+            AcceptError::Handshake(_) => ("Handshake", None),
+            AcceptError::Timeout => ("Timeout", None),
+            AcceptError::Configuration(_) => ("Configuration", None),
         };
-        if self.metrics.refused(self.port, reason) {
+        self.metrics.refused(self.port, reason);
+        let admitted = match identity {
+            Some(identity) => self.refused_identities.admit((identity.clone(), reason)),
+            None => self.refused_strangers.admit((address.to_canonical(), reason)),
+        };
+        if let Some(suppressed) = admitted {
             let error = crate::telemetry::chain(error);
-            tracing::info!(port = self.port.as_str(), %address, reason, error, "connection refused");
+            tracing::info!(port = self.port.as_str(), %address, reason, error, suppressed, "connection refused");
         }
+    }
+}
+
+/// HTTP/1.1 has exactly one `Host`, and older requests at most one.
+fn check_host(request: &Parts) -> Result<(), Problem> {
+    match request.headers.get_all(http::header::HOST).iter().count() {
+        1 => Ok(()),
+        0 if request.version < http::Version::HTTP_11 => Ok(()),
+        0 => Err(Problem::bad_host("No Host")),
+        _ => Err(Problem::bad_host("Duplicate Host Header")),
     }
 }
 

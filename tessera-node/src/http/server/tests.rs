@@ -5,6 +5,7 @@ use hyper::client::conn::http1 as client;
 use tessera_tls::{AllowedPeers, ClientTls, Credentials, CredentialsReceiver, Expectation, Usage};
 
 use super::*;
+use crate::config::Limits;
 use crate::http::reply;
 use crate::http::router::Route;
 
@@ -43,17 +44,10 @@ async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
     let (tasks, _watch) = Tasks::new();
     let metrics = Arc::new(Metrics::new(None));
     let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind(
-        address,
-        Port::Q2t,
-        tls,
-        Fragile,
-        Limits::default(),
-        tasks.clone(),
-        Arc::clone(&metrics),
-    )
-    .await
-    .unwrap();
+    let resources = Resources::of_process(Some(512 << 20));
+    let router = Router::new(Fragile, Limits::default(), resources.budget.share());
+    let common = Common { tasks: tasks.clone(), metrics: Arc::clone(&metrics), resources };
+    let server = Server::bind(address, Port::Q2t, tls, router, common).unwrap();
     let address = server.listener.local_addr().unwrap();
     tasks.service("server", server.run());
 
@@ -63,7 +57,8 @@ async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
     let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await.unwrap();
     tasks.job(async move { connection.await.unwrap_or_default() });
     for (path, status) in [("/panic", 500), ("/fine", 200), ("/panic", 500), ("/fine", 200)] {
-        let request = http::Request::get(path).body(Full::<bytes::Bytes>::default()).unwrap();
+        let request =
+            http::Request::get(path).header("host", "node").body(Full::<bytes::Bytes>::default()).unwrap();
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{path}");
         response.into_body().collect().await.unwrap();
