@@ -221,7 +221,7 @@ async fn a_caller_that_reads_no_answer_loses_its_place() {
     let _nodes = net.start().await;
     let client = net.node("a").client();
     // More than the sockets' buffers take.
-    let hash = client.send(&vec![7; 8 << 20], &[]).await;
+    let hash = client.send(&vec![7; 4 << 20], &[]).await;
     let mut stream = client.connect().await.unwrap();
     let path = crate::support::client::segment(&hash);
     stream
