@@ -49,7 +49,7 @@ impl Keys {
                 | Error::RecipientUnknown(_)
         );
         if depends_on_keys && !self.complete {
-            return Error::Unavailable("a configured key is not loaded yet".into());
+            return Error::KeysIncomplete;
         }
         error
     }

@@ -108,6 +108,14 @@ impl Tasks {
         self.jobs.spawn(job);
     }
 
+    /// Runs `work` to its end even if the caller stops waiting for it; the drain waits as well. None: it panicked.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.jobs.spawn(work).await.ok()
+    }
+
     /// Stops accepting, then waits for jobs and services, to `deadline`. False: something was still running.
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.drain.cancel();

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use tessera_enclave::keyfile::{ArgonOptions, ArgonVariant, KeyFile};
 use tessera_enclave::keyring::DefaultKey;
 use tessera_enclave::seal::SealRequest;
+use tessera_enclave::security_hash::Binder;
 use tessera_enclave::{
-    DigestMode, EncodedPayload, KeyPair, KeyRing, Nonce, PayloadCodec, PrivacyMetadata, PrivacyMode,
-    PrivateKey, PublicKey, RawTransaction, TxHash, open, raw, seal, security_hash,
+    EncodedPayload, KeyPair, KeyRing, Nonce, PayloadCodec, PrivacyMetadata, PrivacyMode, PrivateKey,
+    PublicKey, RawTransaction, TxHash, open, raw, seal,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -77,7 +78,7 @@ fn open_payload(private: &str, payload: &str) -> Results {
     let keys = ring(private)?;
     let payload = decode(payload)?;
     let message = open::open(&keys, &payload, keys.default_key())?;
-    let hash = payload.hash(DigestMode::Tessera);
+    let hash = payload.hash();
     Ok(vec![message.into(), Bytes::copy_from_slice(hash.as_bytes())])
 }
 
@@ -100,14 +101,27 @@ fn seal_payload(private: &str, request: &Request<'_>, message: &str) -> Results 
             exec_hash: from_hex(request.exec_hash)?,
             ..PrivacyMetadata::default()
         },
-        affected: affected.iter().map(|(hash, payload)| (hash.clone(), payload)).collect(),
     };
-    Ok(vec![encode(&seal::seal(&keys, from_hex(message)?[..].into(), request)?)])
+    let payload = seal::seal(&keys, from_hex(message)?[..].into(), request)?;
+    let binder = Binder::new(&payload.cipher_text);
+    let bound = affected
+        .iter()
+        .map(|(hash, payload)| Ok((hash.clone(), binder.bind(&keys, payload)?)))
+        .collect::<Result<_, Error>>()?;
+    Ok(vec![encode(&payload.with_affected(bound))])
 }
 
 fn invalid(private: &str, payload: &str, affected: &str) -> Results {
-    let invalid = security_hash::invalid(&ring(private)?, &decode(payload)?, &stored(affected)?)?;
-    Ok(invalid.iter().map(|hash| Bytes::copy_from_slice(hash.as_bytes())).collect())
+    let (keys, payload, stored) = (ring(private)?, decode(payload)?, stored(affected)?);
+    let binder = Binder::new(&payload.cipher_text);
+    let mut invalid = Vec::new();
+    for (hash, claimed) in &payload.privacy.affected {
+        let expected = stored.get(hash).map(|affected| binder.bind(&keys, affected)).transpose()?;
+        if expected.as_ref() != Some(claimed) {
+            invalid.push(Bytes::copy_from_slice(hash.as_bytes()));
+        }
+    }
+    Ok(invalid)
 }
 
 fn store(private: &str, message: &str) -> Results {
@@ -136,7 +150,6 @@ fn send_signed(private: &str, raw: [&str; 3], recipients: &str) -> Results {
         sender: keys.default_key().clone(),
         recipients: public_keys(recipients)?,
         privacy: PrivacyMetadata::default(),
-        affected: Vec::new(),
     };
     Ok(vec![encode(&raw::send_signed(&keys, &raw_transaction(&keys, raw)?, request)?)])
 }
@@ -151,7 +164,7 @@ fn lock(private: &str, password: &str) -> Results {
 /// Payloads by their hash, as a store has them.
 fn stored(payloads: &str) -> Result<BTreeMap<TxHash, EncodedPayload>, Error> {
     let payloads = payloads.split(',').filter(|payload| *payload != "-").map(decode);
-    payloads.map(|payload| payload.map(|payload| (payload.hash(DigestMode::Tessera), payload))).collect()
+    payloads.map(|payload| payload.map(|payload| (payload.hash(), payload))).collect()
 }
 
 fn ring(private: &str) -> Result<KeyRing, Error> {

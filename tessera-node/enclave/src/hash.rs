@@ -5,32 +5,18 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::Sha512_256;
 use sha3::{Digest, Sha3_512};
 
 use crate::base64::{self, Base64Error};
 
-/// Which digest names a transaction: the member `mode` of the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DigestMode {
-    /// SHA3-512.
-    #[default]
-    Tessera,
-    /// SHA-512/256, the digest of the manager that Tessera replaced.
-    Orion,
-}
-
-/// A transaction's name: the digest of its cipher text. Decoded ones may have any length.
+/// A transaction's name: SHA3-512 of its cipher text. Decoded ones may have any length.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TxHash(Bytes);
 
 impl TxHash {
     /// The name of a cipher text.
-    pub fn of(mode: DigestMode, cipher_text: &[u8]) -> Self {
-        Self(match mode {
-            DigestMode::Tessera => Bytes::copy_from_slice(&Sha3_512::digest(cipher_text)),
-            DigestMode::Orion => Bytes::copy_from_slice(&Sha512_256::digest(cipher_text)),
-        })
+    pub fn of(cipher_text: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(&Sha3_512::digest(cipher_text)))
     }
 
     /// A hash received or stored.

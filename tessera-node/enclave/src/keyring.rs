@@ -1,21 +1,24 @@
 //! The node's own keys, the default among them, and the shared keys derived so far.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::crypto::{self, CryptoError};
 use crate::java;
 use crate::key::{KeyPair, PublicKey, SharedKey};
 
 /// How many shared keys are kept. Each saves a scalar multiplication; all of them fit the node's locked memory.
-const SHARED_KEYS: usize = 512;
+const SHARED_KEYS: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
 /// The local keys. Cheap to rebuild around the same pairs when a key is added.
 #[derive(Debug)]
 pub struct KeyRing {
     pairs: Vec<Arc<KeyPair>>,
     default: usize,
-    shared: Mutex<SharedKeyCache>,
+    shared: Mutex<LruCache<Parties, Arc<SharedKey>>>,
 }
 
 /// Which key signs for a request without `from`.
@@ -64,7 +67,7 @@ impl KeyRing {
                 position(&unique, key).ok_or_else(|| KeyRingError::NoSuchDefault(key.clone()))?
             }
         };
-        Ok(Self { pairs: unique, default, shared: Mutex::new(SharedKeyCache::new(SHARED_KEYS)) })
+        Ok(Self { pairs: unique, default, shared: Mutex::new(LruCache::new(SHARED_KEYS)) })
     }
 
     /// The key of requests without `from`, and of key validation.
@@ -98,18 +101,13 @@ impl KeyRing {
     pub fn shared_key(&self, own: &PublicKey, peer: &PublicKey) -> Result<Arc<SharedKey>, KeyRingError> {
         let index = position(&self.pairs, own).ok_or_else(|| KeyRingError::UnknownKey(own.clone()))?;
         let name = (index, peer.clone());
-        if let Some(found) = self.cache().get(&name) {
-            return Ok(found);
+        if let Some(found) = self.shared.lock().get(&name) {
+            return Ok(Arc::clone(found));
         }
         // Derived outside the lock: two threads may both derive it, none waits for the other's multiplication.
         let derived = Arc::new(crypto::shared_key(peer, self.pairs[index].private())?);
-        self.cache().insert(name, Arc::clone(&derived));
+        self.shared.lock().put(name, Arc::clone(&derived));
         Ok(derived)
-    }
-
-    fn cache(&self) -> std::sync::MutexGuard<'_, SharedKeyCache> {
-        // A cache is valid at every step: a panic elsewhere does not spoil it.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,43 +130,6 @@ fn position(pairs: &[Arc<KeyPair>], key: &PublicKey) -> Option<usize> {
 
 /// Which of our keys, with which other party's.
 type Parties = (usize, PublicKey);
-
-/// Least recently used goes first. Eviction scans: it happens once per new peer of a full cache, and a scan of a few
-/// hundred entries costs less than the multiplication that led to it.
-#[derive(Debug)]
-struct SharedKeyCache {
-    capacity: usize,
-    clock: u64,
-    entries: HashMap<Parties, (u64, Arc<SharedKey>)>,
-}
-
-impl SharedKeyCache {
-    fn new(capacity: usize) -> Self {
-        Self { capacity, clock: 0, entries: HashMap::new() }
-    }
-
-    fn get(&mut self, parties: &Parties) -> Option<Arc<SharedKey>> {
-        self.clock += 1;
-        let (used, key) = self.entries.get_mut(parties)?;
-        *used = self.clock;
-        Some(Arc::clone(key))
-    }
-
-    fn insert(&mut self, parties: Parties, key: Arc<SharedKey>) {
-        self.clock += 1;
-        self.entries.insert(parties, (self.clock, key));
-        if self.entries.len() > self.capacity {
-            self.evict();
-        }
-    }
-
-    fn evict(&mut self) {
-        let oldest = self.entries.iter().min_by_key(|(_, (used, _))| *used);
-        if let Some(parties) = oldest.map(|(parties, _)| parties.clone()) {
-            self.entries.remove(&parties);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -238,22 +199,6 @@ mod tests {
         let pair = pair();
         let ring = KeyRing::new([Arc::clone(&pair), pair], &DefaultKey::AsJava).expect("a ring");
         assert_eq!(ring.public_keys().len(), 1);
-    }
-
-    #[test]
-    fn the_cache_drops_the_least_recently_used() {
-        let ring = KeyRing::new([pair()], &DefaultKey::AsJava).expect("a ring");
-        let own = ring.default_key().clone();
-        let parties = |n| (0, PublicKey::from([n; 32]));
-        let mut cache = SharedKeyCache::new(2);
-        for n in [1, 2] {
-            cache.insert(parties(n), ring.shared_key(&own, &parties(n).1).expect("derived"));
-        }
-        assert!(cache.get(&parties(1)).is_some());
-        cache.insert(parties(3), ring.shared_key(&own, &parties(3).1).expect("derived"));
-        assert!(cache.get(&parties(2)).is_none());
-        assert!(cache.get(&parties(1)).is_some());
-        assert!(cache.get(&parties(3)).is_some());
     }
 
     #[test]

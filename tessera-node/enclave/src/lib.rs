@@ -35,7 +35,7 @@ mod testing;
 
 pub use codec::PayloadCodec;
 pub use crypto::CryptoError;
-pub use hash::{DigestMode, SecurityHash, TxHash};
+pub use hash::{SecurityHash, TxHash};
 pub use key::{KeyPair, MasterKey, Nonce, PrivateKey, PublicKey, SharedKey};
 pub use keyring::KeyRing;
 pub use payload::{EncodedPayload, PayloadParts, PrivacyMetadata, PrivacyMode};

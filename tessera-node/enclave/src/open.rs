@@ -107,7 +107,6 @@ mod tests {
             sender: sender.0.clone(),
             recipients: vec![recipient.0.clone(), sender.0.clone()],
             privacy: PrivacyMetadata { mode, exec_hash: exec_hash.into(), ..PrivacyMetadata::default() },
-            affected: Vec::new(),
         };
         let parts = seal::seal(&sender.1, MESSAGE.into(), request).expect("sealed").into_parts();
         Sent { sender, recipient, parts }

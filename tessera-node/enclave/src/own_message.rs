@@ -125,7 +125,6 @@ mod tests {
             sender: own.clone(),
             recipients: vec![peers[0].clone(), peers[1].clone(), own.clone()],
             privacy: PrivacyMetadata { mode, exec_hash: exec_hash.into(), ..PrivacyMetadata::default() },
-            affected: Vec::new(),
         };
         let payload = seal::seal(&keys, b"message"[..].into(), request).expect("sealed");
         Sent { own, keys, peers, payload }
@@ -187,7 +186,6 @@ mod tests {
             sender: own,
             recipients: vec![peers[1].clone()],
             privacy: PrivacyMetadata::default(),
-            affected: Vec::new(),
         };
         let other = seal::seal(&keys, b"other"[..].into(), request).expect("sealed");
         let stored = payload.for_recipient(&peers[0]).expect("a recipient");

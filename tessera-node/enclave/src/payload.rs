@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use crate::hash::{DigestMode, SecurityHash, TxHash};
+use crate::hash::{SecurityHash, TxHash};
 use crate::key::{Nonce, PublicKey};
 
 /// How much the recipients of a transaction know of each other.
@@ -137,8 +137,8 @@ impl EncodedPayload {
     }
 
     /// The transaction's name.
-    pub fn hash(&self, mode: DigestMode) -> TxHash {
-        TxHash::of(mode, &self.cipher_text)
+    pub fn hash(&self) -> TxHash {
+        TxHash::of(&self.cipher_text)
     }
 
     /// What is pushed to one recipient: its box alone; of the keys all with its own in front where the recipients
@@ -166,6 +166,13 @@ impl EncodedPayload {
     #[must_use]
     pub fn without_affected(mut self, invalid: &BTreeSet<TxHash>) -> Self {
         self.0.privacy.affected.retain(|hash, _| !invalid.contains(hash));
+        self
+    }
+
+    /// The payload, bound to the transactions that it affects.
+    #[must_use]
+    pub fn with_affected(mut self, affected: BTreeMap<TxHash, SecurityHash>) -> Self {
+        self.0.privacy.affected = affected;
         self
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sha3::{Digest, Sha3_512};
 
 use crate::crypto;
-use crate::hash::{DigestMode, TxHash};
+use crate::hash::TxHash;
 use crate::key::{MasterKey, Nonce, PublicKey};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::open::OpenError;
@@ -34,8 +34,8 @@ pub struct RawTransaction {
 
 impl RawTransaction {
     /// The name that the client gets; the transaction sent from it has the same.
-    pub fn hash(&self, mode: DigestMode) -> TxHash {
-        TxHash::of(mode, &self.encrypted_payload)
+    pub fn hash(&self) -> TxHash {
+        TxHash::of(&self.encrypted_payload)
     }
 }
 
@@ -65,11 +65,11 @@ pub fn open(keys: &KeyRing, raw: &RawTransaction) -> Result<Vec<u8>, OpenError> 
 /// Gives a raw transaction its recipients. `request.sender` is ignored: the raw transaction has one.
 ///
 /// The recipient nonce is derived, so that a client's retry yields the identical payload. A fresh one, as Java draws it,
-/// makes recipients refuse the retry of a send that reached only some of them, for ever.
+/// makes recipients refuse every retry of a send that reached only some of them.
 pub fn send_signed(
     keys: &KeyRing,
     raw: &RawTransaction,
-    request: SealRequest<'_>,
+    request: SealRequest,
 ) -> Result<EncodedPayload, SealError> {
     request.privacy.check()?;
     let master_key = master_key(keys, raw)?;
@@ -125,17 +125,13 @@ mod tests {
         .expect("stored");
         assert_eq!(raw.encrypted_payload, testing::hex(&expected["encryptedPayload_hex"]));
         assert_eq!(raw.encrypted_key, testing::hex(&expected["encryptedKey_hex"]));
-        assert_eq!(raw.hash(DigestMode::Tessera).to_string(), entry["transactionHash_base64"]);
+        assert_eq!(raw.hash().to_string(), entry["transactionHash_base64"]);
         assert_eq!(open(&vectors.key_ring(), &raw).expect("own message"), message);
     }
 
     fn send(keys: &KeyRing, raw: &RawTransaction, recipients: Vec<PublicKey>) -> EncodedPayload {
-        let request = SealRequest {
-            sender: PublicKey::default(),
-            recipients,
-            privacy: PrivacyMetadata::default(),
-            affected: Vec::new(),
-        };
+        let request =
+            SealRequest { sender: PublicKey::default(), recipients, privacy: PrivacyMetadata::default() };
         send_signed(keys, raw, request).expect("sent")
     }
 
@@ -146,7 +142,7 @@ mod tests {
         let raw = store(&keys, b"message"[..].into(), own.clone()).expect("stored");
         let first = send(&keys, &raw, vec![peer.clone(), own.clone()]);
         assert_eq!(first, send(&keys, &raw, vec![peer.clone(), own.clone()]));
-        assert_eq!(first.hash(DigestMode::Tessera), raw.hash(DigestMode::Tessera));
+        assert_eq!(first.hash(), raw.hash());
         assert_eq!(first.sender, own);
         assert_eq!(crate::open::open(&keys, &first, &own).expect("a recipient"), b"message");
         let other = send(&keys, &raw, vec![own.clone()]);

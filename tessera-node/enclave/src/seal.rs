@@ -4,11 +4,9 @@ use bytes::Bytes;
 
 use crate::base64::{self, Base64Error};
 use crate::crypto::{self, CryptoError, KEY_LEN, TAG_LEN};
-use crate::hash::TxHash;
 use crate::key::{MasterKey, Nonce, PublicKey};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::payload::{EncodedPayload, PayloadError, PayloadParts, PrivacyMetadata};
-use crate::security_hash::{self, SecurityHashError};
 
 /// A message with room for the tag in front, so that it is sealed where it lies.
 #[derive(Debug)]
@@ -55,15 +53,14 @@ impl From<&[u8]> for SealBuffer {
 
 /// What a payload is made from.
 #[derive(Debug)]
-pub struct SealRequest<'a> {
+pub struct SealRequest {
     /// One of our keys.
     pub sender: PublicKey,
     /// All recipients in order, the sender among them; see [`crate::recipients`].
     pub recipients: Vec<PublicKey>,
-    /// Mode and what belongs to it. Its `affected` is filled in from [`Self::affected`].
+    /// Mode and what belongs to it. Affected transactions are bound to the sealed payload: see
+    /// [`crate::security_hash`].
     pub privacy: PrivacyMetadata,
-    /// The stored payloads of the affected transactions.
-    pub affected: Vec<(TxHash, &'a EncodedPayload)>,
 }
 
 /// Why a message cannot be sealed.
@@ -76,9 +73,6 @@ pub enum SealError {
     /// The mode and its metadata do not agree.
     #[error(transparent)]
     Payload(#[from] PayloadError),
-    /// An affected transaction cannot be bound.
-    #[error(transparent)]
-    SecurityHash(#[from] SecurityHashError),
     /// The cipher refused.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -103,11 +97,7 @@ impl Randomness {
 }
 
 /// Seals a message under a new master key, and the master key for each recipient.
-pub fn seal(
-    keys: &KeyRing,
-    message: SealBuffer,
-    request: SealRequest<'_>,
-) -> Result<EncodedPayload, SealError> {
+pub fn seal(keys: &KeyRing, message: SealBuffer, request: SealRequest) -> Result<EncodedPayload, SealError> {
     // Before the long work, and before anything depends on it.
     request.privacy.check()?;
     seal_with(keys, message, request, &Randomness::generate())
@@ -116,7 +106,7 @@ pub fn seal(
 pub(crate) fn seal_with(
     keys: &KeyRing,
     message: SealBuffer,
-    request: SealRequest<'_>,
+    request: SealRequest,
     random: &Randomness,
 ) -> Result<EncodedPayload, SealError> {
     let cipher_text = message.seal(&random.master_key, &random.cipher_text_nonce)?;
@@ -130,19 +120,15 @@ pub(crate) struct Nonces {
     pub(crate) recipient: Nonce,
 }
 
-/// Makes a payload of a sealed message: a box per recipient, a security hash per affected transaction.
+/// Makes a payload of a sealed message: a box per recipient.
 pub(crate) fn address(
     keys: &KeyRing,
     cipher_text: Bytes,
     nonces: Nonces,
     master_key: &MasterKey,
-    request: SealRequest<'_>,
+    request: SealRequest,
 ) -> Result<EncodedPayload, SealError> {
-    let SealRequest { sender, recipients, mut privacy, affected } = request;
-    for (hash, payload) in affected {
-        let bound = security_hash::compute(keys, &cipher_text, payload)?;
-        privacy.affected.insert(hash, bound);
-    }
+    let SealRequest { sender, recipients, privacy } = request;
     let recipient_boxes = recipients
         .iter()
         .map(|recipient| seal_box(keys, &sender, recipient, &nonces.recipient, master_key))
@@ -192,7 +178,6 @@ mod tests {
             sender: testing::key(&entry["sender_publicKey_base64"]),
             recipients: testing::keys(&entry["recipients_base64_in_order"]),
             privacy,
-            affected: Vec::new(),
         };
         seal_with(&keys, message.into(), request, &random).expect("sealed")
     }
@@ -214,7 +199,7 @@ mod tests {
         let boxes = entry["recipientBoxes_hex"].as_array().expect("boxes");
         let boxes: Vec<_> = boxes.iter().map(testing::hex).collect();
         assert_eq!(payload.recipient_boxes, boxes);
-        assert_eq!(payload.hash(crate::DigestMode::Tessera).to_string(), entry["transactionHash_base64"]);
+        assert_eq!(payload.hash().to_string(), entry["transactionHash_base64"]);
         assert_encoded(&payload, &entry["stored_by_sender"]);
     }
 
@@ -266,7 +251,6 @@ mod tests {
                 sender: own.clone(),
                 recipients: vec![own.clone()],
                 privacy: PrivacyMetadata::default(),
-                affected: Vec::new(),
             };
             seal(&keys, b"message"[..].into(), request).expect("sealed")
         };

@@ -4,13 +4,11 @@
 //! SHA3-512( this cipher text ‖ affected cipher text ‖ affected master key )
 //! ```
 //!
-//! Always SHA3-512, in Orion mode too.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Always SHA3-512.
 
 use sha3::{Digest, Sha3_512};
 
-use crate::hash::{SecurityHash, TxHash};
+use crate::hash::SecurityHash;
 use crate::key::MasterKey;
 use crate::keyring::KeyRing;
 use crate::open;
@@ -25,39 +23,26 @@ pub enum SecurityHashError {
     NoMasterKey,
 }
 
-/// Binds a cipher text to a stored payload that it affects.
-pub fn compute(
-    keys: &KeyRing,
-    cipher_text: &[u8],
-    affected: &EncodedPayload,
-) -> Result<SecurityHash, SecurityHashError> {
-    let master_key = affected_master_key(keys, affected).ok_or(SecurityHashError::NoMasterKey)?;
-    Ok(digest(cipher_text, &affected.cipher_text, &master_key))
-}
+/// Binds one cipher text to the transactions that it affects. The cipher text, which comes first, is hashed once.
+#[derive(Debug, Clone)]
+pub struct Binder(Sha3_512);
 
-/// The affected transactions of a received payload whose security hash is wrong, or that are not stored here.
-pub fn invalid(
-    keys: &KeyRing,
-    payload: &EncodedPayload,
-    stored: &BTreeMap<TxHash, EncodedPayload>,
-) -> Result<BTreeSet<TxHash>, SecurityHashError> {
-    let mut invalid = BTreeSet::new();
-    for (hash, claimed) in &payload.privacy.affected {
-        let valid = match stored.get(hash) {
-            Some(affected) => compute(keys, &payload.cipher_text, affected)? == *claimed,
-            None => false,
-        };
-        if !valid {
-            invalid.insert(hash.clone());
-        }
+impl Binder {
+    /// For the affected transactions of this cipher text.
+    pub fn new(cipher_text: &[u8]) -> Self {
+        Self(Sha3_512::new_with_prefix(cipher_text))
     }
-    Ok(invalid)
-}
 
-fn digest(cipher_text: &[u8], affected: &[u8], master_key: &MasterKey) -> SecurityHash {
-    let digest =
-        Sha3_512::new().chain_update(cipher_text).chain_update(affected).chain_update(master_key.expose());
-    SecurityHash::from_bytes(&digest.finalize())
+    /// The security hash of one affected transaction, given its stored payload.
+    pub fn bind(&self, keys: &KeyRing, affected: &EncodedPayload) -> Result<SecurityHash, SecurityHashError> {
+        let master_key = affected_master_key(keys, affected).ok_or(SecurityHashError::NoMasterKey)?;
+        Ok(self.digest(&affected.cipher_text, &master_key))
+    }
+
+    fn digest(&self, affected: &[u8], master_key: &MasterKey) -> SecurityHash {
+        let digest = self.0.clone().chain_update(affected).chain_update(master_key.expose());
+        SecurityHash::from_bytes(&digest.finalize())
+    }
 }
 
 /// Box 0 belongs to the first recipient where we sent the payload, and to one of our keys where we received it.
@@ -75,83 +60,47 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::PrivacyMode;
     use crate::key::{KeyPair, PublicKey};
     use crate::keyring::DefaultKey;
     use crate::payload::PrivacyMetadata;
     use crate::seal::{self, SealRequest};
     use crate::testing::{self, Vectors};
-    use crate::{DigestMode, PrivacyMode};
 
     #[test]
     fn digest_vector() {
         let vectors = Vectors::load();
         let entry = vectors.at("/end_to_end_computed/affected_contract_security_hash");
-        let hash = digest(
-            &testing::hex(&entry["new_cipherText_hex"]),
+        let hash = Binder::new(&testing::hex(&entry["new_cipherText_hex"])).digest(
             &testing::hex(&entry["affected_cipherText_hex"]),
             &testing::master_key(entry, "affected_masterKey_hex"),
         );
         assert_eq!(hash.as_bytes(), testing::hex(&entry["sha3_512_hex"]));
     }
 
-    /// Two nodes, and a transaction from the first to the second.
-    struct Network {
-        sender: (PublicKey, KeyRing),
-        recipient: (PublicKey, KeyRing),
-        first: EncodedPayload,
-    }
-
-    fn send(
-        keys: &KeyRing,
-        sender: &PublicKey,
-        recipients: Vec<PublicKey>,
-        affected: Vec<(TxHash, &EncodedPayload)>,
-    ) -> EncodedPayload {
+    fn send(keys: &KeyRing, sender: &PublicKey, recipients: Vec<PublicKey>) -> EncodedPayload {
         let privacy = PrivacyMetadata { mode: PrivacyMode::PartyProtection, ..PrivacyMetadata::default() };
-        let request = SealRequest { sender: sender.clone(), recipients, privacy, affected };
+        let request = SealRequest { sender: sender.clone(), recipients, privacy };
         seal::seal(keys, b"code"[..].into(), request).expect("sealed")
-    }
-
-    fn network() -> Network {
-        let (sender, recipient) = (testing::ring_of_one(), testing::ring_of_one());
-        let recipients = vec![recipient.0.clone(), sender.0.clone()];
-        let first = send(&sender.1, &sender.0, recipients, Vec::new());
-        Network { sender, recipient, first }
     }
 
     #[test]
     fn both_sides_agree() {
-        let Network { sender, recipient, first } = network();
-        let hash = first.hash(DigestMode::Tessera);
-        let recipients = vec![recipient.0.clone(), sender.0.clone()];
-        let second = send(&sender.1, &sender.0, recipients, vec![(hash.clone(), &first)]);
-        let received_first = first.for_recipient(&recipient.0).expect("a recipient");
-        let received = second.for_recipient(&recipient.0).expect("a recipient");
-        let stored = BTreeMap::from([(hash, received_first)]);
-        assert_eq!(invalid(&recipient.1, &received, &stored), Ok(BTreeSet::new()));
-    }
-
-    #[test]
-    fn unknown_and_wrong_ones_are_invalid() {
-        let Network { sender, recipient, first } = network();
-        let hash = first.hash(DigestMode::Tessera);
-        let second = send(&sender.1, &sender.0, vec![recipient.0.clone()], vec![(hash.clone(), &first)]);
-        let nothing_stored = invalid(&recipient.1, &second, &BTreeMap::new());
-        assert_eq!(nothing_stored, Ok(BTreeSet::from([hash.clone()])));
-
-        let mut forged = second.into_parts();
-        forged.privacy.affected.insert(hash.clone(), SecurityHash::from_bytes(&[0; 64]));
-        let forged = EncodedPayload::new(forged).expect("consistent");
-        let received_first = first.for_recipient(&recipient.0).expect("a recipient");
-        let stored = BTreeMap::from([(hash.clone(), received_first)]);
-        assert_eq!(invalid(&recipient.1, &forged, &stored), Ok(BTreeSet::from([hash])));
+        let (sender, recipient) = (testing::ring_of_one(), testing::ring_of_one());
+        let first = send(&sender.1, &sender.0, vec![recipient.0.clone(), sender.0.clone()]);
+        let received = first.for_recipient(&recipient.0).expect("a recipient");
+        let binder = Binder::new(b"new");
+        assert!(binder.bind(&sender.1, &first).is_ok());
+        assert_eq!(binder.bind(&sender.1, &first), binder.bind(&recipient.1, &received));
+        assert_ne!(binder.bind(&sender.1, &first), Binder::new(b"other").bind(&sender.1, &first));
     }
 
     #[test]
     fn a_payload_of_others_has_no_master_key_for_us() {
-        let Network { first, .. } = network();
+        let (sender, recipient) = (testing::ring_of_one(), testing::ring_of_one());
+        let first = send(&sender.1, &sender.0, vec![recipient.0]);
         let (_, stranger) = testing::ring_of_one();
-        assert_eq!(compute(&stranger, b"new", &first), Err(SecurityHashError::NoMasterKey));
+        assert_eq!(Binder::new(b"new").bind(&stranger, &first), Err(SecurityHashError::NoMasterKey));
     }
 
     #[test]
@@ -160,7 +109,8 @@ mod tests {
         let pairs = [(); 3].map(|()| Arc::new(KeyPair::generate()));
         let last = pairs[2].public().clone();
         let ring = KeyRing::new(pairs, &DefaultKey::AsJava).expect("a ring");
-        let payload = send(&sender.1, &sender.0, vec![last], Vec::new());
-        assert_eq!(compute(&ring, b"new", &payload), compute(&sender.1, b"new", &payload));
+        let payload = send(&sender.1, &sender.0, vec![last]);
+        let binder = Binder::new(b"new");
+        assert_eq!(binder.bind(&ring, &payload), binder.bind(&sender.1, &payload));
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::ready;
 use http::HeaderMap;
-use serde_json::json;
 use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
 use tessera_node_api::identity::Identity;
@@ -18,8 +17,7 @@ use super::reply::{self, Reply};
 use super::router::{Api, Call, Route};
 use super::server::Caller;
 use crate::log_limiter::LogLimiter;
-use crate::peers::directory::LearnError;
-use crate::peers::{NodeUrl, VERSIONS};
+use crate::peers::{Announcement, LearnError, VERSIONS};
 use crate::tasks;
 use crate::transaction::{MAX_RECORD_BYTES, TransactionManager};
 
@@ -79,14 +77,13 @@ impl PeerApi {
     async fn learn(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let body = octets(&mut call, PARTY_INFO_BYTES).await?;
         let (request, caller) = (call.request, call.caller);
-        let mut said = tasks::compute(body.len(), move || PartyInfo::decode(&body))
+        let said = tasks::compute(body.len(), move || PartyInfo::decode(&body))
             .await
             .ok_or_else(Problem::unexplained)?
             .map_err(|error| Problem::internal(error.to_string()))?;
-        let url: NodeUrl = said
-            .url
-            .parse()
-            .map_err(|error: crate::peers::NodeUrlError| Problem::internal(error.to_string()))?;
+        let announcement = Announcement::new(&said, versions(&request.headers))
+            .map_err(|error| Problem::internal(error.to_string()))?;
+        let (peers, url) = (self.manager.peers(), announcement.url.clone());
         // The payloads for the announced keys go to the announced address, so the certificate must be for that address.
         if !caller.speaks_for(url.host()) {
             if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "address")) {
@@ -95,75 +92,35 @@ impl PeerApi {
             }
             return Err(Problem::forbidden(format!("{url} is not an address of this certificate")));
         }
-        let validated = self.manager.policy().remote_key_validation;
-        if validated {
-            self.keep_proven_keys(caller, &url, &mut said).await?;
-        }
-        let peers = self.manager.peers();
-        let changed =
-            peers.directory().learn(&said, versions(&request.headers)).map_err(|error| match error {
-                LearnError::UnknownPeer(_) => Problem::forbidden(error.to_string()),
-                LearnError::Url(_) => Problem::internal(error.to_string()),
-            })?;
-        if changed {
-            if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "announced")) {
-                tracing::info!(peer = %url, keys = said.recipients.len(), suppressed, "peer announced itself");
-            }
-            peers.announce();
-        }
-        let own = PartyInfo { url: peers.directory().own().to_string(), ..PartyInfo::default() };
-        let answer = if validated { Vec::new() } else { own.encode() };
-        Ok(reply::ok("application/octet-stream", answer))
-    }
-
-    async fn keep_proven_keys(
-        &self,
-        caller: &Caller,
-        url: &NodeUrl,
-        said: &mut PartyInfo,
-    ) -> Result<(), Problem> {
         let keys = self.manager.keys()?;
-        let mut proven = Vec::new();
-        for (key, at) in said.recipients.drain(..) {
-            let theirs = at.parse::<NodeUrl>().is_ok_and(|at| at == *url);
-            if theirs && self.manager.peers().holds_key(keys.ring(), url, &key).await {
-                proven.push((key, at));
-            }
+        if self.manager.policy().remote_key_validation {
+            let proven = peers.learn_proven(keys.ring(), &caller.identity, announcement).await;
+            return if proven.map_err(unknown_peer)? {
+                Ok(reply::ok("application/octet-stream", Vec::new()))
+            } else {
+                Err(Problem::security())
+            };
         }
-        if proven.is_empty() {
-            if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "keys")) {
-                tracing::warn!(peer = %url, suppressed, "no validated keys found for peer");
-            }
-            return Err(Problem::security());
-        }
-        said.recipients = proven;
-        Ok(())
+        peers.learn(keys.ring(), &caller.identity, announcement).map_err(unknown_peer)?;
+        let own = PartyInfo { url: peers.directory().own().to_string(), ..PartyInfo::default() };
+        Ok(reply::ok("application/octet-stream", own.encode()))
     }
 
     fn party_info(&self) -> Reply {
-        let directory = self.manager.peers().directory();
-        let peers: Vec<_> = directory.parties().iter().map(|url| json!({"url": url.as_str()})).collect();
-        let keys: Vec<_> = directory
-            .keys()
-            .iter()
-            .map(|(key, url)| json!({"key": key.to_string(), "url": url.as_str()}))
-            .collect();
-        let body = json!({"url": directory.own().as_str(), "peers": peers, "keys": keys});
-        reply::ok("application/json", body.to_string())
+        reply::ok("application/json", self.manager.peers().directory().party_info())
     }
 
+    /// A configured peer shows it by its certificate. Its address says nothing: peers are named by DNS, and callers come
+    /// from behind proxies.
     fn check_white_list(&self, caller: &Caller) -> Result<(), Problem> {
-        if !self.white_list {
-            return Ok(());
-        }
-        let allowed = self.manager.peers().directory().configured_hosts();
-        let local = allowed.contains("localhost") || allowed.contains("127.0.0.1");
-        if allowed.contains(&caller.address.to_string()) || (local && caller.address.is_loopback()) {
-            Ok(())
-        } else {
-            Err(Problem::not_whitelisted())
-        }
+        let configured =
+            || self.manager.peers().directory().configured_hosts().any(|host| caller.speaks_for(host));
+        if !self.white_list || configured() { Ok(()) } else { Err(Problem::not_whitelisted()) }
     }
+}
+
+fn unknown_peer(error: LearnError) -> Problem {
+    Problem::forbidden(error.to_string())
 }
 
 /// The body of a request that must be octets. Only a payload may be as large as the configuration allows: other bodies

@@ -179,12 +179,31 @@ impl From<Error> for Problem {
             Error::Refused(_) => Self::Text(StatusCode::FORBIDDEN, message),
             Error::NotMandatory => Self::Text(StatusCode::BAD_REQUEST, message),
             Error::NodeOffline(_) => Self::Page(StatusCode::GONE, message),
-            Error::Unavailable(_) => Self::Text(StatusCode::SERVICE_UNAVAILABLE, message),
+            Error::NoKeys
+            | Error::KeysIncomplete
+            | Error::StoreTimeout
+            | Error::Read(_)
+            | Error::Write(_)
+            | Error::StoredPayload(_)
+            | Error::StoredCodec(_) => Self::Text(StatusCode::SERVICE_UNAVAILABLE, message),
             Error::TooLarge(_) => Self::Text(StatusCode::PAYLOAD_TOO_LARGE, message),
-            Error::Undecodable => Self::unexplained(),
-            Error::PushRejected(_) | Error::NoSuitableKey(_) | Error::NotListed | Error::Failed(_) => {
-                Self::Text(StatusCode::INTERNAL_SERVER_ERROR, message)
-            }
+            Error::Undecodable(_) => Self::unexplained(),
+            // What Java's database says, and ledger nodes match on.
+            Error::AlreadySent => Self::Text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "duplicate key value violates unique constraint \"encrypted_transaction_pkey\"".to_owned(),
+            ),
+            Error::PushRejected(_)
+            | Error::NoSuitableKey(_)
+            | Error::NotListed
+            | Error::KeyRing(_)
+            | Error::Seal(_)
+            | Error::Open(_)
+            | Error::Payload(_)
+            | Error::Merge(_)
+            | Error::OwnMessage(_)
+            | Error::SecurityHash(_)
+            | Error::Panicked(_) => Self::Text(StatusCode::INTERNAL_SERVER_ERROR, message),
         }
     }
 }

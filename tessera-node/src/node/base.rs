@@ -20,7 +20,7 @@ use crate::http::server::{Common, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::metrics::{Metrics, Port};
-use crate::peers::{Directory, Peers};
+use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::resources::Resources;
@@ -79,9 +79,13 @@ impl Base {
 
     pub(super) fn peers(&self) -> Arc<Peers> {
         let p2p = &self.config.p2p;
-        let directory = Directory::new(p2p.advertised.clone(), self.config.disable_peer_discovery);
+        let own = Own {
+            identity: self.config.identity.clone(),
+            url: p2p.advertised.clone(),
+            only_configured: self.config.disable_peer_discovery,
+        };
         let tls = ClientTls::new(self.credentials.clone(), self.nodes());
-        Peers::new(directory, tls, p2p.party_info_interval, self.tasks.clone(), Arc::clone(&self.metrics))
+        Peers::new(own, tls, p2p.party_info_interval, self.tasks.clone(), Arc::clone(&self.metrics))
     }
 
     /// Whom P2P serves and whom we push to.

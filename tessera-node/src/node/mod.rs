@@ -170,8 +170,13 @@ async fn start(
     base.load_keys(vault, &keys).await?;
 
     let payloads = Payloads::new(base.store.clone(), base.volume.clone());
-    let manager =
-        TransactionManager::new(keys.subscribe(), payloads, Arc::clone(&peers), base.config.policy.clone());
+    let manager = TransactionManager::new(
+        keys.subscribe(),
+        payloads,
+        Arc::clone(&peers),
+        base.config.policy.clone(),
+        base.tasks.clone(),
+    );
     base.late_listeners(&manager)?;
     let announcing = announce_changes(
         Arc::clone(&peers),
@@ -201,12 +206,7 @@ async fn announce_changes(
             .flat_map(|keys| keys.ring().public_keys().cloned().collect::<Vec<_>>())
             .collect();
         let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
-        {
-            let mut directory = peers.directory();
-            directory.set_own_keys(own);
-            directory.configure(configured);
-        }
-        peers.announce();
+        peers.configure(own, configured);
         tokio::select! {
             Ok(()) = changes.changed() => {}
             Ok(()) = keys.changed() => {}

@@ -4,34 +4,31 @@
 //! time, on a new connection: the peer closed an idle connection just when we took it up, which says nothing about the
 //! peer.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tessera_node_api::identity::Identity;
 use tessera_tls::ClientTls;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{NodeUrl, VERSIONS};
+use super::VERSIONS;
+use super::endpoint::{Endpoint, Resource};
+use super::pool::{Authority, Closed, Connection, Pool, Slot};
 use crate::tasks::Tasks;
 
-/// Shorter than any server's idle timeout that we know of (Jetty: 30 s).
-const IDLE: Duration = Duration::from_secs(15);
-/// Idle connections kept per peer.
-const KEPT: usize = 16;
 /// A peer's answer is a hash, an error or a party list.
 const ANSWER_BYTES: usize = 1 << 20;
 
 /// What is sent to a peer.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    pub(super) path: &'static str,
+    pub(super) resource: Resource,
     pub(super) versions: HeaderValue,
     pub(super) body: Bytes,
 }
@@ -54,12 +51,16 @@ pub(super) enum CallError {
     Connect(#[source] std::io::Error),
     #[error(transparent)]
     Tls(#[from] tessera_tls::ConnectError),
+    #[error("the node at this address is {found}")]
+    OtherNode { found: Identity },
     #[error("connection failed")]
     Http(#[from] hyper::Error),
     #[error("answer cannot be read")]
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("not an https address")]
     Scheme,
+    #[error("the node ends")]
+    Ending,
 }
 
 /// Sends calls.
@@ -67,115 +68,104 @@ pub(super) enum CallError {
 pub(super) struct Client {
     tls: ClientTls,
     tasks: Tasks,
-    idle: Arc<Pool>,
-}
-
-/// Connections that nobody uses, by where they lead.
-type Pool = Mutex<HashMap<Authority, Vec<Idle>>>;
-type Authority = (String, u16);
-type Sender = SendRequest<Full<Bytes>>;
-
-#[derive(Debug)]
-struct Idle {
-    sender: Sender,
-    since: Instant,
+    pool: Arc<Pool>,
 }
 
 impl Client {
     pub(super) fn new(tls: ClientTls, tasks: Tasks) -> Self {
-        Self { tls, tasks, idle: Arc::default() }
+        Self { tls, tasks, pool: Arc::new(Pool::new()) }
     }
 
-    /// Sends a call and reads the answer, all before `deadline`.
+    /// Sends a call and reads the answer, all before `deadline`. `node`: the only node that may have it; else any node of
+    /// the network that has this address.
     pub(super) async fn call(
         &self,
-        url: &NodeUrl,
+        endpoint: &Endpoint,
+        node: Option<&Identity>,
         call: &Call,
         deadline: Instant,
     ) -> Result<Answer, CallError> {
-        if !url.is_https() {
+        if !endpoint.url.is_https() {
             return Err(CallError::Scheme);
         }
-        timeout_at(deadline, self.call_once_or_twice(url, call)).await.unwrap_or(Err(CallError::Deadline))
+        timeout_at(deadline, self.call_once_or_twice(endpoint, node, call))
+            .await
+            .unwrap_or(Err(CallError::Deadline))
     }
 
-    async fn call_once_or_twice(&self, url: &NodeUrl, call: &Call) -> Result<Answer, CallError> {
-        let authority = (url.host().to_owned(), url.port());
-        if let Some(sender) = self.take(&authority) {
-            match self.exchange(sender, &authority, url, call).await {
-                Ok(answer) => return Ok(answer),
-                Err(Exchange::NoResponse(_)) => {
-                    let sender = self.connect(&authority).await?;
-                    let answer = self.exchange(sender, &authority, url, call).await?;
-                    return Ok(Answer { repeated: true, ..answer });
-                }
+    /// Closes connections that were idle for too long.
+    pub(super) fn prune(&self) {
+        self.pool.prune();
+    }
+
+    async fn call_once_or_twice(
+        &self,
+        endpoint: &Endpoint,
+        node: Option<&Identity>,
+        call: &Call,
+    ) -> Result<Answer, CallError> {
+        let authority = (endpoint.url.host().to_owned(), endpoint.url.port());
+        let slot = self.pool.slot(&authority).await?;
+        let mut repeated = false;
+        if let Some(connection) = slot.take(node) {
+            match exchange(connection, endpoint, call).await {
+                Ok(done) => return Ok(self.answered(slot, done, repeated)),
+                Err(Exchange::NoResponse(_)) => repeated = true,
                 Err(broken) => return Err(broken.into()),
             }
         }
-        let sender = self.connect(&authority).await?;
-        Ok(self.exchange(sender, &authority, url, call).await?)
+        let connection = self.connect(&slot, &authority, node).await?;
+        let done = exchange(connection, endpoint, call).await?;
+        Ok(self.answered(slot, done, repeated))
     }
 
-    async fn exchange(
+    fn answered(&self, slot: Slot<'_>, (status, body, connection): Done, repeated: bool) -> Answer {
+        if !self.tasks.draining().is_cancelled() {
+            slot.give_back(connection);
+        }
+        Answer { status, body, repeated }
+    }
+
+    async fn connect(
         &self,
-        mut sender: Sender,
+        slot: &Slot<'_>,
         authority: &Authority,
-        url: &NodeUrl,
-        call: &Call,
-    ) -> Result<Answer, Exchange> {
-        let response = sender.send_request(request(url, call)).await.map_err(Exchange::NoResponse)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(Exchange::Broken)?.to_bytes();
-        self.give_back(authority, sender);
-        Ok(Answer { status: head.status, body, repeated: false })
-    }
-
-    async fn connect(&self, (host, port): &Authority) -> Result<Sender, CallError> {
+        node: Option<&Identity>,
+    ) -> Result<Connection, CallError> {
+        let permit = slot.permit().await?;
+        let (host, port) = authority;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(CallError::Connect)?;
         // A push is one small write that waits for its answer.
         stream.set_nodelay(true).map_err(CallError::Connect)?;
-        let tessera_tls::Connection { stream, guard, .. } = self.tls.connect(host, stream).await?;
+        let tessera_tls::Connection { stream, peer, guard } = self.tls.connect(host, stream).await?;
+        if node.is_some_and(|node| *node != peer.identity) {
+            return Err(CallError::OtherNode { found: peer.identity });
+        }
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let (draining, idle) = (self.tasks.draining().clone(), Arc::clone(&self.idle));
+        let (draining, pool) = (self.tasks.draining().clone(), Arc::clone(&self.pool));
         self.tasks.job(async move {
-            let drained = async {
-                draining.cancelled().await;
-                // An idle connection ends with its sender; one in use has as long as a send.
-                idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                tokio::time::sleep(super::push::SEND_DEADLINE).await;
-            };
+            tokio::pin!(connection);
             tokio::select! {
-                // How a connection ends is told to whoever used it.
-                _ = connection => {}
-                reason = guard.closed() => tracing::info!(%reason, "connection to a peer closed"),
-                () = drained => {}
+                // The request that uses the connection learns how it ends.
+                _ = &mut connection => return,
+                reason = guard.closed() => return tracing::info!(%reason, "connection to a peer closed"),
+                () = draining.cancelled() => {}
             }
+            // An idle connection ends with its sender, one in use with its request.
+            pool.clear();
+            let _ = connection.await;
         });
-        Ok(sender)
+        Ok(permit.used_for(sender, peer.identity))
     }
+}
 
-    fn take(&self, authority: &Authority) -> Option<Sender> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = idle.get_mut(authority)?;
-        while let Some(connection) = connections.pop() {
-            if connection.since.elapsed() < IDLE && connection.sender.is_ready() {
-                return Some(connection.sender);
-            }
-        }
-        None
-    }
+type Done = (StatusCode, Bytes, Connection);
 
-    fn give_back(&self, authority: &Authority, sender: Sender) {
-        if sender.is_closed() || self.tasks.draining().is_cancelled() {
-            return;
-        }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = idle.entry(authority.clone()).or_default();
-        connections.retain(|connection| connection.since.elapsed() < IDLE && !connection.sender.is_closed());
-        if connections.len() < KEPT {
-            connections.push(Idle { sender, since: Instant::now() });
-        }
-    }
+async fn exchange(mut connection: Connection, endpoint: &Endpoint, call: &Call) -> Result<Done, Exchange> {
+    let sent = connection.sender.send_request(request(endpoint, call));
+    let (head, body) = sent.await.map_err(Exchange::NoResponse)?.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(Exchange::Broken)?.to_bytes();
+    Ok((head.status, body, connection))
 }
 
 enum Exchange {
@@ -192,24 +182,21 @@ impl From<Exchange> for CallError {
     }
 }
 
-fn request(url: &NodeUrl, call: &Call) -> Request<Full<Bytes>> {
-    let resource = url.resource(call.path);
-    let (authority, path) = split(&resource);
+impl From<Closed> for CallError {
+    fn from(_: Closed) -> Self {
+        Self::Ending
+    }
+}
+
+fn request(endpoint: &Endpoint, call: &Call) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(call.body.clone()));
     *request.method_mut() = http::Method::POST;
-    // Both come from a parsed URL.
-    *request.uri_mut() = path.parse().unwrap_or_else(|_| http::Uri::from_static("/"));
+    *request.uri_mut() = endpoint.uri(call.resource).clone();
     let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("")));
+    headers.insert(HOST, endpoint.host.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tessera-node/", env!("CARGO_PKG_VERSION"))));
     headers.insert(VERSIONS, call.versions.clone());
     request
-}
-
-/// Authority and path of `https://authority/path`.
-fn split(resource: &str) -> (&str, &str) {
-    let rest = resource.split_once("://").map_or(resource, |(_, rest)| rest);
-    rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash))
 }

@@ -1,15 +1,27 @@
 //! Tells all peers who we are, every few seconds: a node learns keys from the holder's own announcement only.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use tessera_enclave::codec::versions::ApiVersions;
 use tokio::time::Instant;
 
 use super::client::{Call, CallError};
+use super::directory::Target;
+use super::endpoint::{Endpoint, Resource};
 use super::{NodeUrl, Peers, versions_header};
+
+/// Between two rounds, even when peers bring news all the time.
+const FLOOR: Duration = Duration::from_secs(1);
+/// Polls at one time: of nodes that are known, and of addresses that others told us of.
+const KNOWN_AT_ONCE: usize = 12;
+const STRANGERS_AT_ONCE: usize = 4;
+/// Strangers polled in one round: whoever names many must not delay the others.
+const STRANGERS: usize = 8;
 
 impl Peers {
     /// Announces ourselves now, at each interval, and when woken.
@@ -19,30 +31,38 @@ impl Peers {
             self.announce_to_all().await;
             tokio::select! {
                 () = tokio::time::sleep_until(round + self.interval) => {}
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => tokio::time::sleep_until(round + FLOOR.min(self.interval)).await,
             }
         }
     }
 
     async fn announce_to_all(&self) {
-        let (targets, announcement) = {
-            let directory = self.directory();
-            (directory.targets(), directory.announcement())
-        };
+        let directory = Arc::clone(&self.directory());
         let call = Call {
-            path: "partyinfo",
+            resource: Resource::PartyInfo,
             versions: versions_header(&ApiVersions::ours()),
-            body: Bytes::from(announcement.encode()),
+            body: Bytes::from(directory.announcement().encode()),
         };
-        let deadline = self.call_deadline();
-        join_all(targets.iter().map(|peer| self.announce_to(peer, &call, deadline))).await;
-        self.forget_unpolled(&targets);
+        // The living first: the dead take all of their deadline.
+        let (up, down): (Vec<_>, Vec<_>) = directory.targets().partition(|target| self.was_reached(target));
+        let known: Vec<_> =
+            up.into_iter().chain(down).map(|target| self.announce_to(target, &call)).collect();
+        let strangers: Vec<_> = directory.strangers.iter().take(STRANGERS).cloned().collect();
+        let introductions: Vec<_> =
+            strangers.iter().map(|stranger| self.introduce(stranger, &call)).collect();
+        tokio::join!(
+            stream::iter(known).buffer_unordered(KNOWN_AT_ONCE).collect::<()>(),
+            stream::iter(introductions).buffer_unordered(STRANGERS_AT_ONCE).collect::<()>(),
+        );
+        self.finish_round(&strangers);
     }
 
-    async fn announce_to(&self, peer: &NodeUrl, call: &Call, deadline: Instant) {
-        match self.client.call(peer, call, deadline).await {
+    async fn announce_to(&self, target: &Target, call: &Call) {
+        let peer = &target.endpoint.url;
+        match self.client.call(&target.endpoint, None, call, self.call_deadline()).await {
             Ok(answer) if answer.status.is_success() => {
-                if self.note(peer, true) {
+                set_up(target, true);
+                if self.remember(peer, true) {
                     tracing::info!(%peer, "peer reached");
                 }
             }
@@ -52,21 +72,46 @@ impl Peers {
                     tracing::warn!(%peer, status = %answer.status, "peer refuses our announcement");
                 }
             }
-            Err(error) => self.unreachable(peer, &error),
+            Err(error) => {
+                set_up(target, false);
+                if self.remember(peer, false) {
+                    let error: &CallError = &error;
+                    tracing::warn!(%peer, error = crate::telemetry::chain(error), "peer not reached");
+                }
+            }
         }
     }
 
-    fn unreachable(&self, peer: &NodeUrl, error: &CallError) {
-        if self.note(peer, false) {
-            tracing::warn!(%peer, error = crate::telemetry::chain(error), "peer not reached");
-        }
+    /// A stranger that hears of us and wants to know us announces itself.
+    async fn introduce(&self, stranger: &Endpoint, call: &Call) {
+        let outcome = self.client.call(stranger, None, call, self.call_deadline()).await;
+        tracing::debug!(peer = %stranger.url, reached = outcome.is_ok(), "introduced ourselves");
     }
 
-    /// The status tells of peers that are polled, not of those that once were. That one was not reached stays known, so
-    /// that gossip about it is not news each time.
-    fn forget_unpolled(&self, targets: &[NodeUrl]) {
-        let mut reached = self.reached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let crowded = reached.len() > super::directory::MAX_NODES;
-        reached.retain(|url, up| targets.contains(url) || (!*up && !crowded));
+    fn was_reached(&self, target: &Target) -> bool {
+        self.reached.lock().get(&target.endpoint.url).is_none_or(|up| *up)
+    }
+
+    fn remember(&self, url: &NodeUrl, up: bool) -> bool {
+        self.reached.lock().insert(url.clone(), up) != Some(up)
+    }
+
+    /// The status tells of peers that are polled, not of those that once were.
+    fn finish_round(&self, strangers: &[Arc<Endpoint>]) {
+        let mut registry = self.registry.lock();
+        if registry.forget(strangers, Instant::now()) {
+            self.directory.store(Arc::new(registry.snapshot()));
+        }
+        drop(registry);
+        let directory = self.directory();
+        let known: BTreeSet<_> = directory.known.iter().map(|target| &target.endpoint.url).collect();
+        self.reached.lock().retain(|url, _| known.contains(url));
+        self.client.prune();
+    }
+}
+
+fn set_up(target: &Target, up: bool) {
+    for peer in &target.peers {
+        peer.set_up(up);
     }
 }

@@ -46,9 +46,17 @@ impl NodeUrl {
         self.port
     }
 
-    /// The address of a resource of that node; `path` has no leading slash.
-    pub fn resource(&self, path: &str) -> String {
-        format!("{}/{path}", self.text.trim_end_matches('/'))
+    /// Host and port, as the address has them.
+    pub(super) fn authority(&self) -> &str {
+        let rest = self.text.split_once("://").map_or(&*self.text, |(_, rest)| rest);
+        rest.split_once('/').map_or(rest, |(authority, _)| authority)
+    }
+
+    /// The path of a resource of that node; `resource` has no leading slash.
+    pub(super) fn path(&self, resource: &str) -> String {
+        let rest = self.text.split_once("://").map_or(&*self.text, |(_, rest)| rest);
+        let prefix = rest.split_once('/').map_or("", |(_, prefix)| prefix).trim_end_matches('/');
+        if prefix.is_empty() { format!("/{resource}") } else { format!("/{prefix}/{resource}") }
     }
 }
 
@@ -97,13 +105,6 @@ mod tests {
         ] {
             assert_eq!(text.parse::<NodeUrl>().unwrap().as_str(), normal);
         }
-    }
-
-    #[test]
-    fn resources_keep_a_path_prefix() {
-        let resource = |text: &str| text.parse::<NodeUrl>().unwrap().resource("push");
-        assert_eq!(resource("https://h:9001"), "https://h:9001/push");
-        assert_eq!(resource("https://h:9001/tm"), "https://h:9001/tm/push");
     }
 
     #[test]

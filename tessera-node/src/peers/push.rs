@@ -1,23 +1,16 @@
 //! Delivers one payload to the holder of one key.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tessera_enclave::EncodedPayload;
-use tessera_enclave::codec::versions::ApiVersions;
+use tessera_enclave::TxHash;
 use tokio::time::Instant;
 
-use super::client::Call;
-use super::directory::Holder;
-use super::{Peers, versions_header};
-
-/// All of a send, so that a client with a five-second timeout still hears why. Pushes take what is left of it.
-pub(crate) const SEND_DEADLINE: Duration = Duration::from_millis(3500);
-
-/// The peer has the payload, durably.
-#[derive(Debug)]
-pub(crate) struct Pushed;
+use super::Peers;
+use super::client::{Answer, Call};
+use super::directory::Peer;
+use super::endpoint::Resource;
 
 /// Why a payload is not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,23 +18,24 @@ pub(crate) enum PushError {
     /// No answer. The peer may or may not have it.
     #[error("Connection error while communicating with {0}")]
     Offline(String),
-    /// An answer other than 200 or 201.
+    /// An answer other than 200 or 201, or for another payload.
     #[error("Unable to push payload to recipient url {0}")]
     Rejected(String),
 }
 
 impl Peers {
-    /// Pushes `payload`, already reduced to this recipient.
+    /// Pushes an encoded payload, already reduced to this recipient. Ok: the peer has it, durably.
     pub(crate) async fn push(
         &self,
-        holder: &Holder,
-        payload: &EncodedPayload,
+        peer: &Arc<Peer>,
+        body: Bytes,
+        hash: &TxHash,
         deadline: Instant,
-    ) -> Result<Pushed, PushError> {
+    ) -> Result<(), PushError> {
         let started = Instant::now();
-        let outcome = self.push_unmeasured(holder, payload, deadline).await;
+        let outcome = self.push_unmeasured(peer, body, hash, deadline).await;
         let label = match &outcome {
-            Ok(Pushed) => "stored",
+            Ok(()) => "stored",
             Err(PushError::Offline(_)) => "offline",
             Err(PushError::Rejected(_)) => "rejected",
         };
@@ -51,30 +45,37 @@ impl Peers {
 
     async fn push_unmeasured(
         &self,
-        holder: &Holder,
-        payload: &EncodedPayload,
+        peer: &Arc<Peer>,
+        body: Bytes,
+        hash: &TxHash,
         deadline: Instant,
-    ) -> Result<Pushed, PushError> {
-        let url = &holder.url;
-        // The receiver chooses its decoder by the header of this very request: it must agree with the body.
-        let codec = holder.versions.preferred_codec();
-        let versions = versions_header(&ApiVersions::ours_for(codec));
-        let call = Call { path: "push", versions, body: Bytes::from(codec.encode(payload)) };
-        let answer = self.client.call(url, &call, deadline).await.map_err(|error| {
-            if self.note(url, false) {
+    ) -> Result<(), PushError> {
+        let url = peer.url();
+        let call = Call { resource: Resource::Push, versions: peer.push_header.clone(), body };
+        let answer = self.client.call(&peer.endpoint, Some(&peer.identity), &call, deadline).await;
+        let answer = answer.map_err(|error| {
+            if peer.set_up(false) && self.may_log(&peer.identity) {
                 tracing::warn!(peer = %url, error = crate::telemetry::chain(&error), "a push failed: peer is offline");
             }
             PushError::Offline(url.to_string())
         })?;
-        self.note(url, true);
-        match answer.status {
-            StatusCode::OK | StatusCode::CREATED => Ok(Pushed),
-            StatusCode::INTERNAL_SERVER_ERROR if answer.repeated && is_duplicate(&answer.body) => Ok(Pushed),
-            status => {
-                tracing::warn!(peer = %url, %status, "a push was rejected");
-                Err(PushError::Rejected(url.to_string()))
-            }
+        peer.set_up(true);
+        if is_stored(&answer, hash) {
+            return Ok(());
         }
+        if self.may_log(&peer.identity) {
+            tracing::warn!(peer = %url, status = %answer.status, "a push was rejected");
+        }
+        Err(PushError::Rejected(url.to_string()))
+    }
+}
+
+/// A peer that stored the payload answers with its hash.
+fn is_stored(answer: &Answer, hash: &TxHash) -> bool {
+    match answer.status {
+        StatusCode::OK | StatusCode::CREATED => answer.body.trim_ascii() == hash.to_string().as_bytes(),
+        StatusCode::INTERNAL_SERVER_ERROR => answer.repeated && is_duplicate(&answer.body),
+        _ => false,
     }
 }
 
@@ -89,7 +90,7 @@ fn is_duplicate(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_duplicate;
+    use super::*;
 
     #[test]
     fn only_a_databases_complaint_is_a_duplicate() {
@@ -98,5 +99,19 @@ mod tests {
         assert!(is_duplicate(postgres));
         assert!(is_duplicate(b"Unique index or primary key violation: \"PUBLIC.PRIMARY_KEY_4\""));
         assert!(!is_duplicate(b"Invalid existing transaction"));
+    }
+
+    #[test]
+    fn only_an_answer_for_this_payload_means_stored() {
+        let hash = TxHash::of(b"text");
+        let stored = |status, body: &str, repeated| {
+            is_stored(&Answer { status, body: body.to_owned().into(), repeated }, &hash)
+        };
+        assert!(stored(StatusCode::CREATED, &hash.to_string(), false));
+        assert!(!stored(StatusCode::CREATED, &TxHash::of(b"other").to_string(), false));
+        assert!(!stored(StatusCode::CREATED, "", false));
+        assert!(!stored(StatusCode::ACCEPTED, &hash.to_string(), false));
+        assert!(stored(StatusCode::INTERNAL_SERVER_ERROR, "duplicate key", true));
+        assert!(!stored(StatusCode::INTERNAL_SERVER_ERROR, "duplicate key", false));
     }
 }

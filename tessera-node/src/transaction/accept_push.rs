@@ -1,100 +1,155 @@
 //! A peer delivers a payload. It is answered when the payload is durable.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tessera_enclave::merge::{self, Merged};
-use tessera_enclave::{DigestMode, EncodedPayload, KeyRing, PayloadCodec, PrivacyMode, TxHash};
-use tessera_enclave::{own_message, security_hash};
-use tessera_store::{InsertOutcome, ReplaceOutcome};
+use tessera_enclave::own_message;
+use tessera_enclave::security_hash::Binder;
+use tessera_enclave::{EncodedPayload, KeyRing, PayloadCodec, PrivacyMode, TxHash};
+use tessera_store::{InsertOutcome, ReplaceOutcome, Version};
 
-use super::privacy::{self, Known, PrivacyRequest, Verdict};
-use super::{Error, Refusal, TransactionManager};
+use super::affected::{self, Known};
+use super::privacy::{self, Verdict};
+use super::{Error, Refusal, TransactionManager, compute};
 use crate::fault::{self, FaultPoint};
 
 impl TransactionManager {
     /// Takes a payload. Also answered with its hash when a rule says that it is silently not kept.
     pub(crate) async fn accept_push(&self, body: &Bytes, codec: PayloadCodec) -> Result<TxHash, Error> {
-        let payload = codec.decode(body)?;
-        let hash = payload.hash(DigestMode::Tessera);
-        let claims = PrivacyRequest {
-            affected: payload.privacy.affected.keys().cloned().collect(),
-            ..PrivacyRequest::default()
-        };
-        let known = self.affected(&claims).await?;
-        match privacy::check_push(&payload, &known, self.policy.privacy_enhancements)? {
+        let (payload, hash) = decode(body.clone(), codec).await?;
+        // Before anything is looked up for it.
+        privacy::check_mode(payload.privacy.mode, self.policy.privacy_enhancements)?;
+        affected::check_count(payload.privacy.affected.len())?;
+        let known = self.known(payload.privacy.affected.keys()).await?;
+        match privacy::check_push(&payload, &known)? {
             Verdict::Ignore(reason) => {
-                tracing::info!(reason, "a pushed payload is answered and not kept");
+                // At a peer's will, so not at a level that fills the log.
+                tracing::debug!(reason, "a pushed payload is answered and not kept");
                 return Ok(hash);
             }
             Verdict::Accept => {}
         }
         let keys = self.keys()?;
-        let invalid = invalid_claims(keys.ring(), &payload, &known, &hash)?;
+        let invalid = self.invalid_claims(keys.ring(), &payload, &known, &hash).await?;
         fault::reach(FaultPoint::BeforePushInsert);
         if keys.ring().contains(&payload.sender) {
             self.take_back(keys.ring(), &hash, payload.without_affected(&invalid)).await?;
         } else {
-            self.keep_pushed(&hash, payload, &invalid).await?;
+            self.keep_pushed(keys.ring(), &hash, payload, invalid).await?;
         }
         fault::reach(FaultPoint::AfterPushInsert);
         tracing::debug!(%hash, "payload accepted");
         Ok(hash)
     }
 
-    /// Inserts, or merges with what is there until nobody was faster.
+    /// Affected transactions whose security hash is wrong, or that are not stored here. Where state is validated, one is
+    /// enough to refuse.
+    async fn invalid_claims(
+        &self,
+        ring: &Arc<KeyRing>,
+        payload: &EncodedPayload,
+        known: &Known,
+        hash: &TxHash,
+    ) -> Result<BTreeSet<TxHash>, Error> {
+        let claims = &payload.privacy.affected;
+        if claims.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let cipher_text = payload.cipher_text.clone();
+        let binder = compute(cipher_text.len(), move || Binder::new(&cipher_text)).await?;
+        let bound = self.bind(ring, binder, known.keys()).await?;
+        let invalid: BTreeSet<_> = claims
+            .iter()
+            .filter(|(hash, claimed)| bound.get(hash) != Some(claimed))
+            .map(|(hash, _)| hash.clone())
+            .collect();
+        if !invalid.is_empty() && payload.privacy.mode == PrivacyMode::PrivateStateValidation {
+            return Err(Refusal::security_hashes(hash.clone(), invalid.iter()).into());
+        }
+        Ok(invalid)
+    }
+
+    /// Inserts; the store decides whether the hash is new. If not, merges with what is there.
     async fn keep_pushed(
         &self,
+        ring: &Arc<KeyRing>,
         hash: &TxHash,
         payload: EncodedPayload,
-        invalid: &BTreeSet<TxHash>,
+        invalid: BTreeSet<TxHash>,
     ) -> Result<(), Error> {
-        let fresh = payload.clone().without_affected(invalid);
-        self.merge_in(hash, |stored| match stored {
+        let fresh = payload.clone().without_affected(&invalid);
+        if let InsertOutcome::Inserted(_) = self.payloads.insert(hash, &fresh).await? {
+            return Ok(());
+        }
+        let ring = Arc::clone(ring);
+        let size = payload.cipher_text.len();
+        self.merge_in(hash, size, move |stored| match stored {
             None => Ok(Merged::Store(fresh.clone())),
-            Some(stored) => Ok(merge::merge(stored, payload.clone(), invalid)?),
+            Some(stored) => Ok(merge::merge(&ring, stored, payload.clone(), &invalid)?),
         })
         .await
     }
 
     /// Our own message comes back, while a lost database is rebuilt.
-    async fn take_back(&self, ring: &KeyRing, hash: &TxHash, payload: EncodedPayload) -> Result<(), Error> {
-        self.merge_in(hash, |stored| Ok(own_message::accept(ring, stored, payload.clone())?)).await
+    async fn take_back(
+        &self,
+        ring: &Arc<KeyRing>,
+        hash: &TxHash,
+        payload: EncodedPayload,
+    ) -> Result<(), Error> {
+        if self.in_flight.contains(hash) {
+            // The send that is under way keeps the whole of it.
+            return Ok(());
+        }
+        let (ring, size) = (Arc::clone(ring), payload.cipher_text.len());
+        self.merge_in(hash, size, move |stored| Ok(own_message::accept(&ring, stored, payload.clone())?))
+            .await
     }
 
+    /// Reads, merges and writes, until no other write came in between.
     async fn merge_in(
         &self,
         hash: &TxHash,
-        merge: impl Fn(Option<&EncodedPayload>) -> Result<Merged, Error>,
+        size: usize,
+        merge: impl Fn(Option<&EncodedPayload>) -> Result<Merged, Error> + Send + Sync + 'static,
     ) -> Result<(), Error> {
+        let merge = Arc::new(merge);
         loop {
             let (stored, version) = self.payloads.get_for_write(hash).await?;
-            let Merged::Store(merged) = merge(stored.as_ref())? else {
+            let once = Arc::clone(&merge);
+            let Merged::Store(merged) = compute(size, move || once(stored.as_ref())).await?? else {
                 return Ok(());
             };
-            let done = match version {
-                None => matches!(self.payloads.insert(hash, &merged).await?, InsertOutcome::Inserted(_)),
-                Some(read) => {
-                    matches!(self.payloads.replace(hash, read, &merged).await?, ReplaceOutcome::Replaced(_))
-                }
-            };
-            if done {
+            if self.write(hash, version, &merged).await? {
                 return Ok(());
             }
         }
     }
+
+    /// False: another write came in between.
+    pub(super) async fn write(
+        &self,
+        hash: &TxHash,
+        read: Option<Version>,
+        payload: &EncodedPayload,
+    ) -> Result<bool, Error> {
+        Ok(match read {
+            None => matches!(self.payloads.insert(hash, payload).await?, InsertOutcome::Inserted(_)),
+            Some(read) => {
+                matches!(self.payloads.replace(hash, read, payload).await?, ReplaceOutcome::Replaced(_))
+            }
+        })
+    }
 }
 
-/// Affected transactions whose security hash is wrong. Where state is validated, one is enough to refuse.
-fn invalid_claims(
-    ring: &KeyRing,
-    payload: &EncodedPayload,
-    known: &Known,
-    hash: &TxHash,
-) -> Result<BTreeSet<TxHash>, Error> {
-    let invalid = security_hash::invalid(ring, payload, known)?;
-    if !invalid.is_empty() && payload.privacy.mode == PrivacyMode::PrivateStateValidation {
-        return Err(Refusal::security_hashes(hash.clone(), invalid.iter()).into());
-    }
-    Ok(invalid)
+async fn decode(body: Bytes, codec: PayloadCodec) -> Result<(EncodedPayload, TxHash), Error> {
+    let size = body.len();
+    let decode = move || {
+        let payload = codec.decode(&body)?;
+        let hash = payload.hash();
+        Ok::<_, Error>((payload, hash))
+    };
+    compute(size, decode).await?
 }

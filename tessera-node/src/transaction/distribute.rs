@@ -1,40 +1,67 @@
 //! Delivers a sealed payload to all remote recipients, in parallel. Nothing of it is stored here yet.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
 use tessera_enclave::codec::versions::{ApiVersion, ApiVersions};
-use tessera_enclave::{EncodedPayload, KeyRing, PrivacyMode, PublicKey};
+use tessera_enclave::{EncodedPayload, KeyRing, PrivacyMode, PublicKey, TxHash};
 use tokio::time::Instant;
 
-use super::{Error, Refusal, TransactionManager};
-use crate::peers::directory::Holder;
+use super::{Error, Refusal, TransactionManager, encode};
+use crate::peers::directory::Peer;
 
 /// What the encodings of one payload under way may take together, beyond one: with many recipients of a large payload all
 /// of them at once would be more than the pod has.
 const ENCODED_BYTES: usize = 64 << 20;
 
+/// One recipient and the node that holds its key.
+pub(super) type Recipient = (PublicKey, Arc<Peer>);
+
 impl TransactionManager {
-    /// Returns when every remote recipient has the payload durably; at the first that does not, with its failure.
-    pub(super) async fn distribute(
+    /// The remote recipients. All are found before the first push: an unknown key costs nobody a payload.
+    pub(super) fn remote_recipients(
         &self,
         ring: &KeyRing,
         payload: &EncodedPayload,
-        deadline: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Recipient>, Error> {
         let remote = payload.recipient_keys.iter().filter(|key| !ring.contains(key));
-        // All are found before the first is told: an unknown key costs nobody a payload.
-        let holders: Vec<_> = remote.map(|key| Ok((key, self.holder(key)?))).collect::<Result<_, Error>>()?;
-        for (key, holder) in &holders {
-            check_capabilities(payload.privacy.mode, key, &holder.versions)?;
+        let found: Vec<_> =
+            remote.map(|key| Ok((key.clone(), self.holder(key)?))).collect::<Result<_, Error>>()?;
+        for (key, peer) in &found {
+            check_capabilities(payload.privacy.mode, key, peer.versions())?;
         }
-        // Collected, since the compiler cannot tell that a lazy iterator of them may be sent.
-        let pushes: Vec<_> =
-            holders.iter().map(|(key, holder)| self.push_one(payload, key, holder, deadline)).collect();
-        // Each holds an encoding of its own.
-        let at_once = (ENCODED_BYTES / payload.cipher_text.len().max(1)).max(1);
-        stream::iter(pushes).buffer_unordered(at_once).try_collect::<()>().await
+        Ok(found)
     }
 
-    fn holder(&self, key: &PublicKey) -> Result<Holder, Error> {
+    /// Returns when every push has ended, each recipient durably with the payload or with a failure. The failure of the
+    /// first in recipient order is the result. A failed push ends no other: a push that is broken off costs a connection
+    /// and leaves its recipient uncertain.
+    pub(super) async fn distribute(
+        &self,
+        recipients: &[Recipient],
+        payload: &EncodedPayload,
+        hash: &TxHash,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        // Collected, since the compiler cannot tell that a lazy iterator of them may be sent.
+        let pushes: Vec<_> = recipients
+            .iter()
+            .enumerate()
+            .map(|(index, recipient)| async move {
+                (index, self.push_one(payload, hash, recipient, deadline).await)
+            })
+            .collect();
+        // Each holds an encoding of its own.
+        let at_once = (ENCODED_BYTES / payload.cipher_text.len().max(1)).max(1);
+        let ended: Vec<_> = stream::iter(pushes).buffer_unordered(at_once).collect().await;
+        let first_failure = ended
+            .into_iter()
+            .filter_map(|(index, outcome)| Some((index, outcome.err()?)))
+            .min_by_key(|(index, _)| *index);
+        first_failure.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn holder(&self, key: &PublicKey) -> Result<Arc<Peer>, Error> {
         if let Some(holder) = self.peers.directory().holder(key) {
             return Ok(holder);
         }
@@ -45,12 +72,13 @@ impl TransactionManager {
     async fn push_one(
         &self,
         payload: &EncodedPayload,
-        key: &PublicKey,
-        holder: &Holder,
+        hash: &TxHash,
+        (key, peer): &Recipient,
         deadline: Instant,
     ) -> Result<(), Error> {
         let theirs = payload.for_recipient(key)?;
-        self.peers.push(holder, &theirs, deadline).await?;
+        let body = encode(peer.codec(), &theirs).await?;
+        self.peers.push(peer, body.into(), hash, deadline).await?;
         Ok(())
     }
 }

@@ -12,10 +12,11 @@ use tessera_enclave::security_hash::SecurityHashError;
 use tessera_enclave::{PublicKey, TxHash, base64};
 use tessera_store::{ReadError, WriteError};
 
+use super::affected::{MAX_AFFECTED, MAX_AFFECTED_BYTES};
 use crate::peers::PushError;
 
 /// Why a use case did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Nobody has announced this key.
     #[error("Recipient not found for key: {0}")]
@@ -23,7 +24,7 @@ pub(crate) enum Error {
     /// The key is not one of ours.
     #[error("Public key {0} not found when searching for private key")]
     SenderUnknown(PublicKey),
-    /// There is no such transaction here, without any doubt.
+    /// There is no such transaction here.
     #[error("Message with hash {0} was not found")]
     TransactionUnknown(TxHash),
     /// There is no such raw payload here, asked for by reading.
@@ -55,16 +56,58 @@ pub(crate) enum Error {
     NotMandatory,
     /// A pushed body is not a payload.
     #[error("payload cannot be decoded")]
-    Undecodable,
+    Undecodable(#[source] DecodeError),
     /// Larger than the store takes.
     #[error("payload of {0} bytes is larger than this node stores")]
     TooLarge(usize),
-    /// Try again: a dependency does not answer, or an answer would be a guess.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Anything else, in the words of its root cause.
-    #[error("{0}")]
-    Failed(String),
+    /// This raw payload was sent before, to other recipients.
+    #[error("the raw payload was sent before, to other recipients")]
+    AlreadySent,
+    /// No key is in memory yet.
+    #[error("no key is loaded yet")]
+    NoKeys,
+    /// A configured key is missing, so "not found" could be wrong.
+    #[error("a configured key is not loaded yet")]
+    KeysIncomplete,
+    /// The store did not answer within the deadline of a send. Recipients have the payload.
+    #[error("the payload store did not answer in time")]
+    StoreTimeout,
+    /// The store cannot say what it holds.
+    #[error("the payload store cannot be read")]
+    Read(#[from] ReadError),
+    /// The store did not take a record.
+    #[error(transparent)]
+    Write(WriteError),
+    /// A stored record is no payload.
+    #[error("a stored payload cannot be decoded")]
+    StoredPayload(#[source] DecodeError),
+    /// A stored record is in a codec of another version.
+    #[error("a stored payload has the unknown codec {0}")]
+    StoredCodec(u8),
+    /// A key is unusable.
+    #[error(transparent)]
+    KeyRing(KeyRingError),
+    /// A message cannot be sealed.
+    #[error(transparent)]
+    Seal(SealError),
+    /// A payload cannot be opened.
+    #[error(transparent)]
+    Open(OpenError),
+    /// A payload contradicts itself.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// A repeated push contradicts what is stored.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A message that claims to be ours is not, or not the stored one.
+    #[error(transparent)]
+    OwnMessage(OwnMessageError),
+    /// A transaction cannot be bound to one that it affects.
+    #[error(transparent)]
+    SecurityHash(#[from] SecurityHashError),
+    /// A defect.
+    #[error("{0} panicked")]
+    Panicked(&'static str),
 }
 
 /// A broken rule of the privacy modes.
@@ -73,6 +116,9 @@ pub(crate) enum Refusal {
     /// Modes 1 to 3 are switched off here.
     #[error("Enhanced Privacy is not enabled")]
     Disabled,
+    /// More affected transactions than are looked at for one request.
+    #[error("a transaction may affect at most {MAX_AFFECTED} others, of {MAX_AFFECTED_BYTES} bytes together")]
+    TooManyAffected,
     /// An affected transaction is not stored here.
     #[error("Unable to find affectedContractTransaction {0}")]
     AffectedUnknown(TxHash),
@@ -104,18 +150,11 @@ impl Refusal {
     }
 }
 
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        tracing::error!(error = crate::telemetry::chain(&error), "the payload store cannot be read");
-        Self::Unavailable("the payload store cannot be read".into())
-    }
-}
-
 impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::TooLarge { bytes, .. } => Self::TooLarge(bytes),
-            other => Self::Unavailable(other.to_string()),
+            other => Self::Write(other),
         }
     }
 }
@@ -124,7 +163,7 @@ impl From<KeyRingError> for Error {
     fn from(error: KeyRingError) -> Self {
         match error {
             KeyRingError::UnknownKey(key) => Self::SenderUnknown(key),
-            other => Self::Failed(other.to_string()),
+            other => Self::KeyRing(other),
         }
     }
 }
@@ -133,7 +172,7 @@ impl From<SealError> for Error {
     fn from(error: SealError) -> Self {
         match error {
             SealError::KeyRing(error) => error.into(),
-            other => Self::Failed(other.to_string()),
+            other => Self::Seal(other),
         }
     }
 }
@@ -143,7 +182,7 @@ impl From<OpenError> for Error {
         match error {
             OpenError::NotListed => Self::NotListed,
             OpenError::KeyRing(error) => error.into(),
-            other => Self::Failed(other.to_string()),
+            other => Self::Open(other),
         }
     }
 }
@@ -153,20 +192,8 @@ impl From<DecodeError> for Error {
         match error {
             // A payload that contradicts itself; everything else has no message in Java.
             DecodeError::Payload(error) => error.into(),
-            _ => Self::Undecodable,
+            other => Self::Undecodable(other),
         }
-    }
-}
-
-impl From<PayloadError> for Error {
-    fn from(error: PayloadError) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<MergeError> for Error {
-    fn from(error: MergeError) -> Self {
-        Self::Failed(error.to_string())
     }
 }
 
@@ -174,14 +201,8 @@ impl From<OwnMessageError> for Error {
     fn from(error: OwnMessageError) -> Self {
         match error {
             OwnMessageError::Open(error) => error.into(),
-            other => Self::Failed(other.to_string()),
+            other => Self::OwnMessage(other),
         }
-    }
-}
-
-impl From<SecurityHashError> for Error {
-    fn from(error: SecurityHashError) -> Self {
-        Self::Failed(error.to_string())
     }
 }
 

@@ -8,12 +8,14 @@
 //! peer:   accept_push ─ privacy ─ merge ────────────────────────────────────────────────────► durable ─► 201
 //! ```
 //!
-//! "Not found" is an answer of weight: a ledger node takes it as "not a party", for ever. So it is given only when the
-//! store says so and every configured key is in memory; any doubt is [`Error::Unavailable`].
+//! A ledger node takes "not found" as "not a party", permanently. So it is answered only when the store says so and every
+//! configured key is in memory; every uncertain case is a 503.
 
 mod accept_push;
+mod affected;
 mod distribute;
 mod error;
+mod in_flight;
 mod inspect;
 mod payloads;
 mod privacy;
@@ -25,8 +27,9 @@ mod validate_key;
 
 use std::sync::Arc;
 
-use tessera_enclave::{KeyRing, PublicKey, TxHash};
-use tokio::sync::watch;
+use bytes::Bytes;
+use tessera_enclave::{EncodedPayload, KeyRing, PayloadCodec, PublicKey, TxHash};
+use tokio::sync::{Semaphore, watch};
 
 pub(crate) use error::{Error, Refusal};
 pub use payloads::Payloads;
@@ -35,14 +38,15 @@ pub(crate) use receive::Received;
 pub(crate) use send::SendRequest;
 pub(crate) use send_signed::SendSignedRequest;
 
+use self::in_flight::InFlight;
 use crate::keyring::Keys;
 use crate::peers::Peers;
-use crate::tasks;
+use crate::tasks::{self, Tasks};
 
 /// The largest payload that is kept, boxes included: it must fit a segment of the store's log.
 pub(crate) const MAX_RECORD_BYTES: usize = 60 << 20;
 
-/// A payload of this size or more is sealed and opened off the event loop.
+/// A payload of this size or more is sealed, opened, hashed and encoded off the event loop.
 const LARGE: usize = 64 << 10;
 
 /// The use cases, and what they need.
@@ -52,7 +56,14 @@ pub struct TransactionManager {
     payloads: Payloads,
     peers: Arc<Peers>,
     policy: Policy,
+    tasks: Tasks,
+    in_flight: Arc<InFlight>,
+    /// Lookups of affected transactions at one time: each may hold a payload of the largest size.
+    affected_lookups: Semaphore,
 }
+
+/// Enough that a large one does not hold up all others.
+const AFFECTED_LOOKUPS: usize = 2;
 
 /// What the configuration decides about transactions.
 #[derive(Debug, Clone, Default)]
@@ -81,8 +92,17 @@ impl TransactionManager {
         payloads: Payloads,
         peers: Arc<Peers>,
         policy: Policy,
+        tasks: Tasks,
     ) -> Arc<Self> {
-        Arc::new(Self { keys, payloads, peers, policy })
+        Arc::new(Self {
+            keys,
+            payloads,
+            peers,
+            policy,
+            tasks,
+            in_flight: Arc::default(),
+            affected_lookups: Semaphore::new(AFFECTED_LOOKUPS),
+        })
     }
 
     /// Other nodes.
@@ -97,7 +117,7 @@ impl TransactionManager {
 
     /// Our keys as they are now. A node serves only once it has them.
     pub(crate) fn keys(&self) -> Result<Arc<Keys>, Error> {
-        self.keys.borrow().clone().ok_or_else(|| Error::Unavailable("no key is loaded yet".into()))
+        self.keys.borrow().clone().ok_or_else(|| Error::NoKeys)
     }
 }
 
@@ -116,7 +136,7 @@ fn managed(ring: &KeyRing, keys: &[PublicKey]) -> Vec<PublicKey> {
     keys.iter().filter(|key| ring.contains(key)).cloned().collect()
 }
 
-/// Runs cryptography over `size` bytes: here if that is quick.
+/// Runs work over `size` bytes: here if that is quick, else off the event loop.
 async fn compute<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -124,5 +144,20 @@ async fn compute<T: Send + 'static>(
     if size < LARGE {
         return Ok(work());
     }
-    tasks::blocking(work).await.ok_or_else(|| Error::Failed("a computation panicked".into()))
+    tasks::blocking(work).await.ok_or_else(|| Error::Panicked("a computation"))
+}
+
+/// Encodes a payload. Its parts are shared, so the copy of it is small.
+async fn encode(codec: PayloadCodec, payload: &EncodedPayload) -> Result<Vec<u8>, Error> {
+    if payload.cipher_text.len() < LARGE {
+        return Ok(codec.encode(payload));
+    }
+    let payload = payload.clone();
+    compute(payload.cipher_text.len(), move || codec.encode(&payload)).await
+}
+
+/// The hash of a payload.
+async fn hash_of(cipher_text: &Bytes) -> Result<TxHash, Error> {
+    let cipher_text = cipher_text.clone();
+    compute(cipher_text.len(), move || TxHash::of(&cipher_text)).await
 }

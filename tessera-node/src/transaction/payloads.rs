@@ -30,17 +30,17 @@ impl Payloads {
     pub(super) fn stored_bytes(&self, hash: &TxHash, raw: bool) -> Result<u64, Error> {
         let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(0) };
         let kind = if raw { Kind::Raw } else { Kind::Transaction };
-        Ok(self.0.stored_bytes(kind, &hash)?.unwrap_or(0))
+        Ok(self.store.stored_bytes(kind, &hash)?.unwrap_or(0))
     }
 
-    /// A transaction's payload. None: there is none, without any doubt.
-    pub(super) async fn get(&self, hash: &TxHash) -> Result<Option<(EncodedPayload, Version)>, Error> {
-        self.read(Kind::Transaction, hash).await?.map(versioned).transpose()
+    /// A transaction's payload. None: the store is certain that there is none.
+    pub(super) async fn get(&self, hash: &TxHash) -> Result<Option<EncodedPayload>, Error> {
+        self.read(Kind::Transaction, hash).await?.map(|stored| decode(stored.value)).transpose()
     }
 
     /// What a write of this payload meets: the payload, and the version that the write replaces. A record that is damaged or
-    /// was lost with its name counts as no payload: keeping it anew mends that, and refusing it would end all receiving for
-    /// the sake of one lost record.
+    /// was lost with its name counts as no payload: keeping it again repairs that, and refusing it would end all receiving
+    /// because of one lost record.
     pub(super) async fn get_for_write(
         &self,
         hash: &TxHash,
@@ -48,14 +48,14 @@ impl Payloads {
         let mut read = self.ask(Kind::Transaction, hash).await?;
         let mut damaged = None;
         if matches!(read, Err(ReadError::Corrupt { .. })) {
-            // The version first, then the read that it goes with: somebody else may mend it in between.
+            // The version first, then the read that it goes with: another write may repair it in between.
             damaged = self.version(hash).await?;
             read = self.ask(Kind::Transaction, hash).await?;
         }
         Ok(match read {
             Err(ReadError::Undecidable { .. }) => (None, None),
             Err(ReadError::Corrupt { .. }) => (None, damaged),
-            known => match known?.map(versioned).transpose()? {
+            known => match known.map_err(unreadable)?.map(versioned).transpose()? {
                 Some((payload, version)) => (Some(payload), Some(version)),
                 None => (None, None),
             },
@@ -65,7 +65,7 @@ impl Payloads {
     async fn version(&self, hash: &TxHash) -> Result<Option<Version>, Error> {
         let (store, hash) = (self.store.clone(), name(hash)?);
         let version = tasks::blocking(move || store.version(Kind::Transaction, &hash)).await;
-        Ok(version.ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))??)
+        version.ok_or(Error::Panicked("reading the payload store"))?.map_err(unreadable)
     }
 
     /// Keeps a payload if its hash is free.
@@ -74,7 +74,7 @@ impl Payloads {
         hash: &TxHash,
         payload: &EncodedPayload,
     ) -> Result<InsertOutcome, Error> {
-        Ok(self.store.insert(Kind::Transaction, name(hash)?, encode(payload)).await?)
+        Ok(self.store.insert(Kind::Transaction, name(hash)?, encode(payload).await?).await?)
     }
 
     /// Replaces a payload if it is still the one that was read.
@@ -84,7 +84,8 @@ impl Payloads {
         read: Version,
         payload: &EncodedPayload,
     ) -> Result<ReplaceOutcome, Error> {
-        Ok(self.store.compare_and_replace(Kind::Transaction, name(hash)?, read, encode(payload)).await?)
+        let value = encode(payload).await?;
+        Ok(self.store.compare_and_replace(Kind::Transaction, name(hash)?, read, value).await?)
     }
 
     /// A raw transaction.
@@ -101,12 +102,12 @@ impl Payloads {
         hash: &TxHash,
         raw: &RawTransaction,
     ) -> Result<InsertOutcome, Error> {
-        let record = payload_of(raw)?;
-        Ok(self.store.insert(Kind::Raw, name(hash)?, encode(&record)).await?)
+        let record = encode(&payload_of(raw)?).await?;
+        Ok(self.store.insert(Kind::Raw, name(hash)?, record).await?)
     }
 
     async fn read(&self, kind: Kind, hash: &TxHash) -> Result<Option<Stored>, Error> {
-        let stored = self.ask(kind, hash).await??;
+        let stored = self.ask(kind, hash).await?.map_err(unreadable)?;
         if stored.is_none() && self.volume.is_replaced() {
             return Err(Error::Unavailable(volume::REPLACED.into()));
         }
@@ -114,13 +115,18 @@ impl Payloads {
     }
 
     async fn ask(&self, kind: Kind, hash: &TxHash) -> Result<Result<Option<Stored>, ReadError>, Error> {
-        // A hash of another length names nothing that we could have stored.
+        // A hash of another length names nothing that could be stored.
         let Ok(hash) = Hash::try_from(hash.as_bytes()) else { return Ok(Ok(None)) };
         let store = self.store.clone();
         tasks::blocking(move || store.get(kind, &hash))
             .await
-            .ok_or_else(|| Error::Unavailable("reading the payload store panicked".into()))
+            .ok_or(Error::Panicked("reading the payload store"))
     }
+}
+
+fn unreadable(error: ReadError) -> Error {
+    tracing::error!(error = crate::telemetry::chain(&error), "the payload store cannot be read");
+    Error::Read(error)
 }
 
 /// Refuses what the store would refuse.
@@ -134,27 +140,27 @@ pub(super) fn check_size(payload: &EncodedPayload) -> Result<(), Error> {
 
 fn name(hash: &TxHash) -> Result<Hash, Error> {
     // Always 64 bytes: we computed it.
-    Hash::try_from(hash.as_bytes()).map_err(|_| Error::Failed("hash is not 64 bytes long".into()))
+    Hash::try_from(hash.as_bytes()).map_err(|_| Error::Panicked("naming a record"))
 }
 
 fn versioned(stored: Stored) -> Result<(EncodedPayload, Version), Error> {
     Ok((decode(stored.value)?, stored.version))
 }
 
-fn encode(payload: &EncodedPayload) -> Value {
+async fn encode(payload: &EncodedPayload) -> Result<Value, Error> {
     let timestamp_ms = u64::try_from(clock::now().as_millisecond()).unwrap_or(0);
-    Value { codec: CBOR, timestamp_ms, body: PayloadCodec::Cbor.encode(payload) }
+    Ok(Value { codec: CBOR, timestamp_ms, body: super::encode(PayloadCodec::Cbor, payload).await? })
 }
 
 fn decode(value: Value) -> Result<EncodedPayload, Error> {
     let codec = match value.codec {
         LEGACY => PayloadCodec::Legacy,
         CBOR => PayloadCodec::Cbor,
-        other => return Err(Error::Unavailable(format!("a stored payload has the unknown codec {other}"))),
+        other => return Err(Error::StoredCodec(other)),
     };
     codec.decode(&Bytes::from(value.body)).map_err(|error| {
         tracing::error!(%error, "a stored payload cannot be decoded");
-        Error::Unavailable("a stored payload cannot be decoded".into())
+        Error::StoredPayload(error)
     })
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use tessera_enclave::{EncodedPayload, PrivacyMetadata, PrivacyMode, PublicKey, TxHash};
 
+use super::affected::{Affected, Known};
 use super::{Error, Refusal};
 
 /// What a client asks for, beside message and recipients.
@@ -29,9 +30,6 @@ impl PrivacyRequest {
     }
 }
 
-/// Payloads stored here, by hash.
-pub(super) type Known = BTreeMap<TxHash, EncodedPayload>;
-
 /// Whether a send may go out. In Java's order: the first broken rule is the answer.
 pub(super) fn check_send(
     request: &PrivacyRequest,
@@ -46,9 +44,7 @@ pub(super) fn check_send(
     if let Some(unknown) = request.affected.iter().find(|hash| !known.contains_key(hash)) {
         return Err(Refusal::AffectedUnknown(unknown.clone()).into());
     }
-    if request.mode != PrivacyMode::StandardPrivate && !enabled {
-        return Err(Refusal::Disabled.into());
-    }
+    check_mode(request.mode, enabled)?;
     let all: BTreeSet<_> = recipients.iter().collect();
     if !request.mandatory_recipients.iter().all(|key| all.contains(key)) {
         return Err(Refusal::MandatoryMissing.into());
@@ -73,12 +69,14 @@ pub(super) enum Verdict {
     Ignore(&'static str),
 }
 
+/// Refuses a mode that is switched off here.
+pub(super) fn check_mode(mode: PrivacyMode, enabled: bool) -> Result<(), Refusal> {
+    if mode == PrivacyMode::StandardPrivate || enabled { Ok(()) } else { Err(Refusal::Disabled) }
+}
+
 /// Whether a pushed payload is taken, given the affected transactions that are stored here.
-pub(super) fn check_push(payload: &EncodedPayload, known: &Known, enabled: bool) -> Result<Verdict, Error> {
+pub(super) fn check_push(payload: &EncodedPayload, known: &Known) -> Result<Verdict, Refusal> {
     let privacy = &payload.privacy;
-    if privacy.mode != PrivacyMode::StandardPrivate && !enabled {
-        return Err(Refusal::Disabled.into());
-    }
     let agree = |affected| agrees(affected, privacy.mode, &privacy.mandatory_recipients);
     if !known.values().all(agree) {
         return Ok(Verdict::Ignore("an affected transaction has other privacy metadata"));
@@ -96,17 +94,17 @@ pub(super) fn check_push(payload: &EncodedPayload, known: &Known, enabled: bool)
     Ok(Verdict::Accept)
 }
 
-fn same_recipients(recipients: &BTreeSet<&PublicKey>, known: &Known) -> Result<(), Error> {
+fn same_recipients(recipients: &BTreeSet<&PublicKey>, known: &Known) -> Result<(), Refusal> {
     let differs =
-        |affected: &EncodedPayload| affected.recipient_keys.iter().collect::<BTreeSet<_>>() != *recipients;
+        |affected: &Affected| affected.recipient_keys.iter().collect::<BTreeSet<_>>() != *recipients;
     match known.iter().find(|(_, affected)| differs(affected)) {
-        Some((hash, _)) => Err(Refusal::Recipients(hash.clone()).into()),
+        Some((hash, _)) => Err(Refusal::Recipients(hash.clone())),
         None => Ok(()),
     }
 }
 
-fn agrees(affected: &EncodedPayload, mode: PrivacyMode, mandatory: &BTreeSet<PublicKey>) -> bool {
-    affected.privacy.mode == mode && affected.privacy.mandatory_recipients.is_subset(mandatory)
+fn agrees(affected: &Affected, mode: PrivacyMode, mandatory: &BTreeSet<PublicKey>) -> bool {
+    affected.mode == mode && affected.mandatory_recipients.is_subset(mandatory)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl TransactionManager {
     /// Reads a transaction with any of our keys, or with `to`.
     pub(crate) async fn receive(&self, hash: &TxHash, to: Option<PublicKey>) -> Result<Received, Error> {
         let keys = self.keys()?;
-        let Some((payload, _)) = self.payloads.get(hash).await? else {
+        let Some(payload) = self.payloads.get(hash).await? else {
             return Err(keys.unless_incomplete(Error::TransactionUnknown(hash.clone())));
         };
         let (opening, asked) = (Arc::clone(&keys), hash.clone());

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tessera_enclave::{DigestMode, PublicKey, SealBuffer, TxHash, raw};
+use tessera_enclave::{PublicKey, SealBuffer, TxHash, raw};
 
-use super::{Error, TransactionManager, compute, sender_of};
+use super::{Error, TransactionManager, compute, hash_of, sender_of};
 use crate::fault::{self, FaultPoint};
 
 impl TransactionManager {
@@ -18,7 +18,7 @@ impl TransactionManager {
         let sender = sender_of(&keys, from.as_ref())?;
         let ring = Arc::clone(keys.ring());
         let raw = compute(message.message().len(), move || raw::store(&ring, message, sender)).await??;
-        let hash = raw.hash(DigestMode::Tessera);
+        let hash = hash_of(&raw.encrypted_payload).await?;
         fault::reach(FaultPoint::BeforeRawInsert);
         // The master key is new each time, so the hash is too.
         self.payloads.insert_raw(&hash, &raw).await?;

@@ -11,6 +11,7 @@ mod limits;
 mod listeners;
 mod operations;
 mod overlap;
+mod peers;
 mod privacy;
 mod pushes;
 mod requests;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::DecodeError;
+use super::{DecodeError, MAX_ITEMS};
 
 /// Length of a number.
 pub(super) const NUMBER: usize = 8;
@@ -61,6 +61,9 @@ impl<'a> Reader<'a> {
         mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let count = self.length()?;
+        if count > MAX_ITEMS {
+            return Err(DecodeError::TooManyItems);
+        }
         let (needed, left) = (count.saturating_mul(element), self.left());
         if needed > left {
             return Err(DecodeError::Truncated { needed, left });

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
-use super::DecodeError;
+use super::{DecodeError, MAX_ITEMS};
 use crate::base64;
 use crate::hash::{SecurityHash, TxHash};
 use crate::key::{Nonce, PublicKey};
@@ -21,9 +21,6 @@ const ENTRIES: u64 = 11;
 const OVERHEAD: usize = 384;
 /// Room for one recipient: box, key and their heads.
 const PER_RECIPIENT: usize = 84;
-/// The input that a list item must come with, as in the legacy format. An empty item takes one byte on the wire and a
-/// few dozen in memory: without a bound, a push would cost many times its size.
-const INPUT_PER_ITEM: usize = 8;
 
 pub(super) fn encode(payload: &EncodedPayload) -> Vec<u8> {
     let capacity = OVERHEAD + payload.cipher_text.len() + PER_RECIPIENT * payload.recipient_keys.len();
@@ -210,8 +207,8 @@ impl Reader<'_> {
         let mut left = self.cbor.array()?;
         let mut items = Vec::new();
         while self.next(&mut left)? {
-            if items.len() == self.input.len() / INPUT_PER_ITEM {
-                return Err(DecodeError::Cbor("a list has more items than its input can mean".to_owned()));
+            if items.len() == MAX_ITEMS {
+                return Err(DecodeError::TooManyItems);
             }
             items.push(read(self)?);
         }
@@ -234,6 +231,9 @@ impl Reader<'_> {
         let mut left = self.map()?;
         let mut affected = BTreeMap::new();
         while self.next(&mut left)? {
+            if affected.len() == MAX_ITEMS {
+                return Err(DecodeError::TooManyItems);
+            }
             let hash = TxHash::from_bytes(&base64::decode_strict(&self.text()?)?);
             affected.insert(hash, SecurityHash::from_bytes(&self.bytes()?));
         }

@@ -1,7 +1,6 @@
-//! The formats of payloads, party lists and privacy groups, and which of them a peer understands.
+//! The formats of payloads and party lists, and which of them a peer understands.
 
 pub mod party_info;
-pub mod privacy_group;
 pub mod versions;
 
 mod binary;
@@ -12,6 +11,9 @@ use bytes::Bytes;
 
 use crate::base64::Base64Error;
 use crate::payload::{EncodedPayload, PayloadError};
+
+/// Items of one list. An item costs more memory than its bytes on the wire, so a list needs a bound of its own.
+const MAX_ITEMS: usize = 1 << 14;
 
 /// A format of the encrypted payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,31 +51,12 @@ pub enum DecodeError {
     /// A text that is not UTF-8.
     #[error("text is not UTF-8")]
     Utf8,
-    /// A name that the format does not have. Java's text.
-    #[error("No enum constant {0}")]
-    UnknownName(String),
+    /// A list with more items than any payload has.
+    #[error("a list has more than {MAX_ITEMS} items")]
+    TooManyItems,
 }
 
 impl PayloadCodec {
-    /// The name that databases hold.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Legacy => "LEGACY",
-            Self::Cbor => "CBOR",
-        }
-    }
-
-    /// The codec of a database row; rows older than the column have none and are legacy.
-    pub fn from_name(name: Option<&str>) -> Result<Self, DecodeError> {
-        match name {
-            None | Some("LEGACY") => Ok(Self::Legacy),
-            Some("CBOR") => Ok(Self::Cbor),
-            Some(other) => Err(DecodeError::UnknownName(format!(
-                "com.quorum.tessera.enclave.EncodedPayloadCodec.{other}"
-            ))),
-        }
-    }
-
     /// Writes a payload.
     pub fn encode(self, payload: &EncodedPayload) -> Vec<u8> {
         match self {

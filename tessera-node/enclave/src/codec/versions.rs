@@ -5,9 +5,6 @@ use std::fmt;
 
 use super::PayloadCodec;
 
-/// The header of every request between nodes.
-pub const HEADER: &str = "tesseraSupportedApiVersions";
-
 /// One version of the peer interface. Declared in the order of the header, which sorts them as strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiVersion {
@@ -54,9 +51,15 @@ impl ApiVersion {
 pub struct ApiVersions(BTreeSet<ApiVersion>);
 
 impl ApiVersions {
-    /// Ours.
+    /// Ours: what this node serves, and nothing else. A peer that reads `3.0` pushes privacy groups to us.
     pub fn ours() -> Self {
-        Self(ApiVersion::ALL.into())
+        let served = [
+            ApiVersion::MandatoryRecipients,
+            ApiVersion::Cbor,
+            ApiVersion::Base,
+            ApiVersion::EnhancedPrivacy,
+        ];
+        Self(served.into())
     }
 
     /// Ours, for a push whose body is in `codec`: receivers choose the decoder by this header, so it must agree.
@@ -85,9 +88,9 @@ impl ApiVersions {
         if self.contains(ApiVersion::Cbor) { PayloadCodec::Cbor } else { PayloadCodec::Legacy }
     }
 
-    /// The list of `GET /version/api`: without the `v`, in numeric order.
-    pub fn numbers() -> [&'static str; 6] {
-        ["1.0", "2.0", "2.1", "3.0", "4.0", "5.0"]
+    /// The list of `GET /version/api`: ours without the `v`, in numeric order.
+    pub fn numbers() -> [&'static str; 4] {
+        ["1.0", "2.0", "4.0", "5.0"]
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn header_and_body_agree() {
-        assert_eq!(ApiVersions::ours_for(PayloadCodec::Legacy).to_string(), "2.1,3.0,4.0,v1,v2");
+        assert_eq!(ApiVersions::ours_for(PayloadCodec::Legacy).to_string(), "4.0,v1,v2");
         for codec in [PayloadCodec::Legacy, PayloadCodec::Cbor] {
             assert_eq!(ApiVersions::ours_for(codec).preferred_codec(), codec);
         }

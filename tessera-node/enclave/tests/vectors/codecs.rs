@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tessera_enclave::codec::DecodeError;
 use tessera_enclave::codec::party_info::PartyInfo;
-use tessera_enclave::codec::versions::{self, ApiVersions};
+use tessera_enclave::codec::versions::ApiVersions;
 use tessera_enclave::{
     EncodedPayload, Nonce, PayloadCodec, PayloadParts, PrivacyMetadata, PrivacyMode, PublicKey, SecurityHash,
     TxHash,
@@ -213,16 +213,6 @@ fn legacy_lengths_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn codec_names_of_the_database() {
-    for codec in [PayloadCodec::Legacy, PayloadCodec::Cbor] {
-        assert_eq!(PayloadCodec::from_name(Some(codec.name())), Ok(codec));
-    }
-    assert_eq!(PayloadCodec::from_name(None), Ok(PayloadCodec::Legacy));
-    let refused = PayloadCodec::from_name(Some("XML")).expect_err("no such codec");
-    assert_eq!(refused.to_string(), "No enum constant com.quorum.tessera.enclave.EncodedPayloadCodec.XML");
-}
-
-#[test]
 fn party_info() {
     let vectors = vectors();
     let recipients = |entry: &Value| -> Vec<_> {
@@ -249,11 +239,9 @@ fn party_info() {
 }
 
 #[test]
-fn version_header() {
+fn nothing_is_advertised_that_is_not_served() {
     let vectors = vectors();
-    let header = &vectors["headers"];
-    assert_eq!(text(&header["name"]), versions::HEADER);
-    let value = text(&header["value_sent_by_current_node"]);
-    assert_eq!(ApiVersions::ours().to_string(), value);
-    assert_eq!(ApiVersions::parse([value]), ApiVersions::ours());
+    let java = ApiVersions::parse([text(&vectors["headers"]["value_sent_by_current_node"])]);
+    assert_eq!(java.to_string(), text(&vectors["headers"]["value_sent_by_current_node"]));
+    assert_eq!(ApiVersions::ours().to_string(), "4.0,5.0,v1,v2");
 }

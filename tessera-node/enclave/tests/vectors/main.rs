@@ -5,7 +5,6 @@
 
 mod codecs;
 mod crypto;
-mod groups;
 mod properties;
 
 use bytes::Bytes;

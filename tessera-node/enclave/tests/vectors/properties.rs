@@ -7,7 +7,6 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use tessera_enclave::base64;
 use tessera_enclave::codec::party_info::PartyInfo;
-use tessera_enclave::codec::privacy_group::PrivacyGroup;
 use tessera_enclave::{
     EncodedPayload, Nonce, PayloadCodec, PayloadParts, PrivacyMetadata, PrivacyMode, PublicKey, SecurityHash,
     TxHash,
@@ -117,7 +116,6 @@ proptest! {
         for codec in CODECS {
             let _ = codec.decode(&input);
         }
-        let _ = PrivacyGroup::decode(&input);
         if let Ok(info) = PartyInfo::decode(&input) {
             prop_assert_eq!(PartyInfo::decode(&info.encode().into()), Ok(info));
         }

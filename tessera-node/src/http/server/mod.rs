@@ -13,7 +13,7 @@ mod slots;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,6 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
-    pub(crate) address: IpAddr,
     certificate: CertificateDer<'static>,
     read_by: watch::Sender<Option<Instant>>,
 }
@@ -217,7 +216,6 @@ impl<A: Api> Shared<A> {
         let Some(certificate) = chain.first().map(|leaf| leaf.clone().into_owned()) else { return };
         let caller = Arc::new(Caller {
             identity: connection.peer.identity,
-            address: address.ip().to_canonical(),
             certificate,
             read_by: watch::Sender::new(None),
         });

@@ -43,7 +43,7 @@ fn request(mode: PrivacyMode, affected: &[TxHash]) -> PrivacyRequest {
 }
 
 fn known(mode: PrivacyMode, recipients: &[u8]) -> Known {
-    Known::from([(hash(), payload(mode, recipients, &[]))])
+    Known::from([(hash(), Affected::of(&payload(mode, recipients, &[])))])
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_send_is_refused_by_the_first_rule_that_it_breaks() {
     let mandatory =
         PrivacyRequest { mandatory_recipients: [key(9)].into(), ..request(MandatoryRecipients, &[]) };
     assert_eq!(refused(check(&mandatory, &Known::new(), true)), Refusal::MandatoryMissing);
-    assert!(matches!(check(&request(MandatoryRecipients, &[]), &Known::new(), true), Err(Error::Failed(_))));
+    assert!(matches!(check(&request(MandatoryRecipients, &[]), &Known::new(), true), Err(Error::Payload(_))));
 }
 
 #[test]
@@ -78,25 +78,19 @@ fn a_push_is_taken_ignored_or_refused() {
     use PrivacyMode::{PartyProtection, PrivateStateValidation, StandardPrivate};
     let affects = |mode, recipients: &[u8]| payload(mode, recipients, &[hash()]);
 
-    assert_eq!(check_push(&affects(StandardPrivate, &[2]), &Known::new(), false), Ok(Verdict::Accept));
-    assert_eq!(
-        check_push(&affects(PartyProtection, &[2]), &Known::new(), false),
-        Err(Refusal::Disabled.into())
-    );
-    let other_mode = check_push(&affects(PartyProtection, &[2]), &known(StandardPrivate, &[2]), true);
+    assert_eq!(check_mode(StandardPrivate, false), Ok(()));
+    assert_eq!(check_mode(PartyProtection, false), Err(Refusal::Disabled));
+    assert_eq!(check_push(&affects(StandardPrivate, &[2]), &Known::new()), Ok(Verdict::Accept));
+    let other_mode = check_push(&affects(PartyProtection, &[2]), &known(StandardPrivate, &[2]));
     assert!(matches!(other_mode, Ok(Verdict::Ignore(_))));
-    let early = check_push(&affects(PrivateStateValidation, &[1, 2]), &Known::new(), true);
+    let early = check_push(&affects(PrivateStateValidation, &[1, 2]), &Known::new());
     assert!(matches!(early, Ok(Verdict::Ignore(_))));
     let foreign =
-        check_push(&affects(PrivateStateValidation, &[1, 2]), &known(PrivateStateValidation, &[2, 3]), true);
+        check_push(&affects(PrivateStateValidation, &[1, 2]), &known(PrivateStateValidation, &[2, 3]));
     assert!(matches!(foreign, Ok(Verdict::Ignore(_))));
-    let more = check_push(
-        &affects(PrivateStateValidation, &[1, 2, 3]),
-        &known(PrivateStateValidation, &[1, 2]),
-        true,
-    );
-    assert_eq!(more, Err(Refusal::Recipients(hash()).into()));
-    let same =
-        check_push(&affects(PrivateStateValidation, &[2, 1]), &known(PrivateStateValidation, &[1, 2]), true);
+    let more =
+        check_push(&affects(PrivateStateValidation, &[1, 2, 3]), &known(PrivateStateValidation, &[1, 2]));
+    assert_eq!(more, Err(Refusal::Recipients(hash())));
+    let same = check_push(&affects(PrivateStateValidation, &[2, 1]), &known(PrivateStateValidation, &[1, 2]));
     assert_eq!(same, Ok(Verdict::Accept));
 }

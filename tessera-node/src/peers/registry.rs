@@ -1,0 +1,314 @@
+//! What peers have told us and proven: the one writer behind the [`Directory`]'s snapshots. Pure, no IO.
+//!
+//! ```text
+//! announcement of a node ── learn ──► its address, the keys that it claims       one node per certificate identity
+//! proof ─────────────────── proven ─► the keys that it holds
+//! configuration ─────────── configure
+//! an hour of silence ────── forget ─► a node that nobody configured
+//! ```
+//!
+//! A failed push or poll takes nothing away: the node's keys stay its own, so that a send is 410 (try again), never 404,
+//! and never goes to another node without proof.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tessera_enclave::PublicKey;
+use tessera_node_api::identity::Identity;
+use tokio::time::Instant;
+
+use super::announcement::Announcement;
+use super::directory::{Directory, Peer, Target};
+use super::endpoint::Endpoint;
+use super::node_url::NodeUrl;
+
+/// Nodes that are known at one time.
+const MAX_NODES: usize = 4096;
+/// Keys of all nodes together.
+const MAX_KEYS: usize = 1 << 16;
+/// Addresses of strangers that wait to be polled.
+const MAX_STRANGERS: usize = 1024;
+/// Silence after which a node is forgotten that nobody configured.
+const FORGET_AFTER: Duration = Duration::from_hours(1);
+/// Until keys that a node did not prove are asked for again.
+const PROOF_PAUSE: Duration = Duration::from_secs(5);
+/// Keys that are asked for at one time.
+pub(super) const PROOFS_AT_ONCE: usize = 64;
+
+/// Nodes, claims and proofs.
+#[derive(Debug)]
+pub(super) struct Registry {
+    own: NodeUrl,
+    own_keys: Vec<PublicKey>,
+    nodes: BTreeMap<Identity, Node>,
+    configured: BTreeMap<NodeUrl, Arc<Endpoint>>,
+    strangers: BTreeMap<NodeUrl, Arc<Endpoint>>,
+    only_configured: bool,
+    /// Counts registrations: of two nodes that hold one key, the older comes first.
+    registrations: u64,
+    /// The addresses of all nodes.
+    addresses: BTreeSet<NodeUrl>,
+    /// The claims of all nodes.
+    claims: usize,
+}
+
+#[derive(Debug)]
+struct Node {
+    peer: Arc<Peer>,
+    claimed: BTreeSet<PublicKey>,
+    proven: BTreeSet<PublicKey>,
+    heard: Instant,
+    asked: Option<Instant>,
+    registered: u64,
+}
+
+/// What an announcement changed.
+#[derive(Debug)]
+pub(super) struct Learned {
+    /// The directory must be published again.
+    pub(super) changed: bool,
+    /// The node was not known, or not as living.
+    pub(super) news: bool,
+    /// Keys to be proven now.
+    pub(super) claim: Option<Claim>,
+}
+
+/// Keys that a node claims and has not proven.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) peer: Arc<Peer>,
+    pub(super) keys: Vec<PublicKey>,
+}
+
+/// Why a node's announcement is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LearnError {
+    /// Discovery is off, and this peer is not configured.
+    #[error("{0} is not a known peer")]
+    UnknownPeer(NodeUrl),
+}
+
+impl Registry {
+    /// Knows no node. `only_configured`: no other may register.
+    pub(super) fn new(own: NodeUrl, only_configured: bool) -> Self {
+        Self {
+            own,
+            own_keys: Vec::new(),
+            nodes: BTreeMap::new(),
+            configured: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            only_configured,
+            registrations: 0,
+            addresses: BTreeSet::new(),
+            claims: 0,
+        }
+    }
+
+    /// Replaces our own keys.
+    pub(super) fn set_own_keys(&mut self, keys: Vec<PublicKey>) {
+        self.own_keys = keys;
+    }
+
+    /// Replaces the configured peers. One that is no longer configured is forgotten with its keys; if it lives, it
+    /// announces itself again.
+    pub(super) fn configure(&mut self, peers: impl IntoIterator<Item = NodeUrl>) {
+        let mut before = std::mem::take(&mut self.configured);
+        for url in peers.into_iter().filter(|url| *url != self.own) {
+            let known = before.remove(&url).or_else(|| self.strangers.remove(&url));
+            let endpoint = known.unwrap_or_else(|| Arc::new(Endpoint::new(url.clone())));
+            self.configured.insert(url, endpoint);
+        }
+        let configured = &self.configured;
+        before.retain(|url, _| !configured.contains_key(url));
+        self.nodes.retain(|_, node| !before.contains_key(node.peer.url()));
+        self.index();
+    }
+
+    /// Takes a node's announcement of its own keys, and hears of others.
+    pub(super) fn learn(
+        &mut self,
+        caller: &Identity,
+        announcement: Announcement,
+        now: Instant,
+    ) -> Result<Learned, LearnError> {
+        let Announcement { url, mut keys, parties, versions } = announcement;
+        if self.only_configured && !self.configured.contains_key(&url) {
+            return Err(LearnError::UnknownPeer(url));
+        }
+        let heard = self.hear_of(parties);
+        let full = self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(caller);
+        if url == self.own || full {
+            return Ok(Learned { changed: heard, news: false, claim: None });
+        }
+        keys.retain(|key| !self.own_keys.contains(key));
+        self.bound(caller, &mut keys);
+        let same = self.nodes.get(caller).is_some_and(|node| {
+            *node.peer.url() == url && *node.peer.versions() == versions && node.claimed == keys
+        });
+        if !same {
+            let peer = Arc::new(Peer::new(caller.clone(), self.endpoint(url), versions));
+            self.replace(caller, peer, keys, now);
+        }
+        let Some(node) = self.nodes.get_mut(caller) else {
+            return Ok(Learned { changed: heard, news: false, claim: None });
+        };
+        node.heard = now;
+        let news = node.peer.set_up(true);
+        let claim = node.claim(now);
+        Ok(Learned { changed: heard || !same, news, claim })
+    }
+
+    /// The node proved these keys.
+    pub(super) fn proven(&mut self, peer: &Arc<Peer>, keys: Vec<PublicKey>) {
+        if let Some(node) = self.nodes.get_mut(&peer.identity)
+            // A proof is for the address at which it was given.
+            && node.peer.url() == peer.url()
+        {
+            let claimed = &node.claimed;
+            node.proven.extend(keys.into_iter().filter(|key| claimed.contains(key)));
+        }
+    }
+
+    /// The keys of an announcement that its node has not proven at this address.
+    pub(super) fn claim(&self, caller: &Identity, announcement: &Announcement) -> Result<Claim, LearnError> {
+        let url = &announcement.url;
+        if self.only_configured && !self.configured.contains_key(url) {
+            return Err(LearnError::UnknownPeer(url.clone()));
+        }
+        let node = self.nodes.get(caller).filter(|node| node.peer.url() == url);
+        let unproven = |key: &&PublicKey| node.is_none_or(|node| !node.proven.contains(*key));
+        let keys = announcement.keys.iter().filter(unproven).cloned().collect();
+        let endpoint = self.endpoint(url.clone());
+        let peer = Arc::new(Peer::new(caller.clone(), endpoint, announcement.versions.clone()));
+        Ok(Claim { peer, keys })
+    }
+
+    /// Forgets silent nodes that nobody configured, and strangers that were polled. True if there were any.
+    pub(super) fn forget(&mut self, polled: &[Arc<Endpoint>], now: Instant) -> bool {
+        let before = (self.nodes.len(), self.strangers.len());
+        let configured = &self.configured;
+        self.nodes.retain(|_, node| {
+            configured.contains_key(node.peer.url())
+                || node.peer.is_up()
+                || now.duration_since(node.heard) < FORGET_AFTER
+        });
+        for endpoint in polled {
+            self.strangers.remove(&endpoint.url);
+        }
+        self.index();
+        before != (self.nodes.len(), self.strangers.len())
+    }
+
+    /// What readers see. Linear in nodes and keys.
+    pub(super) fn snapshot(&self) -> Directory {
+        let mut nodes: Vec<_> = self.nodes.values().collect();
+        nodes.sort_unstable_by_key(|node| node.registered);
+        let mut holders: HashMap<PublicKey, Vec<Arc<Peer>>> = HashMap::new();
+        for node in &nodes {
+            for key in &node.proven {
+                holders.entry(key.clone()).or_default().push(Arc::clone(&node.peer));
+            }
+        }
+        Directory {
+            own: self.own.clone(),
+            own_keys: self.own_keys.clone(),
+            holders,
+            known: self.targets(&nodes),
+            strangers: self.strangers.values().cloned().collect(),
+            party_info: OnceLock::new(),
+        }
+    }
+
+    fn targets(&self, nodes: &[&Node]) -> Vec<Target> {
+        let target = |endpoint: &Arc<Endpoint>, configured| Target {
+            endpoint: Arc::clone(endpoint),
+            peers: Vec::new(),
+            configured,
+        };
+        let mut targets: BTreeMap<&NodeUrl, Target> =
+            self.configured.iter().map(|(url, endpoint)| (url, target(endpoint, true))).collect();
+        for node in nodes {
+            let endpoint = &node.peer.endpoint;
+            let known = targets.entry(&endpoint.url).or_insert_with(|| target(endpoint, false));
+            known.peers.push(Arc::clone(&node.peer));
+        }
+        targets.into_values().collect()
+    }
+
+    /// Keeps what is known of a node as long as it says the same.
+    fn replace(&mut self, caller: &Identity, peer: Arc<Peer>, claimed: BTreeSet<PublicKey>, now: Instant) {
+        self.strangers.remove(peer.url());
+        let before = self.nodes.remove(caller);
+        let registered = before.as_ref().map_or_else(
+            || {
+                self.registrations += 1;
+                self.registrations
+            },
+            |node| node.registered,
+        );
+        // A node that moved proves its keys again at its new address.
+        let before = before.filter(|node| node.peer.url() == peer.url());
+        peer.set_up(before.as_ref().is_some_and(|node| node.peer.is_up()));
+        let (proven, asked) = before.map_or_else(Default::default, |node| {
+            (node.proven.intersection(&claimed).cloned().collect(), node.asked)
+        });
+        let node = Node { peer, claimed, proven, heard: now, asked, registered };
+        self.nodes.insert(caller.clone(), node);
+        self.index();
+    }
+
+    /// Brings what is derived from the nodes up to date.
+    fn index(&mut self) {
+        self.addresses = self.nodes.values().map(|node| node.peer.url().clone()).collect();
+        self.claims = self.nodes.values().map(|node| node.claimed.len()).sum();
+    }
+
+    /// Drops keys beyond the bound of all nodes.
+    fn bound(&self, caller: &Identity, keys: &mut BTreeSet<PublicKey>) {
+        let own = self.nodes.get(caller).map_or(0, |node| node.claimed.len());
+        let left = MAX_KEYS.saturating_sub(self.claims - own);
+        while keys.len() > left {
+            keys.pop_last();
+        }
+    }
+
+    fn endpoint(&self, url: NodeUrl) -> Arc<Endpoint> {
+        let known = self.configured.get(&url).or_else(|| self.strangers.get(&url));
+        known.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(url)))
+    }
+
+    fn hear_of(&mut self, parties: Vec<NodeUrl>) -> bool {
+        if self.only_configured {
+            return false;
+        }
+        let before = self.strangers.len();
+        for url in parties {
+            if self.strangers.len() >= MAX_STRANGERS {
+                break;
+            }
+            if url != self.own && !self.addresses.contains(&url) && !self.configured.contains_key(&url) {
+                self.strangers.entry(url.clone()).or_insert_with(|| Arc::new(Endpoint::new(url)));
+            }
+        }
+        before != self.strangers.len()
+    }
+}
+
+impl Node {
+    /// The keys to ask for now, if it is time.
+    fn claim(&mut self, now: Instant) -> Option<Claim> {
+        if self.asked.is_some_and(|asked| now.duration_since(asked) < PROOF_PAUSE) {
+            return None;
+        }
+        let keys: Vec<_> = self.claimed.difference(&self.proven).take(PROOFS_AT_ONCE).cloned().collect();
+        if keys.is_empty() {
+            return None;
+        }
+        self.asked = Some(now);
+        Some(Claim { peer: Arc::clone(&self.peer), keys })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+use tessera_enclave::codec::party_info::PartyInfo;
+use tessera_enclave::codec::versions::ApiVersions;
+
+use super::*;
+
+fn url(name: &str) -> NodeUrl {
+    format!("https://{name}:9000/").parse().unwrap()
+}
+
+fn key(byte: u8) -> PublicKey {
+    PublicKey::from([byte; 32])
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::node("org.test", name).unwrap()
+}
+
+fn said(address: &str, keys: &[u8], parties: &[&str]) -> Announcement {
+    let said = PartyInfo {
+        url: url(address).to_string(),
+        recipients: keys.iter().map(|byte| (key(*byte), url(address).to_string())).collect(),
+        parties: parties.iter().map(|name| url(name).to_string()).collect(),
+    };
+    Announcement::new(&said, ApiVersions::default()).unwrap()
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::new(url("a"), false);
+    registry.set_own_keys(vec![key(1)]);
+    registry
+}
+
+impl Registry {
+    fn hears(&mut self, name: &str, announcement: Announcement) -> Learned {
+        self.learn(&identity(name), announcement, Instant::now()).unwrap()
+    }
+
+    /// Announced, and every claim proven.
+    fn proves(&mut self, name: &str, announcement: Announcement) {
+        if let Some(claim) = self.hears(name, announcement).claim {
+            self.proven(&claim.peer, claim.keys);
+        }
+    }
+
+    fn holder(&self, byte: u8) -> Option<String> {
+        self.snapshot().holder(&key(byte)).map(|peer| peer.url().host().to_owned())
+    }
+
+    fn down(&self, name: &str) {
+        self.nodes[&identity(name)].peer.set_up(false);
+    }
+
+    fn targets_of(&self) -> Vec<String> {
+        self.snapshot().targets().map(|target| target.endpoint.url.host().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_key_is_held_by_the_node_that_proved_it() {
+    let mut registry = registry();
+    let learned = registry.hears("b", said("b", &[2], &["c"]));
+    assert!(learned.changed && learned.news);
+    assert_eq!(registry.holder(2), None, "it is only claimed");
+    let claim = learned.claim.unwrap();
+    registry.proven(&claim.peer, claim.keys);
+    assert_eq!(registry.holder(2), Some("b".to_owned()));
+    assert_eq!(registry.targets_of(), ["b"]);
+    assert_eq!(registry.snapshot().strangers.len(), 1);
+}
+
+#[test]
+fn a_claim_without_proof_takes_no_key_over() {
+    let mut registry = registry();
+    registry.proves("b", said("b", &[2], &[]));
+    registry.hears("d", said("d", &[2], &[]));
+    registry.down("b");
+    assert_eq!(registry.holder(2), Some("b".to_owned()), "a holder that is down stays the holder");
+    // The control: with its proof the second node is the holder while the first is down.
+    let claim = Claim { peer: Arc::clone(&registry.nodes[&identity("d")].peer), keys: vec![key(2)] };
+    registry.proven(&claim.peer, claim.keys);
+    assert_eq!(registry.holder(2), Some("d".to_owned()));
+    registry.hears("b", said("b", &[2], &[]));
+    assert_eq!(registry.holder(2), Some("b".to_owned()));
+}
+
+#[test]
+fn a_proof_is_for_the_address_and_the_keys_that_were_announced() {
+    let mut registry = registry();
+    let claim = registry.hears("b", said("b", &[2], &[])).claim.unwrap();
+    registry.hears("b", said("elsewhere", &[2], &[]));
+    registry.proven(&claim.peer, claim.keys.clone());
+    assert_eq!(registry.holder(2), None, "the proof was given at another address");
+    registry.proves("c", said("c", &[3, 4], &[]));
+    registry.proves("c", said("c", &[4], &[]));
+    assert_eq!((registry.holder(3), registry.holder(4)), (None, Some("c".to_owned())));
+}
+
+#[test]
+fn what_is_proven_is_not_asked_for_again_and_the_rest_after_a_pause() {
+    let mut registry = registry();
+    let claim = registry.hears("b", said("b", &[2, 3], &[])).claim.unwrap();
+    registry.proven(&claim.peer, vec![key(2)]);
+    assert!(registry.hears("b", said("b", &[2, 3], &[])).claim.is_none());
+    let later = Instant::now() + PROOF_PAUSE;
+    let again = registry.learn(&identity("b"), said("b", &[2, 3], &[]), later).unwrap().claim.unwrap();
+    assert_eq!(again.keys, [key(3)]);
+}
+
+#[test]
+fn a_certificate_is_one_node() {
+    let mut registry = registry();
+    for port in 0..200 {
+        registry.hears("d", said(&format!("d{port}"), &[port], &[]));
+    }
+    assert_eq!(registry.nodes.len(), 1);
+    assert_eq!(registry.snapshot().known.len(), 1);
+}
+
+#[test]
+fn a_repeated_announcement_changes_nothing() {
+    let mut registry = registry();
+    registry.proves("b", said("b", &[2], &["c"]));
+    let again = registry.hears("b", said("b", &[2], &["c"]));
+    assert!(!again.changed && !again.news && again.claim.is_none());
+}
+
+#[test]
+fn our_own_key_and_our_own_address_cannot_be_taken() {
+    let mut registry = registry();
+    registry.proves("b", said("b", &[1], &[]));
+    registry.proves("c", said("a", &[7], &[]));
+    assert_eq!((registry.holder(1), registry.holder(7)), (None, None));
+    assert_eq!(registry.snapshot().announcement().recipients, [(key(1), url("a").to_string())]);
+}
+
+#[test]
+fn a_node_that_is_down_is_neither_announced_nor_polled() {
+    let mut registry = registry();
+    registry.proves("b", said("b", &[2], &[]));
+    registry.down("b");
+    assert_eq!(registry.snapshot().announcement().parties, [url("a").to_string()]);
+    assert!(registry.targets_of().is_empty());
+    // The control: a configured one is polled, and forgotten with its keys when it is dropped.
+    registry.configure([url("a"), url("b")]);
+    assert_eq!(registry.targets_of(), ["b"]);
+    registry.configure([]);
+    assert_eq!((registry.holder(2), registry.targets_of().len()), (None, 0));
+}
+
+#[test]
+fn a_silent_node_that_nobody_configured_is_forgotten() {
+    let mut registry = registry();
+    registry.configure([url("b")]);
+    for name in ["b", "c", "d"] {
+        registry.proves(name, said(name, &[name.as_bytes()[0]], &[]));
+    }
+    registry.down("b");
+    registry.down("c");
+    let heard = registry.nodes[&identity("c")].heard;
+    assert!(!registry.forget(&[], heard + FORGET_AFTER - Duration::from_secs(1)));
+    assert!(registry.forget(&[], heard + FORGET_AFTER));
+    assert_eq!(registry.nodes.keys().collect::<Vec<_>>(), [&identity("b"), &identity("d")]);
+}
+
+#[test]
+fn strangers_are_bounded_and_polled_once() {
+    let mut registry = registry();
+    let names: Vec<_> = (0..1000).map(|number| format!("s{number}")).collect();
+    for part in names.chunks(500) {
+        let parties: Vec<_> = part.iter().map(String::as_str).collect();
+        registry.hears("d", said("d", &[], &parties));
+        let more: Vec<_> = part.iter().map(|name| format!("{name}x")).collect();
+        registry.hears("d", said("d", &[], &more.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    assert_eq!(registry.strangers.len(), MAX_STRANGERS);
+    let polled: Vec<_> = registry.strangers.values().take(8).cloned().collect();
+    assert!(registry.forget(&polled, Instant::now()));
+    assert_eq!(registry.strangers.len(), MAX_STRANGERS - 8);
+}
+
+#[test]
+fn without_discovery_strangers_cannot_register() {
+    let mut registry = Registry::new(url("a"), true);
+    registry.configure([url("b")]);
+    assert!(registry.learn(&identity("b"), said("b", &[2], &["x"]), Instant::now()).is_ok());
+    assert!(registry.strangers.is_empty());
+    let refused = registry.learn(&identity("c"), said("c", &[3], &[]), Instant::now()).unwrap_err();
+    assert_eq!(refused.to_string(), "https://c:9000/ is not a known peer");
+}
