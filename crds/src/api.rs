@@ -10,6 +10,8 @@ pub mod name;
 pub mod network;
 pub mod node;
 pub mod peer;
+pub mod pki;
+pub mod pod;
 mod schema;
 
 /// The API group of all kinds.

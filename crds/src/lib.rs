@@ -16,6 +16,8 @@ pub mod generate;
 pub mod names;
 
 pub use api::condition;
-pub use api::name::{ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorageSize, Timestamp};
+pub use api::name::{
+    Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorageSize, Timestamp,
+};
 pub use api::network::{TesseraNetwork, TesseraNetworkSpec, TesseraNetworkStatus};
 pub use api::node::{TesseraNode, TesseraNodeSpec, TesseraNodeStatus};

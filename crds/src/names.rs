@@ -31,6 +31,8 @@ pub mod label {
     pub const NODE: &str = "tessera.rs/node";
     /// Annotation of a pod template: SHA-256 of the static configuration, so that a change of it rolls the pods.
     pub const CONFIG_HASH: &str = "tessera.rs/config-hash";
+    /// Annotation of a pod template: the node's `spec.restartTrigger`, so that a change of it rolls the pods.
+    pub const RESTART_TRIGGER: &str = "tessera.rs/restart-trigger";
     /// Label of a namespace that must not be deleted, since its volumes go with it.
     pub const PROTECT: &str = "tessera.rs/protect";
     /// Annotation of a TesseraNode: the payload store that may go on without the payloads of lost ones. Only a subject that

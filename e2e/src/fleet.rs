@@ -103,12 +103,8 @@ impl Fleet {
                     "type": "Vault",
                     "vault": {
                         "address": "https://vault.vault.svc:8200",
-                        "caBundleRef": {"kind": "ConfigMap", "name": "vault-ca", "key": "ca.crt"},
-                        "auth": {
-                            "mount": "kubernetes",
-                            "role": self.role,
-                            "serviceAccountRef": {"name": "tessera-provisioner"},
-                        },
+                        "caBundleRef": {"name": "vault-ca", "key": "ca.crt"},
+                        "auth": {"mount": "kubernetes", "role": self.role},
                         "kv": {"mount": "secret", "pathPrefix": self.path_prefix},
                     },
                     "egress": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "vault"}}, "port": 8200}],

@@ -21,6 +21,10 @@ pub struct Args {
     /// How a pod reaches the cluster's DNS: an egress rule of a `NetworkPolicy`, in JSON. Every node's policy gets it.
     #[arg(long, env = "TESSERA_DNS_EGRESS", value_parser = egress_rule, default_value = DEFAULT_DNS)]
     pub dns_egress: NetworkPolicyEgressRule,
+    /// The group that owns a node's volume and Secrets; `platform` where the platform assigns one to each namespace, as
+    /// OpenShift does.
+    #[arg(long, env = "TESSERA_NODE_FS_GROUP", value_parser = fs_group, default_value = "65532")]
+    pub node_fs_group: FsGroup,
     /// Act only while holding the Lease: for more than one replica.
     #[arg(long, env = "TESSERA_LEADER_ELECT")]
     pub leader_elect: bool,
@@ -42,7 +46,11 @@ pub struct Args {
 impl Args {
     /// What the cluster around the networks is like.
     pub fn settings(&self) -> ClusterSettings {
-        ClusterSettings { operator_namespace: self.operator_namespace.clone(), dns: self.dns_egress.clone() }
+        ClusterSettings {
+            operator_namespace: self.operator_namespace.clone(),
+            node_fs_group: self.node_fs_group.0,
+            dns: self.dns_egress.clone(),
+        }
     }
 
     /// The managed namespaces, each once.
@@ -70,6 +78,20 @@ const DEFAULT_DNS: &str = r#"{
         {"protocol": "UDP", "port": 1053}, {"protocol": "TCP", "port": 1053}
     ]
 }"#;
+
+/// The group of a node's files; `None`: the platform assigns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FsGroup(pub Option<i64>);
+
+fn fs_group(text: &str) -> Result<FsGroup, String> {
+    if text == "platform" {
+        return Ok(FsGroup(None));
+    }
+    let group = text.parse::<u32>().ok().filter(|group| *group > 0);
+    group
+        .map(|group| FsGroup(Some(group.into())))
+        .ok_or_else(|| "must be a group above 0, or `platform`".to_owned())
+}
 
 /// A rule that names neither a destination nor a port would allow everything.
 fn egress_rule(text: &str) -> Result<NetworkPolicyEgressRule, String> {
@@ -112,6 +134,18 @@ mod tests {
     }
 
     #[cfg(debug_assertions)]
+    #[test]
+    fn the_group_of_files_is_a_number_or_the_platforms() {
+        let with = |group| {
+            parse(&["--namespaces", "a", "--operator-namespace", "o", "--node-fs-group", group])
+                .map(|args| args.settings().node_fs_group)
+        };
+        assert_eq!(with("65532").unwrap(), Some(65532));
+        assert_eq!(with("platform").unwrap(), None);
+        assert!(with("0").is_err());
+        assert!(with("root").is_err());
+    }
+
     #[test]
     fn a_fault_point_is_checked() {
         let with = |point| parse(&["--namespaces", "a", "--operator-namespace", "o", "--fault-point", point]);

@@ -8,6 +8,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 pub struct ClusterSettings {
     /// Where CA states live and the operator's pods run.
     pub operator_namespace: String,
+    /// The group that owns a node's volume and Secrets; `None` where the platform assigns one to each namespace.
+    pub node_fs_group: Option<i64>,
     /// How a pod reaches the cluster's DNS, as its `NetworkPolicy` must have it.
     pub dns: NetworkPolicyEgressRule,
 }

@@ -91,3 +91,14 @@ that is off, and nobody has an empty name. */}}
 {{- end }}
 {{- dict "names" $found | toJson }}
 {{- end }}
+
+{{- /* OpenShift assigns each namespace its groups, and refuses a pod that names another. */ -}}
+{{- define "tessera-operator.nodeFsGroup" -}}
+{{- if .Values.nodeFsGroup -}}
+{{- .Values.nodeFsGroup -}}
+{{- else if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+platform
+{{- else -}}
+65532
+{{- end -}}
+{{- end }}

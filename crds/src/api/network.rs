@@ -1,17 +1,18 @@
 //! TesseraNetwork: one trust domain, an organisation's part in a consortium.
 
-use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 use super::name::{
-    Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp,
-    TrustDomain,
+    Cidr, ConfigKey, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp, TrustDomain,
 };
-use super::peer::{EgressRule, PodPeer};
+use super::peer::{EgressRule, IngressPeer};
+use super::pki::Pki;
+use super::pod::PodSettings;
 use super::schema;
 
 /// What a network is asked to be.
@@ -30,9 +31,10 @@ use super::schema;
     validation = schema::object_name_rule(),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether all nodes of the network serve."),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why the network is ready or not."),
-    printcolumn(name = "Nodes", type_ = "string", json_path = ".status.nodes.summary", description = "Ready nodes of all nodes."),
+    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total", description = "All nodes of the network."),
+    printcolumn(name = "Nodes-Ready", type_ = "integer", json_path = ".status.nodes.ready", description = "The nodes that are ready."),
     // A string, since the type `date` is shown as an age and a future time as <invalid>.
-    printcolumn(name = "CA-Expires", type_ = "string", json_path = ".status.ca.notAfter", description = "End of validity of the network's CA."),
+    printcolumn(name = "CA-Expires", type_ = "string", json_path = r#".status.cas[?(@.role=="Network")].notAfter"#, description = "End of validity of the network's CA."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the network was made."),
     printcolumn(name = "Issuer", type_ = "string", json_path = ".spec.pki.issuer.type", description = "Who issues certificates.", priority = 1),
     printcolumn(name = "Store", type_ = "string", json_path = ".spec.secretStore.type", description = "Where keys are kept.", priority = 1)
@@ -66,9 +68,62 @@ pub struct TesseraNetworkSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub monitoring: Vec<Scraper>,
 
+    /// Tessera's privacy features that a ledger asks for. A node may say otherwise.
+    #[serde(default)]
+    pub privacy: Privacy,
+
     /// What nodes use where they do not say otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_defaults: Option<NodeDefaults>,
+
+    /// How changes reach the nodes that serve.
+    #[serde(default)]
+    pub rollout: Rollout,
+}
+
+/// Tessera's privacy features that a ledger asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Privacy {
+    /// True accepts the privacy flags 1, 2 and 3 (party protection, mandatory recipients, private state validation). All
+    /// nodes that share transactions need the same value.
+    #[serde(default)]
+    pub enhancements: bool,
+}
+
+/// How changes reach the nodes that serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// How many nodes of the network may be without a ready pod while a change goes out: a number, or a percentage of the
+    /// network's nodes (rounded down, but at least one).
+    #[serde(default = "Rollout::default_max_unavailable")]
+    #[schemars(schema_with = "schema::max_unavailable")]
+    pub max_unavailable: IntOrString,
+}
+
+impl Rollout {
+    fn default_max_unavailable() -> IntOrString {
+        IntOrString::Int(1)
+    }
+
+    /// How many of `nodes` nodes may be without a ready pod at a time; at least one.
+    pub fn budget(&self, nodes: usize) -> usize {
+        let allowed = match &self.max_unavailable {
+            IntOrString::Int(number) => usize::try_from(*number).unwrap_or(1),
+            // Admission lets through 1% to 100%.
+            IntOrString::String(text) => {
+                text.trim_end_matches('%').parse::<usize>().map_or(1, |percent| nodes * percent / 100)
+            }
+        };
+        allowed.max(1)
+    }
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { max_unavailable: Self::default_max_unavailable() }
+    }
 }
 
 /// Which pods of the namespace are denied all traffic but what policies allow.
@@ -79,93 +134,6 @@ pub enum NamespaceIsolation {
     Dedicated,
     /// Only those that the operator makes.
     Shared,
-}
-
-/// Certificates: who issues them and for how long.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("duration(self.ca.lifetime) > duration(self.leaf.lifetime)")
-    .message("ca.lifetime must be longer than pki.leaf.lifetime").field_path(".ca.lifetime"))]
-pub struct Pki {
-    /// Who issues the network's certificates.
-    #[serde(default)]
-    pub issuer: Issuer,
-    /// The certificates of nodes, clients and scrapers.
-    #[serde(default)]
-    pub leaf: LeafPolicy,
-    /// The network's certificate authority.
-    #[serde(default)]
-    pub ca: CaPolicy,
-}
-
-/// Who issues the network's certificates.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Issuer {
-    /// BuiltIn: the operator, with a certificate authority that it keeps in its own namespace.
-    #[serde(default)]
-    pub r#type: IssuerType,
-}
-
-/// The kinds of issuer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum IssuerType {
-    /// The operator itself.
-    #[default]
-    BuiltIn,
-}
-
-/// How long leaf certificates live.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("duration(self.renewBefore) < duration(self.lifetime)")
-    .message("leaf.renewBefore must be shorter than leaf.lifetime").field_path(".renewBefore"))]
-pub struct LeafPolicy {
-    /// How long a leaf certificate is valid.
-    #[serde(default = "LeafPolicy::default_lifetime")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('10m')")
-        .message("leaf.lifetime must be at least 10m: a shorter one leaves no time to renew"))]
-    pub lifetime: Duration,
-    /// How long before its end a leaf certificate is renewed.
-    #[serde(default = "LeafPolicy::default_renew_before")]
-    pub renew_before: Duration,
-}
-
-impl LeafPolicy {
-    fn default_lifetime() -> Duration {
-        Duration::from_hours(24)
-    }
-
-    fn default_renew_before() -> Duration {
-        Duration::from_hours(8)
-    }
-}
-
-impl Default for LeafPolicy {
-    fn default() -> Self {
-        Self { lifetime: Self::default_lifetime(), renew_before: Self::default_renew_before() }
-    }
-}
-
-/// How long the network's certificate authority lives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CaPolicy {
-    /// How long the CA certificate is valid. Read when a CA is made; an existing one keeps its end.
-    #[serde(default = "CaPolicy::default_lifetime")]
-    pub lifetime: Duration,
-}
-
-impl CaPolicy {
-    fn default_lifetime() -> Duration {
-        Duration::from_hours(8760)
-    }
-}
-
-impl Default for CaPolicy {
-    fn default() -> Self {
-        Self { lifetime: Self::default_lifetime() }
-    }
 }
 
 /// Where the keys of the network's nodes are kept.
@@ -215,29 +183,15 @@ pub struct VaultStore {
     /// Where keys lie. Immutable: existing keys would be lost from sight.
     #[x_kube(validation = Rule::new("self == oldSelf").message("vault.kv is immutable: existing keys would be lost from sight"))]
     pub kv: VaultKv,
-    /// Who writes the login role. Admin: a person, before the network is made.
-    #[serde(default)]
-    pub provisioning: Provisioning,
 }
 
-/// Who writes the login role of the secret store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Provisioning {
-    /// A person, with `kubectl tessera store-setup`; the operator writes nothing to the store.
-    #[default]
-    Admin,
-}
-
-/// Certificates in PEM, in an object of this namespace.
+/// Certificates in PEM, in a ConfigMap of this namespace. They are public: no Secret is read for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaBundleRef {
-    /// The kind of the object.
-    #[serde(default)]
-    pub kind: CaBundleKind,
-    /// The object's name.
+    /// The ConfigMap's name.
     pub name: ObjectName,
-    /// The key in the object's data.
+    /// The key in the ConfigMap's data.
     #[serde(default = "CaBundleRef::default_key")]
     pub key: ConfigKey,
 }
@@ -248,15 +202,7 @@ impl CaBundleRef {
     }
 }
 
-/// What may hold a bundle of certificates. They are public: no Secret is read for them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CaBundleKind {
-    /// A ConfigMap.
-    #[default]
-    ConfigMap,
-}
-
-/// Login with the token of a Kubernetes ServiceAccount.
+/// Login with the token of a Kubernetes ServiceAccount: a node's own, and tessera-provisioner for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VaultAuth {
@@ -265,37 +211,11 @@ pub struct VaultAuth {
     pub mount: StorePath,
     /// The role that nodes and operator log in with.
     pub role: StoreRole,
-    /// The ServiceAccount of this namespace that the operator logs in as. Nodes log in as their own.
-    #[serde(default)]
-    pub service_account_ref: ServiceAccountRef,
 }
 
 impl VaultAuth {
     fn default_mount() -> StorePath {
         "kubernetes".into()
-    }
-}
-
-/// A ServiceAccount of this namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceAccountRef {
-    /// The ServiceAccount's name. The chart grants the operator tokens of this one alone.
-    #[serde(default = "ServiceAccountRef::default_name")]
-    #[x_kube(validation = Rule::new("self == 'tessera-provisioner'")
-        .message("serviceAccountRef.name must be tessera-provisioner: the operator gets tokens of no other ServiceAccount"))]
-    pub name: ObjectName,
-}
-
-impl ServiceAccountRef {
-    fn default_name() -> ObjectName {
-        crate::names::PROVISIONER.into()
-    }
-}
-
-impl Default for ServiceAccountRef {
-    fn default() -> Self {
-        Self { name: Self::default_name() }
     }
 }
 
@@ -317,14 +237,14 @@ impl VaultKv {
     }
 }
 
-/// Someone who may scrape metrics.
+/// A scraper of metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Scraper {
     /// The scraper's name; its certificate is in the Secret <network>-monitoring-<name>.
     pub name: Name,
-    /// The scraper's pods.
-    pub from: PodPeer,
+    /// Where the scraper connects from.
+    pub from: IngressPeer,
 }
 
 /// What nodes use where they do not say otherwise.
@@ -341,14 +261,9 @@ pub struct NodeDefaults {
     /// The class of new volumes; absent means the cluster's default class. Volumes that exist keep theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<ObjectName>,
-    /// The labels that a machine must have to run a node.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::labels")]
-    pub node_selector: BTreeMap<String, String>,
-    /// The taints that nodes tolerate.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::tolerations")]
-    pub tolerations: Vec<Toleration>,
+    /// What is added to the pods.
+    #[serde(default)]
+    pub pod: PodSettings,
 }
 
 /// What a network is seen to be.
@@ -361,9 +276,14 @@ pub struct TesseraNetworkStatus {
     /// How many nodes the network has and how many of them are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeCounts>,
-    /// The certificate authorities of the network.
+    /// The certificate authorities of the network, one for each role.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["fingerprint".into()]))]
+    pub cas: Vec<CaStatus>,
+    /// The ConfigMap of this namespace that holds the public bundle for ledger nodes, under ca.crt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<CaStatus>,
+    pub bundle_config_map: Option<String>,
     /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -379,27 +299,25 @@ pub struct NodeCounts {
     pub total: i32,
     /// Those that are ready.
     pub ready: i32,
-    /// Ready of total, for example 3/3: a column can show only one field.
-    pub summary: String,
 }
 
-impl NodeCounts {
-    /// The counts and their summary.
-    pub fn new(ready: i32, total: i32) -> Self {
-        Self { total, ready, summary: format!("{ready}/{total}") }
-    }
-}
-
-/// The certificate authorities of a network.
+/// One certificate authority of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaStatus {
-    /// SHA-256 of the network CA's certificate, in lower-case hexadecimal.
+    /// SHA-256 of the CA's certificate, in lower-case hexadecimal.
     pub fingerprint: String,
-    /// End of validity of the network CA.
+    /// What the CA is for.
+    pub role: CaRole,
+    /// End of validity.
     pub not_after: Timestamp,
-    /// The ConfigMap of this namespace that holds the public bundle for ledger nodes, under ca.crt.
-    pub bundle_config_map: String,
-    /// SHA-256 of the certificate of the CA behind the nodes' admin ports, in lower-case hexadecimal.
-    pub admin_fingerprint: String,
+}
+
+/// What a certificate authority is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaRole {
+    /// Certificates of nodes, clients and scrapers.
+    Network,
+    /// Certificates of the nodes' admin ports; only the operator trusts it.
+    Admin,
 }

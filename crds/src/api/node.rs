@@ -1,12 +1,16 @@
 //! TesseraNode: one logical transaction manager of a network.
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
-use super::peer::PodPeer;
+use super::network::Privacy;
+use super::peer::IngressPeer;
+use super::pki::LeafPolicy;
+use super::pod::PodSettings;
 use super::schema;
 
 /// What a node is asked to be.
@@ -28,7 +32,7 @@ use super::schema;
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why the node is ready or not."),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", description = "The network of the node."),
-    printcolumn(name = "Key", type_ = "string", json_path = ".status.defaultKey", description = "The start of the default public key."),
+    printcolumn(name = "Key", type_ = "string", json_path = ".status.defaultKey", description = "The default public key."),
     // A string, since the type `date` is shown as an age and a future time as <invalid>.
     printcolumn(name = "Cert-Expires", type_ = "string", json_path = ".status.certificate.notAfter", description = "End of validity of the node's certificate."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the node was made."),
@@ -77,9 +81,23 @@ pub struct TesseraNodeSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub clients: Vec<Client>,
 
-    /// What becomes of volume and keys when the node is deleted. Retain: they stay.
+    /// Requests and limits of the node container; absent means the network's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::resources")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// What is added to the pods; each field that is set replaces the network's default.
     #[serde(default)]
-    pub deletion_policy: DeletionPolicy,
+    pub pod: PodSettings,
+
+    /// Tessera's privacy features that a ledger asks for; absent means the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
+
+    /// Any change of this number restarts the node's pod, within the rollout budget of the network.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub restart_trigger: i64,
 }
 
 impl TesseraNodeSpec {
@@ -180,18 +198,14 @@ pub struct Rotation {
 pub struct Client {
     /// The client's name; its certificate is in the Secret <node>-client-<name>.
     pub name: Name,
-    /// The client's pods.
+    /// Where the client connects from.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub from: Vec<PodPeer>,
-}
-
-/// What becomes of volume and keys when a node is deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DeletionPolicy {
-    /// They stay; a node of the same name takes them up again.
-    #[default]
-    Retain,
+    pub from: Vec<IngressPeer>,
+    /// How long the client's certificate lives; absent means as the network's leaves do. For clients that cannot load a
+    /// new certificate by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<LeafPolicy>,
 }
 
 /// What a node is seen to be.
@@ -216,7 +230,7 @@ pub struct TesseraNodeStatus {
     /// Where the node is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
-    /// The start of the default public key, for the table; the whole one is under keys.
+    /// The default public key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_key: Option<String>,
     /// Every version of every key that the node has in memory.
@@ -240,17 +254,6 @@ pub struct TesseraNodeStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-}
-
-impl TesseraNodeStatus {
-    /// The start of a public key, as [`Self::default_key`] shows it.
-    pub fn short_key(public_key: &str) -> String {
-        let mut short: String = public_key.chars().take(12).collect();
-        if short.len() < public_key.len() {
-            short.push('…');
-        }
-        short
-    }
 }
 
 /// Where a node is reached.

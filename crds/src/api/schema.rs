@@ -1,6 +1,7 @@
 //! Schemas of Kubernetes' own types, narrowed to what a cluster would accept later: a selector or a quantity that only the
 //! StatefulSet or the NetworkPolicy refuses is a fault that nobody sees.
 
+use k8s_openapi::api::core::v1::{Affinity, TopologySpreadConstraint};
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -64,10 +65,131 @@ pub(super) fn tolerations(_: &mut SchemaGenerator) -> Schema {
                 "operator": { "type": "string", "enum": ["Exists", "Equal"], "description": "Exists, or Equal (the default), which compares the value." },
                 "value": { "type": "string", "maxLength": 63, "description": "The taint's value, for operator Equal." },
                 "effect": { "type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"], "description": "The taint's effect; absent means all effects." },
-                "tolerationSeconds": { "type": "integer", "format": "int64", "description": "How long a taint of effect NoExecute is tolerated; absent means for ever." },
+                "tolerationSeconds": { "type": "integer", "format": "int64", "description": "How long a taint of effect NoExecute is tolerated; absent means without end." },
             },
         },
     })
+}
+
+/// A number of nodes, or a percentage of them.
+pub(super) fn max_unavailable(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
+        "x-kubernetes-int-or-string": true,
+        "minimum": 1,
+        "maximum": 1000,
+        "pattern": "^([1-9][0-9]?|100)%$",
+    })
+}
+
+/// Rules about machines and other pods, as a pod has them.
+pub(super) fn affinity(generator: &mut SchemaGenerator) -> Schema {
+    bounded(generator.subschema_for::<Affinity>())
+}
+
+/// Rules about spreading, as a pod has them.
+pub(super) fn topology_spread_constraints(generator: &mut SchemaGenerator) -> Schema {
+    bounded(generator.subschema_for::<Vec<TopologySpreadConstraint>>())
+}
+
+/// Labels that a user may add to a pod.
+pub(super) fn pod_labels(_: &mut SchemaGenerator) -> Schema {
+    let mut labels = label_map();
+    labels["x-kubernetes-validations"] = foreign_keys_only("labels");
+    Schema::try_from(labels).expect("an object is a schema")
+}
+
+/// Annotations that a user may add to a pod.
+pub(super) fn pod_annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 1024 },
+        "x-kubernetes-validations": foreign_keys_only("annotations"),
+    })
+}
+
+/// Keys by which others put something into a pod or give it a network, and keys that Kubernetes or the operator write.
+const RESERVED_KEYS: [&str; 34] = [
+    "tessera.rs/",
+    "app.kubernetes.io/",
+    "apps.kubernetes.io/",
+    "statefulset.kubernetes.io/",
+    "kubernetes.io/",
+    "kubectl.kubernetes.io/",
+    "security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+    "container.apparmor.security.beta.kubernetes.io/",
+    "controller-revision-hash",
+    "pod-template-hash",
+    "istio.io/",
+    "sidecar.istio.io/",
+    "inject.istio.io/",
+    "proxy.istio.io/",
+    "traffic.sidecar.istio.io/",
+    "ambient.istio.io/",
+    "linkerd.io/",
+    "config.linkerd.io/",
+    "config.alpha.linkerd.io/",
+    "vault.hashicorp.com/",
+    "consul.hashicorp.com/",
+    "kuma.io/",
+    "dapr.io/",
+    "openservicemesh.io/",
+    "appmesh.k8s.aws/",
+    "instrumentation.opentelemetry.io/",
+    "sidecar.opentelemetry.io/",
+    "admission.datadoghq.com/",
+    "azure.workload.identity/",
+    "k8s.v1.cni.cncf.io/",
+    "cni.projectcalico.org/",
+    "k8s.ovn.org/",
+];
+
+/// Prefixes and no pattern: the API server cannot bound the cost of a pattern on a key.
+fn foreign_keys_only(what: &str) -> Value {
+    let reserved: Vec<_> = RESERVED_KEYS.iter().map(|prefix| format!("key.startsWith('{prefix}')")).collect();
+    json!([{
+        "rule": format!("self.all(key, !({}))", reserved.join(" || ")),
+        "message": format!("pod.{what} must not have keys of the operator, of Kubernetes, of sidecar injectors or of cluster networks: a node's pod holds keys, and nothing is put beside it"),
+    }])
+}
+
+/// A schema of Kubernetes, with a bound on everything that can be long and a full stop after each description.
+fn bounded(mut schema: Schema) -> Schema {
+    let mut whole = Value::Object(std::mem::take(schema.ensure_object()));
+    bound(&mut whole);
+    Schema::try_from(whole).expect("an object is a schema")
+}
+
+fn bound(schema: &mut Value) {
+    let Some(members) = schema.as_object_mut() else { return };
+    match members.get("type").and_then(Value::as_str) {
+        Some("array") => {
+            members.insert("maxItems".to_owned(), json!(16));
+            members.insert("x-kubernetes-list-type".to_owned(), json!("atomic"));
+        }
+        Some("string") => {
+            members.insert("maxLength".to_owned(), json!(316));
+        }
+        Some("object") if members.contains_key("additionalProperties") => {
+            members.insert("maxProperties".to_owned(), json!(16));
+        }
+        _ => {}
+    }
+    if let Some(Value::String(description)) = members.get_mut("description")
+        && !description.ends_with('.')
+    {
+        description.push('.');
+    }
+    for (name, member) in members.iter_mut() {
+        match name.as_str() {
+            "properties" => member.as_object_mut().into_iter().flatten().for_each(|(_, value)| bound(value)),
+            "items" | "additionalProperties" => bound(member),
+            _ => {}
+        }
+    }
 }
 
 fn label_map() -> Value {

@@ -2,7 +2,7 @@
 
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tessera_crds::api::network::{CaStatus, NamespaceIsolation, NodeCounts, Provisioning};
+use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts};
 use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PodStatus, StoreLocation, TesseraNode,
     TesseraNodeStatus,
@@ -31,13 +31,13 @@ async fn the_smallest_network_gets_every_default() {
     assert!(!spec.paused);
     assert_eq!(spec.pki.leaf.lifetime.as_str(), "24h");
     assert_eq!(spec.pki.leaf.renew_before.as_str(), "8h");
-    assert_eq!(spec.pki.ca.lifetime.as_str(), "8760h");
+    assert_eq!(spec.pki.ca.lifetime.as_str(), "87600h");
     let vault = spec.secret_store.vault.as_ref().unwrap();
     assert_eq!(vault.auth.mount.as_str(), "kubernetes");
-    assert_eq!(vault.auth.service_account_ref.name.as_str(), "tessera-provisioner");
     assert_eq!(vault.kv.mount.as_str(), "secret");
     assert_eq!(vault.ca_bundle_ref.key.as_str(), "ca.crt");
-    assert_eq!(vault.provisioning, Provisioning::Admin);
+    assert!(!spec.privacy.enhancements);
+    assert_eq!(spec.rollout.budget(1000), 1);
 }
 
 /// What the Rust types make of an object by themselves is what the API server makes of it: a client that writes one back
@@ -110,13 +110,20 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
     let api: Api<TesseraNetwork> = Api::namespaced(server.client.clone(), &server.namespace);
     let status = TesseraNetworkStatus {
         observed_generation: Some(1),
-        nodes: Some(NodeCounts::new(2, 3)),
-        ca: Some(CaStatus {
-            fingerprint: "aa".into(),
-            not_after: "2027-11-22T00:00:00Z".into(),
-            bundle_config_map: "org-a-ca".into(),
-            admin_fingerprint: "bb".into(),
-        }),
+        nodes: Some(NodeCounts { total: 3, ready: 2 }),
+        cas: vec![
+            CaStatus {
+                fingerprint: "aa".into(),
+                role: CaRole::Network,
+                not_after: "2027-11-22T00:00:00Z".into(),
+            },
+            CaStatus {
+                fingerprint: "bb".into(),
+                role: CaRole::Admin,
+                not_after: "2028-11-22T00:00:00Z".into(),
+            },
+        ],
+        bundle_config_map: Some("org-a-ca".into()),
         conditions: conditions("NodesNotReady", "False"),
     };
 
@@ -136,7 +143,8 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
             ("Name", "org-a"),
             ("Ready", "False"),
             ("Reason", "NodesNotReady"),
-            ("Nodes", "2/3"),
+            ("Nodes", "3"),
+            ("Nodes-Ready", "2"),
             ("CA-Expires", "2027-11-22T00:00:00Z"),
             ("Issuer", "BuiltIn"),
             ("Store", "Vault"),

@@ -9,7 +9,10 @@ use crate::fixture::{IMAGE, many, scraper};
 async fn invalid_networks_are_refused_and_their_twins_admitted() {
     check_create(
         "network-create",
-        [identity(), pki(), store(), egress(), monitoring(), defaults()].into_iter().flatten().collect(),
+        [identity(), pki(), store(), egress(), monitoring(), defaults(), pods(), rollout()]
+            .into_iter()
+            .flatten()
+            .collect(),
     )
     .await;
 }
@@ -89,20 +92,25 @@ fn pki() -> Vec<Case> {
         network("renewal before issue")
             .at("/spec/pki/leaf/renewBefore")
             .refuses(json!("24h"))
-            .saying(&["spec.pki.leaf.renewBefore", "must be shorter than leaf.lifetime"])
+            .saying(&["spec.pki.leaf.renewBefore", "renewBefore must be shorter than lifetime"])
             .admits(json!("23h59m")),
         network("a renewal that only the default of the lifetime makes too long")
             .given("/spec/pki/leaf", json!({}))
             .at("/spec/pki/leaf/renewBefore")
             .refuses(json!("25h"))
-            .saying(&["spec.pki.leaf.renewBefore", "must be shorter than leaf.lifetime"])
+            .saying(&["spec.pki.leaf.renewBefore", "renewBefore must be shorter than lifetime"])
             .admits(json!("10h")),
         network("a leaf that lives for seconds")
-            .given("/spec/pki/leaf/renewBefore", json!("30s"))
+            .given("/spec/pki/leaf/renewBefore", json!("5m"))
             .at("/spec/pki/leaf/lifetime")
-            .refuses(json!("50s"))
+            .refuses(json!("9m"))
             .saying(&["spec.pki.leaf.lifetime", "at least 10m"])
             .admits(json!("10m")),
+        network("a renewal that no kubelet can follow")
+            .at("/spec/pki/leaf/renewBefore")
+            .refuses(json!("4m59s"))
+            .saying(&["spec.pki.leaf.renewBefore", "at least 5m"])
+            .admits(json!("5m")),
         network("leaves that outlive their CA")
             .at("/spec/pki/ca/lifetime")
             .refuses(json!("24h"))
@@ -143,11 +151,6 @@ fn store() -> Vec<Case> {
             .refuses(json!("https://me:secret@vault.vault.svc:8200"))
             .saying(&["spec.secretStore.vault.address", "https://host"])
             .admits(json!("https://vault.example")),
-        network("roots from a Secret")
-            .at("/spec/secretStore/vault/caBundleRef/kind")
-            .refuses(json!("Secret"))
-            .saying(&["spec.secretStore.vault.caBundleRef.kind", r#"supported values: "ConfigMap""#])
-            .admits(json!("ConfigMap")),
         network("roots from a name that is none")
             .at("/spec/secretStore/vault/caBundleRef/name")
             .refuses(json!("Vault_CA"))
@@ -183,11 +186,6 @@ fn store() -> Vec<Case> {
             .refuses(ABSENT)
             .saying(&["spec.secretStore.vault.kv.pathPrefix", "Required value"])
             .admits(json!("prod-eu1/org-a")),
-        network("provisioning that is not built")
-            .at("/spec/secretStore/vault/provisioning")
-            .refuses(json!("Operator"))
-            .saying(&["spec.secretStore.vault.provisioning", r#"supported values: "Admin""#])
-            .admits(json!("Admin")),
     ]
 }
 
@@ -309,14 +307,84 @@ fn defaults() -> Vec<Case> {
             .saying(&["spec.nodeDefaults.storageClassName", "must be the name of an object"])
             .admits(json!("fast-ssd")),
         network("a toleration of no effect")
-            .at("/spec/nodeDefaults/tolerations/0/effect")
+            .at("/spec/nodeDefaults/pod/tolerations/0/effect")
             .refuses(json!("NoPods"))
-            .saying(&["spec.nodeDefaults.tolerations[0].effect", "supported values"])
+            .saying(&["spec.nodeDefaults.pod.tolerations[0].effect", "supported values"])
             .admits(json!("NoExecute")),
         network("a selector for a machine label that cannot be")
-            .at("/spec/nodeDefaults/nodeSelector/disk")
+            .at("/spec/nodeDefaults/pod/nodeSelector/disk")
             .refuses(json!("-ssd"))
-            .saying(&["spec.nodeDefaults.nodeSelector.disk", "should match"])
+            .saying(&["spec.nodeDefaults.pod.nodeSelector.disk", "should match"])
             .admits(json!("nvme")),
+    ]
+}
+
+fn pods() -> Vec<Case> {
+    vec![
+        network("a label of the operator's own")
+            .at("/spec/nodeDefaults/pod/labels")
+            .refuses(json!({ "tessera.rs/node": "node-b" }))
+            .saying(&["spec.nodeDefaults.pod.labels", "must not have keys of the operator"])
+            .admits(json!({ "example.com/node": "node-b" })),
+        network("a label that asks for a sidecar")
+            .at("/spec/nodeDefaults/pod/labels")
+            .refuses(json!({ "sidecar.istio.io/inject": "true" }))
+            .saying(&["spec.nodeDefaults.pod.labels", "sidecar injectors"])
+            .admits(json!({ "team": "istio" })),
+        network("an annotation that asks for a sidecar")
+            .at("/spec/nodeDefaults/pod/annotations")
+            .refuses(json!({ "vault.hashicorp.com/agent-inject": "true" }))
+            .saying(&["spec.nodeDefaults.pod.annotations", "sidecar injectors"])
+            .admits(json!({ "prometheus.io/scrape": "false" })),
+        network("an annotation that adds a network")
+            .at("/spec/nodeDefaults/pod/annotations")
+            .refuses(json!({ "k8s.v1.cni.cncf.io/networks": "dmz" }))
+            .saying(&["spec.nodeDefaults.pod.annotations", "cluster networks"])
+            .admits(json!({ "cluster-autoscaler.kubernetes.io/safe-to-evict": "false" })),
+        network("a restart by annotation")
+            .at("/spec/nodeDefaults/pod/annotations")
+            .refuses(json!({ "tessera.rs/restart-trigger": "1" }))
+            .saying(&["spec.nodeDefaults.pod.annotations", "keys of the operator"])
+            .admits(json!({ "example.com/restart-trigger": "1" })),
+        network("a label value that cannot be")
+            .at("/spec/nodeDefaults/pod/labels/cost-centre")
+            .refuses(json!("forty two"))
+            .saying(&["spec.nodeDefaults.pod.labels.cost-centre", "should match"])
+            .admits(json!("forty-two")),
+        network("two pull secrets of one name")
+            .at("/spec/nodeDefaults/pod/imagePullSecrets/1")
+            .refuses(json!({ "name": "registry" }))
+            .saying(&["spec.nodeDefaults.pod.imagePullSecrets[1]", "Duplicate value"])
+            .admits(json!({ "name": "mirror" })),
+        network("a misspelt affinity")
+            .at("/spec/nodeDefaults/pod/affinity")
+            .refuses(json!({ "podAntiAfinity": {} }))
+            .saying(&["spec.nodeDefaults.pod.affinity.podAntiAfinity", "unknown field"])
+            .admits(json!({ "podAntiAffinity": {} })),
+        network("a spread without a topology")
+            .at("/spec/nodeDefaults/pod/topologySpreadConstraints/0")
+            .refuses(json!({ "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule" }))
+            .saying(&["spec.nodeDefaults.pod.topologySpreadConstraints[0].topologyKey", "Required value"])
+            .admits(json!({ "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "topologyKey": "zone" })),
+    ]
+}
+
+fn rollout() -> Vec<Case> {
+    vec![
+        network("a rollout that never begins")
+            .at("/spec/rollout/maxUnavailable")
+            .refuses(json!(0))
+            .saying(&["spec.rollout.maxUnavailable", "greater than or equal to 1"])
+            .admits(json!(3)),
+        network("a rollout by a word")
+            .at("/spec/rollout/maxUnavailable")
+            .refuses(json!("half"))
+            .saying(&["spec.rollout.maxUnavailable", "should match"])
+            .admits(json!("50%")),
+        network("a rollout of more than all")
+            .at("/spec/rollout/maxUnavailable")
+            .refuses(json!("101%"))
+            .saying(&["spec.rollout.maxUnavailable", "should match"])
+            .admits(json!("100%")),
     ]
 }

@@ -63,11 +63,21 @@ fn identity() -> Vec<Case> {
             .refuses(json!("yes"))
             .saying(&["spec.paused", "must be of type boolean"])
             .admits(json!(true)),
-        node("a deletion that destroys")
-            .at("/spec/deletionPolicy")
-            .refuses(json!("Delete"))
-            .saying(&["spec.deletionPolicy", r#"supported values: "Retain""#])
-            .admits(json!("Retain")),
+        node("a restart trigger below zero")
+            .at("/spec/restartTrigger")
+            .refuses(json!(-1))
+            .saying(&["spec.restartTrigger", "greater than or equal to 0"])
+            .admits(json!(1)),
+        node("a request above its limit")
+            .at("/spec/resources")
+            .refuses(json!({ "requests": { "memory": "2Gi" }, "limits": { "memory": "1Gi" } }))
+            .saying(&["spec.resources", "requests must not exceed resources.limits"])
+            .admits(json!({ "requests": { "memory": "1Gi" }, "limits": { "memory": "1Gi" } })),
+        node("privacy in a word")
+            .at("/spec/privacy")
+            .refuses(json!({ "enhancements": "yes" }))
+            .saying(&["spec.privacy.enhancements", "must be of type boolean"])
+            .admits(json!({ "enhancements": true })),
         node("an unknown field")
             .at("/spec/replica")
             .refuses(json!(1))
@@ -202,6 +212,26 @@ fn clients() -> Vec<Case> {
             .refuses(json!({}))
             .saying(&["spec.clients[0].from[0]", "podSelector, namespaceSelector or both"])
             .admits(json!({ "podSelector": {} })),
+        node("a client from pods and addresses at once")
+            .at("/spec/clients/0/from/0")
+            .refuses(json!({ "podSelector": {}, "ipBlock": { "cidr": "192.0.2.0/28" } }))
+            .saying(&["spec.clients[0].from[0]", "either ipBlock, or podSelector"])
+            .admits(json!({ "ipBlock": { "cidr": "192.0.2.0/28" } })),
+        node("addresses with host bits")
+            .at("/spec/clients/0/from/0")
+            .refuses(json!({ "ipBlock": { "cidr": "192.0.2.1/28" } }))
+            .saying(&["spec.clients[0].from[0].ipBlock.cidr", "host bits are zero"])
+            .admits(json!({ "ipBlock": { "cidr": "2001:db8::/64" } })),
+        node("a client's certificate that is renewed before its issue")
+            .at("/spec/clients/0/certificate")
+            .refuses(json!({ "lifetime": "8h", "renewBefore": "8h" }))
+            .saying(&["spec.clients[0].certificate.renewBefore", "shorter than lifetime"])
+            .admits(json!({ "lifetime": "2160h", "renewBefore": "720h" })),
+        node("a client's certificate that lives for minutes")
+            .at("/spec/clients/0/certificate")
+            .refuses(json!({ "lifetime": "9m", "renewBefore": "5m" }))
+            .saying(&["spec.clients[0].certificate.lifetime", "at least 10m"])
+            .admits(json!({ "lifetime": "10m", "renewBefore": "5m" })),
         node("a client whose name is in capitals")
             .at("/spec/clients/0/name")
             .refuses(json!("Quorum"))

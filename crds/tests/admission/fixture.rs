@@ -21,12 +21,8 @@ pub(crate) fn network() -> Value {
                 "type": "Vault",
                 "vault": {
                     "address": "https://vault.vault.svc:8200",
-                    "caBundleRef": { "kind": "ConfigMap", "name": "vault-ca", "key": "ca.crt" },
-                    "auth": {
-                        "mount": "kubernetes",
-                        "role": "tessera-org-a",
-                        "serviceAccountRef": { "name": "tessera-provisioner" },
-                    },
+                    "caBundleRef": { "name": "vault-ca", "key": "ca.crt" },
+                    "auth": { "mount": "kubernetes", "role": "tessera-org-a" },
                     "kv": { "mount": "secret", "pathPrefix": "prod-eu1/org-a" },
                 },
                 "egress": [{
@@ -42,9 +38,10 @@ pub(crate) fn network() -> Value {
                     "limits": { "memory": "256Mi" },
                 },
                 "storageClassName": "standard",
-                "nodeSelector": { "disk": "ssd" },
-                "tolerations": [{ "key": "dedicated", "operator": "Exists", "effect": "NoSchedule" }],
+                "pod": pod(),
             },
+            "privacy": { "enhancements": false },
+            "rollout": { "maxUnavailable": 1 },
         },
     })
 }
@@ -61,8 +58,27 @@ pub(crate) fn node() -> Value {
             "storage": { "type": "Embedded", "embedded": { "size": "10Gi", "storageClassName": "standard" } },
             "keys": [{ "name": "main", "default": true, "type": "Vault", "rotation": { "trigger": 3 } }],
             "clients": [{ "name": "quorum-a", "from": [{ "podSelector": { "matchLabels": { "app": "geth" } } }] }],
-            "deletionPolicy": "Retain",
+            "pod": {},
+            "restartTrigger": 0,
         },
+    })
+}
+
+/// What a user may add to a pod, each field set.
+fn pod() -> Value {
+    json!({
+        "imagePullSecrets": [{ "name": "registry" }],
+        "nodeSelector": { "disk": "ssd" },
+        "tolerations": [{ "key": "dedicated", "operator": "Exists", "effect": "NoSchedule" }],
+        "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "zone", "operator": "In", "values": ["a"] }] }],
+        } } },
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+        }],
+        "priorityClassName": "ledger",
+        "annotations": { "example.com/team": "ledger" },
+        "labels": { "cost-centre": "42" },
     })
 }
 

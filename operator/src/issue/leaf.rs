@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, ObjectMeta};
-use tessera_crds::api::network::LeafPolicy;
+use tessera_crds::api::pki::LeafPolicy;
 use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
 use tessera_pki::policy::{self, Reason, Stored, Wanted};
 use tessera_pki::{Ca, CaError, Certificate, InspectError, LeafSpec};

@@ -133,9 +133,18 @@ fn foreign_field(planned: &Value, live: &Value) -> Option<Drift> {
         let roots = entry["fieldsV1"].as_object()?;
         roots
             .iter()
-            .filter(|(field, _)| !is_envelope(field.trim_start_matches("f:")))
+            .filter(|(field, _)| {
+                let field = field.trim_start_matches("f:");
+                !is_envelope(field) && !is_open(&planned["kind"], field)
+            })
             .find_map(|(field, fields)| unplanned(field, fields, planned, live, ""))
     })
+}
+
+/// OpenShift and older clusters write tokens and pull secrets into every ServiceAccount, and make new ones for each time
+/// that they are removed. A token of a node's account is worthless in the API server, and its pods mount none by default.
+fn is_open(kind: &Value, field: &str) -> bool {
+    kind == "ServiceAccount" && matches!(field, "secrets" | "imagePullSecrets")
 }
 
 fn is_foreign(entry: &Value) -> bool {
@@ -319,6 +328,22 @@ mod tests {
         assert_eq!(find(&planned, &live), Some(Drift::Added("spec.podSelector".into())));
         live["spec"]["podSelector"] = json!({});
         assert_eq!(find(&planned, &live), None);
+    }
+
+    #[test]
+    fn secrets_that_a_platform_writes_into_a_service_account_are_no_drift() {
+        let planned =
+            json!({"kind": "ServiceAccount", "metadata": {}, "automountServiceAccountToken": false});
+        let with = |field: &str| {
+            let mut live = planned.clone();
+            live[field] = json!([{"name": "dockercfg"}]);
+            live["metadata"]["managedFields"] =
+                json!([{"manager": "openshift-controller-manager", "fieldsV1": {format!("f:{field}"): {}}}]);
+            find(&planned, &live)
+        };
+        assert_eq!(with("secrets"), None);
+        assert_eq!(with("imagePullSecrets"), None);
+        assert!(with("other").is_some());
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Resolved {
 pub enum Unresolved {
     /// The CA state was there and is gone. A new one would silently change whom everybody trusts.
     #[error(
-        "Secret {0} with the network's CA is gone: restore it from a backup, or accept a new CA by removing status.ca of this network"
+        "Secret {0} with the network's CA is gone: restore it from a backup, or accept a new CA by removing status.cas of this network"
     )]
     AuthoritiesLost(String),
     /// Authorities cannot be made.
@@ -96,7 +96,7 @@ fn peers(inputs: &Inputs) -> Vec<String> {
 fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState>, bool), Unresolved> {
     match &inputs.authorities {
         Ok(Some(state)) => Ok((Arc::clone(state), false)),
-        Ok(None) if network.status.as_ref().is_some_and(|status| status.ca.is_some()) => {
+        Ok(None) if network.status.as_ref().is_some_and(|status| !status.cas.is_empty()) => {
             Err(Unresolved::AuthoritiesLost(names::network::ca_state(uid_of(network))))
         }
         Ok(None) => {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use tessera_crds::TesseraNetwork;
 use tessera_crds::api::network::VaultStore;
+use tessera_crds::{TesseraNetwork, names};
 
 use super::store::StoreState;
 use super::vault::Vault;
@@ -214,7 +214,7 @@ async fn look(
 
 /// The token of before, or another when it is old or was for another store.
 async fn token(network: &TesseraNetwork, spec: &VaultStore, ctx: &Context) -> Result<Token, WriteError> {
-    let (account, uid) = (&spec.auth.service_account_ref.name, uid_of(network));
+    let (account, uid) = (names::PROVISIONER, uid_of(network));
     let purpose = format!("{account} {}", spec.address);
     let known = ctx.stores.tokens.get(uid);
     if let Some((_, token)) =

@@ -142,7 +142,7 @@ fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
         .map(|condition| (condition.status.clone(), condition.reason.clone(), condition.observed_generation));
     let is_deleted = metadata.deletion_timestamp.is_some();
     let vouched = metadata.annotations.as_ref().and_then(|all| all.get(STORE_VOUCHED_FOR)).cloned();
-    (metadata.generation, is_deleted, vouched, status.ca, store)
+    (metadata.generation, is_deleted, vouched, status.cas, store)
 }
 
 /// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer.

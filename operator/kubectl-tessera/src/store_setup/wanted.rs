@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tessera_crds::api::network::VaultStore;
+use tessera_crds::names;
 
 /// Seconds that a login lasts before it must be renewed.
 const TOKEN_TTL: u64 = 3600;
@@ -48,7 +49,7 @@ impl Wanted {
             kubernetes_host,
             role: store.auth.role.to_string(),
             namespace: namespace.to_owned(),
-            provisioner: store.auth.service_account_ref.name.to_string(),
+            provisioner: names::PROVISIONER.to_owned(),
             source_cidrs: store.source_cidrs.iter().map(|cidr| as_the_store_says(cidr)).collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tessera_crds::api::network::{CaStatus, NodeCounts};
+use tessera_crds::api::network::{CaRole, CaStatus, NodeCounts};
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
 use tessera_pki::{Ca, CaState};
@@ -51,7 +51,8 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         observed_generation: object.metadata.generation,
         nodes: Some(counts),
         // Only what is stored is said: what is said counts as existing from then on.
-        ca: if stored(seen) { Some(ca(object, &seen.network.authorities)) } else { before.ca },
+        cas: if stored(seen) { cas(&seen.network.authorities) } else { before.cas },
+        bundle_config_map: Some(names::network::ca_bundle(name_of(object))),
         conditions: conditions.into_list(),
     }
 }
@@ -81,7 +82,8 @@ pub fn of_unresolved(
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
         nodes: Some(count(nodes)),
-        ca: before.ca,
+        cas: before.cas,
+        bundle_config_map: before.bundle_config_map,
         conditions: conditions.into_list(),
     }
 }
@@ -96,7 +98,7 @@ fn count(nodes: &[Arc<TesseraNode>]) -> NodeCounts {
     };
     let ready = nodes.iter().filter(|node| is_ready(node)).count();
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    NodeCounts::new(number(ready), number(nodes.len()))
+    NodeCounts { total: number(nodes.len()), ready: number(ready) }
 }
 
 /// Authorities that are new and could not be written do not exist.
@@ -104,13 +106,13 @@ fn stored(seen: &Seen<'_>) -> bool {
     !seen.network.authorities_are_new || !seen.applied.written.is_empty()
 }
 
-fn ca(object: &TesseraNetwork, authorities: &CaState) -> CaStatus {
-    CaStatus {
-        fingerprint: authorities.network.certificate().fingerprint().to_owned(),
-        not_after: authorities.network.certificate().not_after().to_string().into(),
-        bundle_config_map: names::network::ca_bundle(name_of(object)),
-        admin_fingerprint: authorities.admin.certificate().fingerprint().to_owned(),
-    }
+fn cas(authorities: &CaState) -> Vec<CaStatus> {
+    let status = |role, ca: &Ca| CaStatus {
+        fingerprint: ca.certificate().fingerprint().to_owned(),
+        role,
+        not_after: ca.certificate().not_after().to_string().into(),
+    };
+    vec![status(CaRole::Network, &authorities.network), status(CaRole::Admin, &authorities.admin)]
 }
 
 fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condition]) -> ConditionValue {

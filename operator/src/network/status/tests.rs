@@ -54,7 +54,9 @@ fn a_network_whose_store_and_nodes_are_well_is_ready() {
     assert_eq!(reason(&status, ConditionType::CertificatesCurrent), "True Current");
     assert!(find(&status.conditions, ConditionType::Reconciling).is_none());
     assert!(find(&status.conditions, ConditionType::Stalled).is_none());
-    assert_eq!(status.ca.unwrap().bundle_config_map, "org-a-ca");
+    assert_eq!(status.bundle_config_map.as_deref(), Some("org-a-ca"));
+    let roles: Vec<_> = status.cas.iter().map(|ca| ca.role).collect();
+    assert_eq!(roles, [CaRole::Network, CaRole::Admin]);
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn nodes_are_counted() {
     world.inputs.nodes = vec![Arc::new(node(well)), Arc::new(node(node_json("node-b")))];
     let status = world.status();
     assert_eq!(reason(&status, ConditionType::Ready), "False NodesNotReady");
-    assert_eq!(status.nodes.unwrap().summary, "1/2");
+    assert_eq!(status.nodes, Some(NodeCounts { total: 2, ready: 1 }));
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn authorities_that_could_not_be_stored_are_not_said_to_exist() {
     let mut world = ready();
     world.inputs.authorities = Ok(None);
     let status = world.with_failure(WriteError::Conflict { object: ObjectId::of::<Secret>("o", "s") });
-    assert_eq!(status.ca, None);
+    assert_eq!(status.cas, []);
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn a_lost_or_unreadable_ca_makes_the_issuer_unavailable() {
     let status = of_unresolved(&object, &why, &inputs.nodes, inputs.now);
     assert_eq!(reason(&status, ConditionType::Ready), "False IssuerUnavailable");
     assert_eq!(reason(&status, ConditionType::SecretStoreReady), "Unknown Waiting", "nobody looks now");
-    assert!(status.ca.is_some());
+    assert_eq!(status.cas.len(), 2);
 
     let source = CaState::from_json(b"garbage").unwrap_err();
     inputs.authorities = Err(AuthoritiesError::State { secret: "s".into(), source });

@@ -47,7 +47,7 @@ fn config_map(node: &Resolved, name: String, path: &str, content: String) -> Pla
 }
 
 fn static_config(node: &Resolved) -> String {
-    let document = json!({
+    let mut document = json!({
         "mode": "tessera",
         "useWhiteList": false,
         "disablePeerDiscovery": false,
@@ -58,6 +58,9 @@ fn static_config(node: &Resolved) -> String {
         "peer": [],
         "tesseraNode": extension(node),
     });
+    if node.privacy_enhancements {
+        document["features"] = json!({"enablePrivacyEnhancements": true});
+    }
     pretty(&document)
 }
 

@@ -16,7 +16,8 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tessera_crds::api::peer::{EgressRule, PodPeer};
+use tessera_crds::Cidr;
+use tessera_crds::api::peer::{EgressRule, IngressPeer};
 use tessera_crds::names::{self, FIELD_MANAGER, label};
 use tessera_node_api::paths::{ADMIN_PORT, METRICS_PORT, P2P_PORT, Q2T_PORT};
 
@@ -51,8 +52,8 @@ fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
         pod_selector: Some(selector([(label::NAME, FIELD_MANAGER)])),
         ip_block: None,
     };
-    let clients: Vec<_> = node.clients.iter().flat_map(|client| &client.from).map(pods).collect();
-    let scrapers: Vec<_> = node.monitoring.iter().map(|scraper| pods(&scraper.from)).collect();
+    let clients: Vec<_> = node.clients.iter().flat_map(|client| &client.from).map(source).collect();
+    let scrapers: Vec<_> = node.monitoring.iter().map(|scraper| source(&scraper.from)).collect();
     let mut rules = vec![rule(vec![peer_nodes(node)], P2P_PORT), rule(vec![operator], ADMIN_PORT)];
     // An empty `from` would let everybody in.
     if !clients.is_empty() {
@@ -81,7 +82,10 @@ fn peer_nodes(node: &Resolved) -> NetworkPolicyPeer {
     }
 }
 
-fn pods(peer: &PodPeer) -> NetworkPolicyPeer {
+fn source(peer: &IngressPeer) -> NetworkPolicyPeer {
+    if let Some(block) = &peer.ip_block {
+        return addresses(&block.cidr);
+    }
     NetworkPolicyPeer {
         namespace_selector: peer.namespace_selector.clone(),
         // Absent means all pods of the namespaces; a peer with neither selector would be refused.
@@ -92,15 +96,19 @@ fn pods(peer: &PodPeer) -> NetworkPolicyPeer {
 
 fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
     match &rule.cidr {
-        Some(cidr) => NetworkPolicyPeer {
-            ip_block: Some(IPBlock { cidr: cidr.to_string(), except: None }),
-            ..NetworkPolicyPeer::default()
-        },
+        Some(cidr) => addresses(cidr),
         None => NetworkPolicyPeer {
             namespace_selector: rule.namespace_selector.clone(),
             pod_selector: Some(rule.pod_selector.clone().unwrap_or_default()),
             ip_block: None,
         },
+    }
+}
+
+fn addresses(cidr: &Cidr) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock { cidr: cidr.to_string(), except: None }),
+        ..NetworkPolicyPeer::default()
     }
 }
 
@@ -120,7 +128,10 @@ fn client_policies(node: &Resolved) -> Vec<Planned> {
 /// The pods of this namespace that a peer may mean. Whether a namespace selector picks this namespace is not ours to know;
 /// whom it does not pick gets no further than DNS, since the node's own policy keeps it out. One that names no pods at all
 /// would let out everybody, so it lets out nobody.
-pub fn pods_let_out(peer: &PodPeer) -> Option<LabelSelector> {
+pub fn pods_let_out(peer: &IngressPeer) -> Option<LabelSelector> {
+    if peer.ip_block.is_some() {
+        return None;
+    }
     let pods = peer.pod_selector.clone().unwrap_or_default();
     (peer.namespace_selector.is_none() || pods != LabelSelector::default()).then_some(pods)
 }

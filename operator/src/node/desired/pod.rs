@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-    ExecAction, KeyToPath, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource, SeccompProfile,
-    SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    ExecAction, KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
     VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -15,8 +15,6 @@ use crate::node::resolve::Resolved;
 /// The one container.
 pub(super) const CONTAINER: &str = "tessera-node";
 const BINARY: &str = "/tessera-node";
-/// A user that no image and no host has a meaning for.
-const USER: i64 = 65532;
 /// Readable by owner and group (the pod's `fsGroup`), for files that hold keys.
 const GROUP_READABLE: i32 = 0o440;
 /// The least that the API server accepts. The kubelet renews well before.
@@ -38,9 +36,8 @@ pub(super) fn spec(node: &Resolved) -> PodSpec {
         termination_grace_period_seconds: Some(30),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
+            // The image says which user, or the platform does (OpenShift); Secrets and volume are readable by group.
+            fs_group: node.settings.node_fs_group,
             // A volume full of payloads is not walked at each start.
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
             seccomp_profile: Some(SeccompProfile {
@@ -49,8 +46,16 @@ pub(super) fn spec(node: &Resolved) -> PodSpec {
             }),
             ..PodSecurityContext::default()
         }),
-        node_selector: (!node.node_selector.is_empty()).then(|| node.node_selector.clone()),
-        tolerations: (!node.tolerations.is_empty()).then(|| node.tolerations.clone()),
+        node_selector: node.pod.node_selector.clone(),
+        tolerations: node.pod.tolerations.clone(),
+        affinity: node.pod.affinity.clone(),
+        topology_spread_constraints: node.pod.topology_spread_constraints.clone(),
+        priority_class_name: node.pod.priority_class_name.as_ref().map(ToString::to_string),
+        image_pull_secrets: node
+            .pod
+            .image_pull_secrets
+            .as_ref()
+            .map(|secrets| secrets.iter().map(LocalObjectReference::from).collect()),
         containers: vec![container(node)],
         volumes: Some(volumes(node)),
         ..PodSpec::default()

@@ -1,5 +1,7 @@
 //! The workload: a StatefulSet of one pod with one volume that outlives it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
@@ -59,8 +61,8 @@ fn spec(node: &Resolved, template: PodTemplateSpec) -> StatefulSetSpec {
 fn template(node: &Resolved, _revision: u32) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(node.owner.labels.clone()),
-            annotations: Some([(label::CONFIG_HASH.to_owned(), config_map::static_sha256(node))].into()),
+            labels: Some(labels(node)),
+            annotations: Some(annotations(node)),
             ..ObjectMeta::default()
         }),
         spec: Some(pod::spec(node)),
@@ -70,6 +72,22 @@ fn template(node: &Resolved, _revision: u32) -> PodTemplateSpec {
 fn hash(template: &PodTemplateSpec) -> String {
     let json = serde_json::to_vec(template).expect("Kubernetes types have string keys only");
     hex::encode(&Sha256::digest(json)[..8])
+}
+
+/// The user's labels, and ours over them: what selects pods is not the user's to change.
+fn labels(node: &Resolved) -> BTreeMap<String, String> {
+    let mut labels = node.pod.labels.clone().unwrap_or_default();
+    labels.extend(node.owner.labels.clone());
+    labels
+}
+
+fn annotations(node: &Resolved) -> BTreeMap<String, String> {
+    let mut annotations = node.pod.annotations.clone().unwrap_or_default();
+    annotations.insert(label::CONFIG_HASH.to_owned(), config_map::static_sha256(node));
+    if node.restart_trigger > 0 {
+        annotations.insert(label::RESTART_TRIGGER.to_owned(), node.restart_trigger.to_string());
+    }
+    annotations
 }
 
 fn claim(node: &Resolved) -> PersistentVolumeClaim {

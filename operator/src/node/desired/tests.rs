@@ -63,3 +63,63 @@ fn claim_templates_of_a_workload_that_exists_stay_as_they_are() {
     let hash = |body: &serde_json::Value| body["metadata"]["annotations"][TEMPLATE_HASH].clone();
     assert_eq!(hash(&planned), hash(&live), "the template is the same");
 }
+
+#[test]
+fn settings_of_the_user_are_in_the_pod_and_none_replaces_ours() {
+    let mut json = node_json("node-a");
+    json["spec"]["restartTrigger"] = 2.into();
+    json["spec"]["privacy"] = serde_json::json!({"enhancements": true});
+    json["spec"]["pod"] = serde_json::json!({
+        "labels": {"team": "a", "tessera.rs/node": "node-b"}, "annotations": {"example.com/team": "a"},
+        "priorityClassName": "ledger", "imagePullSecrets": [{"name": "registry"}],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "affinity": {"podAntiAffinity": {}},
+    });
+    let desired = desired(&resolve(&node(json), &inputs(), &settings()).unwrap());
+    let template = &desired.workload.body["spec"]["template"];
+    assert_eq!(template["metadata"]["labels"]["team"], "a");
+    assert_eq!(
+        template["metadata"]["labels"]["tessera.rs/node"], "node-a",
+        "admission refuses it; so does this"
+    );
+    assert_eq!(template["metadata"]["annotations"]["example.com/team"], "a");
+    assert_eq!(template["metadata"]["annotations"]["tessera.rs/restart-trigger"], "2");
+    assert_eq!(template["spec"]["priorityClassName"], "ledger");
+    assert_eq!(template["spec"]["imagePullSecrets"][0]["name"], "registry");
+    assert_eq!(template["spec"]["topologySpreadConstraints"][0]["topologyKey"], "zone");
+    assert!(template["spec"]["affinity"]["podAntiAffinity"].is_object());
+    let config = desired.supports.iter().find(|planned| planned.name == "node-a-config").unwrap();
+    let config: serde_json::Value = serde_json::from_str(
+        config.body["data"].as_object().unwrap().values().next().unwrap().as_str().unwrap(),
+    )
+    .unwrap();
+    assert_eq!(config["features"]["enablePrivacyEnhancements"], true);
+}
+
+#[test]
+fn where_the_platform_assigns_groups_the_pod_names_neither_user_nor_group() {
+    let mut settings = settings();
+    settings.node_fs_group = None;
+    let desired = desired(&resolve(&node(node_json("node-a")), &inputs(), &settings).unwrap());
+    let context = &desired.workload.body["spec"]["template"]["spec"]["securityContext"];
+    assert_eq!(context["runAsNonRoot"], true);
+    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+        assert!(context[field].is_null(), "{field}: {context}");
+    }
+}
+
+#[test]
+fn a_client_outside_the_cluster_is_let_in_by_address() {
+    let mut json = node_json("node-a");
+    json["spec"]["clients"] =
+        serde_json::json!([{"name": "vm", "from": [{"ipBlock": {"cidr": "192.0.2.0/28"}}]}]);
+    let supports = desired(&resolve(&node(json), &inputs(), &settings()).unwrap()).supports;
+    let policy = supports.iter().find(|planned| planned.to_string() == "NetworkPolicy org-a/node-a").unwrap();
+    let ingress = policy.body["spec"]["ingress"].as_array().unwrap();
+    assert!(ingress.iter().any(|rule| rule["from"][0]["ipBlock"]["cidr"] == "192.0.2.0/28"), "{ingress:?}");
+    let names: Vec<_> = supports.iter().map(ToString::to_string).collect();
+    assert!(
+        !names.contains(&"NetworkPolicy org-a/node-a-client-vm".to_owned()),
+        "no pod is let out: {names:?}"
+    );
+}

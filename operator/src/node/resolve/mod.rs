@@ -1,12 +1,11 @@
 //! [pure] From the spec and what it refers to, to a value that cannot be wrong: everything after this is infallible.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::network::{NodeDefaults, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
+use tessera_crds::api::pod::PodSettings;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
@@ -46,10 +45,12 @@ pub struct Resolved {
     pub replicas: i32,
     /// Of the one container.
     pub resources: ResourceRequirements,
-    /// Where its pods may run.
-    pub node_selector: BTreeMap<String, String>,
-    /// Taints that its pods tolerate.
-    pub tolerations: Vec<Toleration>,
+    /// What the user adds to the pods.
+    pub pod: PodSettings,
+    /// Whether Tessera's privacy flags 1 to 3 are accepted.
+    pub privacy_enhancements: bool,
+    /// Any change of this number restarts the pod.
+    pub restart_trigger: i64,
     /// The volume.
     pub volume: Volume,
     /// The size that the spec asks for: what an existing claim grows to.
@@ -170,10 +171,11 @@ pub fn resolve(
         image: image(node, &defaults)?,
         replicas: node.spec.replicas,
         size: embedded(node)?.size.to_string(),
-        volume: volume(node, &defaults)?,
-        resources: defaults.resources.unwrap_or_else(default_resources),
-        node_selector: defaults.node_selector,
-        tolerations: defaults.tolerations,
+        volume: volume(node, &defaults, inputs)?,
+        resources: node.spec.resources.clone().or(defaults.resources).unwrap_or_else(default_resources),
+        pod: node.spec.pod.clone().or(defaults.pod),
+        privacy_enhancements: node.spec.privacy.unwrap_or(network.spec.privacy).enhancements,
+        restart_trigger: node.spec.restart_trigger,
         store: store(network)?,
         store_egress: network.spec.secret_store.egress.clone(),
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
@@ -268,20 +270,22 @@ fn leaves(
     let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
     let identity = Identity::node(trust_domain, name)?;
     let dns_names = dns_names(name, namespace);
-    let decide = |ca, spec: &LeafSpec, secret: String| {
+    let decide = |ca, spec: &LeafSpec, renew_before, secret: String| {
         let stored = inputs.secrets.get(&secret);
         leaf::keep_or_issue(ca, spec, renew_before, secret, stored, inputs.now)
     };
     let mut clients = Vec::with_capacity(node.spec.clients.len());
     for client in sorted(node.spec.clients.clone(), |client| client.name.to_string()) {
-        let spec = LeafSpec::client(Identity::client(trust_domain, name, &client.name)?, lifetime);
-        clients.push(decide(&authorities.network, &spec, names::node::client_secret(name, &client.name))?);
+        let own = Lifetimes::from(client.certificate.as_ref().unwrap_or(&network.spec.pki.leaf));
+        let spec = LeafSpec::client(Identity::client(trust_domain, name, &client.name)?, own.lifetime);
+        let secret = names::node::client_secret(name, &client.name);
+        clients.push(decide(&authorities.network, &spec, own.renew_before, secret)?);
     }
     let node_spec = LeafSpec::node(identity.clone(), dns_names.clone(), lifetime);
     let admin_spec = LeafSpec::node_admin(identity, dns_names, lifetime);
     Ok(Leaves {
-        node: decide(&authorities.network, &node_spec, names::node::tls_secret(name))?,
-        admin: decide(&authorities.admin, &admin_spec, names::node::admin_tls_secret(name))?,
+        node: decide(&authorities.network, &node_spec, renew_before, names::node::tls_secret(name))?,
+        admin: decide(&authorities.admin, &admin_spec, renew_before, names::node::admin_tls_secret(name))?,
         clients,
     })
 }

@@ -97,3 +97,33 @@ fn a_network_that_this_version_cannot_read_is_named() {
     let message = error(node_json("node-a"), &inputs).to_string();
     assert!(message.contains("TesseraNetwork org-a") && message.contains("unknown variant"), "{message}");
 }
+
+#[test]
+fn a_field_of_a_nodes_pod_replaces_the_networks_field_and_no_other() {
+    let mut json = network_json();
+    json["spec"]["nodeDefaults"]["pod"] = json!({
+        "nodeSelector": {"disk": "ssd"}, "labels": {"team": "a", "cost": "1"}, "priorityClassName": "ledger",
+        "imagePullSecrets": [{"name": "registry"}],
+    });
+    json["spec"]["nodeDefaults"]["resources"] = json!({"limits": {"memory": "1Gi"}});
+    let inputs = Inputs { network: Some(Arc::new(network(json))), ..inputs() };
+    let mut own = node_json("node-a");
+    own["spec"]["pod"] = json!({"labels": {"team": "b"}, "imagePullSecrets": []});
+    own["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
+    let resolved = resolved(own, &inputs);
+    assert_eq!(resolved.pod.labels, Some([("team".to_owned(), "b".to_owned())].into()));
+    assert_eq!(resolved.pod.image_pull_secrets, Some(Vec::new()));
+    assert_eq!(resolved.pod.priority_class_name.as_deref(), Some("ledger"));
+    assert_eq!(resolved.pod.node_selector, Some([("disk".to_owned(), "ssd".to_owned())].into()));
+    assert_eq!(resolved.resources.limits.unwrap()["memory"].0, "2Gi");
+}
+
+#[test]
+fn a_client_may_have_a_certificate_that_lives_longer() {
+    let mut json = node_json("node-a");
+    json["spec"]["clients"][0]["certificate"] = json!({"lifetime": "2160h", "renewBefore": "720h"});
+    let resolved = resolved(json, &inputs());
+    let ends = |leaf: &Leaf| leaf.certificate.not_after().duration_since(inputs().now);
+    assert!(ends(&resolved.client_tls[0]) > SignedDuration::from_hours(2159));
+    assert!(ends(&resolved.tls) <= SignedDuration::from_hours(24));
+}

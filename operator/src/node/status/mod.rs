@@ -184,7 +184,7 @@ fn template_revision(applied: &Applied) -> Option<String> {
 
 fn default_key(keys: &[KeyStatus]) -> Option<String> {
     let default = keys.iter().find(|key| key.state == KeyState::Default)?;
-    Some(TesseraNodeStatus::short_key(&default.public_key))
+    Some(default.public_key.clone())
 }
 
 /// The certificate that lies in the Secret. One that was issued and could not be stored is gone: said here, each attempt

@@ -93,7 +93,7 @@ fn a_node_that_serves_is_ready_in_every_way() {
     assert_eq!(reason(&status, ConditionType::DataProtected), "True Protected");
     assert!(find(&status.conditions, ConditionType::Reconciling).is_none());
     assert!(find(&status.conditions, ConditionType::Stalled).is_none());
-    assert_eq!(status.default_key.as_deref(), Some("public-key-o…"));
+    assert_eq!(status.default_key.as_deref(), Some("public-key-of-version-2"));
     assert_eq!(status.keys.len(), 2);
 }
 
