@@ -24,6 +24,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
+{{/* What the image of the operator's pods ends in, whatever mirror the registry's name was rewritten to. */}}
+{{- define "tessera-operator.imageSuffix" -}}
+{{- if .Values.image.digest -}}
+@{{ .Values.image.digest }}
+{{- else -}}
+{{ include "tessera-operator.image" . }}
+{{- end -}}
+{{- end }}
+
+
 {{/* Who the operator is to the API server. */}}
 {{- define "tessera-operator.username" -}}
 system:serviceaccount:{{ .Release.Namespace }}:tessera-operator

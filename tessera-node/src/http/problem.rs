@@ -182,6 +182,7 @@ impl From<Error> for Problem {
             Error::NoKeys
             | Error::KeysIncomplete
             | Error::StoreTimeout
+            | Error::VolumeReplaced
             | Error::Read(_)
             | Error::Write(_)
             | Error::StoredPayload(_)

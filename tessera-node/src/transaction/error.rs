@@ -72,6 +72,9 @@ pub(crate) enum Error {
     /// The store did not answer within the deadline of a send. Recipients have the payload.
     #[error("the payload store did not answer in time")]
     StoreTimeout,
+    /// The record is not here, and may be on the volume that was here before.
+    #[error("{}", crate::volume::REPLACED)]
+    VolumeReplaced,
     /// The store cannot say what it holds.
     #[error("the payload store cannot be read")]
     Read(#[from] ReadError),

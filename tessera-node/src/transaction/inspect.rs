@@ -13,7 +13,7 @@ impl TransactionManager {
     /// Whether one of our keys sent the transaction.
     pub(crate) async fn is_sender(&self, hash: &TxHash) -> Result<bool, Error> {
         let keys = self.keys()?;
-        let payload = self.known(hash).await?;
+        let payload = self.stored(hash).await?;
         match keys.ring().contains(&payload.sender) {
             // It may be one of ours that is not loaded yet.
             false if !keys.is_complete() => {
@@ -25,12 +25,12 @@ impl TransactionManager {
 
     /// The recipients' keys as they are stored, the sender's among them; at a recipient only its own.
     pub(crate) async fn participants(&self, hash: &TxHash) -> Result<Vec<PublicKey>, Error> {
-        Ok(self.known(hash).await?.recipient_keys.clone())
+        Ok(self.stored(hash).await?.recipient_keys.clone())
     }
 
     /// The recipients without whom the transaction must not be sent.
     pub(crate) async fn mandatory_recipients(&self, hash: &TxHash) -> Result<Vec<PublicKey>, Error> {
-        let payload = self.known(hash).await?;
+        let payload = self.stored(hash).await?;
         let privacy = &payload.privacy;
         if privacy.mode != PrivacyMode::MandatoryRecipients {
             return Err(Error::NotMandatory);
@@ -38,10 +38,10 @@ impl TransactionManager {
         Ok(privacy.mandatory_recipients.iter().cloned().collect())
     }
 
-    async fn known(&self, hash: &TxHash) -> Result<EncodedPayload, Error> {
+    async fn stored(&self, hash: &TxHash) -> Result<EncodedPayload, Error> {
         let unknown = || Ok(self.keys()?.unless_incomplete(Error::TransactionUnknown(hash.clone())));
         match self.payloads.get(hash).await? {
-            Some((payload, _)) => Ok(payload),
+            Some(payload) => Ok(payload),
             None => unknown().and_then(Err),
         }
     }

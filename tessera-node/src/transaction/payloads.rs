@@ -6,7 +6,7 @@ use tessera_enclave::{EncodedPayload, PayloadCodec, RawTransaction, TxHash};
 use tessera_store::{Hash, InsertOutcome, Kind, ReadError, ReplaceOutcome, Store, Stored, Value, Version};
 
 use super::{Error, MAX_RECORD_BYTES};
-use crate::volume::{self, Volume};
+use crate::volume::Volume;
 use crate::{clock, tasks};
 
 /// The codec byte of a record.
@@ -109,7 +109,7 @@ impl Payloads {
     async fn read(&self, kind: Kind, hash: &TxHash) -> Result<Option<Stored>, Error> {
         let stored = self.ask(kind, hash).await?.map_err(unreadable)?;
         if stored.is_none() && self.volume.is_replaced() {
-            return Err(Error::Unavailable(volume::REPLACED.into()));
+            return Err(Error::VolumeReplaced);
         }
         Ok(stored)
     }

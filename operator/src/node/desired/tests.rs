@@ -88,7 +88,7 @@ fn settings_of_the_user_are_in_the_pod_and_none_replaces_ours() {
     assert_eq!(template["spec"]["imagePullSecrets"][0]["name"], "registry");
     assert_eq!(template["spec"]["topologySpreadConstraints"][0]["topologyKey"], "zone");
     assert!(template["spec"]["affinity"]["podAntiAffinity"].is_object());
-    let config = desired.supports.iter().find(|planned| planned.name == "node-a-config").unwrap();
+    let config = desired.supports.iter().find(|planned| planned.id.name == "node-a-config").unwrap();
     let config: serde_json::Value = serde_json::from_str(
         config.body["data"].as_object().unwrap().values().next().unwrap().as_str().unwrap(),
     )

@@ -171,7 +171,7 @@ pub fn resolve(
         image: image(node, &defaults)?,
         replicas: node.spec.replicas,
         size: embedded(node)?.size.to_string(),
-        volume: volume(node, &defaults, inputs)?,
+        volume: volume(node, &defaults)?,
         resources: node.spec.resources.clone().or(defaults.resources).unwrap_or_else(default_resources),
         pod: node.spec.pod.clone().or(defaults.pod),
         privacy_enhancements: node.spec.privacy.unwrap_or(network.spec.privacy).enhancements,
@@ -244,7 +244,8 @@ fn default_resources() -> ResourceRequirements {
     let quantity = |name: &str, value: &str| (name.to_owned(), Quantity(value.to_owned()));
     ResourceRequirements {
         requests: Some(
-            [quantity("cpu", "50m"), quantity("memory", "64Mi"), quantity("ephemeral-storage", "16Mi")].into(),
+            [quantity("cpu", "50m"), quantity("memory", "64Mi"), quantity("ephemeral-storage", "16Mi")]
+                .into(),
         ),
         limits: Some(
             [quantity("cpu", "4"), quantity("memory", "512Mi"), quantity("ephemeral-storage", "1Gi")].into(),

@@ -106,7 +106,7 @@ fn a_field_of_a_nodes_pod_replaces_the_networks_field_and_no_other() {
         "imagePullSecrets": [{"name": "registry"}],
     });
     json["spec"]["nodeDefaults"]["resources"] = json!({"limits": {"memory": "1Gi"}});
-    let inputs = Inputs { network: Some(Arc::new(network(json))), ..inputs() };
+    let inputs = Inputs { network: NetworkInput::Found(Arc::new(network(json))), ..inputs() };
     let mut own = node_json("node-a");
     own["spec"]["pod"] = json!({"labels": {"team": "b"}, "imagePullSecrets": []});
     own["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
