@@ -12,7 +12,7 @@
 //! - [`controller`]: what the controllers of all kinds share
 //! - [`mod@kube`]: talks to the API server, the only writer
 //! - [`probe`]: talks to nodes and secret stores
-//! - [`issue`]: certificates
+//! - [`issue`][]: certificates
 //! - [`memory`]: what is remembered between two reconciles
 //! - [`report`]: conditions and error messages
 //!

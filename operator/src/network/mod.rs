@@ -32,7 +32,7 @@ use crate::watch::kept::Parsed;
 use resolve::{Resolved, Unresolved};
 
 /// How often a network is reconciled of which nothing changes: the loss of its CA state has no watch.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// How soon its own leaves follow the CA that was stored just now.
 const AFTER_AUTHORITIES: Duration = Duration::from_millis(200);
 

@@ -87,16 +87,16 @@ pub async fn read_leaves(
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &ctx.namespace, &resource);
     let mut found = BTreeMap::new();
     for name in names {
-        let stored = match known_leaf(ctx, owner_uid, &name) {
-            Some(known) => Some(known),
-            None => {
-                let secret = api.get_opt(&name).await;
-                let secret = secret
-                    .map_err(|source| Error::ReadSecret { name: name.clone(), source: Box::new(source) })?;
-                secret.filter(|secret| is_of(&secret.metadata, owner_uid)).map(StoredLeaf::Read)
-            }
-        };
-        found.extend(stored.map(|stored| (name, stored)));
+        if let Some(known) = known_leaf(ctx, owner_uid, &name) {
+            found.insert(name, known);
+            continue;
+        }
+        let secret = api.get_opt(&name).await;
+        let secret =
+            secret.map_err(|source| Error::ReadSecret { name: name.clone(), source: Box::new(source) })?;
+        if let Some(secret) = secret.filter(|secret| is_of(&secret.metadata, owner_uid)) {
+            found.insert(name, StoredLeaf::Read(secret));
+        }
     }
     Ok(found)
 }

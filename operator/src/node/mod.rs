@@ -38,7 +38,7 @@ use resolve::{Resolved, Unresolved};
 use status::Seen;
 
 /// How often a node is reconciled of which nothing changes: what it said of itself grows old.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// How often one that is not ready: some reasons follow from the time alone.
 const PERIOD_WHILE_UNREADY: Duration = Duration::from_secs(15);
 /// How soon a pod is asked again whose node is not ready or does not serve its certificate yet.

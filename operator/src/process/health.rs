@@ -1,6 +1,7 @@
 //! What the kubelet and a scraper ask, over plain HTTP: nothing here is secret, and the kubelet has no certificate.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,7 +121,7 @@ impl Health {
             let failure = watch.outage.as_ref().and_then(|outage| outage.reported.last());
             let failure = failure.map_or("being listed", String::as_str);
             let scope = if is_absent { " (namespace not managed: it grants nothing)" } else { "" };
-            text.push_str(&format!("cache of {name} is not filled{scope}: {failure}\n"));
+            let _ = writeln!(text, "cache of {name} is not filled{scope}: {failure}");
         }
         text.push_str(if ready { "ok\n" } else { "not ready\n" });
         (ready, text)
@@ -177,7 +178,9 @@ mod tests {
 
     fn health(watches: &[(&str, &str)]) -> Health {
         let health = Health::default();
-        watches.iter().for_each(|(watch, namespace)| health.expect_watch(watch, namespace));
+        for (watch, namespace) in watches {
+            health.expect_watch(watch, namespace);
+        }
         health
     }
 

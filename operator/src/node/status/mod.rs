@@ -74,10 +74,11 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
     let message = crate::report::error::chain(why);
     let (reason, stalled) = match why {
         Unresolved::NetworkNotFound(_) => (Reason::NetworkNotFound, false),
-        Unresolved::NetworkNotReady(_) => (Reason::NetworkNotReady, false),
+        Unresolved::NetworkNotReady(_) | Unresolved::NetworkUnreadable { .. } => {
+            (Reason::NetworkNotReady, false)
+        }
         Unresolved::InvalidConfiguration(_) => (Reason::InvalidConfiguration, true),
         Unresolved::Leaf(_) => (Reason::CertificateInvalid, false),
-        Unresolved::NetworkUnreadable { .. } => (Reason::NetworkNotReady, false),
         Unresolved::Unreadable(unreadable) => (unreadable.reason, false),
     };
     conditions.set(ConditionType::Ready, ConditionStatus::False, reason, message.clone());
