@@ -93,7 +93,6 @@ impl Mallory {
             sender: self.key(),
             recipients: [&[self.key()], to].concat(),
             privacy: PrivacyMetadata::default(),
-            affected: Vec::new(),
         };
         seal::seal(&self.ring, SealBuffer::from(message), request).unwrap()
     }
@@ -227,5 +226,5 @@ async fn serve(
 }
 
 fn hash_of(body: &Bytes) -> String {
-    payload_of(body).hash(tessera_enclave::DigestMode::Tessera).to_string()
+    payload_of(body).hash().to_string()
 }
