@@ -111,7 +111,7 @@ impl<'a> Pair<'a> {
         let sends = outcome.sent.len();
         let each = |time: Duration| time.as_secs_f64() * 1e6 / sends.max(1) as f64;
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        let [a, b] = [0, 1].map(|node| each(after.cpu[node] - before.cpu[node]));
+        let [a, b] = [0, 1].map(|node| each(after.cpu[node].saturating_sub(before.cpu[node])));
         let row = Row {
             connections: load.callers,
             sends,
@@ -127,7 +127,7 @@ impl<'a> Pair<'a> {
             millis(load::percentile(&outcome.sent, 99)),
             millis(load::percentile(&outcome.sent, 100)),
             format!("{a:.0} + {b:.0}"),
-            each(after.callers - before.callers),
+            each(after.callers.saturating_sub(before.callers)),
             row.handshakes,
             format!("{} + {}", self.processes[0].kib("VmHWM") >> 10, self.processes[1].kib("VmHWM") >> 10),
         );

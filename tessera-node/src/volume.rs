@@ -43,7 +43,7 @@ impl Volume {
         accepted: Option<StoreId>,
     ) -> Result<(), WriteError> {
         let lost: Vec<_> = named.iter().copied().filter(|id| self.is_lost(*id)).collect();
-        self.publish(lost.clone());
+        self.publish(&lost);
         if lost.is_empty() || accepted != Some(self.store.id()) {
             return Ok(());
         }
@@ -52,7 +52,7 @@ impl Volume {
             self.store.accept_loss_of(id, now).await?;
             tracing::warn!(lost = %id, store = %self.store.id(), "the loss of a payload store is accepted");
         }
-        self.publish(Vec::new());
+        self.publish(&[]);
         Ok(())
     }
 
@@ -81,10 +81,10 @@ impl Volume {
         }
     }
 
-    fn publish(&self, lost: Vec<StoreId>) {
+    fn publish(&self, lost: &[StoreId]) {
         let replaced = self.lost.send_if_modified(|known| {
             let changed = *known != lost;
-            known.clone_from(&lost);
+            lost.clone_into(known);
             changed
         });
         if replaced && !lost.is_empty() {

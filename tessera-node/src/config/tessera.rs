@@ -19,15 +19,15 @@ pub(super) fn check(root: &Map<String, Value>) -> Result<Config, Vec<String>> {
 
 /// None only where a problem is noted.
 fn read(top: Section<'_>) -> Option<Config> {
-    let none = Map::new();
-    let node = Section::new("tesseraNode", top.plain_object("tesseraNode").unwrap_or(&none), top.problems());
+    let empty = Map::new();
+    let node = Section::new("tesseraNode", top.plain_object("tesseraNode").unwrap_or(&empty), top.problems());
     let extension = extension::read(top);
     refuse_unsupported(top);
     // Asked of the text: a fault elsewhere in the extension must not add complaints about keys and certificates.
     let servers = server::read(top, node.value("nodeTls").and_then(Value::as_str));
     let keys = keys::read(top, node.value("secretStore").is_some());
     let peers = peers(top);
-    let features = Section::new("features", top.object("features").unwrap_or(&none), top.problems());
+    let features = Section::new("features", top.object("features").unwrap_or(&empty), top.problems());
     let policy = Policy {
         always_send_to: always_send_to(top),
         privacy_enhancements: features.boolean("enablePrivacyEnhancements"),

@@ -119,6 +119,7 @@ impl PeerApi {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
 fn unknown_peer(error: LearnError) -> Problem {
     Problem::forbidden(error.to_string())
 }

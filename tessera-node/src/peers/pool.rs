@@ -235,7 +235,7 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none(), "it does not wait");
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 1);
         open.pop();
-        waiting.await.unwrap();
+        drop(waiting.await.unwrap());
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
     }
 

@@ -37,11 +37,11 @@ impl SegmentsAhead {
         ready: VecDeque<OpenSegment>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (orders, received) = channel();
-        let (outcomes, prepared) = channel();
+        let (outcomes, finished) = channel();
         let thread = Builder::new()
             .name("store-segments".to_owned())
             .spawn(move || preparer.run(&received, &outcomes))?;
-        Ok((Self { ready, ordered: 0, orders, prepared }, thread))
+        Ok((Self { ready, ordered: 0, orders, prepared: finished }, thread))
     }
 
     /// Orders the segments that are missing. Does not block.

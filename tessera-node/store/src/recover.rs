@@ -196,7 +196,7 @@ impl Replay<'_> {
             }
             let restart = found[0].header.batch_start();
             if let Some((segment, mut found)) = last.replace((segment, found)) {
-                self.drop_stale(segment, &mut found, restart);
+                Self::drop_stale(segment, &mut found, restart);
                 self.settle(segment, &found, u64::MAX)?;
             }
         }
@@ -228,7 +228,7 @@ impl Replay<'_> {
 
     /// Drops the records of a segment whose sequence numbers the next segment uses again, from
     /// `restart` on: they are of batches that failed, and were never acknowledged.
-    fn drop_stale(&mut self, segment: &Segment, found: &mut Vec<Found>, restart: u64) {
+    fn drop_stale(segment: &Segment, found: &mut Vec<Found>, restart: u64) {
         let records = found.len();
         found.retain(|found| found.header.sequence < restart || found.header.operation == Operation::Marker);
         if found.len() < records {

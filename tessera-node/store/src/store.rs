@@ -75,14 +75,14 @@ impl Options {
     /// Opens the store: index first, then the log after the index's checkpoint. Blocks.
     pub fn open(self) -> Result<Store, OpenError> {
         let disk = RealDisk::lock(&self.dir)?;
-        self.open_on(Arc::new(disk))
+        self.open_on(&(Arc::new(disk) as Arc<dyn Disk>))
     }
 
     /// Opens the store on another file layer; `dir` is not used then.
-    pub fn open_on(self, disk: Arc<dyn Disk>) -> Result<Store, OpenError> {
+    pub fn open_on(self, disk: &Arc<dyn Disk>) -> Result<Store, OpenError> {
         let needed = SEGMENT_HEADER_BYTES + record_bytes(self.max_body_bytes) as u64;
         let segment_bytes = self.segment_bytes.max(needed).next_multiple_of(4096);
-        let opened = recover::open(&disk, segment_bytes)?;
+        let opened = recover::open(disk, segment_bytes)?;
         start(&self, segment_bytes, opened)
     }
 }

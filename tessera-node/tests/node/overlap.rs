@@ -64,8 +64,8 @@ async fn raw_payloads_and_octets_overlap_as_well() {
         let stored = session.post_json("/storeraw", payload).await;
         assert_eq!(stored.status, 200, "{}", stored.text());
         let hash = stored.json()["key"].as_str().unwrap().to_owned();
-        let send = json!({"hash": hash, "to": [b.public_key]}).to_string();
-        let sent = session.post_json("/sendsignedtx", send).await;
+        let request = json!({"hash": hash, "to": [b.public_key]}).to_string();
+        let sent = session.post_json("/sendsignedtx", request).await;
         assert_eq!(sent.status, 201, "{}", sent.text());
         (hash, message)
     });
@@ -93,7 +93,7 @@ async fn one_raw_payload_that_is_sent_many_times_at_once_is_one_transaction() {
     let (a, b) = (net.node("a"), net.node("b"));
     let stored = a.client().post_json("/storeraw", json!({"payload": "aGVsbG8="}).to_string()).await;
     let hash = stored.json()["key"].as_str().unwrap().to_owned();
-    let send = json!({"hash": hash, "to": [b.public_key]}).to_string();
+    let request = json!({"hash": hash, "to": [b.public_key]}).to_string();
     let answers = join_all((0..16).map(async |_| a.client().post_json("/sendsignedtx", send.clone()).await));
     for answer in answers.await {
         assert_eq!((answer.status, answer.json()["key"].as_str()), (201, Some(hash.as_str())));

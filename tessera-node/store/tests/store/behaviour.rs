@@ -181,7 +181,8 @@ fn a_full_queue_refuses_and_serves_again() {
 #[test]
 fn bodies_that_are_not_durable_yet_never_exceed_the_limit() {
     let disk = TestDisk::new(0);
-    let store = Options::new("unused").max_queued_bytes(10_000).open_on(disk.arc()).expect("the store opens");
+    let store =
+        Options::new("unused").max_queued_bytes(10_000).open_on(&disk.arc()).expect("the store opens");
     let mut pending = Vec::new();
     disk.while_held(|| {
         for number in 0..20_000 {
@@ -198,11 +199,11 @@ fn bodies_that_are_not_durable_yet_never_exceed_the_limit() {
 fn a_log_of_many_segments_is_read_with_a_bounded_number_of_open_files() {
     let disk = TestDisk::new(0);
     let options = Options::new("unused").segment_bytes(8 << 10).max_body_bytes(3000);
-    let store = options.clone().open_on(disk.arc()).expect("the store opens");
+    let store = options.clone().open_on(&disk.arc()).expect("the store opens");
     (0..300).for_each(|number| insert(&store, number, 2900));
     assert!(store.stats().segments >= 300, "{:?}", store.stats());
     drop(store);
-    let store = options.open_on(disk.arc()).expect("the store opens again");
+    let store = options.open_on(&disk.arc()).expect("the store opens again");
     (0..300).rev().for_each(|number| assert_holds(&store, number, 2900));
     assert!(disk.most_open() < 80, "{} files were open at once", disk.most_open());
 }

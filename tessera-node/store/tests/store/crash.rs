@@ -120,7 +120,7 @@ fn options() -> Options {
 /// Changes records until the power is off.
 fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, counts: &mut Counts) {
     change_faults(disk, random);
-    let Ok(store) = options().open_on(disk.arc()) else {
+    let Ok(store) = options().open_on(&disk.arc()) else {
         return;
     };
     loop {
@@ -189,7 +189,7 @@ impl Asked {
 
 /// Opens after a crash: every record is in an allowed state, which is then the only one.
 fn check_records(disk: &TestDisk, allowed: &mut Allowed) -> Result<(), String> {
-    let store = options().open_on(disk.arc()).map_err(|error| format!("open: {error:?}"))?;
+    let store = options().open_on(&disk.arc()).map_err(|error| format!("open: {error:?}"))?;
     let stats = store.stats();
     if stats.corrupt > 0 {
         return Err(format!("a power cut counts as damage: {stats:?}"));
@@ -214,7 +214,7 @@ fn check_records(disk: &TestDisk, allowed: &mut Allowed) -> Result<(), String> {
 #[test]
 fn a_failed_sync_poisons_the_store_and_is_never_tried_again() {
     let disk = TestDisk::new(1);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     store.insert(TX, hash(1), value(1, 10)).wait().expect("durable");
     disk.faults(|faults| faults.next_sync_fails = true);
 
@@ -233,7 +233,7 @@ fn a_failed_sync_poisons_the_store_and_is_never_tried_again() {
 #[test]
 fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_space() {
     let disk = TestDisk::new(2);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     disk.faults(|faults| faults.space = Some(0));
     let insert = |number| store.insert(TX, hash(number), value(number, 2000)).wait();
     let accepted = (0..1000).take_while(|number| insert(*number).is_ok()).count() as u64;
@@ -254,14 +254,14 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_space() {
     }
     assert!(store.stats().full > 0);
     drop(store);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     assert_eq!((store.stats().records, store.stats().corrupt), (accepted + 200, 0));
 }
 
 #[test]
 fn a_write_that_finds_the_disk_full_half_way_leaves_no_trace() {
     let disk = TestDisk::new(3);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     store.insert(TX, hash(1), value(1, 100)).wait().expect("durable");
     disk.faults(|faults| faults.writes_find_it_full = true);
     let mut pending = Vec::new();
@@ -277,7 +277,7 @@ fn a_write_that_finds_the_disk_full_half_way_leaves_no_trace() {
     disk.faults(|faults| faults.writes_find_it_full = false);
     store.insert(TX, hash(6), value(6, 0)).wait().expect("durable");
 
-    let store = options().open_on(disk.killed().arc()).expect("the store opens");
+    let store = options().open_on(&disk.killed().arc()).expect("the store opens");
 
     assert_eq!((store.stats().records, store.stats().corrupt), (2, 0));
     for number in 2..6 {
@@ -289,7 +289,7 @@ fn a_write_that_finds_the_disk_full_half_way_leaves_no_trace() {
 /// to the second segment, which uses their sequence numbers again.
 fn failed_batches_before_a_rotation() -> (TestDisk, Vec<u8>) {
     let disk = TestDisk::new(6);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     (0..3).for_each(|number| insert(&store, number, 3000));
     disk.faults(|faults| faults.writes_find_it_full = true);
     let mut pending = Vec::new();
@@ -305,7 +305,7 @@ fn failed_batches_before_a_rotation() -> (TestDisk, Vec<u8>) {
 }
 
 fn check_after_the_rotation(disk: &TestDisk, what: &str) {
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     for (number, bytes) in [(0, 3000), (1, 3000), (2, 3000), (20, 3500)] {
         assert_holds(&store, number, bytes);
     }
@@ -339,7 +339,7 @@ fn replay_ends_a_segment_where_the_next_one_starts_its_sequence_numbers_again() 
 fn what_was_cut_from_a_torn_batch_does_not_come_back() {
     for attempt in 0..20 {
         let disk = TestDisk::new(attempt);
-        let store = options().open_on(disk.arc()).expect("the store opens");
+        let store = options().open_on(&disk.arc()).expect("the store opens");
         let mut pending = Vec::new();
         // Mostly the writer is held up with the first, so the other two share a batch.
         disk.while_held(|| {
@@ -359,14 +359,14 @@ fn what_was_cut_from_a_torn_batch_does_not_come_back() {
         });
         torn.delete("index.redb");
 
-        let store = options().open_on(torn.arc()).expect("the store opens");
+        let store = options().open_on(&torn.arc()).expect("the store opens");
         if store.stats().corrupt > 0 {
             continue; // The third was in a batch of its own: that proves the second durable.
         }
         assert_eq!(store.stats().records, 1);
         store.insert(TX, hash(4), value(4, 0)).wait().expect("durable");
 
-        let store = options().open_on(torn.killed().arc()).expect("the store opens");
+        let store = options().open_on(&torn.killed().arc()).expect("the store opens");
         assert_eq!((store.stats().records, store.stats().corrupt), (2, 0));
         assert_eq!(store.get(TX, &hash(3)).expect("an answer"), None);
         return;
@@ -378,7 +378,7 @@ fn what_was_cut_from_a_torn_batch_does_not_come_back() {
 fn a_checkpoint_on_a_full_disk_is_tried_again() {
     let disk = TestDisk::new(4);
     let options = Options::new("unused").segment_bytes(4 << 20).max_body_bytes(4000).checkpoint_records(2000);
-    let store = options.clone().open_on(disk.arc()).expect("the store opens");
+    let store = options.clone().open_on(&disk.arc()).expect("the store opens");
     disk.faults(|faults| faults.space = Some(0));
     let pending: Vec<_> =
         (0..6000).map(|number| store.insert(TX, hash(number), value(number, 100))).collect();
@@ -396,7 +396,7 @@ fn a_checkpoint_on_a_full_disk_is_tried_again() {
     }
     disk.faults(|faults| faults.space = None);
     drop(store);
-    let store = options.open_on(disk.arc()).expect("the store opens");
+    let store = options.open_on(&disk.arc()).expect("the store opens");
     assert_eq!((store.stats().replayed, store.stats().records), (0, 6000));
 }
 
@@ -404,7 +404,7 @@ fn a_checkpoint_on_a_full_disk_is_tried_again() {
 #[test]
 fn a_checkpoint_that_hangs_holds_up_no_write() {
     let disk = TestDisk::new(7);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     disk.faults(|faults| faults.index_syncs_hang = true);
     let (sender, written) = std::sync::mpsc::channel();
     let writer = store.clone();
@@ -423,7 +423,7 @@ fn a_checkpoint_that_hangs_holds_up_no_write() {
 #[test]
 fn the_fatal_signal_wakes_who_awaits_it() {
     let disk = TestDisk::new(5);
-    let store = Arc::new(options().open_on(disk.arc()).expect("the store opens"));
+    let store = Arc::new(options().open_on(&disk.arc()).expect("the store opens"));
     let fatal = store.fatal();
     let waiter = std::thread::spawn(move || futures::executor::block_on(fatal.reason()));
     disk.faults(|faults| faults.next_sync_fails = true);

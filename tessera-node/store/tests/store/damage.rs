@@ -60,7 +60,7 @@ fn fixtures() -> Vec<Fixture> {
 
 fn fixture(what: &'static str, indexed: bool) -> Fixture {
     let disk = TestDisk::new(0);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     (0..RECORDS).for_each(|number| insert(&store, number, body_bytes(number)));
     let disk = if what == "killed" {
         disk.killed()
@@ -119,7 +119,7 @@ fn check_reads(store: &Store, spans: &[RecordSpan], may_fail: impl Fn(&RecordSpa
 
 /// Opens a damaged disk, checks it, writes, and checks again after a restart and after a rebuild of the index.
 fn check_damaged(fixture: &Fixture, hurt: &TestDisk, may_fail: impl Fn(&RecordSpan) -> bool, what: &str) {
-    let mut store = options().open_on(hurt.arc()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    let mut store = options().open_on(&hurt.arc()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
     check_reads(&store, &fixture.spans, &may_fail, what);
     let outcome = store.insert(TX, hash(9999), value(9999, 50)).wait();
     assert!(matches!(outcome, Ok(InsertOutcome::Inserted(_))), "{what}: {outcome:?}");
@@ -128,7 +128,7 @@ fn check_damaged(fixture: &Fixture, hurt: &TestDisk, may_fail: impl Fn(&RecordSp
         if again == "rebuilt" {
             hurt.delete(INDEX);
         }
-        store = options().open_on(hurt.arc()).unwrap_or_else(|e| panic!("{what} {again}: {e:?}"));
+        store = options().open_on(&hurt.arc()).unwrap_or_else(|e| panic!("{what} {again}: {e:?}"));
         check_reads(&store, &fixture.spans, &may_fail, &format!("{what}, {again}"));
         let added = store.get(TX, &hash(9999)).expect("sound").expect("acknowledged");
         assert_eq!(added.value, value(9999, 50), "{what} {again}");
@@ -173,7 +173,7 @@ fn a_body_hit_by_a_flip_is_reported_and_counted_and_can_be_repaired() {
         let hurt = fixture.disk.killed();
         let record = &fixture.spans[50];
         hurt.damage(&record.segment, |bytes| bytes[record.body.start] ^= 1);
-        let store = options().open_on(hurt.arc()).expect("the store opens");
+        let store = options().open_on(&hurt.arc()).expect("the store opens");
         let error = store.get(TX, &hash(50)).expect_err("damaged");
         assert!(matches!(error, ReadError::Corrupt { hash: of, .. } if of == hash(50)));
         assert_eq!((store.stats().corrupt, store.stats().unidentified), (1, 0));
@@ -264,7 +264,7 @@ fn a_lost_segment_costs_its_records_and_none_is_denied() {
             }
             let hurt = fixture.disk.killed();
             hurt.delete(&lost);
-            let store = options().open_on(hurt.arc()).expect("the store opens");
+            let store = options().open_on(&hurt.arc()).expect("the store opens");
             let what = format!("{} indexed={} lost {lost}", fixture.what, fixture.indexed);
             check_reads(&store, &fixture.spans, |record| record.segment == lost, &what);
         }
@@ -281,7 +281,7 @@ fn an_index_of_noise_is_made_anew() {
             let end = span.end.min(bytes.len());
             bytes[span.start..end].fill_with(|| random.random());
         });
-        let store = options().open_on(hurt.arc()).expect("the store opens");
+        let store = options().open_on(&hurt.arc()).expect("the store opens");
         check_reads(&store, &fixture.spans, |_| false, &format!("index {span:?}"));
     }
 }
@@ -291,7 +291,7 @@ fn an_index_of_another_store_is_made_anew() {
     let (ours, theirs) = (fixture("closed", true), fixture("closed", true));
     let hurt = ours.disk.killed();
     hurt.damage(INDEX, |bytes| *bytes = theirs.disk.content(INDEX));
-    let store = options().open_on(hurt.arc()).expect("the store opens");
+    let store = options().open_on(&hurt.arc()).expect("the store opens");
     assert_eq!(store.stats().replayed, RECORDS);
     check_reads(&store, &ours.spans, |_| false, "another index");
 }
@@ -302,7 +302,7 @@ fn segments_of_two_stores_are_refused() {
     let hurt = ours.disk.killed();
     let second = &segments(&hurt)[1];
     hurt.damage(second, |bytes| *bytes = theirs.disk.content(second));
-    let error = options().open_on(hurt.arc()).expect_err("two stores");
+    let error = options().open_on(&hurt.arc()).expect_err("two stores");
     assert!(matches!(&error, OpenError::ForeignSegment { name } if name == second), "{error}");
 }
 
@@ -313,14 +313,14 @@ fn a_log_without_any_readable_header_is_refused_when_the_index_is_gone_too() {
     for segment in segments(&hurt) {
         hurt.damage(&segment, |bytes| bytes[..4096].fill(0));
     }
-    let error = options().open_on(hurt.arc()).expect_err("no identity");
+    let error = options().open_on(&hurt.arc()).expect_err("no identity");
     assert!(matches!(error, OpenError::NoReadableHeader), "{error}");
 }
 
 #[test]
 fn a_payload_that_looks_like_a_record_is_not_taken_for_one() {
     let disk = TestDisk::new(0);
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     insert(&store, 1, 300);
     // The bytes of a real record of this format, but of another store.
     let other = fixture("closed", false);
@@ -337,7 +337,7 @@ fn a_payload_that_looks_like_a_record_is_not_taken_for_one() {
         let at = bytes.windows(64).position(|it| it == hash(2).as_bytes()).expect("there");
         bytes[at] ^= 1;
     });
-    let store = options().open_on(disk.arc()).expect("the store opens");
+    let store = options().open_on(&disk.arc()).expect("the store opens");
     assert_eq!(store.get(TX, &hash(5)).expect("an answer"), None);
     assert!(store.get(TX, &hash(2)).expect("read by its other header").is_some());
 }
