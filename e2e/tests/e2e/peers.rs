@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tessera_crds::names;
 use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::{Fleet, NETWORK};
 use tessera_e2e::wait;
@@ -35,12 +34,12 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
 
 /// The peers that `node` is told of: all nodes of the network but itself.
 async fn peers(fleet: &Fleet, node: &str) -> Result<Vec<String>> {
-    let name = names::network::peers(NETWORK);
+    let name = format!("{NETWORK}-peers");
     let map = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &name).await?;
     let document: serde_json::Value =
         serde_json::from_str(map["data"]["peers.json"].as_str().unwrap_or_default())?;
     let peers = document["peers"].as_array().cloned().unwrap_or_default();
-    let own = names::node::p2p_url(node, &fleet.namespace);
+    let own = format!("https://{node}-p2p.{}.svc:9000/", fleet.namespace);
     let urls = peers.iter().filter_map(|peer| peer["url"].as_str().map(str::to_owned));
     Ok(urls.filter(|url| *url != own).collect())
 }

@@ -53,12 +53,12 @@ impl Certificate {
     /// Reads the first certificate of a PEM text.
     pub fn parse(pem: &[u8]) -> Result<Self, InspectError> {
         let der = CertificateDer::from_pem_slice(pem).map_err(InspectError::Pem)?;
-        Ok(Self { pem: String::from_utf8_lossy(pem).into_owned(), ..Self::from_der(der)? })
+        Ok(Self { pem: String::from_utf8_lossy(pem).into_owned(), ..Self::from_der(&der)? })
     }
 
     /// Reads a certificate in DER; its [`Self::pem`] is empty.
-    pub fn from_der(der: CertificateDer<'static>) -> Result<Self, InspectError> {
-        let (rest, x509) = X509Certificate::from_der(&der).map_err(InspectError::Der)?;
+    pub fn from_der(der: &CertificateDer<'_>) -> Result<Self, InspectError> {
+        let (rest, x509) = X509Certificate::from_der(der).map_err(InspectError::Der)?;
         if !rest.is_empty() {
             return Err(InspectError::TrailingBytes);
         }
@@ -69,14 +69,14 @@ impl Certificate {
         Ok(Self {
             pem: String::new(),
             serial: hex::encode(x509.raw_serial()),
-            fingerprint: hex::encode(Sha256::digest(&der)),
+            fingerprint: hex::encode(Sha256::digest(der)),
             not_before: timestamp(x509.validity().not_before)?,
             not_after: timestamp(x509.validity().not_after)?,
             identity,
             dns_names,
             usage: usage(&x509)?,
             authority: x509.is_ca(),
-            der: der.clone(),
+            der: der.clone().into_owned(),
         })
     }
 

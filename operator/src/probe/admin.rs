@@ -171,7 +171,7 @@ fn check_identity(tls: &TlsStream<TcpStream>, expected: &Identity) -> Result<(),
 }
 
 fn identity_of(der: &CertificateDer<'_>) -> Option<Identity> {
-    Certificate::from_der(der.clone().into_owned()).ok()?.identity().cloned()
+    Certificate::from_der(der).ok()?.identity().cloned()
 }
 
 fn tls_config(
