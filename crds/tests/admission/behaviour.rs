@@ -94,7 +94,7 @@ async fn a_full_status_is_kept_whole_and_shown_in_the_table() {
             ("Ready", "True"),
             ("Reason", "Ready"),
             ("Network", "org-a"),
-            ("Key", "BULeR8JyUWhi…"),
+            ("Key", "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo="),
             ("Cert-Expires", "2026-11-23T00:00:00Z"),
             ("Image", "localhost:5001/tessera-node@sha256:00"),
             ("Replicas", "1"),
@@ -220,7 +220,7 @@ fn node_status() -> TesseraNodeStatus {
         selector: Some("tessera.rs/node=node-a".into()),
         template_revision: Some("1".into()),
         endpoints: Some(Endpoints { q2t: "https://q".into(), p2p: "https://p".into() }),
-        default_key: Some(TesseraNodeStatus::short_key("BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=")),
+        default_key: Some("BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=".into()),
         keys: vec![KeyStatus {
             name: "main".into(),
             version: 1,

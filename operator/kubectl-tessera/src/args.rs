@@ -26,6 +26,31 @@ pub(crate) enum Command {
     /// it. After this it answers "not found", which a ledger takes as "not a party", permanently. Try to bring the old
     /// volume back first. Needs the right to create `tesseranodes/accept-loss`.
     AcceptLoss(AcceptLoss),
+    /// Restart a TesseraNode, or all nodes of the namespace, within the rollout budget of their network
+    ///
+    /// Raises `spec.restartTrigger`; the operator then replaces the pods, no more at a time than the network's
+    /// `rollout.maxUnavailable` allows.
+    Restart(Restart),
+}
+
+/// Arguments of `restart`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["node", "all"]))]
+pub(crate) struct Restart {
+    /// The TesseraNode
+    pub(crate) node: Option<String>,
+
+    /// All TesseraNodes of the namespace
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// The nodes' namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
 }
 
 /// Arguments of `accept-loss`.
@@ -80,4 +105,19 @@ pub(crate) struct StoreSetup {
     /// Show what would be done and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_names_one_node_or_all() {
+        let parse =
+            |arguments: &[&str]| Args::try_parse_from([&["kubectl-tessera", "restart"], arguments].concat());
+        assert!(parse(&["node-a"]).is_ok());
+        assert!(parse(&["--all", "-n", "org-a"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["node-a", "--all"]).is_err());
+    }
 }

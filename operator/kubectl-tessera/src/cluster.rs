@@ -1,7 +1,7 @@
 //! Reading the network and its CA bundle, with the person's own kubeconfig.
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config, Error as KubeError};
 use serde_json::json;
@@ -38,6 +38,26 @@ pub(crate) enum ClusterError {
         /// What the API server says.
         source: KubeError,
     },
+    /// The nodes cannot be listed.
+    #[error("cannot list TesseraNodes in namespace {namespace:?}")]
+    Nodes {
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
+    /// The node cannot be read or changed.
+    #[error("cannot {verb} TesseraNode {name:?} in namespace {namespace:?}")]
+    Node {
+        /// What failed.
+        verb: &'static str,
+        /// The node.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
     /// The network keeps its keys elsewhere.
     #[error("TesseraNetwork {0:?} does not keep its keys in a Vault: there is nothing to set up")]
     NotVault(String),
@@ -48,16 +68,6 @@ pub(crate) enum ClusterError {
         name: String,
         /// The namespace asked.
         namespace: String,
-    },
-    /// The node cannot be read.
-    #[error("cannot read TesseraNode {name:?} in namespace {namespace:?}")]
-    Node {
-        /// The name asked for.
-        name: String,
-        /// The namespace asked.
-        namespace: String,
-        /// What the API server says.
-        source: KubeError,
     },
     /// The annotation cannot be set.
     #[error("cannot accept the loss on TesseraNode {name:?} in namespace {namespace:?}")]
@@ -137,7 +147,7 @@ impl Cluster {
         match nodes.get_opt(&name).await {
             Ok(Some(node)) => Ok(node),
             Ok(None) => Err(ClusterError::NoNode { name, namespace }),
-            Err(source) => Err(ClusterError::Node { name, namespace, source }),
+            Err(source) => Err(ClusterError::Node { verb: "read", name, namespace, source }),
         }
     }
 
@@ -151,6 +161,39 @@ impl Cluster {
             namespace: self.namespace.clone(),
             source,
         })
+    }
+
+    /// The names of all nodes, sorted.
+    pub(crate) async fn node_names(&self) -> Result<Vec<String>, ClusterError> {
+        let nodes = self.nodes().list(&ListParams::default()).await;
+        let nodes =
+            nodes.map_err(|source| ClusterError::Nodes { namespace: self.namespace.clone(), source })?;
+        let mut names: Vec<_> = nodes.items.into_iter().filter_map(|node| node.metadata.name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Adds one to the node's `spec.restartTrigger` and gives the new value. Two people who do so at once restart the node
+    /// once or twice, and neither loses the other's changes: the write is refused if the node changed since it was read.
+    pub(crate) async fn raise_restart_trigger(&self, name: &str) -> Result<i64, ClusterError> {
+        let failure = |verb| {
+            let (name, namespace) = (name.to_owned(), self.namespace.clone());
+            move |source| ClusterError::Node { verb, name, namespace, source }
+        };
+        let node = self.nodes().get(name).await.map_err(failure("read"))?;
+        let trigger = node.spec.restart_trigger.saturating_add(1);
+        let patch = serde_json::json!({
+            "metadata": {"resourceVersion": node.metadata.resource_version},
+            "spec": {"restartTrigger": trigger},
+        });
+        let params =
+            PatchParams { field_manager: Some("kubectl-tessera".to_owned()), ..PatchParams::default() };
+        self.nodes().patch(name, &params, &Patch::Merge(&patch)).await.map_err(failure("change"))?;
+        Ok(trigger)
+    }
+
+    fn nodes(&self) -> Api<TesseraNode> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// The certificates that `reference` names, in PEM.

@@ -1,6 +1,7 @@
 //! `kubectl tessera`: what a person does for a TesseraNetwork that the operator must not be able to do.
 //!
 //! ```text
+//! kubectl tessera restart NODE | --all      raises spec.restartTrigger (with the person's own kubeconfig)
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -15,6 +16,7 @@
 mod accept_loss;
 mod args;
 mod cluster;
+mod restart;
 mod store_setup;
 mod token;
 mod vault;
@@ -30,11 +32,12 @@ async fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing else has installed a provider before the first line of main");
-    let outcome = match Args::parse().command {
+    let result = match Args::parse().command {
         Command::StoreSetup(args) => store_setup::run(&args).await,
         Command::AcceptLoss(args) => accept_loss::run(&args).await,
+        Command::Restart(args) => restart::run(&args).await,
     };
-    match outcome {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -35,7 +35,12 @@ pub(super) fn build(node: &Resolved) -> [Planned; 2] {
 }
 
 fn common(node: &Resolved) -> ServiceSpec {
-    ServiceSpec { selector: node_selector(&node.name).match_labels, ..ServiceSpec::default() }
+    ServiceSpec {
+        selector: node_selector(&node.name).match_labels,
+        // Both address families where the cluster has both.
+        ip_family_policy: Some("PreferDualStack".to_owned()),
+        ..ServiceSpec::default()
+    }
 }
 
 fn port_of(name: &str, number: u16) -> ServicePort {
