@@ -141,10 +141,8 @@ fn admission(
     if stays || node.replicas == 0 || !rollout::serves(uid, ctx) {
         return Admission::Free;
     }
-    let admitted = node
-        .store_ready
-        .clone()
-        .and_then(|()| ctx.rollouts.admit(object, node.max_unavailable, ctx, inputs.now));
+    let admitted =
+        node.store_ready.clone().and_then(|()| ctx.rollouts.admit(object, &node.rollout, ctx, inputs.now));
     match admitted {
         Ok(()) => Admission::InTurn,
         Err(why) => Admission::Waits(why),

@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::Value;
+use tessera_crds::api::network::Rollout as Budget;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
@@ -82,12 +83,20 @@ struct Rollout {
 }
 
 impl Rollouts {
-    /// Admits `node` to change while it serves, if fewer than `max` other nodes of its network are away; else says which are.
+    /// Admits `node` to change while it serves, if fewer other nodes of its network are away than the budget allows; else
+    /// says which are.
     /// What is admitted must be [`Rollouts::settled`].
-    pub fn admit(&self, node: &TesseraNode, max: usize, ctx: &Context, now: Timestamp) -> Result<(), String> {
+    pub fn admit(
+        &self,
+        node: &TesseraNode,
+        budget: &Budget,
+        ctx: &Context,
+        now: Timestamp,
+    ) -> Result<(), String> {
         let network = node.spec.network_ref.name.to_string();
-        let others = ctx.caches.nodes_of(&network);
-        let others = others.iter().filter(|other| uid_of(&***other) != uid_of(node));
+        let nodes = ctx.caches.nodes_of(&network);
+        let max = budget.budget(nodes.len());
+        let others = nodes.iter().filter(|other| uid_of(&***other) != uid_of(node));
         let mut all = self.lock();
         let rollout = all.entry(key(ctx, &network)).or_default();
         rollout.admitted.retain(|uid, generation| !is_seen(uid, *generation, ctx));

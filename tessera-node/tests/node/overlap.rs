@@ -94,7 +94,8 @@ async fn one_raw_payload_that_is_sent_many_times_at_once_is_one_transaction() {
     let stored = a.client().post_json("/storeraw", json!({"payload": "aGVsbG8="}).to_string()).await;
     let hash = stored.json()["key"].as_str().unwrap().to_owned();
     let request = json!({"hash": hash, "to": [b.public_key]}).to_string();
-    let answers = join_all((0..16).map(async |_| a.client().post_json("/sendsignedtx", send.clone()).await));
+    let answers =
+        join_all((0..16).map(async |_| a.client().post_json("/sendsignedtx", request.clone()).await));
     for answer in answers.await {
         assert_eq!((answer.status, answer.json()["key"].as_str()), (201, Some(hash.as_str())));
     }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use tessera_crds::api::network::{NodeDefaults, Scraper, VaultStore};
+use tessera_crds::api::network::{NodeDefaults, Rollout, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
 use tessera_crds::api::pod::PodSettings;
@@ -82,7 +82,7 @@ pub struct Resolved {
     /// Why a node that serves keeps its template: the secret store is not known to be ready.
     pub store_ready: Result<(), String>,
     /// How many nodes of the network may be away at once.
-    pub max_unavailable: usize,
+    pub rollout: Rollout,
 }
 
 /// The claim template of a new workload. Kubernetes cannot change it in a StatefulSet that exists.
@@ -189,7 +189,7 @@ pub fn resolve(
         client_tls: leaves.clients,
         paused: node.spec.paused || network.spec.paused,
         store_ready: rollout::store_ready(network),
-        max_unavailable: 1,
+        rollout: network.spec.rollout.clone(),
         network: network_name,
         name,
     })
