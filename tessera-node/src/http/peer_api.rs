@@ -95,13 +95,13 @@ impl PeerApi {
         let keys = self.manager.keys()?;
         if self.manager.policy().remote_key_validation {
             let proven = peers.learn_proven(keys.ring(), &caller.identity, announcement).await;
-            return if proven.map_err(unknown_peer)? {
+            return if proven.map_err(|error| unknown_peer(&error))? {
                 Ok(reply::ok("application/octet-stream", Vec::new()))
             } else {
                 Err(Problem::security())
             };
         }
-        peers.learn(keys.ring(), &caller.identity, announcement).map_err(unknown_peer)?;
+        peers.learn(keys.ring(), &caller.identity, announcement).map_err(|error| unknown_peer(&error))?;
         let own = PartyInfo { url: peers.directory().own().to_string(), ..PartyInfo::default() };
         Ok(reply::ok("application/octet-stream", own.encode()))
     }
@@ -119,8 +119,7 @@ impl PeerApi {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
-fn unknown_peer(error: LearnError) -> Problem {
+fn unknown_peer(error: &LearnError) -> Problem {
     Problem::forbidden(error.to_string())
 }
 

@@ -5,6 +5,7 @@ use futures::{StreamExt, stream};
 use tessera_enclave::codec::versions::ApiVersions;
 use tessera_enclave::seal::SealRequest;
 use tessera_enclave::{EncodedPayload, KeyRing, PayloadCodec, PrivacyMetadata, PublicKey, SealBuffer, seal};
+use tokio::time::Instant;
 
 use super::client::Call;
 use super::directory::Peer;
@@ -29,12 +30,14 @@ impl Peers {
     pub(super) async fn ask(&self, ring: &KeyRing, peer: &Peer, keys: Vec<PublicKey>) -> Vec<PublicKey> {
         // Never closed.
         let _permit = self.proofs.acquire().await;
+        // One for all keys: a node that stalls must not keep others from proving theirs.
+        let deadline = self.call_deadline();
         let asked = keys.len();
         // Collected, since the compiler cannot tell that a lazy iterator of them may be sent.
         let challenges: Vec<_> = keys
             .into_iter()
             .take(PROOFS_AT_ONCE)
-            .map(|key| async move { self.holds_key(ring, peer, &key).await.then_some(key) })
+            .map(|key| async move { self.holds_key(ring, peer, &key, deadline).await.then_some(key) })
             .collect();
         let proven: Vec<_> =
             stream::iter(challenges).buffer_unordered(AT_ONCE).filter_map(async |key| key).collect().await;
@@ -45,7 +48,7 @@ impl Peers {
         proven
     }
 
-    async fn holds_key(&self, ring: &KeyRing, peer: &Peer, key: &PublicKey) -> bool {
+    async fn holds_key(&self, ring: &KeyRing, peer: &Peer, key: &PublicKey, deadline: Instant) -> bool {
         let secret = challenge::for_node(&peer.identity).to_string();
         let Some(payload) = sealed(ring, &secret, key) else { return false };
         let call = Call {
@@ -55,7 +58,7 @@ impl Peers {
         };
         // As Java: the body decides, not the status.
         self.client
-            .call(&peer.endpoint, Some(&peer.identity), &call, self.call_deadline())
+            .call(&peer.endpoint, Some(&peer.identity), &call, deadline)
             .await
             .is_ok_and(|answer| answer.body == secret.as_bytes())
     }

@@ -43,7 +43,7 @@ pub(super) fn check_count(count: usize) -> Result<(), Refusal> {
 impl TransactionManager {
     /// What the rules ask of those that are stored here.
     pub(super) async fn known<'a>(&self, hashes: impl Iterator<Item = &'a TxHash>) -> Result<Known, Error> {
-        self.look_at_each(hashes, |payload| Affected::of(payload)).await
+        self.look_at_each(hashes, Affected::of).await
     }
 
     /// The security hashes of those that are stored here, for a transaction with this cipher text.

@@ -22,6 +22,10 @@ const OVERHEAD: usize = 384;
 /// Room for one recipient: box, key and their heads.
 const PER_RECIPIENT: usize = 84;
 
+/// The input that a list item must come with, as in the legacy format. An empty item takes one byte on the wire and a
+/// few dozen in memory: without a bound, a push would cost many times its size.
+const INPUT_PER_ITEM: usize = 8;
+
 pub(super) fn encode(payload: &EncodedPayload) -> Vec<u8> {
     let capacity = OVERHEAD + payload.cipher_text.len() + PER_RECIPIENT * payload.recipient_keys.len();
     let mut out = Encoder::new(Vec::with_capacity(capacity));
@@ -207,7 +211,7 @@ impl Reader<'_> {
         let mut left = self.cbor.array()?;
         let mut items = Vec::new();
         while self.next(&mut left)? {
-            if items.len() == MAX_ITEMS {
+            if items.len() == MAX_ITEMS.min(self.input.len() / INPUT_PER_ITEM) {
                 return Err(DecodeError::TooManyItems);
             }
             items.push(read(self)?);

@@ -52,7 +52,7 @@ pub enum DecodeError {
     #[error("text is not UTF-8")]
     Utf8,
     /// A list with more items than any payload has.
-    #[error("a list has more than {MAX_ITEMS} items")]
+    #[error("a list has more items than its input can mean, or than any payload has")]
     TooManyItems,
 }
 

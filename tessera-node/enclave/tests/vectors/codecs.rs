@@ -188,10 +188,7 @@ fn cbor_null_and_text_are_no_byte_strings() {
 fn cbor_lists_of_nothing_are_bounded_by_the_input() {
     let empty = "40".repeat(256);
     let refused = cbor(&format!("a1 6a 726563697069656e7473 99 0100 {empty}")).expect_err("too many");
-    assert_eq!(
-        refused.to_string(),
-        "Unable to decode payload data. a list has more items than its input can mean"
-    );
+    assert_eq!(refused.to_string(), "a list has more items than its input can mean, or than any payload has");
 }
 
 #[test]
