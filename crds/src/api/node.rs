@@ -27,6 +27,7 @@ use super::schema;
     derive = "PartialEq",
     doc = "TesseraNode is one logical transaction manager of a network: its keys, its storage and who may use it.",
     validation = schema::object_name_rule(),
+    validation = schema::volume_size_rule(),
     selectable = ".spec.networkRef.name",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
@@ -148,9 +149,7 @@ pub enum StorageType {
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
     .message("embedded.storageClassName is immutable, also from absent to present and back: a volume cannot change its class").field_path(".storageClassName"))]
 pub struct EmbeddedStorage {
-    /// The volume's size. It only grows.
-    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
-        .message("embedded.size must not shrink: a volume only grows"))]
+    /// The volume's size. A volume only grows; a size that it did not reach may be taken back to what status.volumes says.
     pub size: StorageSize,
     /// The volume's class; absent means the network's default or else the cluster's. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,6 +243,11 @@ pub struct TesseraNodeStatus {
     /// The payload store on the node's volume, as the node reported it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_store: Option<PayloadStoreStatus>,
+    /// The node's bound volume claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["claim".into()]))]
+    pub volumes: Vec<VolumeStatus>,
     /// The node's pods, as they report themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -328,6 +332,16 @@ pub struct CertificateStatus {
     pub not_after: Timestamp,
     /// SHA-256 of the certificate, in lower-case hexadecimal.
     pub issued_fingerprint: String,
+}
+
+/// A bound volume claim of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeStatus {
+    /// The claim's name.
+    pub claim: String,
+    /// The size that the volume has.
+    pub capacity: StorageSize,
 }
 
 /// A pod of the node, as it reports itself.

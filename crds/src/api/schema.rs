@@ -13,6 +13,20 @@ pub(super) fn object_name_rule() -> Rule {
     )
 }
 
+/// The rule on a volume's size. On the whole object, since it compares with what the status says that the volume has.
+pub(super) fn volume_size_rule() -> Rule {
+    const SIZE: &str = "spec.storage.embedded.size";
+    let at_least = |other: &str| format!("quantity(self.{SIZE}).compareTo(quantity({other})) >= 0");
+    Rule::new(format!(
+        "!has(self.spec.storage.embedded) || !has(oldSelf.spec.storage.embedded) || {grows} || (has(oldSelf.status) \
+         && has(oldSelf.status.volumes) && oldSelf.status.volumes.size() > 0 && oldSelf.status.volumes.all(volume, {holds}))",
+        grows = at_least(&format!("oldSelf.{SIZE}")),
+        holds = at_least("volume.capacity"),
+    ))
+    .message("embedded.size must not shrink below what status.volumes says that the volume has: a volume only grows")
+    .field_path(".spec.storage.embedded.size")
+}
+
 /// A label selector.
 pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -45,6 +45,12 @@ impl ApiServer {
         self.send(Request::put(self.path(object, &format!("/{name}"), true)), object).await
     }
 
+    /// Replaces the status of the live object.
+    pub(crate) async fn replace_status(&self, object: &Value) -> Result<Value, String> {
+        let name = object["metadata"]["name"].as_str().expect("fixtures have a name");
+        self.send(Request::put(self.path(object, &format!("/{name}/status"), false)), object).await
+    }
+
     /// Unknown fields are refused, as `kubectl apply` asks the API server to.
     fn path(&self, object: &Value, name: &str, dry_run: bool) -> String {
         let plural = object["kind"].as_str().expect("fixtures have a kind").to_lowercase() + "s";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts};
 use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PodStatus, StoreLocation, TesseraNode,
-    TesseraNodeStatus,
+    TesseraNodeStatus, VolumeStatus,
 };
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus};
 
@@ -229,6 +229,7 @@ fn node_status() -> TesseraNodeStatus {
             born_at: Some("2026-11-22T17:00:00.123456Z".into()),
             store: Some(StoreLocation { path: "secret/prod-eu1/org-a".into(), version: 1 }),
         }],
+        volumes: vec![VolumeStatus { claim: "data-tessera-node-a-0".into(), capacity: "10Gi".into() }],
         certificate: Some(CertificateStatus {
             serial: "01".into(),
             not_after: "2026-11-23T00:00:00Z".into(),

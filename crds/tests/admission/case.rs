@@ -70,7 +70,12 @@ impl Case {
     pub(crate) async fn check_update(&self, server: &ApiServer, number: usize) -> Result<(), String> {
         let mut object = self.object.clone();
         set(&mut object, "/metadata/name", Some(format!("case-{number}").into()));
-        let live = server.create(&object, false).await.map_err(|error| self.fault("is no start", &error))?;
+        let mut live =
+            server.create(&object, false).await.map_err(|error| self.fault("is no start", &error))?;
+        if let Some(status) = object.get("status") {
+            set(&mut live, "/status", Some(status.clone()));
+            live = server.replace_status(&live).await.map_err(|error| self.fault("is no status", &error))?;
+        }
         let refusal = server.would_replace(&self.with(self.refused.as_ref(), &live)).await;
         let admission = server.would_replace(&self.with(self.admitted.as_ref(), &live)).await;
         self.judge(refusal, admission)

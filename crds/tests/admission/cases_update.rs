@@ -57,6 +57,21 @@ fn storage() -> Vec<Case> {
             .refuses(json!("10G"))
             .saying(&["spec.storage.embedded.size", "must not shrink"])
             .admits(json!("10240Mi")),
+        node("a size taken back below what the volume has")
+            .given(
+                "/status",
+                json!({ "volumes": [{ "claim": "data-tessera-node-a-0", "capacity": "256Mi" }] }),
+            )
+            .at("/spec/storage/embedded/size")
+            .refuses(json!("255Mi"))
+            .saying(&["spec.storage.embedded.size", "must not shrink below what status.volumes says"])
+            .admits(json!("256Mi")),
+        node("a size taken back while no volume is known")
+            .given("/status", json!({ "volumes": [] }))
+            .at("/spec/storage/embedded/size")
+            .refuses(json!("256Mi"))
+            .saying(&["spec.storage.embedded.size", "must not shrink"])
+            .admits(json!("10Gi")),
         node("another class")
             .at("/spec/storage/embedded/storageClassName")
             .refuses(json!("fast"))

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::Api;
+use tessera_crds::api::node::VolumeStatus;
 use tessera_crds::names;
 use tessera_node_api::admin;
 
@@ -31,6 +32,8 @@ pub struct Observed {
     pub pods: Vec<ObservedPod>,
     /// Its volume.
     pub volume: ObservedVolume,
+    /// The sizes of its bound claims.
+    pub volumes: Vec<VolumeStatus>,
 }
 
 /// The StatefulSet's own account.
@@ -130,6 +133,7 @@ pub async fn observe(node: &Resolved, applied: &Applied, ctx: &Context, now: Tim
         workload: workload(applied),
         pods: pods.iter().map(|pod| observe_pod(pod, ctx, now)).collect(),
         volume: volume(node, ctx).await,
+        volumes: capacity(node, ctx).into_iter().collect(),
     }
 }
 
@@ -200,6 +204,14 @@ fn unschedulable(pod: &Pod) -> Option<String> {
     let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
     (scheduled.status == "False")
         .then(|| format!("not scheduled: {}", scheduled.message.as_deref().unwrap_or("")))
+}
+
+fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
+    let claim = names::node::volume_claim(&node.name, 0);
+    let kept = ctx.caches.claims.get(&claim)?;
+    let status = kept.0.status.as_ref()?;
+    let capacity = status.capacity.as_ref()?.get("storage")?.0.as_str().into();
+    (status.phase.as_deref() == Some("Bound")).then_some(VolumeStatus { claim, capacity })
 }
 
 async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {

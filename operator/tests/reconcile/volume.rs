@@ -6,7 +6,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::operator::Operator;
-use crate::world::World;
+use crate::world::{World, condition};
 
 /// The claim as the StatefulSet controller and a provisioner would leave it.
 async fn bound_claim(world: &World, class: &str) -> Api<PersistentVolumeClaim> {
@@ -78,6 +78,10 @@ async fn a_class_that_does_not_grow_stalls_the_node_with_the_reason() {
     let message = world.until_reason("TesseraNode", "a", "Stalled", "InvalidConfiguration").await;
     assert!(message.contains("data-tessera-a-0") && message.contains("resize"), "{message}");
     assert_eq!(size(&claims.get("data-tessera-a-0").await.unwrap()), "1Gi");
+    let back = || json!({"spec": {"storage": {"embedded": {"size": "1Gi"}}}});
+    world.until("TesseraNode", "a", |node| node["status"]["volumes"][0]["capacity"] == "1Gi").await;
+    world.edit("TesseraNode", "a", back()).await;
+    world.until("TesseraNode", "a", |node| condition(node, "Stalled").is_none()).await;
     // Readiness does not speak of it: what is wrong in this world is that the claim's volume does not exist.
     world.until_reason("TesseraNode", "a", "Ready", "VolumeLost").await;
 }

@@ -45,6 +45,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
         .and_then(|report| report.payload_store.as_ref())
         .map(payload_store)
         .or(status.payload_store);
+    status.volumes.clone_from(&seen.observed.volumes);
     status.pods = seen.observed.pods.iter().map(pod).collect();
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);

@@ -37,6 +37,7 @@ fn ready() -> World {
         workload: Some(Workload { replicas: 1, ready_replicas: 1, up_to_date: true }),
         pods: vec![pod],
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
+        volumes: Vec::new(),
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
     World { object, applied: Applied { written, ..Applied::default() }, observed }
