@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, env = "TESSERA_DNS_EGRESS", value_parser = egress_rule, default_value = DEFAULT_DNS)]
     pub dns_egress: NetworkPolicyEgressRule,
     /// The group that owns a node's volume and Secrets; `platform` where the platform assigns one to each namespace, as
-    /// OpenShift does.
+    /// `OpenShift` does.
     #[arg(long, env = "TESSERA_NODE_FS_GROUP", value_parser = fs_group, default_value = "65532")]
     pub node_fs_group: FsGroup,
     /// Act only while holding the Lease: for more than one replica.

@@ -141,7 +141,7 @@ fn foreign_field(planned: &Value, live: &Value) -> Option<Drift> {
     })
 }
 
-/// OpenShift and older clusters write tokens and pull secrets into every ServiceAccount, and make new ones for each time
+/// `OpenShift` and older clusters write tokens and pull secrets into every ServiceAccount, and make new ones for each time
 /// that they are removed. A token of a node's account is worthless in the API server, and its pods mount none by default.
 fn is_open(kind: &Value, field: &str) -> bool {
     kind == "ServiceAccount" && matches!(field, "secrets" | "imagePullSecrets")

@@ -58,7 +58,7 @@ fn static_config(node: &Resolved) -> String {
         "peer": [],
         "tesseraNode": extension(node),
     });
-    if node.privacy_enhancements {
+    if node.privacy.enhancements {
         document["features"] = json!({"enablePrivacyEnhancements": true});
     }
     pretty(&document)

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use tessera_crds::api::network::{NodeDefaults, Rollout, Scraper, VaultStore};
+use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
 use tessera_crds::api::pod::PodSettings;
@@ -47,8 +47,8 @@ pub struct Resolved {
     pub resources: ResourceRequirements,
     /// What the user adds to the pods.
     pub pod: PodSettings,
-    /// Whether Tessera's privacy flags 1 to 3 are accepted.
-    pub privacy_enhancements: bool,
+    /// Which privacy features are on.
+    pub privacy: Privacy,
     /// Any change of this number restarts the pod.
     pub restart_trigger: i64,
     /// The volume.
@@ -174,7 +174,7 @@ pub fn resolve(
         volume: volume(node, &defaults)?,
         resources: node.spec.resources.clone().or(defaults.resources).unwrap_or_else(default_resources),
         pod: node.spec.pod.clone().or(defaults.pod),
-        privacy_enhancements: node.spec.privacy.unwrap_or(network.spec.privacy).enhancements,
+        privacy: node.spec.privacy.unwrap_or(network.spec.privacy),
         restart_trigger: node.spec.restart_trigger,
         store: store(network)?,
         store_egress: network.spec.secret_store.egress.clone(),
