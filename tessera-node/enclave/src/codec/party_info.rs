@@ -57,12 +57,15 @@ fn text(input: &mut Reader<'_>) -> Result<String, DecodeError> {
     std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| DecodeError::Utf8)
 }
 
-/// A node's name: its URL with `/` appended if it has no path. Nothing else is folded; two spellings are two nodes.
+/// A node's name: its URL with the path `/` if it has none. Nothing else is folded; two spellings are two nodes. A name is its
+/// own name: nodes relay what they read, and each would make another node of it otherwise.
 pub fn normalise_url(mut url: String) -> String {
     let after_scheme = url.find("://").map_or(0, |scheme| scheme + 3);
     let path = url[after_scheme..].find(['/', '?', '#']).map(|end| after_scheme + end);
-    if path.is_none_or(|start| !url[start..].starts_with('/')) {
-        url.push('/');
+    match path {
+        None => url.push('/'),
+        Some(start) if !url[start..].starts_with('/') => url.insert(start, '/'),
+        Some(_) => {}
     }
     url
 }
@@ -81,5 +84,13 @@ mod tests {
         assert_eq!(normalised("http://h:9001/"), "http://h:9001/");
         assert_eq!(normalised("http://h:9001/x"), "http://h:9001/x");
         assert_eq!(normalised("HTTPS://H"), "HTTPS://H/");
+    }
+
+    #[test]
+    fn a_name_is_its_own_name() {
+        for url in ["http://h", "http://h?q", "http://h?", "http://h#f", "http://h/x?q", "h", "?", ""] {
+            assert_eq!(normalised(&normalised(url)), normalised(url), "{url}");
+        }
+        assert_eq!(normalised("http://h?q"), "http://h/?q");
     }
 }
