@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Suites that are too long for every run of hack/check. CI runs one of them in each run, by rotation.
+# Suites that are too long for every run of hack/check. `hack/check --rotate` runs one of them in each run.
 
 # Each is a function below.
 LONG_SUITES=(long_kubernetes long_images long_crash long_quiet long_oracle)

@@ -72,7 +72,7 @@ finish_step() { # finish_step PID passed|failed
   say "$name: done in $((SECONDS - STEP_BEGAN[$name])) s"
 }
 
-closing_lines() { grep -hE '^(test result:|[0-9]+ passed, [0-9]+ failed| *Summary \[)' "$@" || true; }
+closing_lines() { grep -hE '^(test result:|fuzz [a-z_0-9]+:|[0-9]+ passed, [0-9]+ failed| *Summary \[)' "$@" || true; }
 
 # count_tests LOG…: 'PASSED FAILED'.
 count_tests() {
