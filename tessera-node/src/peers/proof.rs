@@ -26,7 +26,8 @@ impl Peers {
     }
 
     /// The keys that the node proves. At most [`PROOFS_AT_ONCE`] are asked for; the rest of a longer list comes again with
-    /// the next announcement.
+    /// the next announcement. A node that leaves one challenge without an answer is asked no more: its silence would keep
+    /// the proofs of others waiting.
     pub(super) async fn ask(&self, ring: &KeyRing, peer: &Peer, keys: Vec<PublicKey>) -> Vec<PublicKey> {
         // Never closed.
         let _permit = self.proofs.acquire().await;
@@ -37,10 +38,15 @@ impl Peers {
         let challenges: Vec<_> = keys
             .into_iter()
             .take(PROOFS_AT_ONCE)
-            .map(|key| async move { self.holds_key(ring, peer, &key, deadline).await.then_some(key) })
+            .map(|key| async move {
+                self.holds_key(ring, peer, &key, deadline).await.map(|holds| holds.then_some(key))
+            })
             .collect();
-        let proven: Vec<_> =
-            stream::iter(challenges).buffer_unordered(AT_ONCE).filter_map(async |key| key).collect().await;
+        let mut answers = stream::iter(challenges).buffer_unordered(AT_ONCE);
+        let mut proven = Vec::new();
+        while let Some(Some(answer)) = answers.next().await {
+            proven.extend(answer);
+        }
         if proven.len() < asked && self.may_log(&peer.identity) {
             let missing = asked - proven.len();
             tracing::warn!(peer = %peer.identity, missing, "a node did not prove keys that it announced");
@@ -48,19 +54,24 @@ impl Peers {
         proven
     }
 
-    async fn holds_key(&self, ring: &KeyRing, peer: &Peer, key: &PublicKey, deadline: Instant) -> bool {
+    /// Nothing when the node does not answer.
+    async fn holds_key(
+        &self,
+        ring: &KeyRing,
+        peer: &Peer,
+        key: &PublicKey,
+        deadline: Instant,
+    ) -> Option<bool> {
         let secret = challenge::for_node(&peer.identity).to_string();
-        let Some(payload) = sealed(ring, &secret, key) else { return false };
+        let Some(payload) = sealed(ring, &secret, key) else { return Some(false) };
         let call = Call {
             resource: Resource::Validate,
             versions: versions_header(&ApiVersions::ours()),
             body: Bytes::from(PayloadCodec::Legacy.encode(&payload)),
         };
         // As Java: the body decides, not the status.
-        self.client
-            .call(&peer.endpoint, Some(&peer.identity), &call, deadline)
-            .await
-            .is_ok_and(|answer| answer.body == secret.as_bytes())
+        let answer = self.client.call(&peer.endpoint, Some(&peer.identity), &call, deadline).await;
+        answer.ok().map(|answer| answer.body == secret.as_bytes())
     }
 }
 

@@ -247,12 +247,13 @@ impl Registry {
             },
             |node| node.registered,
         );
+        // A node that moves, however often, is asked no more often than another.
+        let asked = before.as_ref().and_then(|node| node.asked);
         // A node that moved proves its keys again at its new address.
         let before = before.filter(|node| node.peer.url() == peer.url());
         peer.set_up(before.as_ref().is_some_and(|node| node.peer.is_up()));
-        let (proven, asked) = before.map_or_else(Default::default, |node| {
-            (node.proven.intersection(&claimed).cloned().collect(), node.asked)
-        });
+        let proven =
+            before.map(|node| node.proven.intersection(&claimed).cloned().collect()).unwrap_or_default();
         let node = Node { peer, claimed, proven, heard: now, asked, registered };
         self.nodes.insert(caller.clone(), node);
         self.index();

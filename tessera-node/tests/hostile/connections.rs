@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -33,6 +34,47 @@ async fn idle(node: &Spec, port: u16, count: usize, bytes: &[u8]) -> Vec<TcpStre
         Some(stream)
     });
     join_all(streams).await.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_a_handshake_keep_nobody_out() {
+    let mut scene = Scene::start().await;
+    // The head of a TLS record that announces a hello, and the first bytes of it.
+    let half_hello = [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[7; 40]].concat();
+    scene
+        .beside(async |scene| {
+            let a = scene.a();
+            for bytes in [&[][..], &half_hello] {
+                let silent = idle(a, a.p2p, 1_100, bytes).await;
+                newcomers_are_served(scene).await;
+                drop(silent);
+            }
+        })
+        .await;
+    scene.judge().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_identity_does_not_take_all_connections() {
+    let few = |config: &mut serde_json::Value| {
+        config["serverConfigs"][0]["properties"]["maxConnections"] = json!(48);
+    };
+    let mut scene = Scene::with(few).await;
+    scene
+        .beside(async |scene| {
+            let taken = join_all((0..60).map(async |_| {
+                let mut session = scene.mallory.client(scene.a()).session().await?;
+                // Served or not: a connection beyond the bound may be refused or kept waiting.
+                let answer = session.try_send(crate::support::client::request("GET", "/upcheck", &[], ""));
+                tokio::time::timeout(Duration::from_millis(500), answer).await.ok().flatten()?;
+                Some(session)
+            }))
+            .await;
+            assert!(taken.iter().flatten().count() > 0, "a certificate of the network is served");
+            newcomers_are_served(scene).await;
+        })
+        .await;
+    scene.judge().await;
 }
 
 /// A connection that ends after so much of a request: within its head, its body, or with its answer half read.

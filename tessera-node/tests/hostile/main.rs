@@ -11,15 +11,19 @@
 //! acknowledged, memory within the container's limit, every port open, and the pair nearly as fast as without the attack.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
+#![allow(clippy::large_futures)] // An attack is many connections at once, in one future.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod affected;
+mod announcements;
 mod bodies;
+mod boxes;
 mod connections;
 mod fields;
-#[allow(dead_code)] // More attacks follow.
 mod mallory;
 mod raw_http;
-#[allow(dead_code)]
+mod recipients;
 mod scene;
+mod takeover;

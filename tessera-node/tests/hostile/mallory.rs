@@ -10,6 +10,7 @@ use tessera_enclave::keyring::DefaultKey;
 use tessera_enclave::seal::{self, SealRequest};
 use tessera_enclave::{
     EncodedPayload, KeyPair, KeyRing, PayloadCodec, PayloadParts, PrivacyMetadata, PublicKey, SealBuffer,
+    open,
 };
 use tessera_tls::{AllowedPeers, Credentials, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,7 +25,7 @@ const VERSIONS: (&str, &str) = ("tesseraSupportedApiVersions", "2.1,3.0,4.0,5.0,
 
 pub(crate) struct Mallory {
     pub(crate) spec: Spec,
-    ring: KeyRing,
+    ring: Arc<KeyRing>,
 }
 
 /// What Mallory's own port does with a request that was read to its end.
@@ -52,14 +53,20 @@ pub(crate) enum Manner {
 pub(crate) struct Door {
     task: JoinHandle<()>,
     manners: Arc<Mutex<&'static [Manner]>>,
+    relay: Arc<Mutex<Option<Client>>>,
     /// The bodies that were posted to `/push`.
     pub(crate) pushed: mpsc::UnboundedReceiver<Bytes>,
 }
 
 impl Door {
-    /// From now on each new connection is served in the next of these manners.
+    /// From now on the requests of each connection are served in the next of these manners.
     pub(crate) fn behave(&self, manners: &'static [Manner]) {
         *self.manners.lock().unwrap() = manners;
+    }
+
+    /// From now on a challenge that Mallory cannot open is passed on, and the answer is given as Mallory's own.
+    pub(crate) fn relay_challenges_to(&self, holder: Client) {
+        *self.relay.lock().unwrap() = Some(holder);
     }
 }
 
@@ -75,7 +82,7 @@ impl Mallory {
         let private = tessera_enclave::base64::decode_strict(private).unwrap();
         let private = tessera_enclave::PrivateKey::from_slice(&private).unwrap();
         let pair = Arc::new(KeyPair::from_private(private));
-        Self { spec: spec.clone(), ring: KeyRing::new([pair], &DefaultKey::AsJava).unwrap() }
+        Self { spec: spec.clone(), ring: Arc::new(KeyRing::new([pair], &DefaultKey::AsJava).unwrap()) }
     }
 
     /// A client of the victim's P2P port, under Mallory's own certificate.
@@ -132,25 +139,31 @@ impl Mallory {
         let listener = TcpListener::bind(self.spec.at(self.spec.p2p)).await.unwrap();
         let (taken, pushed) = mpsc::unbounded_channel();
         let manners: Arc<Mutex<&'static [Manner]>> = Arc::new(Mutex::new(&[Manner::Honest]));
-        let chosen = Arc::clone(&manners);
+        let relay: Arc<Mutex<Option<Client>>> = Arc::default();
+        let (chosen, passed_on, ring) = (Arc::clone(&manners), Arc::clone(&relay), Arc::clone(&self.ring));
         let task = tokio::spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             for number in 0.. {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                let manners = *chosen.lock().unwrap();
-                let manner = manners[number % manners.len()];
+                let chosen = Arc::clone(&chosen);
+                // Asked for each request: connections are kept.
+                let manner = move || {
+                    let manners = *chosen.lock().unwrap();
+                    manners[number % manners.len()]
+                };
                 let (tls, taken) = (tls.clone(), taken.clone());
+                let prover = Prover { ring: Arc::clone(&ring), relay: passed_on.lock().unwrap().clone() };
                 open.spawn(async move {
-                    if manner == Manner::NoHandshake {
+                    if manner() == Manner::NoHandshake {
                         std::future::pending::<()>().await;
                     }
                     if let Ok(connection) = tls.accept(stream).await {
-                        serve(connection.stream, manner, &taken).await;
+                        serve(connection.stream, &manner, &prover, &taken).await;
                     }
                 });
             }
         });
-        Door { task, manners, pushed }
+        Door { task, manners, relay, pushed }
     }
 }
 
@@ -169,10 +182,29 @@ pub(crate) fn payload_of(body: &Bytes) -> EncodedPayload {
     decoded.expect("a node pushes a payload")
 }
 
+/// How a challenge is answered.
+struct Prover {
+    ring: Arc<KeyRing>,
+    relay: Option<Client>,
+}
+
+impl Prover {
+    async fn answer(&self, body: &Bytes) -> Option<String> {
+        let payload = PayloadCodec::Legacy.decode(body).ok()?;
+        if let Ok(opened) = open::open(&self.ring, &payload, self.ring.default_key()) {
+            return String::from_utf8(opened).ok();
+        }
+        let passed_on = request("POST", "/partyinfo/validate", &[OCTETS, VERSIONS], body.clone());
+        let answer = self.relay.as_ref()?.try_send(passed_on).await?;
+        (answer.status == 200).then(|| answer.text().to_owned())
+    }
+}
+
 /// Answers the requests of one connection, each in the manner given.
 async fn serve(
     mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
-    manner: Manner,
+    manner: &(impl Fn() -> Manner + Sync),
+    prover: &Prover,
     taken: &mpsc::UnboundedSender<Bytes>,
 ) -> Option<()> {
     let mut bytes = Vec::new();
@@ -191,10 +223,11 @@ async fn serve(
         }
         let body = Bytes::copy_from_slice(&bytes[head..head + length]);
         bytes.drain(..head + length);
+        let manner = manner();
         let is_push = text.starts_with("post /push ");
         let hash = if is_push { hash_of(&body) } else { String::new() };
         if is_push {
-            let _ = taken.send(body);
+            let _ = taken.send(body.clone());
         }
         let answer = |status: &str, body: &str| {
             format!(
@@ -205,6 +238,9 @@ async fn serve(
         let other = tessera_enclave::base64::encode(&[7; 64]);
         let answer = match manner {
             Manner::Honest if is_push => answer("201 Created", &hash),
+            Manner::Honest if text.starts_with("post /partyinfo/validate ") => {
+                answer("200 OK", &prover.answer(&body).await.unwrap_or_default())
+            }
             Manner::Honest => answer("200 OK", ""),
             Manner::OtherHash => answer("201 Created", &other),
             Manner::Refuse => answer("500 Internal Server Error", "no"),

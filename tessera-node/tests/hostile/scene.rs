@@ -45,7 +45,9 @@ impl Scene {
     pub(crate) async fn with(change: impl Fn(&mut serde_json::Value)) -> Self {
         let turn = TURN.lock().await;
         process::raise_descriptor_limit();
-        let net = Net::with(&["a", "b", "mallory"], change);
+        let net = Net::with(&["a", "b", "mallory"], |config| {
+            change(config);
+        });
         let urls = ["a", "b"].map(|name| net.node(name).p2p_url());
         let nodes = ["a", "b"].map(|name| {
             // Mallory is in nobody's configuration.

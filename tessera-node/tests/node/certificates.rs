@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::ca::{Ca, Wish, wish};
 use crate::support::client::Client;
-use crate::support::{Net, PATIENCE, TRUST_DOMAIN, eventually};
+use crate::support::{Net, PATIENCE, Spec, TRUST_DOMAIN, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_port_serves_its_own_callers_only() {
@@ -179,4 +179,29 @@ async fn the_same_identity_under_another_ca_is_a_stranger() {
         let known = Client::new(a.at(port), &directory, &identity, &a.identity());
         assert_eq!(known.try_get(path).await.map(|answer| answer.status), Some(200), "{identity}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_white_list_admits_the_configured_peers_by_their_certificates() {
+    let mut net = Net::new(&["a", "b", "c"]);
+    net.nodes[0].config["useWhiteList"] = json!(true);
+    net.nodes[0].write_config();
+    let [a, b, c] = ["a", "b", "c"].map(|name| net.node(name));
+    a.write_dynamic(&[b.p2p_url()]);
+    let _nodes: Vec<_> = net.nodes.iter().map(Spec::start).collect();
+    a.wait_until_serves().await;
+    b.wait_until_knows(&c.public_key).await;
+    // All call from the same address: only their certificates tell them apart.
+    eventually("the configured peer has announced itself", async || {
+        let known = a.peer_client(b).get("/partyinfo").await;
+        (known.status == 200 && known.text().contains(&b.public_key)).then_some(())
+    })
+    .await;
+    assert_eq!(a.peer_client(c).get("/partyinfo").await.status, 401);
+    b.wait_until_knows(&a.public_key).await;
+    let hash = b.client().send(b"from a configured peer", &[&a.public_key]).await;
+    assert_eq!(a.client().receive(&hash).await.0, 200);
+    let body = json!({"payload": "aGk=", "to": [a.public_key]}).to_string();
+    let refused = c.client().post_json("/send", body).await;
+    assert_ne!(refused.status, 201, "a peer that is not configured was served");
 }

@@ -22,6 +22,7 @@ async fn sends_that_overlap_arrive_once_each_over_few_connections() {
     let _nodes = net.start().await;
     let [a, b, c] = ["a", "b", "c"].map(|name| net.node(name));
     let before = handshakes(b).await + handshakes(c).await;
+    assert!(before > 0, "handshakes are counted: the nodes have met");
     let callers = (0..CALLERS).map(async |caller| {
         let mut session = a.client().session().await.expect("a handshake");
         let mut sent = Vec::new();
@@ -38,7 +39,7 @@ async fn sends_that_overlap_arrive_once_each_over_few_connections() {
 
     let made = handshakes(b).await + handshakes(c).await - before;
     let pushes = u64::try_from(CALLERS * EACH * 3 / 2).unwrap();
-    assert!(made * 2 < pushes, "{made} handshakes for {pushes} pushes");
+    assert!(made * 4 < pushes, "{made} handshakes for {pushes} pushes");
 
     for node in [a, b, c] {
         let mut session = node.client().session().await.expect("a handshake");

@@ -158,10 +158,12 @@ impl Spec {
         Client::new(self.at(self.metrics), &self.dir.join("scraper-tls"), &scraper(), &self.identity())
     }
 
-    /// The value of one metric; 0 when it was never counted.
+    /// The value of one metric, whatever the case of its labels; 0 when it was never counted.
     pub async fn metric(&self, name: &str) -> u64 {
         let scraped = self.scraper_client().get("/metrics").await;
-        let line = scraped.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let named =
+            |line: &&str| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        let line = scraped.text().lines().find(named).and_then(|line| line[name.len()..].strip_prefix(' '));
         line.map_or(0, |value| value.parse().unwrap())
     }
 
