@@ -20,7 +20,7 @@ pub(crate) async fn follow(
         let snapshot = credentials.snapshot();
         match (&snapshot.credentials, &snapshot.failure) {
             (Some(current), _) if current.is_valid(clock::now()) => {
-                readiness.satisfied(ReadinessGate::Certificate)
+                readiness.satisfied(ReadinessGate::Certificate);
             }
             (Some(_), None) => readiness.wait_for(ReadinessGate::Certificate, "the certificate has expired"),
             (None, None) => readiness.wait_for(ReadinessGate::Certificate, "no valid certificate yet"),

@@ -4,8 +4,8 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts};
 use tessera_crds::api::node::{
-    CertificateStatus, Endpoints, KeyState, KeyStatus, PodStatus, StoreLocation, TesseraNode,
-    TesseraNodeStatus, VolumeStatus,
+    CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
+    TesseraNode, TesseraNodeStatus, VolumeStatus,
 };
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus};
 
@@ -234,6 +234,10 @@ fn node_status() -> TesseraNodeStatus {
             serial: "01".into(),
             not_after: "2026-11-23T00:00:00Z".into(),
             issued_fingerprint: fingerprint.clone(),
+        }),
+        payload_store: Some(PayloadStoreStatus {
+            id: "0123456789abcdef".into(),
+            lost: vec!["fedcba".into()],
         }),
         pods: vec![PodStatus {
             name: "tessera-node-a-0".into(),

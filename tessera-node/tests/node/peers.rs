@@ -142,15 +142,15 @@ async fn a_recipient_that_is_down_costs_the_others_no_connection() {
     let (a, b, c) = (net.node("a"), net.node("b"), net.node("c"));
     a.client().send(b"warm", &[&b.public_key, &c.public_key]).await;
     nodes.remove(2).stop().await;
-    let pushes = "tessera_request_duration_seconds_count{port=\"P2p\",route=\"push\",status=\"2xx\"}";
-    let (before, pushed) = (handshakes(b).await, b.metric(pushes).await);
+    let counter = "tessera_request_duration_seconds_count{port=\"P2p\",route=\"push\",status=\"2xx\"}";
+    let (before, pushed) = (handshakes(b).await, b.metric(counter).await);
     let mut client = a.client().session().await.unwrap();
     for _ in 0..40 {
         // The push to B is under way when the one to C fails.
         let body = send_body(b"for both", &[&b.public_key, &c.public_key]);
         assert_eq!(client.post_json("/send", body).await.status, 410);
     }
-    assert_eq!(b.metric(pushes).await - pushed, 40, "each push to B goes on to its end");
+    assert_eq!(b.metric(counter).await - pushed, 40, "each push to B goes on to its end");
     let opened = handshakes(b).await - before;
     assert!(opened <= 4, "{opened} connections for 40 sends");
 }

@@ -123,14 +123,14 @@ async fn a_running_node_keeps_image_labels_and_containers() {
     debug(User::BreakGlass).await.is_admitted();
 }
 
-async fn json_patch(user: User, path: &str, patch: &Value) -> super::Answer {
+async fn json_patch(user: User, target: &str, patch: &Value) -> super::Answer {
     // `send` speaks merge patches, which replace a list whole.
     let containers = json!({"spec": {"containers": [{
         "name": "tessera-node", "image": patch[0]["value"], "command": ["/tessera-node"],
         "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
         "imagePullPolicy": "IfNotPresent", "resources": {},
     }]}});
-    send(user, "PATCH", path, &containers).await
+    send(user, "PATCH", target, &containers).await
 }
 
 /// The nodes' NetworkPolicies let pods with these labels in, and the nodes out to them.

@@ -15,7 +15,7 @@ use crate::{Args, say};
 const OPERATOR: &str = "tessera-operator";
 /// Nothing changes any more when the operator wrote nothing for so long, and in the end at most for `SETTLE_LIMIT`.
 const SETTLED: Duration = Duration::from_secs(10);
-const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 
 /// Waits until the operator has nothing left to write, then counts what it asks for while nothing changes.
 pub(crate) async fn observe_idle(args: &Args, operator: &Operator) -> Result<Idle> {

@@ -190,7 +190,7 @@ fn bodies_that_are_not_durable_yet_never_exceed_the_limit() {
             std::thread::yield_now();
         }
     });
-    let accepted = pending.into_iter().map(Pending::wait).filter(Result::is_ok).count();
+    let accepted = pending.into_iter().filter_map(|write| write.wait().ok()).count();
     assert_eq!(accepted, 10, "10,000 bytes are 10 bodies");
     insert(&store, 20_000, 1000);
 }

@@ -412,7 +412,7 @@ fn a_checkpoint_that_hangs_holds_up_no_write() {
         (0..60).for_each(|number| insert(&writer, number, 2000));
         sender.send(()).expect("the test waits");
     });
-    let outcome = written.recv_timeout(Duration::from_secs(60));
+    let outcome = written.recv_timeout(Duration::from_mins(1));
     disk.faults(|faults| faults.index_syncs_hang = false);
     thread.join().expect("all are durable");
     outcome.expect("durable while the checkpoint hangs");
