@@ -310,7 +310,7 @@ pub struct StoreLocation {
 }
 
 /// The payload store on a node's volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PayloadStoreStatus {
     /// The identifier that the store was created with.
@@ -319,6 +319,7 @@ pub struct PayloadStoreStatus {
     /// While there is one, the node answers 503 for a payload that it does not find. kubectl tessera accept-loss accepts it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub lost: Vec<String>,
 }
 

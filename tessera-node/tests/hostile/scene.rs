@@ -46,6 +46,7 @@ impl Scene {
         let turn = TURN.lock().await;
         process::raise_descriptor_limit();
         let net = Net::with(&["a", "b", "mallory"], |config| {
+            config["tesseraNode"]["memoryBytes"] = serde_json::json!(LIMIT_KIB << 10);
             change(config);
         });
         let urls = ["a", "b"].map(|name| net.node(name).p2p_url());
