@@ -114,7 +114,7 @@ fn render() -> Vec<Value> {
             "--namespace",
             RELEASE,
         ])
-        .arg(format!("--set=image={IMAGE},namespaces={{{MANAGED}}},admission.breakGlass=true"))
+        .arg(format!("--set={},namespaces={{{MANAGED}}},admission.breakGlass=true", image_values()))
         .arg(format!("--set=admission.allowedImages={{{ALLOWED_IMAGES}}}"))
         .output()
         .expect("helm runs");
@@ -143,4 +143,10 @@ fn kind(object: &Value) -> &str {
 
 fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().expect("objects have names")
+}
+
+/// The chart's values for [`IMAGE`].
+pub(super) fn image_values() -> String {
+    let (repository, digest) = IMAGE.split_once('@').unwrap();
+    format!("image.repository={repository},image.digest={digest}")
 }

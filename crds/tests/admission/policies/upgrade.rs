@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
-use super::chart::{self, IMAGE};
+use super::chart;
 use super::user::impersonate;
 
 const RELEASE: &str = "upgrade-release";
@@ -15,7 +15,7 @@ fn upgrade() {
     let output = chart::helm()
         .args(["upgrade", "--install", "tessera-upgrade", "charts/tessera-operator", "--namespace", RELEASE])
         .args(["--kubeconfig", &std::env::var("TESSERA_TEST_KUBECONFIG").unwrap()])
-        .arg(format!("--set=image={IMAGE},namespaces={{{GONE},{LATER}}}"))
+        .arg(format!("--set={},namespaces={{{GONE},{LATER}}}", chart::image_values()))
         .arg("--set=admission.enabled=false,crds.install=false")
         .output()
         .expect("helm runs");
