@@ -44,7 +44,7 @@ async fn bring_back(world: &World, node: &str) {
 }
 
 async fn want_disk(world: &World, disk: &str) {
-    let edit = json!({"spec": {"nodeDefaults": {"nodeSelector": {"disk": disk}}}});
+    let edit = json!({"spec": {"nodeDefaults": {"pod": {"nodeSelector": {"disk": disk}}}}});
     world.edit("TesseraNetwork", "net", edit).await;
 }
 

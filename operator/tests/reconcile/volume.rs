@@ -48,7 +48,7 @@ async fn an_accepted_loss_reaches_the_node_by_its_configuration() {
         map.and_then(|map| map.data.as_ref())
             .is_some_and(|data| data.values().any(|text| text.contains(STORE)))
     };
-    let waited = kube::runtime::wait::await_condition(maps, "a-peers", holds);
+    let waited = kube::runtime::wait::await_condition(maps, "a-dynamic", holds);
     tokio::time::timeout(crate::world::DEADLINE, waited).await.expect("it is configured").unwrap();
 }
 
