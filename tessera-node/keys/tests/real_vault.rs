@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -278,8 +280,10 @@ async fn an_engine_that_does_not_check_gets_no_key() {
 async fn an_unknown_login_and_a_missing_auth_method_are_refused() {
     let vault = Vault::start();
     let token = vault.directory.path().join("token");
-    std::fs::write(&token, "not a jwt").unwrap();
     let config = SecretStore { token_file: token.to_str().unwrap().to_owned(), ..vault.config() };
+    // What the node sends: made for this store, and by nobody that this store knows.
+    let claims = format!(r#"{{"aud":["{}"]}}"#, config.address);
+    std::fs::write(&token, format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))).unwrap();
     let error = VaultKeys::new(config, UID).unwrap().ensure("main", 1).await.expect_err("no such method");
     assert!(matches!(error, VaultError::LoginDenied { .. }), "{error}");
 }
