@@ -73,13 +73,6 @@ async fn no_permission() -> Result<()> {
     ensure!(message.contains("create") && message.contains("Role"), "the message names the fix: {message}");
     fleet.node_ready("good").await?;
 
-    // Certificates cannot be read: nobody knows any more whether they are right, so nobody is said to be ready.
-    let fewer = without(&rules, "secrets", "get");
-    fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": fewer})).await?;
-    let node = fleet.node_condition("good", "Ready", "False", "PermissionDenied").await?;
-    let (_, _, message) = condition(&node, "Ready").context("no condition")?;
-    ensure!(message.contains("good-tls"), "the message names the Secret: {message}");
-    fleet.network_condition("Ready", "False", "PermissionDenied").await?;
     ledger.send(b"nodes need no operator", &[key]).await?;
 
     fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": rules})).await?;

@@ -13,4 +13,3 @@ mod private_transaction;
 mod quiet;
 mod secrets_search;
 mod token_audience;
-mod volume;

@@ -5,38 +5,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::mallory::push_bytes;
 use crate::scene::Scene;
 use crate::support::client::{request, segment, send_body};
 
 /// The head of a push with this line of its body's size.
 fn head(size: &str) -> String {
     format!("POST /push HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\n{size}\r\n\r\n")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn large_pushes_at_once_take_no_more_than_there_is() {
-    let mut scene = Scene::start().await;
-    scene
-        .beside(async |scene| {
-            let key: tessera_enclave::PublicKey = scene.b().public_key.parse().unwrap();
-            let valid = |bytes: usize| {
-                let payload = scene.mallory.seal(&vec![7; bytes], std::slice::from_ref(&key));
-                bytes::Bytes::from(tessera_enclave::PayloadCodec::Cbor.encode(&payload))
-            };
-            let (fits, large) = (valid(6 << 20), valid(20 << 20));
-            let garbage = bytes::Bytes::from(vec![0x42; 8 << 20]);
-            let pushes = [&fits, &garbage, &fits, &large, &fits, &garbage].map(async |body| {
-                let answer = scene.mallory.client(scene.b()).try_send(push_bytes(body.clone())).await;
-                // A refusal may meet a sender that is still sending.
-                answer.map_or(0, |answer| answer.status)
-            });
-            let statuses = join_all(pushes).await;
-            assert!(statuses.iter().all(|status| [0, 201, 413, 500, 503].contains(status)), "{statuses:?}");
-            assert!(statuses.contains(&201), "not one of the pushes that fit was taken: {statuses:?}");
-        })
-        .await;
-    scene.judge().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

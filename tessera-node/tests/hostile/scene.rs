@@ -124,7 +124,12 @@ impl Scene {
         let (from_a, from_b) =
             tokio::join!(load::run(a, &to_b, LOAD, enough), load::run(b, &to_a, LOAD, enough));
         for outcome in [&from_a, &from_b] {
-            assert!(outcome.failed.is_empty(), "sends failed: {:?}", outcome.failed);
+            let states = self.nodes.each_ref().map(Process::state);
+            assert!(
+                outcome.failed.is_empty(),
+                "sends failed: {:?}, the nodes are {states:?}",
+                outcome.failed
+            );
         }
         let from = |index, sent: Vec<Sent>| sent.into_iter().map(move |sent| (index, sent));
         from(0, from_a.sent).chain(from(1, from_b.sent)).collect()
