@@ -11,7 +11,8 @@ const RECORDS: u8 = 12;
 
 fn open(disk: &MemoryDisk) -> Option<Store> {
     let options = Options::new("unused").segment_bytes(8192).max_body_bytes(600).checkpoint_records(1000);
-    options.open_on(Arc::new(disk.clone())).ok()
+    let disk: Arc<dyn tessera_store::Disk> = Arc::new(disk.clone());
+    options.open_on(&disk).ok()
 }
 
 fn value(number: u8) -> Value {
