@@ -35,7 +35,7 @@ async fn settle(args: &Args) -> Result<()> {
     loop {
         let from = length(&args.audit_log)?;
         tokio::time::sleep(SETTLED).await;
-        // Whoever never stops writing is counted as just that.
+        // An operator that never stops writing is counted as such.
         if count(&args.audit_log, from)?.1 == 0 || Instant::now() > deadline {
             return Ok(());
         }
