@@ -101,7 +101,8 @@ async fn a_node_that_drains_says_that_it_is_not_ready() {
 
     let stopped = tokio::spawn(node.stop());
     eventually("it is not ready", async || {
-        let answer = ask(a, Question::Ready).await.expect_err("not ready");
+        // The signal may not have reached the node yet.
+        let answer = ask(a, Question::Ready).await.err()?;
         answer.contains("the node is shutting down").then_some(())
     })
     .await;
