@@ -258,17 +258,19 @@ impl Ledger {
         self.pod.request("POST", &format!("{}/send", self.url), Some(&body)).await
     }
 
-    /// Sends until the answer is 201, since recipients become known with their party info; gives the hash back.
+    /// Sends once, but waits for a recipient that is not known yet, since recipients become known with their party info;
+    /// gives the hash back. Whatever else is answered is an error: a failure must not be retried away.
     pub async fn send(&self, payload: &[u8], to: &[String]) -> Result<String> {
-        wait::until("a send answered with 201", Duration::from_secs(90), || async {
+        let answer = wait::until("the recipient known to the sender", Duration::from_secs(90), || async {
             let answer = self.try_send(payload, to).await?;
-            if answer.status != 201 {
-                bail!("{answer:?}");
-            }
-            let body: Value = serde_json::from_str(&answer.body)?;
-            body["key"].as_str().map(str::to_owned).context("no key in the answer")
+            if answer.status == 404 { bail!("{answer:?}") } else { Ok(answer) }
         })
-        .await
+        .await?;
+        if answer.status != 201 {
+            bail!("a send was answered with {answer:?}");
+        }
+        let body: Value = serde_json::from_str(&answer.body)?;
+        body["key"].as_str().map(str::to_owned).context("no key in the answer")
     }
 
     /// `GET /transaction/{hash}`; the answer as it comes.

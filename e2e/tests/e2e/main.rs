@@ -2,6 +2,7 @@
 
 mod access;
 mod admission_policies;
+mod certificates;
 mod ciphertext;
 mod drift;
 mod faults;
