@@ -1,5 +1,7 @@
 //! Everything is made, once, and then nothing is written.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::operator::Operator;
@@ -106,6 +108,43 @@ async fn peers_follow_the_nodes_that_come_and_go_and_pods_are_not_rolled() {
     world.until("ConfigMap", "net-peers", |object| !names_c(object)).await;
     world.until("TesseraNetwork", "net", |object| object["status"]["nodes"]["total"] == 2).await;
     assert_eq!(world.get("StatefulSet", "tessera-a").await.unwrap()["spec"]["template"], template);
+}
+
+#[tokio::test]
+async fn two_networks_in_one_namespace_share_nothing() {
+    let world = World::new("two").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    let mut other = network();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["trustDomain"] = json!("other.example");
+    world.create("TesseraNetwork", other).await;
+    let mut b = node("b");
+    b["spec"]["networkRef"]["name"] = json!("other");
+    world.create("TesseraNode", b).await;
+
+    let names = |node: &'static str| {
+        move |object: &serde_json::Value| {
+            let peers = object["data"]["peers.json"].as_str().unwrap_or_default();
+            peers.contains(&format!("https://{node}-p2p.")) && peers.matches("\"url\"").count() == 1
+        }
+    };
+    world.until("ConfigMap", "net-peers", names("a")).await;
+    world.until("ConfigMap", "other-peers", names("b")).await;
+    let roots = async |kind: &str, name: &str| {
+        let object = world.until(kind, name, |object| object["data"]["ca.crt"].is_string()).await;
+        object["data"]["ca.crt"].as_str().unwrap().to_owned()
+    };
+    let mut cas = Vec::new();
+    for (network, of) in [("net", "a"), ("other", "b")] {
+        let one = |object: &serde_json::Value| object["status"]["nodes"]["total"] == 1;
+        world.until("TesseraNetwork", network, one).await;
+        let ca = roots("ConfigMap", &format!("{network}-ca")).await;
+        let trusted = STANDARD.decode(roots("Secret", &format!("{of}-tls")).await).unwrap();
+        assert_eq!(trusted, ca.as_bytes(), "{of} trusts the CA of {network} alone");
+        cas.push(ca);
+    }
+    assert_ne!(cas[0], cas[1], "each network has a CA of its own");
 }
 
 #[tokio::test]
