@@ -111,6 +111,30 @@ async fn peers_follow_the_nodes_that_come_and_go_and_pods_are_not_rolled() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_touched_wakes_no_other() {
+    const EDITS: u64 = 10;
+    let nodes = ["a", "b", "c", "d", "e", "f"];
+    let world = World::new("touched").await;
+    let operator = Operator::start(&world);
+    world.create_fleet(&nodes).await;
+    world.until_brought_up(&nodes).await;
+    let [nodes_before, networks_before] = operator.reconciles_of_each_kind();
+    for round in 0..EDITS {
+        let before = operator.reconciles_of_each_kind()[0];
+        world
+            .edit("TesseraNode", "a", json!({"metadata": {"annotations": {"round": round.to_string()}}}))
+            .await;
+        operator.until_reconciled_since([before, 0]).await;
+    }
+    let [nodes_after, networks_after] = operator.reconciles_of_each_kind();
+    // Each node looks at itself now and then; waking all for each edit would be 60.
+    let of_nodes = nodes_after - nodes_before;
+    assert!((EDITS..3 * EDITS).contains(&of_nodes), "{of_nodes} reconciles of nodes after {EDITS} edits");
+    let of_networks = networks_after - networks_before;
+    assert!(of_networks < EDITS, "{of_networks} reconciles of the network after {EDITS} edits of a node");
+}
+
+#[tokio::test]
 async fn two_networks_in_one_namespace_share_nothing() {
     let world = World::new("two").await;
     let _operator = Operator::start(&world);
