@@ -147,16 +147,27 @@ impl Fleet {
     /// What a person does once for a network: `kubectl tessera store-setup`.
     pub async fn set_up_store(&self) -> Result<()> {
         let token = std::fs::read_to_string(&self.settings.vault_token_file)?;
+        let store = ["--vault-addr", &self.settings.vault_address, "--ca-file", &self.settings.vault_ca_file];
+        self.plugin(&[&["store-setup", NETWORK], &store[..]].concat(), &[("VAULT_TOKEN", token.trim())]).await
+    }
+
+    /// What a person does when a node's volume is lost for good: `kubectl tessera accept-loss`.
+    pub async fn accept_loss(&self, node: &str) -> Result<()> {
+        self.plugin(&["accept-loss", node], &[]).await
+    }
+
+    /// `kubectl tessera …` in the test's namespace.
+    async fn plugin(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
         let output = tokio::process::Command::new(&self.settings.kubectl_tessera)
-            .args(["store-setup", NETWORK, "-n", &self.namespace])
-            .args(["--vault-addr", &self.settings.vault_address, "--ca-file", &self.settings.vault_ca_file])
-            .env("VAULT_TOKEN", token.trim())
+            .args(arguments)
+            .args(["-n", &self.namespace])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .await
             .context("starting kubectl-tessera")?;
         if !output.status.success() {
-            bail!("store-setup: {}", String::from_utf8_lossy(&output.stderr));
+            bail!("kubectl tessera {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
     }

@@ -173,9 +173,11 @@ async fn volume_gone() -> Result<()> {
         .edit(Kind::PersistentVolume, "", &volume, &json!({"metadata": {"finalizers": null}}))
         .await?;
     fleet.node_condition("a", "Ready", "False", "VolumeLost").await?;
-    // The person's part: give up the claim and the pod that holds it; both are made anew.
+    // The person's part: give up the claim and the pod that holds it, which are made anew, and then what was stored there.
     fleet.cluster.delete(Kind::PersistentVolumeClaim, ns, "data-tessera-a-0").await?;
     fleet.cluster.delete(Kind::Pod, ns, "tessera-a-0").await?;
+    fleet.node_condition("a", "Ready", "False", "VolumeReplaced").await?;
+    fleet.accept_loss("a").await?;
     fleet.node_ready("a").await?;
     fleet.done().await
 }
