@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -274,7 +274,8 @@ impl Ledger {
     pub async fn send(&self, payload: &[u8], to: &[String]) -> Result<String> {
         let answer = wait::until("the recipient known to the sender", Duration::from_secs(90), || async {
             let answer = self.try_send(payload, to).await?;
-            if answer.status == 404 { bail!("{answer:?}") } else { Ok(answer) }
+            ensure!(answer.status != 404, "{answer:?}");
+            Ok(answer)
         })
         .await?;
         if answer.status != 201 {
