@@ -26,7 +26,7 @@ pub(crate) async fn observe_idle(args: &Args, operator: &Operator) -> Result<Idl
     let before = operator.reconciles().await?;
     tokio::time::sleep(Duration::from_secs(args.idle)).await;
     let reconciles = operator.reconciles().await? - before;
-    let (reads, writes) = count(&args.audit_log, from)?;
+    let Requests { reads, writes } = requests(&args.audit_log, from)?;
     Ok(Idle { reconciles, reads, writes })
 }
 
@@ -36,7 +36,7 @@ async fn settle(args: &Args) -> Result<()> {
         let from = length(&args.audit_log)?;
         tokio::time::sleep(SETTLED).await;
         // An operator that never stops writing is counted as such.
-        if count(&args.audit_log, from)?.1 == 0 || Instant::now() > deadline {
+        if requests(&args.audit_log, from)?.writes.is_empty() || Instant::now() > deadline {
             return Ok(());
         }
     }
@@ -46,22 +46,34 @@ fn length(log: &Path) -> Result<u64> {
     Ok(std::fs::metadata(log).with_context(|| format!("the audit log {}", log.display()))?.len())
 }
 
-/// The operator's reads and writes after a position of the log. A watch is neither: the API server speaks there.
-fn count(log: &Path, from: u64) -> Result<(u64, u64)> {
+/// What the operator asked for, a line each.
+struct Requests {
+    reads: Vec<String>,
+    writes: Vec<String>,
+}
+
+/// The operator's reads and writes after a position of the log. A watch is neither: the API server speaks there. The Lease
+/// is no part of a reconcile: it says who leads, and is renewed and looked at by the clock.
+fn requests(log: &Path, from: u64) -> Result<Requests> {
     let mut file = std::fs::File::open(log)?;
     file.seek(SeekFrom::Start(from))?;
-    let (mut reads, mut writes) = (0, 0);
+    let mut requests = Requests { reads: Vec::new(), writes: Vec::new() };
     for line in BufReader::new(file).lines() {
         // The last line may be half written.
         let Ok(event) = serde_json::from_str::<Value>(&line?) else { continue };
-        if event["impersonatedUser"]["username"] != OPERATOR || event["stage"] != "ResponseComplete" {
+        if event["impersonatedUser"]["username"] != OPERATOR
+            || event["stage"] != "ResponseComplete"
+            || event["objectRef"]["resource"] == "leases"
+        {
             continue;
         }
-        match event["verb"].as_str() {
-            Some("get" | "list") => reads += 1,
-            Some("create" | "update" | "patch" | "delete" | "deletecollection") => writes += 1,
-            _ => {}
-        }
+        let of_kind = match event["verb"].as_str() {
+            Some("get" | "list") => &mut requests.reads,
+            Some("create" | "update" | "patch" | "delete" | "deletecollection") => &mut requests.writes,
+            _ => continue,
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        of_kind.push(format!("{} {}", text(&event["verb"]), text(&event["requestURI"])));
     }
-    Ok((reads, writes))
+    Ok(requests)
 }
