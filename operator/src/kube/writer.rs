@@ -4,6 +4,7 @@
 //! over objects that were there before us. POST never adopts; PUT at a resourceVersion replaces the whole object, so an
 //! addition goes, a field that we no longer set goes, and a leader that was replaced meanwhile gets a conflict.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Instant;
@@ -337,7 +338,7 @@ fn is_plain_data(resource: &ApiResource) -> bool {
     matches!(resource.kind.as_str(), "ConfigMap" | "Secret")
 }
 
-/// The planned object at the live one's version, with the annotations and finalizers that others need.
+/// The planned object at the live one's version, with the labels, annotations and finalizers of others.
 fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
     let mut body = planned.body.clone();
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -346,14 +347,19 @@ fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
         if let Some(finalizers) = &live.metadata.finalizers {
             metadata.insert("finalizers".into(), json!(finalizers));
         }
-        let ours = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
-        for (key, value) in live.metadata.annotations.iter().flatten() {
-            if let Some(ours) = ours.as_object_mut() {
-                ours.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
-            }
-        }
+        keep(metadata, "labels", live.metadata.labels.as_ref());
+        keep(metadata, "annotations", live.metadata.annotations.as_ref());
     }
     body
+}
+
+/// Keeps the live entries of `member` that are not reserved for the operator and not planned.
+fn keep(metadata: &mut Map<String, Value>, member: &str, live: Option<&BTreeMap<String, String>>) {
+    let planned = metadata.entry(member).or_insert_with(|| Value::Object(Map::new()));
+    let Some(planned) = planned.as_object_mut() else { return };
+    for (key, value) in live.into_iter().flatten().filter(|(key, _)| !drift::is_reserved(key)) {
+        planned.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
+    }
 }
 
 fn dynamic(planned: &Planned, body: Value) -> DynamicObject {

@@ -81,6 +81,15 @@ impl World {
         edited.expect("the edit is admitted");
     }
 
+    /// A server-side apply by another field manager; returns the version of the result.
+    pub(crate) async fn apply_as(&self, manager: &str, kind: &str, name: &str, mut object: Value) -> String {
+        let resource = resource(kind);
+        object["apiVersion"] = resource.api_version.clone().into();
+        object["kind"] = resource.kind.clone().into();
+        let applied = self.api(kind).patch(name, &PatchParams::apply(manager), &Patch::Apply(object)).await;
+        applied.expect("the apply is admitted").resource_version().expect("a stored object has a version")
+    }
+
     /// A JSON patch by somebody else.
     pub(crate) async fn edit_json(&self, kind: &str, name: &str, patch: Value) {
         let url = DynamicObject::url_path(&resource(kind), Some(&self.namespace));
