@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tessera_enclave::ArenaError;
 use tessera_node_api::secret_store::TokenError;
 
 /// Why the secret store does not give a key. No message holds a key, a token or a stored field but the network's UID.
@@ -149,6 +150,9 @@ pub enum VaultError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// There is no locked memory for the key, and no other memory may hold it.
+    #[error(transparent)]
+    Memory(ArenaError),
     /// The key's name cannot be a part of a path.
     #[error(
         "key name {name:?} cannot be a part of a path in the secret store: use letters, digits, '-', '_' and '.'"
@@ -188,7 +192,8 @@ impl VaultError {
             | Self::StampMismatch { .. }
             | Self::Deleted { .. }
             | Self::Malformed { .. }
-            | Self::Answer { .. } => Retry::Later,
+            | Self::Answer { .. }
+            | Self::Memory(_) => Retry::Later,
             Self::Address { .. } | Self::Client { .. } | Self::KeyName { .. } => Retry::Never,
         }
     }
@@ -213,6 +218,7 @@ impl VaultError {
             Self::Deleted { .. } => "Deleted",
             Self::Malformed { .. } => "Malformed",
             Self::Answer { .. } => "Answer",
+            Self::Memory(_) => "Memory",
             Self::KeyName { .. } => "KeyName",
         }
     }

@@ -11,7 +11,7 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError as RestError;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use tessera_enclave::{KeyPair, PrivateKey, PublicKey, base64};
+use tessera_enclave::{KeyPair, PrivateKey, PrivateKeyError, PublicKey, base64};
 use tessera_node_api::static_config::SecretStore;
 use vaultrs::client::Client;
 use zeroize::{Zeroize, Zeroizing};
@@ -100,7 +100,7 @@ impl Stored {
             return Err(VaultError::StampMismatch { path: path.to_string(), found, expected });
         }
         let private = self.private_key.ok_or_else(|| malformed("privateKey", "is missing"))?;
-        let private = decode_private(&private).ok_or_else(|| malformed("privateKey", NOT_A_KEY))?;
+        let private = decode_private(&private).ok_or_else(|| malformed("privateKey", NOT_A_KEY))??;
         let public = self.public_key.ok_or_else(|| malformed("publicKey", "is missing"))?;
         let public: PublicKey = public.parse().map_err(|_| malformed("publicKey", NOT_A_KEY))?;
         let pair = KeyPair::checked(&public, private)
@@ -121,9 +121,14 @@ fn is_store_id(text: &str) -> bool {
 
 const NOT_A_KEY: &str = "is not the base64 of 32 bytes";
 
-fn decode_private(text: &SecretText) -> Option<PrivateKey> {
+/// None: the text is no key.
+fn decode_private(text: &SecretText) -> Option<Result<PrivateKey, VaultError>> {
     let bytes = Zeroizing::new(base64::decode_strict(text.expose()).ok()?);
-    PrivateKey::from_slice(&bytes).ok()
+    match PrivateKey::from_slice(&bytes) {
+        Ok(key) => Some(Ok(key)),
+        Err(PrivateKeyError::Length(_)) => None,
+        Err(PrivateKeyError::Memory(error)) => Some(Err(VaultError::Memory(error))),
+    }
 }
 
 impl Session {

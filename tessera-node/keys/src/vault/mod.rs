@@ -191,7 +191,7 @@ impl VaultKeys {
             return stored.verify(path, &self.network_uid);
         }
         session.require_engine(path).await?;
-        let pair = KeyPair::generate();
+        let pair = KeyPair::generate().map_err(VaultError::Memory)?;
         let born_at = Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now());
         (self.hook)(WritePoint::Before);
         let payload_store = self.payload_store.clone();
