@@ -170,6 +170,12 @@ impl Session {
             {
                 Ok(Written::Lost)
             }
+            // A login that may create and not update is refused where somebody else was faster.
+            Err(Failure::Status { status: 403, .. })
+                if matches!(self.read::<IgnoredAny>(path).await, Ok(Some(_))) =>
+            {
+                Ok(Written::Lost)
+            }
             Err(failure) => Err(self.explain(failure, path)),
         }
     }
