@@ -44,6 +44,9 @@ names! {
         CertificatesCurrent,
         /// Network: the secret store answers and lets us in.
         SecretStoreReady,
+        /// Network: its CA is younger than keys of its nodes, so all who trusted the one before must take this one. Present
+        /// only while true.
+        AuthorityReplaced,
         /// Node: every key is in the store and in the node's memory.
         KeysReady,
         /// Node: the pods serve the certificate that was issued.
@@ -56,6 +59,9 @@ names! {
 names! {
     /// Why a condition is what it is.
     Reason {
+        // AuthorityReplaced
+        /// AuthorityReplaced: a node had its key before the CA was made.
+        KeysPredateAuthority,
         // Ready
         /// Ready, KeysReady, SecretStoreReady: all is well.
         Ready,

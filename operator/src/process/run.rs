@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::controller::context::{Context, Queues};
 use crate::issue::authorities::Authorities;
 use crate::issue::leaf::KnownLeaf;
+use crate::issue::leftovers;
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
@@ -182,6 +183,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
     let shared = Shared::new(clients, args);
+    leftovers::start(clients.probes.clone(), Arc::clone(&shared.authorities), namespaces.clone(), tasks);
     for namespace in namespaces {
         let context = Arc::new(shared.context(namespace, args, metrics));
         watch::start(&clients.watches, &context, health, tasks);

@@ -30,7 +30,7 @@ const EXPECTED: [&str; 31] = [
     "Secret b-client-ledger",
     "Secret b-tls",
     "Secret net-monitoring-prometheus",
-    "Secret tessera-ca-<uid>",
+    "Secret tessera-ca-<namespace>.net",
     "Service a",
     "Service a-p2p",
     "Service b",
@@ -49,8 +49,8 @@ async fn every_object_is_made_and_nothing_else() {
     world.until_brought_up(&["a", "b"]).await;
     assert_eq!(operator.core_limit(), "0 0 bytes", "CA keys must not reach a core file");
 
-    let uid = world.network().await.metadata.uid.unwrap();
-    let owned: Vec<_> = world.owned().await.into_keys().map(|key| key.replace(&uid, "<uid>")).collect();
+    let owned = world.owned().await.into_keys();
+    let owned: Vec<_> = owned.map(|key| key.replace(&world.namespace, "<namespace>")).collect();
     assert_eq!(owned, EXPECTED);
 }
 

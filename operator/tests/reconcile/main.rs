@@ -16,6 +16,7 @@ mod election;
 mod events;
 mod faults;
 mod killed;
+mod leftovers;
 mod operator;
 mod pods;
 mod prune;

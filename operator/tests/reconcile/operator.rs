@@ -29,7 +29,7 @@ impl Operator {
     pub(crate) fn start_with(world: &World, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tessera-operator"))
             .args(["--namespaces", &world.namespace, "--operator-namespace", &world.operator_namespace])
-            .args(["--health-bind", "127.0.0.1:0", "--log", "info"])
+            .args(["--cluster-name", "test", "--health-bind", "127.0.0.1:0", "--log", "info"])
             .args(arguments)
             .env("KUBECONFIG", &world.kubeconfig)
             .stdin(Stdio::null())

@@ -15,7 +15,7 @@ use kube::core::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, Resource, ResourceExt};
 use serde_json::{Value, json};
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_operator::report::conditions::find;
 
 /// The path of the API server's kubeconfig. The variable is ours alone, so that no test runs against the cluster that a
@@ -49,6 +49,11 @@ impl World {
             make_namespace(&client, name).await;
         }
         Self { client, kubeconfig, namespace, operator_namespace }
+    }
+
+    /// The name of the Secret with the network's CA.
+    pub(crate) fn ca_state(&self) -> String {
+        names::network::ca_state(&self.namespace, "net")
     }
 
     pub(crate) fn api(&self, kind: &str) -> Api<DynamicObject> {

@@ -43,7 +43,6 @@ fn read(top: Section<'_>) -> Option<Config> {
     };
     Some(Config {
         identity: extension.identity,
-        network_uid: extension.network_uid,
         dynamic_config: extension.dynamic_config,
         node_tls: extension.node_tls,
         storage: extension.storage,

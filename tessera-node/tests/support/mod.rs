@@ -267,7 +267,7 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
         }]},
         "tesseraNode": {
             "version": 1,
-            "identity": {"trustDomain": TRUST_DOMAIN, "name": name, "networkUid": "uid"},
+            "identity": {"trustDomain": TRUST_DOMAIN, "name": name},
             "dynamicConfig": path("dynamic.json"),
             "nodeTls": path("tls"),
             "storage": {"directory": path("data")},

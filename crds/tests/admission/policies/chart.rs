@@ -120,7 +120,10 @@ fn render() -> Vec<Value> {
             "--namespace",
             RELEASE,
         ])
-        .arg(format!("--set={},namespaces={{{MANAGED}}},admission.breakGlass=true", image_values()))
+        .arg(format!(
+            "--set={},clusterName=test,namespaces={{{MANAGED}}},admission.breakGlass=true",
+            image_values()
+        ))
         .arg(format!("--set=admission.allowedImages={{{ALLOWED_IMAGES}}}"))
         .output()
         .expect("helm runs");

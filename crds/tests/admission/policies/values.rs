@@ -6,19 +6,20 @@ use super::chart::helm;
 fn render(value: &str) -> Result<(), String> {
     let output = helm()
         .args(["template", "tessera", "charts/tessera-operator", "--kube-version=1.33"])
-        .args(["--namespace=tessera-system", "--set-json", value])
+        .args(["--namespace=tessera-system", "--set-json", "clusterName=\"c\"", "--set-json", value])
         .output()
         .expect("helm runs");
     if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stderr).unwrap()) }
 }
 
 /// Refused, allowed, and what helm's message names.
-const CASES: [(&str, &str, &str); 19] = [
+const CASES: [(&str, &str, &str); 20] = [
     ("unknown=1", "global={}", "unknown"),
     ("image.repository=\"a@b\"", "image.repository=\"a/b\"", "repository"),
     ("image.digest=\"sha256:0\"", "image.digest=\"\"", "digest"),
     ("image.pullPolicy=\"Sometimes\"", "image.pullPolicy=\"Always\"", "pullPolicy"),
     ("imagePullSecrets=[\"a\"]", "imagePullSecrets=[{\"name\":\"a\"}]", "imagePullSecrets"),
+    ("clusterName=\"Prod/eu1\"", "clusterName=\"prod-eu1\"", "clusterName"),
     ("namespaces=[\"A\"]", "namespaces=[\"a\"]", "namespaces"),
     ("namespaces=[\"a\",\"a\"]", "namespaces=[\"a\",\"b\"]", "namespaces"),
     ("namespaces=\"a\"", "namespaces=[]", "namespaces"),
@@ -42,6 +43,15 @@ const CASES: [(&str, &str, &str); 19] = [
     ),
     ("admission.allowedImages=[\"a'b\"]", "admission.allowedImages=[\"a/b@sha256:\"]", "allowedImages"),
 ];
+
+/// Two clusters that share a default name would share keys.
+#[test]
+fn a_cluster_that_manages_namespaces_has_a_name() {
+    let message = render("clusterName=\"\",namespaces=[\"a\"]").expect_err("no name");
+    assert!(message.contains("clusterName is required"), "{message}");
+    assert_eq!(render("clusterName=\"c\",namespaces=[\"a\"]"), Ok(()));
+    assert_eq!(render("clusterName=\"\",namespaces=[]"), Ok(()));
+}
 
 #[test]
 fn the_schema_refuses_what_is_no_value_and_names_it() {
