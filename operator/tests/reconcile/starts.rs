@@ -210,7 +210,8 @@ async fn what_scheduler_kubelet_and_volumes_say_stands_in_ready() {
     let why = "storageclass.storage.k8s.io \"no-such\" not found";
     report(&world, "PersistentVolumeClaim", &claim, "ProvisioningFailed", why).await;
     until_ready_says(&world, "VolumePending", why).await;
-    claims.delete("data-tessera-a-0", &DeleteParams::default()).await.expect("it is deleted");
+    let bound = Patch::Merge(json!({"status": {"phase": "Bound"}}));
+    claims.patch_status("data-tessera-a-0", &PatchParams::default(), &bound).await.expect("it is bound");
 
     // It is scheduled, and its volume does not come.
     set_status(&world, json!({"conditions": [{"type": "PodScheduled", "status": "True"}]})).await;
