@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, env = "TESSERA_LEADER_ELECT")]
     pub leader_elect: bool,
     /// Where the kubelet asks for liveness and readiness (plain HTTP).
-    #[arg(long, env = "TESSERA_HEALTH_BIND", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "TESSERA_HEALTH_BIND", default_value = "[::]:8081")]
     pub health_bind: SocketAddr,
     /// This process's name in the Lease and in Events.
     #[arg(long, env = "POD_NAME", default_value = "tessera-operator")]

@@ -13,9 +13,9 @@ use tessera_pki::{CaState, StateError};
 use tokio::sync::RwLock;
 
 use crate::controller::error::Unreadable;
-use crate::kube::is_forbidden;
 use crate::kube::meta::{Owner, name_of, namespace_of, uid_of};
 use crate::kube::planned::Planned;
+use crate::kube::refusal::is_unauthorized;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::report::error::chain;
 
@@ -49,7 +49,7 @@ impl AuthoritiesError {
     /// What a person must repair. `None`: the API server failed in a way that may pass.
     pub fn unreadable(&self) -> Option<Unreadable> {
         match self {
-            Self::Read { source, .. } if is_forbidden(source) => Some(Unreadable::forbidden(self)),
+            Self::Read { source, .. } if is_unauthorized(source) => Some(Unreadable::forbidden(self)),
             Self::Read { .. } => None,
             Self::State { .. } => {
                 Some(Unreadable { reason: Reason::IssuerUnavailable, message: chain(self) })

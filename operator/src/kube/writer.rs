@@ -160,7 +160,7 @@ impl Writer {
                 created => return created,
             }
         }
-        match api.get_opt(&planned.id.name).await.map_err(|error| fail("get", planned, error))? {
+        match api.get_opt(&planned.id.name).await.map_err(|error| fail("get", planned, &error))? {
             None => {
                 self.unless_contested(planned)?;
                 self.create(&api, planned).await
@@ -190,6 +190,13 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether somebody else's object has the name of `planned`. Writes nothing.
+    pub async fn name_conflict(&self, planned: &Planned) -> Option<WriteError> {
+        let live = self.api(&planned.resource, &planned.id.namespace).get_opt(&planned.id.name).await;
+        let live = live.ok().flatten().filter(|live| !is_ours(&live.metadata, planned))?;
+        Some(foreign(&live.metadata, planned))
+    }
+
     /// Creates `planned`, and only that: what exists is never replaced.
     pub async fn create_new(&self, planned: &Planned) -> Result<(), WriteError> {
         let api = self.api(&planned.resource, &planned.id.namespace);
@@ -203,7 +210,7 @@ impl Writer {
     ) -> Result<(DynamicObject, Outcome), WriteError> {
         let object = dynamic(planned, planned.body.clone());
         let created = self.faults.around(api.create(&post_params(), &object)).await;
-        let created = created.map_err(|error| fail("create", planned, error))?;
+        let created = created.map_err(|error| fail("create", planned, &error))?;
         Ok((created, Outcome::Created))
     }
 
@@ -229,7 +236,7 @@ impl Writer {
             Err(kube::Error::Api(status)) if status.code == 422 && is_plain_data(&planned.resource) => {
                 return self.remake(api, planned, &live, drift).await;
             }
-            other => other.map_err(|error| fail("replace", planned, error))?,
+            other => other.map_err(|error| fail("replace", planned, &error))?,
         };
         if replaced.metadata.resource_version == live.metadata.resource_version {
             self.settle(&replaced.metadata);
@@ -262,7 +269,7 @@ impl Writer {
         let api = self.api(resource, &id.namespace);
         match self.faults.around(api.delete(&id.name, &params)).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(classify("delete", id.clone(), error)),
+            Err(error) => Err(classify("delete", id.clone(), &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -293,7 +300,7 @@ impl Writer {
         let patched = self.faults.around(api.patch_status(name, &params, &Patch::Apply(&body))).await;
         match patched {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(classify("patch the status of", ObjectId::of::<K>(namespace, name), error)),
+            Err(error) => Err(classify("patch the status of", ObjectId::of::<K>(namespace, name), &error)),
             Ok(patched) => Ok(patched.meta().resource_version.clone()),
         }
     }
@@ -387,6 +394,6 @@ pub fn as_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).expect("a JSON object with typed metadata serialises")
 }
 
-fn fail(verb: &'static str, planned: &Planned, error: kube::Error) -> WriteError {
+fn fail(verb: &'static str, planned: &Planned, error: &kube::Error) -> WriteError {
     classify(verb, planned.id.clone(), error)
 }

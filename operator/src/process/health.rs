@@ -11,9 +11,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::process::listen;
 use crate::process::metrics::Metrics;
 
 /// A watch that has failed for this long without a pause will not recover: a new process might.
@@ -145,7 +145,7 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = String>, std::io::Error> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = listen::bind(address)?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     let routes = Router::new()
         .route("/livez", get(live))

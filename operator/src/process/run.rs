@@ -24,6 +24,7 @@ use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::KnownVolume;
+use crate::probe::events::EventReports;
 use crate::probe::nodes::NodeAnswers;
 use crate::probe::stores::StoreReports;
 use crate::process::health::{self, Health};
@@ -189,6 +190,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
         watch::start(&clients.watches, &context, health, tasks);
         probe::nodes::start(&context, tasks);
         probe::stores::start(&context, tasks);
+        probe::events::start(&context, tasks);
         controller::start::<TesseraNetwork>(&context, tasks);
         controller::start::<TesseraNode>(&context, tasks);
     }
@@ -208,6 +210,7 @@ struct Shared {
     network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     answers: Arc<NodeAnswers>,
     stores: Arc<StoreReports>,
+    event_reports: Arc<EventReports>,
 }
 
 impl Shared {
@@ -230,6 +233,7 @@ impl Shared {
             network_statuses: Arc::new(StatusMemo::new(&registry)),
             answers: Arc::new(NodeAnswers::new(&registry)),
             stores: Arc::new(StoreReports::new(&registry)),
+            event_reports: Arc::new(EventReports::new(&registry)),
             registry,
         }
     }
@@ -253,6 +257,7 @@ impl Shared {
             network_statuses: Arc::clone(&self.network_statuses),
             answers: Arc::clone(&self.answers),
             stores: Arc::clone(&self.stores),
+            event_reports: Arc::clone(&self.event_reports),
             rollouts: Arc::default(),
             settings: args.settings(),
         }

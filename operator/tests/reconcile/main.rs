@@ -22,5 +22,6 @@ mod pods;
 mod prune;
 mod rollout;
 mod silent;
+mod starts;
 mod volume;
 mod world;

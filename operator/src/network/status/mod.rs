@@ -14,7 +14,7 @@ use super::apply::Applied;
 use super::inputs::Inputs;
 use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
-use crate::kube::writer::WriteError;
+use crate::kube::write_error::{WriteError, most_urgent, name_conflicts};
 use crate::probe::store::StoreState;
 use crate::probe::stores::ObservedStore;
 use crate::report::conditions::{self, ConditionStatus, ConditionValue, Conditions, is_true};
@@ -217,14 +217,7 @@ fn ready(seen: &Seen<'_>, store: &ConditionValue, counts: &NodeCounts) -> Condit
 
 /// What passes by itself makes no network unready.
 fn written(applied: &Applied) -> Option<(Reason, String)> {
-    let failure = applied.failures.iter().find(|failure| !failure.is_transient())?;
-    let reason = match failure {
-        WriteError::NameConflict { .. } => Reason::NameConflict,
-        WriteError::Contested { .. } => Reason::Contested,
-        WriteError::PermissionDenied { .. } => Reason::PermissionDenied,
-        _ => Reason::InvalidConfiguration,
-    };
-    Some((reason, chain(failure)))
+    most_urgent(&applied.failures)
 }
 
 fn store_not_ready((truth, reason, message): &ConditionValue) -> Option<(Reason, String)> {
@@ -252,10 +245,8 @@ fn reconciling(seen: &Seen<'_>, ready: ConditionStatus) -> Option<(Reason, Strin
 }
 
 fn stalled(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {
-    let conflict =
-        seen.applied.failures.iter().find(|failure| matches!(failure, WriteError::NameConflict { .. }));
-    if let Some(conflict) = conflict {
-        return Some((Reason::NameConflict, chain(conflict)));
+    if let Some(message) = name_conflicts(&seen.applied.failures) {
+        return Some((Reason::NameConflict, message));
     }
     match &inputs.store {
         Some(ObservedStore::InvalidReference(message)) => Some((Reason::InvalidReference, message.clone())),

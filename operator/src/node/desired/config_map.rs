@@ -68,7 +68,7 @@ fn server(app: &str, url: &str, port: u16) -> Value {
     json!({
         "app": app,
         "serverAddress": url.trim_end_matches('/'),
-        "bindingAddress": format!("https://0.0.0.0:{port}"),
+        "bindingAddress": format!("https://{}", everywhere(port)),
         "communicationType": "REST",
         "sslConfig": {"tls": "STRICT", "serverTrustMode": "CA", "clientTrustMode": "CA"},
     })
@@ -111,8 +111,9 @@ fn secret_store(node: &Resolved) -> SecretStore {
     }
 }
 
+/// Both address families, or the one that the pod has.
 fn everywhere(port: u16) -> String {
-    format!("0.0.0.0:{port}")
+    format!("[::]:{port}")
 }
 
 /// `https://host[:port]`, as admission lets it through.
