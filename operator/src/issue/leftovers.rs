@@ -12,7 +12,7 @@ use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::authorities::Authorities;
-use crate::kube::is_forbidden;
+use crate::kube::refusal::is_unauthorized;
 use crate::process::tasks::Tasks;
 
 /// Between two lists. A network that comes back sooner may find its CA.
@@ -76,7 +76,7 @@ impl Sweep {
             Ok(Some(_)) => Ok(false),
             Ok(None) => Ok(!self.has_nodes(namespace, network).await?),
             // The Role goes with its namespace.
-            Err(error) if is_forbidden(&error) => {
+            Err(error) if is_unauthorized(&error) => {
                 let namespaces: Api<Namespace> = Api::all(self.client.clone());
                 Ok(namespaces.get_metadata_opt(namespace).await?.is_none())
             }
