@@ -1,7 +1,7 @@
 //! The name of every object and label that follows from a network or a node, in one place.
 //!
 //! ```text
-//! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<uid> (operator's namespace)
+//! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<namespace>.org-a (operator's namespace)
 //! node node-a     node-a  node-a-p2p  node-a-config  node-a-dynamic  node-a-tls  node-a-admin-tls
 //!                 node-a-client-quorum-a  tessera-node-node-a
 //!                 tessera-node-a (StatefulSet)  tessera-node-a-0 (pod)  data-tessera-node-a-0 (claim)
@@ -72,10 +72,17 @@ pub mod network {
         format!("{network}-monitoring-{scraper}")
     }
 
-    /// The Secret in the operator's namespace with both CAs of the network. By UID: a network that is made again under
-    /// the same name is another network.
-    pub fn ca_state(network_uid: &str) -> String {
-        format!("tessera-ca-{network_uid}")
+    const CA_STATE: &str = "tessera-ca-";
+
+    /// The Secret in the operator's namespace with both CAs of the network. Not by UID: a backup of the Secret must serve the
+    /// same network in a cluster that was rebuilt. No two networks share a name: neither part holds a dot.
+    pub fn ca_state(namespace: &str, network: &str) -> String {
+        format!("{CA_STATE}{namespace}.{network}")
+    }
+
+    /// Namespace and name of the network whose CAs are in the Secret `name`.
+    pub fn of_ca_state(name: &str) -> Option<(&str, &str)> {
+        name.strip_prefix(CA_STATE)?.split_once('.')
     }
 }
 
@@ -151,12 +158,6 @@ pub mod node {
         node.to_owned()
     }
 
-    /// The start of the path, below the mount, of every version of `key` in the secret store. The store's policy lets a
-    /// node reach the paths of its own namespace and ServiceAccount only.
-    pub fn key_path(path_prefix: &str, namespace: &str, node: &str, key: &str) -> String {
-        format!("{path_prefix}/{namespace}/{}/{key}", service_account(node))
-    }
-
     /// The host name of a Service of the network's namespace, as certificates and URLs say it.
     pub fn service_host(service: &str, namespace: &str) -> String {
         format!("{service}.{namespace}.svc")
@@ -190,6 +191,7 @@ mod tests {
         assert!(node::volume_claim(&longest, 9).len() <= 63);
         assert!(node::client_secret(&longest, &longest).len() <= 253);
         assert!(network::monitoring_secret(&longest, &longest).len() <= 253);
+        assert!(network::ca_state(&"n".repeat(63), &longest).len() <= 253);
     }
 
     #[test]
@@ -199,7 +201,7 @@ mod tests {
             node::admin_tls_secret("x"),
             node::client_secret("x", "x"),
             network::monitoring_secret("x", "x"),
-            network::ca_state("x"),
+            network::ca_state("x", "x"),
         ];
         let config_maps = [node::static_config("x"), node::dynamic_config("x"), network::ca_bundle("x")];
         let services = [node::client_service("x"), node::p2p_service("x")];
@@ -215,10 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_lies_under_its_nodes_service_account() {
-        assert_eq!(
-            node::key_path("prod-eu1/org-a", "org-a", "node-a", "main"),
-            "prod-eu1/org-a/org-a/tessera-node-node-a/main"
-        );
+    fn the_name_of_a_ca_state_says_whose_it_is() {
+        assert_eq!(network::ca_state("org-a", "main"), "tessera-ca-org-a.main");
+        assert_ne!(network::ca_state("a-b", "c"), network::ca_state("a", "b-c"));
+        assert_eq!(network::of_ca_state("tessera-ca-org-a.main"), Some(("org-a", "main")));
+        for other in ["tessera-ca-org-a", "tessera-operator", "sh.helm.release.v1.tessera.v1"] {
+            assert_eq!(network::of_ca_state(other), None);
+        }
     }
 }

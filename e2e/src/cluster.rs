@@ -50,6 +50,10 @@ pub enum Kind {
     PodDisruptionBudget,
     /// `rbac.authorization.k8s.io/v1`
     Role,
+    /// Flux's, `source.toolkit.fluxcd.io/v1`
+    OciRepository,
+    /// Flux's, `kustomize.toolkit.fluxcd.io/v1`
+    Kustomization,
 }
 
 impl Kind {
@@ -57,6 +61,8 @@ impl Kind {
         let (group, version, kind, plural) = match self {
             Self::TesseraNetwork => ("tessera.rs", "v1alpha1", "TesseraNetwork", "tesseranetworks"),
             Self::TesseraNode => ("tessera.rs", "v1alpha1", "TesseraNode", "tesseranodes"),
+            Self::OciRepository => ("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories"),
+            Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Event => ("", "v1", "Event", "events"),

@@ -76,7 +76,7 @@ impl Search {
     }
 
     /// The environment and command line of every process. Those of the nodes must be readable; what else runs on the
-    /// machine may belong to whoever lent it to us.
+    /// machine may belong to another owner.
     pub fn processes(&self) -> Result<(Vec<Hit>, usize)> {
         let (mut hits, mut read, mut nodes) = (Vec::new(), 0, 0);
         for entry in fs::read_dir("/proc")? {

@@ -42,6 +42,9 @@ describe_binary() {
       COST='about 1 minute'
       ;;
     helm) PACKAGE=helm.sh/helm/v3/cmd/helm COST='about 2 minutes' ;;
+    source-controller | kustomize-controller)
+      MODULE=flux PACKAGE=github.com/fluxcd/$1 COST='5 to 10 minutes'
+      ;;
     kind) PACKAGE=sigs.k8s.io/kind ;;
     kube-score) PACKAGE=github.com/zegl/kube-score/cmd/kube-score COST='about 1 minute' ;;
     kubeconform) PACKAGE=github.com/yannh/kubeconform/cmd/kubeconform ;;

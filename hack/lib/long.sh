@@ -2,7 +2,7 @@
 # Suites that are too long for every run of hack/check. `hack/check --rotate` runs one of them in each run.
 
 # Each is a function below.
-LONG_SUITES=(long_kubernetes long_images long_crash long_quiet long_oracle)
+LONG_SUITES=(long_kubernetes long_images long_crash long_quiet long_oracle long_gitops)
 
 # long_steps MODE: none, all (long), or the one whose turn it is (rotate).
 long_steps() {
@@ -40,3 +40,6 @@ long_crash() { TESSERA_CRASH_CUTS=5000 cargo test --workspace --locked --test st
 long_quiet() { TESSERA_QUIET_SECONDS=600 hack/e2e quiet; }
 
 long_oracle() { hack/oracle/run 5000; }
+
+# Flux's controllers reconcile a fleet under the chart's policies.
+long_gitops() { hack/e2e gitops; }

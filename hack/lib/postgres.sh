@@ -2,7 +2,7 @@
 # A PostgreSQL as a platform's database team would offer it: TLS only, passwords by SCRAM, on a volume.
 #
 # It is postgres.postgres.svc:5432; its CA is the ConfigMap postgres/postgres-ca, the superuser's password is in
-# $POSTGRES_STATE/password. Databases and roles are made by whoever needs them.
+# $POSTGRES_STATE/password. Each user makes its own databases and roles.
 
 POSTGRES_STATE=$STATE/postgres
 

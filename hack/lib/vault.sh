@@ -2,7 +2,7 @@
 # The Vault of the cluster, up to what a store team hands over: initialised, unsealed, the Kubernetes auth plug-in
 # registered, an audit device on. Engines, policies and roles are what `kubectl tessera store-setup` makes.
 #
-# Whoever sources this may also use vault_cli, or vault_forward … vault_forward_close around several calls.
+# A script that sources this may also use vault_cli, or vault_forward … vault_forward_close around several calls.
 # The unseal key and the root token stay in files of mode 600 outside Kubernetes, and pass to programs by file or
 # environment, never by argument: arguments are readable by every process of the machine.
 

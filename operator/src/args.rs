@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+use tessera_node_api::stamp::{StampError, is_label};
 
 use crate::kube::fault::FaultPoint;
 use crate::settings::ClusterSettings;
@@ -15,6 +16,10 @@ pub struct Args {
     /// The namespaces to manage, separated by commas.
     #[arg(long, env = "TESSERA_NAMESPACES", value_delimiter = ',', required = true)]
     pub namespaces: Vec<String>,
+    /// The cluster's name, which stands on the keys of its nodes in the secret store: two clusters with one store need two
+    /// names, and a cluster that is rebuilt keeps its own.
+    #[arg(long, env = "TESSERA_CLUSTER_NAME", value_parser = cluster_name)]
+    pub cluster_name: String,
     /// The operator's own namespace: CA state and Lease live there.
     #[arg(long, env = "TESSERA_OPERATOR_NAMESPACE")]
     pub operator_namespace: String,
@@ -29,7 +34,7 @@ pub struct Args {
     #[arg(long, env = "TESSERA_LEADER_ELECT")]
     pub leader_elect: bool,
     /// Where the kubelet asks for liveness and readiness (plain HTTP).
-    #[arg(long, env = "TESSERA_HEALTH_BIND", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "TESSERA_HEALTH_BIND", default_value = "[::]:8081")]
     pub health_bind: SocketAddr,
     /// This process's name in the Lease and in Events.
     #[arg(long, env = "POD_NAME", default_value = "tessera-operator")]
@@ -47,6 +52,7 @@ impl Args {
     /// What the cluster around the networks is like.
     pub fn settings(&self) -> ClusterSettings {
         ClusterSettings {
+            cluster_name: self.cluster_name.clone(),
             operator_namespace: self.operator_namespace.clone(),
             node_fs_group: self.node_fs_group.0,
             dns: self.dns_egress.clone(),
@@ -83,6 +89,10 @@ const DEFAULT_DNS: &str = r#"{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FsGroup(pub Option<i64>);
 
+fn cluster_name(text: &str) -> Result<String, String> {
+    is_label(text).then(|| text.to_owned()).ok_or_else(|| StampError::Cluster.to_string())
+}
+
 fn fs_group(text: &str) -> Result<FsGroup, String> {
     if text == "platform" {
         return Ok(FsGroup(None));
@@ -107,7 +117,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Args, clap::Error> {
-        Args::try_parse_from([&["tessera-operator"], arguments].concat())
+        Args::try_parse_from([&["tessera-operator", "--cluster-name", "c"], arguments].concat())
     }
 
     #[test]
@@ -121,6 +131,19 @@ mod tests {
     #[test]
     fn an_operator_without_namespaces_is_refused() {
         assert!(parse(&["--operator-namespace", "o"]).is_err());
+    }
+
+    #[test]
+    fn a_cluster_without_a_proper_name_is_refused() {
+        let with = |arguments: &[&str]| {
+            let rest = ["tessera-operator", "--namespaces", "a", "--operator-namespace", "o"];
+            Args::try_parse_from([&rest, arguments].concat())
+        };
+        assert_eq!(with(&["--cluster-name", "prod-eu1"]).unwrap().settings().cluster_name, "prod-eu1");
+        assert!(with(&[]).is_err());
+        for name in ["", "Prod", "a/b", "-a", "a."] {
+            assert!(with(&["--cluster-name", name]).is_err(), "{name:?}");
+        }
     }
 
     #[test]

@@ -70,8 +70,9 @@ pub(crate) fn node(json: Value) -> TesseraNode {
 /// As the command line gives them by default.
 pub(crate) fn settings() -> ClusterSettings {
     use clap::Parser as _;
-    let args = ["tessera-operator", "--namespaces", "org-a", "--operator-namespace", "tessera-system"];
-    crate::args::Args::parse_from(args).settings()
+    let args =
+        ["--namespaces", "org-a", "--operator-namespace", "tessera-system", "--cluster-name", "prod-eu1"];
+    crate::args::Args::parse_from([&["tessera-operator"], &args[..]].concat()).settings()
 }
 
 pub(crate) fn authorities() -> Arc<CaState> {
@@ -92,6 +93,7 @@ pub(crate) fn inputs() -> Inputs {
 /// What is read for `org-a`, which has no nodes.
 pub(crate) fn network_inputs() -> NetworkInputs {
     NetworkInputs {
+        cluster_name: settings().cluster_name,
         authorities: Ok(Some(authorities())),
         store: Some(ObservedStore::State(StoreState::Ready)),
         secrets: BTreeMap::new(),

@@ -42,6 +42,7 @@ fn ask(args: &ProbeArgs) -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
+    tessera_sys::raise_descriptor_limit();
     // A probe holds no key and needs none of it.
     if let Err(error) = tessera_sys::install(tessera_sys::MAX_ARENA_BYTES) {
         eprintln!("ERROR: no locked memory for keys: {error:#}");

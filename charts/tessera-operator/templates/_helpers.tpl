@@ -34,6 +34,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 
+{{/* The cluster's name. Without a namespace to manage nothing needs it. */}}
+{{- define "tessera-operator.clusterName" -}}
+{{- if and .Values.namespaces (not .Values.clusterName) -}}
+{{- fail "clusterName is required: it stands beside every node's keys in the secret store, so that no other cluster uses them. Name this cluster, for example --set clusterName=prod-eu1; a cluster that is rebuilt keeps its name" -}}
+{{- end -}}
+{{ .Values.clusterName }}
+{{- end }}
+
 {{/* Who the operator is to the API server. */}}
 {{- define "tessera-operator.username" -}}
 system:serviceaccount:{{ .Release.Namespace }}:tessera-operator

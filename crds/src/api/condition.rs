@@ -44,6 +44,9 @@ names! {
         CertificatesCurrent,
         /// Network: the secret store answers and lets us in.
         SecretStoreReady,
+        /// Network: its CA is younger than keys of its nodes, so all who trusted the one before must take this one. Present
+        /// only while true.
+        AuthorityReplaced,
         /// Node: every key is in the store and in the node's memory.
         KeysReady,
         /// Node: the pods serve the certificate that was issued.
@@ -56,6 +59,9 @@ names! {
 names! {
     /// Why a condition is what it is.
     Reason {
+        // AuthorityReplaced
+        /// AuthorityReplaced: a node had its key before the CA was made.
+        KeysPredateAuthority,
         // Ready
         /// Ready, KeysReady, SecretStoreReady: all is well.
         Ready,
@@ -63,8 +69,12 @@ names! {
         StoreUnreachable,
         /// Ready: certificates cannot be issued.
         IssuerUnavailable,
-        /// Ready: the API server refuses us something; the message says what.
+        /// Ready: the operator lacks a right; the message says which.
         PermissionDenied,
+        /// Ready: a ResourceQuota refuses an object or the pod; the message says which.
+        QuotaExceeded,
+        /// Ready: an admission policy, a webhook or a LimitRange refuses an object or the pod; the message says which.
+        AdmissionDenied,
         /// Ready of a network: at least one node is not ready.
         NodesNotReady,
         /// Ready: paused by the spec.
@@ -75,6 +85,12 @@ names! {
         NetworkNotReady,
         /// Ready of a node: the image cannot be pulled.
         ImagePullFailed,
+        /// Ready of a node: the scheduler finds no machine for its pod; the message is the scheduler's.
+        Unschedulable,
+        /// Ready of a node: its volume cannot be bound, attached or mounted; the message says why.
+        VolumePending,
+        /// Ready of a node: its container cannot be made, or ends again and again; the message says how.
+        ContainerFailed,
         /// Ready of a node: the volume that held its payloads is gone.
         VolumeLost,
         /// Ready of a node: its keys were generated with another volume, whose payloads are lost until somebody accepts that.

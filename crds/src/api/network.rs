@@ -226,8 +226,9 @@ pub struct VaultKv {
     /// Where the engine is mounted.
     #[serde(default = "VaultKv::default_mount")]
     pub mount: StorePath,
-    /// What every path starts with; it names cluster and network, for example prod-eu1/org-a, so that no two networks
-    /// meet in one store.
+    /// What every path starts with, for example prod-eu1/org-a. The keys of a node lie at
+    /// <pathPrefix>/<namespace>/<serviceAccount>/keys/<key>/<version>. No two networks meet in one store: the stamp
+    /// beside the keys names cluster and network, and nobody else uses them.
     pub path_prefix: StorePath,
 }
 
@@ -273,6 +274,10 @@ pub struct TesseraNetworkStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The name of this cluster. With the network's namespace and name it stands on the keys in the secret store, and a node
+    /// uses no keys with another name on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
     /// How many nodes the network has and how many of them are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeCounts>,
@@ -284,7 +289,7 @@ pub struct TesseraNetworkStatus {
     /// The ConfigMap of this namespace that holds the public bundle for ledger nodes, under ca.crt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_config_map: Option<String>,
-    /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady.
+    /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady, AuthorityReplaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

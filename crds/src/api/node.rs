@@ -63,7 +63,7 @@ pub struct TesseraNodeSpec {
     /// Where the node keeps payloads.
     pub storage: Storage,
 
-    /// The node's keys. A key is an address that stored payloads and privacy groups name for ever, so none is removed.
+    /// The node's keys. A key is an address that stored payloads and privacy groups name permanently, so none is removed.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
@@ -72,7 +72,7 @@ pub struct TesseraNodeSpec {
         validation = Rule::new("oldSelf.all(old, self.exists(k, k.name == old.name))")
             .message("keys: a key cannot be removed, since stored payloads need it"),
         validation = Rule::new("self.map(k, k.?rotation.?trigger.orValue(0) + 1).sum() <= 256")
-            .message("keys may have 256 versions together (one each, and one for each rotation.trigger, which is a count, no timestamp): each is an address for ever"),
+            .message("keys may have 256 versions together (one each, and one for each rotation.trigger, which is a count, no timestamp): each is a permanent address"),
     )]
     pub keys: Vec<Key>,
 
@@ -184,7 +184,7 @@ pub enum KeyType {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// Add one to ask for a new version; each is an address for ever. It only grows.
+    /// Add one to ask for a new version; each is a permanent address. It only grows.
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("rotation.trigger must not be lowered: it only grows"))]

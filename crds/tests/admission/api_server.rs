@@ -39,6 +39,13 @@ impl ApiServer {
         self.send(Request::post(self.path(object, "", dry_run)), object).await
     }
 
+    /// The live object of `object`'s kind and name.
+    pub(crate) async fn get(&self, object: &Value) -> Value {
+        let name = object["metadata"]["name"].as_str().expect("fixtures have a name");
+        let request = Request::get(self.path(object, &format!("/{name}"), false)).body(Vec::new());
+        self.client.request(request.expect("the path is a URI")).await.expect("the object is there")
+    }
+
     /// Asks whether `object` would be admitted in place of the live one.
     pub(crate) async fn would_replace(&self, object: &Value) -> Result<Value, String> {
         let name = object["metadata"]["name"].as_str().expect("fixtures have a name");

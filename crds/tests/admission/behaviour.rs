@@ -40,6 +40,18 @@ async fn the_smallest_network_gets_every_default() {
     assert_eq!(spec.rollout.budget(1000), 1);
 }
 
+/// kstatus takes an object without a status as healthy, and waits for one whose status speaks of another generation.
+#[tokio::test]
+async fn a_new_object_has_not_been_observed() {
+    let server = ApiServer::start("unobserved").await;
+    for object in [fixture::network(), fixture::node()] {
+        let created = server.create(&object, false).await.unwrap();
+        assert_eq!(created["metadata"]["generation"], 1);
+        let live = server.get(&object).await;
+        assert_eq!(live["status"], json!({"observedGeneration": -1}));
+    }
+}
+
 /// What the Rust types make of an object by themselves is what the API server makes of it: a client that writes one back
 /// changes nothing.
 #[tokio::test]

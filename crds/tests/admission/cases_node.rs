@@ -173,7 +173,7 @@ fn keys() -> Vec<Case> {
         node("a key whose name is too long")
             .at("/spec/keys/0/name")
             .refuses(json!("k".repeat(41)))
-            .saying(&["spec.keys[0].name", "may not be more than 40"])
+            .saying(&["spec.keys[0].name", "Too long", "40"])
             .admits(json!("k".repeat(40))),
         node("nine keys")
             .given("/spec/keys/1", key("second"))

@@ -45,15 +45,15 @@ async fn only_declared_clients_are_served() -> Result<()> {
 /// outruns the alert.
 async fn refused(pod: &ClientPod, request: &[&str]) -> Result<()> {
     let request: Vec<_> = request.iter().copied().map(str::to_owned).collect();
-    let mut told = String::new();
+    let mut refusal = String::new();
     for _ in 0..10 {
         match pod.request_with(&request).await {
             Ok(answer) => bail!("served: {answer:?}"),
-            Err(error) => told = format!("{error:#}"),
+            Err(error) => refusal = format!("{error:#}"),
         }
-        if told.contains("received fatal alert") {
+        if refusal.contains("received fatal alert") {
             return Ok(());
         }
     }
-    bail!("never refused by the node: {told}")
+    bail!("never refused by the node: {refusal}")
 }

@@ -73,12 +73,26 @@ async fn no_permission() -> Result<()> {
     ensure!(message.contains("create") && message.contains("Role"), "the message names the fix: {message}");
     fleet.node_ready("good").await?;
 
+    // A changed Secret cannot be read: its objects are no longer reported as ready.
+    let fewer = without(&rules, "secrets", "get");
+    fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": fewer})).await?;
+    let garbage = json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}});
+    for secret in ["good-tls", "net-monitoring-scraper"] {
+        fleet.break_glass.edit(Kind::Secret, &fleet.namespace, secret, &garbage).await?;
+    }
+    let node = fleet.node_condition("good", "Ready", "False", "PermissionDenied").await?;
+    let (_, _, message) = condition(&node, "Ready").context("no condition")?;
+    ensure!(message.contains("good-tls"), "the message names the Secret: {message}");
+    fleet.network_condition("Ready", "False", "PermissionDenied").await?;
+    // It serves with the certificate that it has in memory.
     ledger.send(b"nodes need no operator", &[key]).await?;
 
     fleet.cluster.edit(Kind::Role, &fleet.namespace, ROLE, &json!({"rules": rules})).await?;
     fleet.node_ready("good").await?;
     fleet.node_ready("late").await?;
     fleet.network_condition("Ready", "True", "Ready").await?;
+    reissued(&fleet, "good-tls").await?;
+    reissued(&fleet, "net-monitoring-scraper").await?;
     fleet.done().await
 }
 

@@ -1,4 +1,4 @@
-//! What was applied is what is there: `GitOps` tools find nothing to do, whichever way they apply, and whoever reads it after.
+//! What was applied is what is there: `GitOps` tools find nothing to do, whichever way they apply.
 
 use std::process::Stdio;
 use std::time::Duration;

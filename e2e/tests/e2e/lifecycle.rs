@@ -82,7 +82,7 @@ pub(crate) async fn pods_gone(fleet: &Fleet) -> Result<()> {
 
 /// The store holds exactly one secret of the node's key, in exactly one version.
 pub(crate) async fn exactly_one_version(fleet: &Fleet, node: &str) -> Result<()> {
-    let directory = format!("{}/{}/tessera-node-{node}/main", fleet.path_prefix, fleet.namespace);
+    let directory = format!("{}/{}/tessera-node-{node}/keys/main", fleet.path_prefix, fleet.namespace);
     let names = fleet.vault.names("secret", &directory).await?;
     ensure!(names == ["1"], "secrets under {directory}: {names:?}");
     let (data, version) = fleet.vault.secret("secret", &format!("{directory}/1")).await?;

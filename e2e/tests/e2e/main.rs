@@ -14,3 +14,4 @@ mod private_transaction;
 mod quiet;
 mod secrets_search;
 mod token_audience;
+mod volume;

@@ -32,7 +32,7 @@ async fn peers_come_and_go_without_restarts() -> Result<()> {
     fleet.done().await
 }
 
-/// The peers that `node` is told of: all nodes of the network but itself.
+/// The peers in `node`'s list: all nodes of the network but itself.
 async fn peers(fleet: &Fleet, node: &str) -> Result<Vec<String>> {
     let name = format!("{NETWORK}-peers");
     let map = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &name).await?;

@@ -17,7 +17,7 @@ async fn secrets_search() -> Result<()> {
 
     let (mut private, mut public) = (Vec::new(), Vec::new());
     for node in nodes {
-        let path = format!("{}/{}/tessera-node-{node}/main/1", fleet.path_prefix, fleet.namespace);
+        let path = format!("{}/{}/tessera-node-{node}/keys/main/1", fleet.path_prefix, fleet.namespace);
         let (data, _) = fleet.vault.secret("secret", &path).await?;
         let bytes = |field: &str| {
             STANDARD.decode(data[field].as_str().unwrap_or_default()).context("base64 in the store")

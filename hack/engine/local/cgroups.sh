@@ -28,7 +28,7 @@ cgroup_v1_up() {
   local hierarchy
   for hierarchy in $(cgroup_v1_hierarchies); do mkdir -p "$hierarchy/$1"; done
   hierarchy=$(cgroup_v1_hierarchies | grep -m 1 cpuset) || die "the kernel offers no cpuset cgroup"
-  # A new cpuset is empty, and nothing can run in it until it is told its processors and memory.
+  # A new cpuset is empty, and nothing can run in it until its processors and memory are set.
   cat "$hierarchy/cpuset.cpus" >"$hierarchy/$1/cpuset.cpus"
   cat "$hierarchy/cpuset.mems" >"$hierarchy/$1/cpuset.mems"
   echo 1 >"$hierarchy/$1/cgroup.clone_children"

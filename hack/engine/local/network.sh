@@ -38,7 +38,7 @@ host_namespace() {
   ip -n "$name" link set eth0 up
 }
 
-# Whoever is asked for a pod's address sends it to the pod's node; everything else ends in `outside`.
+# A packet to a pod's address goes to the pod's node; everything else ends in `outside`.
 routes_to_pods() {
   local node=$1 other
   ip -n "$node" route replace default via "$OUTSIDE"

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use tessera_node_api::stamp::Stamp;
 
 /// What a person does for a TesseraNetwork that its operator must not be able to do.
 #[derive(Debug, Parser)]
@@ -102,6 +103,14 @@ pub(crate) struct StoreSetup {
     #[arg(long, value_name = "URL")]
     pub(crate) kubernetes_host: Option<String>,
 
+    /// Give this network the keys of another cluster or network, after it is gone for good
+    ///
+    /// Names the stamp that lies beside the keys now, as the refused nodes report it. Each stamp of that name is replaced by
+    /// this network's own; no other is touched. The nodes of the old cluster refuse to start from then on, and those that
+    /// still run keep their keys in memory until they end: stop them first, or two clusters use the same keys.
+    #[arg(long, value_name = "CLUSTER/NAMESPACE/NETWORK")]
+    pub(crate) adopt: Option<Stamp>,
+
     /// Show what would be done and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -110,6 +119,17 @@ pub(crate) struct StoreSetup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_adoption_names_the_whole_stamp() {
+        let parse = |arguments: &[&str]| {
+            Args::try_parse_from([&["kubectl-tessera", "store-setup", "net"], arguments].concat())
+        };
+        assert!(parse(&["--adopt", "prod-eu1/org-a/main"]).is_ok());
+        for stamp in [&["--adopt"][..], &["--adopt", "prod-eu1"], &["--adopt", "prod-eu1/org-a"]] {
+            assert!(parse(stamp).is_err(), "{stamp:?}");
+        }
+    }
 
     #[test]
     fn a_restart_names_one_node_or_all() {

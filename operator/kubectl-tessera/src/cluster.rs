@@ -5,9 +5,10 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config, Error as KubeError};
 use serde_json::json;
-use tessera_crds::api::network::{CaBundleRef, VaultStore};
+use tessera_crds::api::network::CaBundleRef;
 use tessera_crds::names::label;
 use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_node_api::stamp::Stamp;
 
 /// Why the network's settings cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,11 @@ pub(crate) enum ClusterError {
     /// The network keeps its keys elsewhere.
     #[error("TesseraNetwork {0:?} does not keep its keys in a Vault: there is nothing to set up")]
     NotVault(String),
+    /// The operator has not said what the cluster is called.
+    #[error(
+        "TesseraNetwork {0:?} does not show status.clusterName yet: let the operator reconcile it, then run this again"
+    )]
+    NoClusterName(String),
     /// There is no such node.
     #[error("there is no TesseraNode {name:?} in namespace {namespace:?}: name another with -n")]
     NoNode {
@@ -128,16 +134,22 @@ impl Cluster {
         &self.namespace
     }
 
-    /// The Vault of the network `name`.
-    pub(crate) async fn vault_of(&self, name: &str) -> Result<VaultStore, ClusterError> {
+    /// The network `name`.
+    pub(crate) async fn network(&self, name: &str) -> Result<TesseraNetwork, ClusterError> {
         let networks: Api<TesseraNetwork> = Api::namespaced(self.client.clone(), &self.namespace);
         let (named, namespace) = (name.to_owned(), self.namespace.clone());
-        let network = match networks.get_opt(name).await {
-            Ok(Some(network)) => network,
-            Ok(None) => return Err(ClusterError::NoNetwork { name: named, namespace }),
-            Err(source) => return Err(ClusterError::Network { name: named, namespace, source }),
-        };
-        network.spec.secret_store.vault.ok_or(ClusterError::NotVault(named))
+        match networks.get_opt(name).await {
+            Ok(Some(network)) => Ok(network),
+            Ok(None) => Err(ClusterError::NoNetwork { name: named, namespace }),
+            Err(source) => Err(ClusterError::Network { name: named, namespace, source }),
+        }
+    }
+
+    /// The stamp that the nodes of the network `name` put beside their keys.
+    pub(crate) fn stamp_of(&self, network: &TesseraNetwork, name: &str) -> Result<Stamp, ClusterError> {
+        let cluster = network.status.as_ref().and_then(|status| status.cluster_name.as_deref());
+        let stamp = cluster.and_then(|cluster| Stamp::new(cluster, &self.namespace, name).ok());
+        stamp.ok_or_else(|| ClusterError::NoClusterName(name.to_owned()))
     }
 
     /// The node `name`.

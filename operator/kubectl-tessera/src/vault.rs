@@ -14,6 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Ends a path whose names are asked for.
+pub(crate) const LIST: &str = "?list=true";
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why the store did not do as asked.
@@ -179,6 +181,7 @@ async fn refusal(verb: &'static str, path: &str, answer: Response) -> VaultError
 /// Enabling an auth method is one of the paths that Vault guards with `sudo` besides.
 fn capabilities(verb: &str, path: &str) -> &'static str {
     match verb {
+        "read" if path.ends_with(LIST) => "\"list\"",
         "read" => "\"read\"",
         _ if path.starts_with("sys/auth/") => "\"create\", \"update\" and \"sudo\"",
         _ => "\"create\" and \"update\"",

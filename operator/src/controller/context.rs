@@ -16,6 +16,7 @@ use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::KnownVolume;
 use crate::node::rollout::Rollouts;
+use crate::probe::events::EventReports;
 use crate::probe::nodes::NodeAnswers;
 use crate::probe::stores::StoreReports;
 use crate::process::metrics::Metrics;
@@ -56,6 +57,8 @@ pub struct Context {
     pub network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     /// What the pods' own answers were.
     pub answers: Arc<NodeAnswers>,
+    /// What Events told of pods that do not come up.
+    pub event_reports: Arc<EventReports>,
     /// What the probes of secret stores found.
     pub stores: Arc<StoreReports>,
     /// Which nodes may change their pods now.
@@ -74,12 +77,15 @@ pub struct Queues {
     pub pods: Arc<Queue<String>>,
     /// Networks whose secret store is to be probed.
     pub stores: Arc<Queue<String>>,
+    /// Nodes whose pod does not come up, whose Events are to be read.
+    pub events: Arc<Queue<String>>,
 }
 
 impl Default for Queues {
     fn default() -> Self {
         let queue = |pause| Arc::new(Queue::new(Duration::from_millis(pause)));
         // A network counts all its nodes in each reconcile, so it waits for more of a burst.
-        Self { networks: queue(1000), nodes: queue(200), pods: queue(1000), stores: queue(1000) }
+        let (networks, nodes) = (queue(1000), queue(200));
+        Self { networks, nodes, pods: queue(1000), stores: queue(1000), events: queue(1000) }
     }
 }

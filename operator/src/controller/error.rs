@@ -4,7 +4,7 @@ use tessera_crds::condition::Reason;
 
 use crate::issue::authorities::AuthoritiesError;
 use crate::issue::leaf::LeafError;
-use crate::kube::is_forbidden;
+use crate::kube::refusal::is_unauthorized;
 use crate::kube::writer::WriteError;
 use crate::report::error::chain;
 
@@ -48,7 +48,7 @@ impl Error {
     pub fn unreadable(&self) -> Option<Unreadable> {
         match self {
             Self::Authorities(error) => error.unreadable(),
-            Self::ReadSecret { source, .. } if is_forbidden(source) => Some(Unreadable::forbidden(self)),
+            Self::ReadSecret { source, .. } if is_unauthorized(source) => Some(Unreadable::forbidden(self)),
             Self::ReadSecret { .. } | Self::Write(_) | Self::Leaf(_) | Self::Unavailable(_) => None,
         }
     }
@@ -56,7 +56,7 @@ impl Error {
 
 impl Unreadable {
     /// Our own rights do not suffice.
-    pub fn forbidden(error: &dyn std::error::Error) -> Self {
+    pub fn forbidden(error: &(dyn std::error::Error + 'static)) -> Self {
         let message = format!("{}: check the operator's Role", chain(error));
         Self { reason: Reason::PermissionDenied, message }
     }

@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ObjectMeta;
+use kube::api::{DeleteParams, ObjectMeta, Preconditions};
 use kube::{Api, Client};
 use tessera_crds::condition::Reason;
-use tessera_crds::names;
+use tessera_crds::{TesseraNetwork, names};
 use tessera_pki::{CaState, StateError};
+use tokio::sync::RwLock;
 
 use crate::controller::error::Unreadable;
-use crate::kube::is_forbidden;
-use crate::kube::meta::Owner;
+use crate::kube::meta::{Owner, name_of, namespace_of, uid_of};
 use crate::kube::planned::Planned;
+use crate::kube::refusal::is_unauthorized;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::report::error::chain;
 
@@ -48,7 +49,7 @@ impl AuthoritiesError {
     /// What a person must repair. `None`: the API server failed in a way that may pass.
     pub fn unreadable(&self) -> Option<Unreadable> {
         match self {
-            Self::Read { source, .. } if is_forbidden(source) => Some(Unreadable::forbidden(self)),
+            Self::Read { source, .. } if is_unauthorized(source) => Some(Unreadable::forbidden(self)),
             Self::Read { .. } => None,
             Self::State { .. } => {
                 Some(Unreadable { reason: Reason::IssuerUnavailable, message: chain(self) })
@@ -62,6 +63,8 @@ pub struct Authorities {
     client: Client,
     namespace: String,
     known: Arc<PerObject<Known>>,
+    /// Shared by reads, exclusive for a removal: who has read a state must find its Secret later.
+    removal: RwLock<()>,
 }
 
 #[derive(Clone)]
@@ -73,52 +76,80 @@ struct Known {
 impl Authorities {
     /// Reads from the operator's namespace.
     pub fn new(client: Client, namespace: String, registry: &Registry) -> Self {
-        Self { client, namespace, known: registry.per_object() }
+        Self { client, namespace, known: registry.per_object(), removal: RwLock::default() }
     }
 
-    /// The CA state of the network with this UID, as its own reconcile last read it. `None`: it has none yet.
-    pub async fn get(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
-        match self.known.get(network_uid) {
+    /// The network's CA state, as the network's own reconcile last read it. `None`: it has none yet.
+    pub async fn get(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
+        match self.known.get(uid_of(network)) {
             Some(known) => Ok(Some(known.state)),
-            None => self.read(network_uid).await,
+            None => self.read(network).await,
         }
     }
 
     /// The CA state, read again if that was last done a while ago: nobody else writes it, so only its loss can be seen.
-    pub async fn refresh(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
-        match self.known.get(network_uid).filter(|known| known.since.elapsed() < FRESH) {
+    pub async fn refresh(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
+        match self.known.get(uid_of(network)).filter(|known| known.since.elapsed() < FRESH) {
             Some(known) => Ok(Some(known.state)),
-            None => self.read(network_uid).await,
+            None => self.read(network).await,
         }
     }
 
-    async fn read(&self, network_uid: &str) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
-        let name = names::network::ca_state(network_uid);
+    /// The Secrets of the operator's namespace.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Removes the Secret with this metadata if `gone` says that its network does not exist; whether it did. `gone` is asked
+    /// while nobody reads: a network that comes back later finds no state and makes a new one, and a network that came back
+    /// before is seen by `gone`.
+    pub async fn remove_if(
+        &self,
+        secret: &ObjectMeta,
+        gone: impl Future<Output = kube::Result<bool>>,
+    ) -> kube::Result<bool> {
+        let _no_reads = self.removal.write().await;
+        if !gone.await? {
+            return Ok(false);
+        }
+        let fence =
+            Preconditions { uid: secret.uid.clone(), resource_version: secret.resource_version.clone() };
+        let params = DeleteParams { preconditions: Some(fence), ..DeleteParams::default() };
+        match self.secrets().delete(secret.name.as_deref().unwrap_or_default(), &params).await {
+            Ok(_) => Ok(true),
+            // Changed or gone since it was listed: the next list says more.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
+        let name = names::network::ca_state(namespace_of(network), name_of(network));
         let secret = || format!("{}/{name}", self.namespace);
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        let found = api.get_opt(&name).await;
+        let _no_removal = self.removal.read().await;
+        let found = self.secrets().get_opt(&name).await;
         let found =
             found.map_err(|source| AuthoritiesError::Read { secret: secret(), source: Box::new(source) })?;
         let Some(found) = found else {
-            self.known.forget(network_uid);
+            self.known.forget(uid_of(network));
             return Ok(None);
         };
         let document = found.data.as_ref().and_then(|data| data.get(STATE)).map(|bytes| bytes.0.as_slice());
         let state = CaState::from_json(document.unwrap_or_default())
             .map_err(|source| AuthoritiesError::State { secret: secret(), source })?;
         let state = Arc::new(state);
-        self.known.put(network_uid, Known { since: Instant::now(), state: Arc::clone(&state) });
+        self.known.put(uid_of(network), Known { since: Instant::now(), state: Arc::clone(&state) });
         Ok(Some(state))
     }
 }
 
-/// The Secret for a new state. It has no owner: it must outlive the network, and an owner in another namespace is not
-/// possible.
-pub fn planned(operator_namespace: &str, network: &Owner, uid: &str, state: &CaState) -> Planned {
+/// The Secret for a new state. It has no owner, since an owner in another namespace is not possible: [`super::leftovers`]
+/// removes it.
+pub fn planned(operator_namespace: &str, network: &Owner, state: &CaState) -> Planned {
     let annotation = ("tessera.rs/network-namespace".to_owned(), network.namespace.clone());
     Planned::new(&Secret {
         metadata: ObjectMeta {
-            name: Some(names::network::ca_state(uid)),
+            name: Some(names::network::ca_state(&network.namespace, &network.reference.name)),
             namespace: Some(operator_namespace.to_owned()),
             labels: Some(network.labels.clone()),
             annotations: Some([annotation].into()),

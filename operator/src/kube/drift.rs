@@ -3,7 +3,7 @@
 //! Four ways, each needing its own look:
 //! 1. *Outdated*: we ourselves set other fields now (the hash annotation differs).
 //! 2. *Changed*: a field that we set has another value or is gone.
-//! 3. *Added, where we own the whole map*: a label, a data key.
+//! 3. *Added, where we own the whole map*: a data key, a label by which we or the admission policies select.
 //! 4. *Added, elsewhere*: a sidecar's fields, `hostNetwork`, `immutable`. The server adds defaults in the same places, so
 //!    only `managedFields` can tell: the field belongs to a manager that is neither us nor a built-in controller.
 
@@ -74,9 +74,21 @@ fn is_envelope(key: &str) -> bool {
 }
 
 fn changed_metadata(planned: &Value, live: &Value) -> Option<Drift> {
-    exact(&planned["labels"], &live["labels"], "metadata.labels")
+    subset(&planned["labels"], &live["labels"], "metadata.labels")
+        .or_else(|| reserved_label(&planned["labels"], &live["labels"]))
         .or_else(|| subset(&planned["annotations"], &live["annotations"], "metadata.annotations"))
         .or_else(|| subset(&planned["ownerReferences"], &live["ownerReferences"], "metadata.ownerReferences"))
+}
+
+fn reserved_label(planned: &Value, live: &Value) -> Option<Drift> {
+    let added = live.as_object()?.keys().find(|key| is_reserved(key) && planned.get(*key).is_none());
+    added.map(|key| Drift::Added(format!("metadata.labels.{key}")))
+}
+
+/// Whether a label or annotation is for the operator alone, as the chart's policy `objects` has it. All others belong to
+/// those who write them: `GitOps` and backup tools, load balancers, CSI drivers.
+pub fn is_reserved(key: &str) -> bool {
+    key.starts_with("tessera.rs/") || matches!(key, "app.kubernetes.io/name" | "app.kubernetes.io/managed-by")
 }
 
 /// Both maps hold the same.
@@ -273,10 +285,24 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_an_addition() {
+    fn a_reserved_label_is_an_addition_and_another_is_not() {
         let mut live = live();
-        live["metadata"]["labels"]["x"] = json!("y");
-        assert_eq!(find(&planned(), &live), Some(Drift::Added("metadata.labels.x".into())));
+        live["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("fleet");
+        assert_eq!(find(&planned(), &live), None);
+        for key in ["tessera.rs/x", "app.kubernetes.io/name"] {
+            let mut live = live.clone();
+            live["metadata"]["labels"][key] = json!("y");
+            assert_eq!(find(&planned(), &live), Some(Drift::Added(format!("metadata.labels.{key}"))));
+        }
+    }
+
+    #[test]
+    fn a_label_of_ours_that_is_changed_or_gone_is_a_change() {
+        for label in [json!("2"), json!(null)] {
+            let mut live = live();
+            live["metadata"]["labels"]["l"] = label;
+            assert_eq!(find(&planned(), &live), Some(Drift::Changed("metadata.labels.l".into())));
+        }
     }
 
     #[test]

@@ -19,11 +19,10 @@ mod ownership;
 pub mod planned;
 pub mod prune;
 pub mod quantity;
+pub mod refusal;
 pub mod requests;
-mod write_error;
+pub mod write_error;
 pub mod writer;
-
-pub use write_error::is_forbidden;
 
 /// The name under which our writes appear in `managedFields`.
 pub const FIELD_MANAGER: &str = "tessera-operator";

@@ -56,7 +56,7 @@ impl Writer {
         let object = || ObjectId::of::<ServiceAccount>(namespace, service_account);
         // Not counted as a write: it leaves nothing behind in the API server.
         let answer = api.create_token_request(service_account, &PostParams::default(), &request).await;
-        let answer = answer.map_err(|error| classify("request a token of", object(), error))?;
+        let answer = answer.map_err(|error| classify("request a token of", object(), &error))?;
         let token = answer.status.map(|status| status.token).unwrap_or_default();
         Ok(Token { secret: Zeroizing::new(token), renew_at: Instant::now() + TOKEN_LIFETIME * 4 / 5 })
     }
@@ -79,18 +79,20 @@ impl Writer {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         match self.faults.around(api.patch(name, &params, &Patch::Merge(&patch))).await {
             Ok(_) => Ok(()),
-            // What storage class or quota do not allow is answered with the same code as what our Role does not allow.
-            Err(kube::Error::Api(status))
-                if status.code == 422
-                    || status.code == 403 && !status.message.contains("cannot patch resource") =>
-            {
-                let message = status.message.clone();
-                let refused =
-                    RefusedGrowth { size: size.to_owned(), message: message.clone(), at: Instant::now() };
-                self.refused.put(&uid, refused);
-                Err(WriteError::Invalid { object: object(), message })
+            Err(error) => {
+                let failure = classify("patch", object(), &error);
+                // What storage class or quota do not allow stays so for a while.
+                if let WriteError::Invalid { message, .. }
+                | WriteError::OverQuota { message, .. }
+                | WriteError::NotAdmitted { message, .. } = failure
+                {
+                    let size = size.to_owned();
+                    let refused = RefusedGrowth { size, message: message.clone(), at: Instant::now() };
+                    self.refused.put(&uid, refused);
+                    return Err(WriteError::Invalid { object: object(), message });
+                }
+                Err(failure)
             }
-            Err(error) => Err(classify("patch", object(), error)),
         }
     }
 

@@ -1,6 +1,10 @@
 //! Why an object could not be brought about, one variant for each remedy.
 
+use tessera_crds::condition::Reason;
+
 use super::object_id::ObjectId;
+use super::refusal::{Refusal, refusal_of};
+use crate::report::error::chain;
 
 /// Why an object could not be brought about.
 #[derive(Debug, thiserror::Error)]
@@ -41,15 +45,39 @@ pub enum WriteError {
         /// Kind, namespace and name.
         object: ObjectId,
     },
-    /// Our own rights do not suffice.
-    #[error("not allowed to {verb} {object}: check the operator's Role in this namespace")]
+    /// The operator's identity lacks the right.
+    #[error(
+        "not allowed to {verb} {object}: the operator's Role in this namespace lacks the right: {message}"
+    )]
     PermissionDenied {
         /// What was tried.
         verb: &'static str,
         /// Kind, namespace and name.
         object: ObjectId,
         /// What the API server says.
-        source: Box<kube::Error>,
+        message: String,
+    },
+    /// A ResourceQuota leaves no room.
+    #[error("failed to {verb} {object}: raise the ResourceQuota, or ask for less: {message}")]
+    OverQuota {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind, namespace and name.
+        object: ObjectId,
+        /// What the API server says.
+        message: String,
+    },
+    /// A policy, a webhook or a limit of this cluster refuses the object.
+    #[error(
+        "failed to {verb} {object}: the cluster's admission refuses it; ask the owner of what the message names: {message}"
+    )]
+    NotAdmitted {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind, namespace and name.
+        object: ObjectId,
+        /// What the API server says.
+        message: String,
     },
     /// The API server refuses the object itself.
     #[error("{object} was refused: {message}")]
@@ -60,14 +88,14 @@ pub enum WriteError {
         message: String,
     },
     /// The API server failed or could not be reached.
-    #[error("failed to {verb} {object}")]
+    #[error("failed to {verb} {object}: {message}")]
     Api {
         /// What was tried.
         verb: &'static str,
         /// Kind, namespace and name.
         object: ObjectId,
         /// What happened.
-        source: Box<kube::Error>,
+        message: String,
     },
 }
 
@@ -89,6 +117,8 @@ impl WriteError {
             | Self::Conflict { object }
             | Self::Contested { object }
             | Self::PermissionDenied { object, .. }
+            | Self::OverQuota { object, .. }
+            | Self::NotAdmitted { object, .. }
             | Self::Invalid { object, .. }
             | Self::Api { object, .. } => object,
         }
@@ -102,57 +132,126 @@ impl WriteError {
             Self::LeftOver { .. } | Self::Terminating { .. } | Self::Conflict { .. } | Self::Api { .. }
         )
     }
+
+    /// The reason of a condition that reports it.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NameConflict { .. } => Reason::NameConflict,
+            Self::Contested { .. } => Reason::Contested,
+            Self::PermissionDenied { .. } => Reason::PermissionDenied,
+            Self::OverQuota { .. } => Reason::QuotaExceeded,
+            Self::NotAdmitted { .. } => Reason::AdmissionDenied,
+            Self::Invalid { .. } => Reason::InvalidConfiguration,
+            Self::LeftOver { .. } | Self::Terminating { .. } | Self::Conflict { .. } | Self::Api { .. } => {
+                Reason::Progressing
+            }
+        }
+    }
+
+    /// What a person must look at first has the lowest number.
+    fn urgency(&self) -> u8 {
+        match self {
+            Self::NameConflict { .. } => 0,
+            Self::Contested { .. } => 1,
+            Self::PermissionDenied { .. } => 2,
+            Self::Invalid { .. } => 3,
+            Self::OverQuota { .. } | Self::NotAdmitted { .. } => 4,
+            Self::LeftOver { .. } | Self::Terminating { .. } | Self::Conflict { .. } | Self::Api { .. } => 5,
+        }
+    }
 }
 
-/// Whether our own rights do not suffice: only a person can change that.
-pub fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
+/// The failure that a person must repair first; `None`: all of them may pass by themselves. Name conflicts are repaired
+/// together, so one message names every object in the way.
+pub fn most_urgent(failures: &[WriteError]) -> Option<(Reason, String)> {
+    if let Some(message) = name_conflicts(failures) {
+        return Some((Reason::NameConflict, message));
+    }
+    let lasting = failures.iter().filter(|failure| !failure.is_transient());
+    lasting.min_by_key(|failure| failure.urgency()).map(|failure| (failure.reason(), failure.to_string()))
+}
+
+/// Every object of others whose name is needed, and the command that lists them.
+pub fn name_conflicts(failures: &[WriteError]) -> Option<String> {
+    let is_conflict = |failure: &&WriteError| matches!(failure, WriteError::NameConflict { .. });
+    let conflicts: Vec<_> = failures.iter().filter(is_conflict).collect();
+    let namespace = &conflicts.first()?.object().namespace;
+    let sentences: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
+    let of_kubectl = |failure: &&WriteError| {
+        let object = failure.object();
+        format!("{}/{}", object.kind.to_lowercase(), object.name)
+    };
+    let objects: Vec<_> = conflicts.iter().map(of_kubectl).collect();
+    Some(format!("{}; see them with: kubectl get -n {namespace} {}", sentences.join("; "), objects.join(" ")))
 }
 
 /// What a failed request means.
-pub(super) fn classify(verb: &'static str, object: ObjectId, error: kube::Error) -> WriteError {
-    match &error {
-        kube::Error::Api(status) if status.code == 403 => {
-            // A namespace on its way out refuses new objects with 403.
-            if status.message.contains("because it is being terminated") {
-                return WriteError::Terminating { object };
-            }
-            WriteError::PermissionDenied { verb, object, source: Box::new(error) }
-        }
-        kube::Error::Api(status) if status.code == 409 => WriteError::Conflict { object },
-        kube::Error::Api(status) if status.code == 422 => {
-            WriteError::Invalid { object, message: status.message.clone() }
-        }
-        _ => WriteError::Api { verb, object, source: Box::new(error) },
+pub(super) fn classify(verb: &'static str, object: ObjectId, error: &kube::Error) -> WriteError {
+    let message = chain(error);
+    let kube::Error::Api(status) = error else { return WriteError::Api { verb, object, message } };
+    match refusal_of(status) {
+        Some(Refusal::Authorization) => WriteError::PermissionDenied { verb, object, message },
+        Some(Refusal::Quota) => WriteError::OverQuota { verb, object, message },
+        Some(Refusal::Admission) => WriteError::NotAdmitted { verb, object, message },
+        Some(Refusal::Terminating) => WriteError::Terminating { object },
+        Some(Refusal::Invalid) => WriteError::Invalid { object, message },
+        Some(Refusal::Conflict) => WriteError::Conflict { object },
+        None => WriteError::Api { verb, object, message },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::{ConfigMap, Service};
     use kube::core::Status;
 
     fn service() -> ObjectId {
-        ObjectId::of::<k8s_openapi::api::core::v1::Service>("a", "b")
+        ObjectId::of::<Service>("a", "b")
     }
 
     fn refused(code: u16, message: &str) -> WriteError {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
-        classify("create", service(), kube::Error::Api(Box::new(status)))
+        classify("create", service(), &kube::Error::Api(Box::new(status)))
     }
 
     #[test]
-    fn refusals_are_told_apart() {
-        assert!(matches!(refused(403, "cannot create resource"), WriteError::PermissionDenied { .. }));
-        let ending = "unable to create new content in namespace a because it is being terminated";
-        assert!(matches!(refused(403, ending), WriteError::Terminating { .. }));
-        assert!(matches!(refused(409, "exists"), WriteError::Conflict { .. }));
-        assert!(matches!(refused(422, "bad"), WriteError::Invalid { message, .. } if message == "bad"));
-        let of = |controller: Option<&str>| {
-            WriteError::NameConflict { object: service(), controller: controller.map(Into::into) }.to_string()
+    fn each_refusal_has_its_own_reason_and_remedy() {
+        let rbac = r#"services is forbidden: User "o" cannot create resource "services""#;
+        let of = |code, message| {
+            let failure = refused(code, message);
+            (failure.reason(), failure.to_string())
         };
-        assert_eq!(of(None), "Service a/b exists and is not ours: delete or rename it");
-        assert!(of(Some("TesseraNode c")).contains("belongs to TesseraNode c"));
-        assert!(matches!(refused(500, "etcd"), WriteError::Api { .. }));
+        let (reason, text) = of(403, rbac);
+        assert_eq!(reason, Reason::PermissionDenied);
+        assert!(text.contains("the operator's Role") && text.ends_with(rbac), "{text}");
+        let (reason, text) = of(403, "services \"b\" is forbidden: exceeded quota: q, requested: services=1");
+        assert_eq!(reason, Reason::QuotaExceeded);
+        assert!(text.contains("raise the ResourceQuota") && text.contains("quota: q"), "{text}");
+        let (reason, text) = of(403, "services \"b\" is forbidden: no such port allowed");
+        assert_eq!(reason, Reason::AdmissionDenied);
+        assert!(text.contains("admission") && !text.contains("Role"), "{text}");
+        assert_eq!(of(422, "bad").0, Reason::InvalidConfiguration);
+        for code in [409, 500] {
+            assert!(refused(code, "x").is_transient() && most_urgent(&[refused(code, "x")]).is_none());
+        }
+    }
+
+    #[test]
+    fn one_message_names_every_object_in_the_way() {
+        let conflict = |object, controller: Option<&str>| WriteError::NameConflict {
+            object,
+            controller: controller.map(Into::into),
+        };
+        let failures = [
+            refused(422, "bad"),
+            conflict(service(), None),
+            conflict(ObjectId::of::<ConfigMap>("a", "c"), Some("TesseraNode d")),
+        ];
+        let (reason, message) = most_urgent(&failures).unwrap();
+        assert_eq!(reason, Reason::NameConflict);
+        assert!(message.contains("Service a/b exists and is not ours: delete or rename it"), "{message}");
+        assert!(message.contains("ConfigMap a/c exists and belongs to TesseraNode d"), "{message}");
+        assert!(message.ends_with("kubectl get -n a service/b configmap/c"), "{message}");
     }
 }

@@ -4,6 +4,7 @@
 //! over objects that were there before us. POST never adopts; PUT at a resourceVersion replaces the whole object, so an
 //! addition goes, a field that we no longer set goes, and a leader that was replaced meanwhile gets a conflict.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Instant;
@@ -159,7 +160,7 @@ impl Writer {
                 created => return created,
             }
         }
-        match api.get_opt(&planned.id.name).await.map_err(|error| fail("get", planned, error))? {
+        match api.get_opt(&planned.id.name).await.map_err(|error| fail("get", planned, &error))? {
             None => {
                 self.unless_contested(planned)?;
                 self.create(&api, planned).await
@@ -189,6 +190,13 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether somebody else's object has the name of `planned`. Writes nothing.
+    pub async fn name_conflict(&self, planned: &Planned) -> Option<WriteError> {
+        let live = self.api(&planned.resource, &planned.id.namespace).get_opt(&planned.id.name).await;
+        let live = live.ok().flatten().filter(|live| !is_ours(&live.metadata, planned))?;
+        Some(foreign(&live.metadata, planned))
+    }
+
     /// Creates `planned`, and only that: what exists is never replaced.
     pub async fn create_new(&self, planned: &Planned) -> Result<(), WriteError> {
         let api = self.api(&planned.resource, &planned.id.namespace);
@@ -202,7 +210,7 @@ impl Writer {
     ) -> Result<(DynamicObject, Outcome), WriteError> {
         let object = dynamic(planned, planned.body.clone());
         let created = self.faults.around(api.create(&post_params(), &object)).await;
-        let created = created.map_err(|error| fail("create", planned, error))?;
+        let created = created.map_err(|error| fail("create", planned, &error))?;
         Ok((created, Outcome::Created))
     }
 
@@ -228,7 +236,7 @@ impl Writer {
             Err(kube::Error::Api(status)) if status.code == 422 && is_plain_data(&planned.resource) => {
                 return self.remake(api, planned, &live, drift).await;
             }
-            other => other.map_err(|error| fail("replace", planned, error))?,
+            other => other.map_err(|error| fail("replace", planned, &error))?,
         };
         if replaced.metadata.resource_version == live.metadata.resource_version {
             self.settle(&replaced.metadata);
@@ -261,7 +269,7 @@ impl Writer {
         let api = self.api(resource, &id.namespace);
         match self.faults.around(api.delete(&id.name, &params)).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(classify("delete", id.clone(), error)),
+            Err(error) => Err(classify("delete", id.clone(), &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -292,7 +300,7 @@ impl Writer {
         let patched = self.faults.around(api.patch_status(name, &params, &Patch::Apply(&body))).await;
         match patched {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(classify("patch the status of", ObjectId::of::<K>(namespace, name), error)),
+            Err(error) => Err(classify("patch the status of", ObjectId::of::<K>(namespace, name), &error)),
             Ok(patched) => Ok(patched.meta().resource_version.clone()),
         }
     }
@@ -337,7 +345,7 @@ fn is_plain_data(resource: &ApiResource) -> bool {
     matches!(resource.kind.as_str(), "ConfigMap" | "Secret")
 }
 
-/// The planned object at the live one's version, with the annotations and finalizers that others need.
+/// The planned object at the live one's version, with the labels, annotations and finalizers of others.
 fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
     let mut body = planned.body.clone();
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -346,14 +354,19 @@ fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
         if let Some(finalizers) = &live.metadata.finalizers {
             metadata.insert("finalizers".into(), json!(finalizers));
         }
-        let ours = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
-        for (key, value) in live.metadata.annotations.iter().flatten() {
-            if let Some(ours) = ours.as_object_mut() {
-                ours.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
-            }
-        }
+        keep(metadata, "labels", live.metadata.labels.as_ref());
+        keep(metadata, "annotations", live.metadata.annotations.as_ref());
     }
     body
+}
+
+/// Keeps the live entries of `member` that are not reserved for the operator and not planned.
+fn keep(metadata: &mut Map<String, Value>, member: &str, live: Option<&BTreeMap<String, String>>) {
+    let planned = metadata.entry(member).or_insert_with(|| Value::Object(Map::new()));
+    let Some(planned) = planned.as_object_mut() else { return };
+    for (key, value) in live.into_iter().flatten().filter(|(key, _)| !drift::is_reserved(key)) {
+        planned.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
+    }
 }
 
 fn dynamic(planned: &Planned, body: Value) -> DynamicObject {
@@ -381,6 +394,6 @@ pub fn as_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).expect("a JSON object with typed metadata serialises")
 }
 
-fn fail(verb: &'static str, planned: &Planned, error: kube::Error) -> WriteError {
+fn fail(verb: &'static str, planned: &Planned, error: &kube::Error) -> WriteError {
     classify(verb, planned.id.clone(), error)
 }

@@ -36,9 +36,14 @@ pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<EventRecor
     records
 }
 
-/// Of a change of status: readiness, certificates and the secret store, gained or lost.
+/// Of a change of status: readiness, certificates and the secret store, gained or lost; a CA that was made anew.
 pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Vec<EventRecord> {
-    let types = [ConditionType::Ready, ConditionType::CertificatesCurrent, ConditionType::SecretStoreReady];
+    let types = [
+        ConditionType::Ready,
+        ConditionType::CertificatesCurrent,
+        ConditionType::SecretStoreReady,
+        ConditionType::AuthorityReplaced,
+    ];
     types.into_iter().filter_map(|type_| of_condition(type_, before, after)).collect()
 }
 
@@ -63,6 +68,9 @@ fn of_condition(
     }
     if now.status == "Unknown" {
         return None;
+    }
+    if type_ == ConditionType::AuthorityReplaced {
+        return Some(EventRecord::warning(type_.as_str(), now.message.clone()));
     }
     if now.status == "True" {
         return Some(EventRecord::normal(type_.as_str(), now.message.clone()));

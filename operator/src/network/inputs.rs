@@ -17,6 +17,8 @@ use crate::probe::stores::ObservedStore;
 
 /// What was read.
 pub struct Inputs {
+    /// The name of the cluster, as the keys' stamps have it.
+    pub cluster_name: String,
     /// The network's authorities; `None` if it has none yet.
     pub authorities: Result<Option<Arc<CaState>>, AuthoritiesError>,
     /// What the last probe of the secret store found; `None`: what the spec says now was not probed yet.
@@ -35,7 +37,8 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
     let monitoring = network.spec.monitoring.iter();
     let secrets = monitoring.map(|scraper| names::network::monitoring_secret(name, &scraper.name)).collect();
     Ok(Inputs {
-        authorities: ctx.authorities.refresh(uid_of(network)).await,
+        cluster_name: ctx.settings.cluster_name.clone(),
+        authorities: ctx.authorities.refresh(network).await,
         store: ctx.stores.of(network),
         secrets: read_leaves(ctx, uid_of(network), secrets).await?,
         nodes: ctx.caches.nodes_of(name),

@@ -10,7 +10,7 @@ use tessera_pki::{CaError, CaState, LeafSpec};
 use super::inputs::Inputs;
 use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
-use crate::kube::meta::{Owner, name_of, namespace_of, network_labels, uid_of};
+use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
 
@@ -20,8 +20,6 @@ pub struct Resolved {
     pub owner: Owner,
     /// Its name.
     pub name: String,
-    /// Its UID.
-    pub uid: String,
     /// Both authorities.
     pub authorities: Arc<CaState>,
     /// The authorities were made just now and must be stored before anything is issued.
@@ -73,7 +71,6 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         if authorities_are_new { Vec::new() } else { monitoring(network, &scrapers, &authorities, inputs)? };
     Ok(Resolved {
         owner: Owner::new(network, network_labels(&name)),
-        uid: uid_of(network).to_owned(),
         authorities,
         authorities_are_new,
         dedicated: network.spec.namespace_isolation == NamespaceIsolation::Dedicated,
@@ -96,9 +93,9 @@ fn peers(inputs: &Inputs) -> Vec<String> {
 fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState>, bool), Unresolved> {
     match &inputs.authorities {
         Ok(Some(state)) => Ok((Arc::clone(state), false)),
-        Ok(None) if network.status.as_ref().is_some_and(|status| !status.cas.is_empty()) => {
-            Err(Unresolved::AuthoritiesLost(names::network::ca_state(uid_of(network))))
-        }
+        Ok(None) if network.status.as_ref().is_some_and(|status| !status.cas.is_empty()) => Err(
+            Unresolved::AuthoritiesLost(names::network::ca_state(namespace_of(network), name_of(network))),
+        ),
         Ok(None) => {
             let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
             Ok((Arc::new(CaState::generate(name_of(network), lifetime, inputs.now)?), true))

@@ -15,6 +15,7 @@ use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 use crate::kube::prune::prune;
 use crate::kube::quantity;
+use crate::kube::write_error::name_conflicts;
 use crate::kube::writer::{Ensured, Outcome, WriteError};
 use crate::node::rollout::{self, ROLLED, TEMPLATE_HASH};
 
@@ -169,7 +170,13 @@ async fn apply_workload(
             planned.note(ROLLED, hash.as_str().unwrap_or_default());
         }
         // A new one waits for all that its pod needs. One that exists has it, and must not stay as somebody left it.
-        Admission::Free if live.is_none() && !applied.failures.is_empty() => return,
+        Admission::Free if live.is_none() && !applied.failures.is_empty() => {
+            // A person who makes room for the others must learn of this one, too.
+            if name_conflicts(&applied.failures).is_some() {
+                applied.failures.extend(ctx.writer.name_conflict(&planned).await);
+            }
+            return;
+        }
         Admission::Free => {}
     }
     let claim = names::node::volume_claim(name_of(object), 0);

@@ -48,7 +48,7 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
     let name = name_of(node);
     let network = network(node, ctx);
     let authorities = match &network {
-        NetworkInput::Found(network) => ctx.authorities.get(uid_of(&**network)).await?,
+        NetworkInput::Found(network) => ctx.authorities.get(network).await?,
         _ => None,
     };
     Ok(Inputs {

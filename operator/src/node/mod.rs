@@ -28,6 +28,7 @@ use crate::controller::{Managed, Reconciled};
 use crate::kube::events::EventRecord;
 use crate::memory::backoff::jittered;
 use crate::memory::status_memo::StatusMemo;
+use crate::probe::events as events_of;
 use crate::process::metrics::Kind;
 use crate::report::conditions;
 use crate::watch::cache::Cache;
@@ -100,8 +101,10 @@ async fn reconcile_resolved(
     } else {
         apply::apply(node, &desired::desired(resolved), resolved, inputs, ctx).await
     };
-    let observed = observe::observe(resolved, &applied, ctx, inputs.now).await;
-    let seen = Seen { node: resolved, applied: &applied, observed: &observed, now: inputs.now };
+    let observed = observe::observe(node, resolved, &applied, ctx, inputs.now).await;
+    let before =
+        node.status.as_ref().and_then(|status| conditions::find(&status.conditions, ConditionType::Ready));
+    let seen = Seen { node: resolved, applied: &applied, observed: &observed, now: inputs.now, before };
     let status = (!observed.awaits_first_answer()).then(|| status::of_seen(node, &seen));
     let is_settled = status.as_ref().is_some_and(|status| {
         let holds = |type_| conditions::is_true(&status.conditions, type_);
@@ -113,6 +116,9 @@ async fn reconcile_resolved(
     }
     if !is_settled {
         ask_again(&observed, ctx);
+    }
+    if observed.events == observe::Told::NotRead {
+        ctx.queues.events.touch_within(&resolved.name, events_of::FIRST_WAIT);
     }
     Reconciled {
         status,

@@ -1,20 +1,24 @@
 //! [IO, read] How the node is: its pods as the kubelet reports them, its volume, and what the node last said of itself.
 
+pub mod start;
+
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::Api;
 use tessera_crds::api::node::VolumeStatus;
-use tessera_crds::names;
+use tessera_crds::{TesseraNode, names};
 use tessera_node_api::admin;
 
+use self::start::Problem;
 use super::apply::Applied;
 use super::resolve::Resolved;
 use crate::controller::context::Context;
-use crate::kube::meta::name_of;
-use crate::probe;
+use crate::kube::meta::{name_of, uid_of};
+use crate::probe::{self, events};
+use crate::report::error::chain;
 use crate::watch::cache::Cached;
 use crate::watch::kept::{KeptClaim, KeptPod};
 
@@ -34,6 +38,20 @@ pub struct Observed {
     pub volume: ObservedVolume,
     /// The sizes of its bound claims.
     pub volumes: Vec<VolumeStatus>,
+    /// Why there is no pod or why it does not start, as Events say.
+    pub events: Told,
+}
+
+/// What Events tell of a pod that does not start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Told {
+    /// The pod's own status tells all.
+    #[default]
+    NotNeeded,
+    /// They were not read yet.
+    NotRead,
+    /// What they told, if anything.
+    Read(Option<Problem>),
 }
 
 /// The StatefulSet's own account.
@@ -56,10 +74,8 @@ pub struct ObservedPod {
     pub image_id: Option<String>,
     /// Whether the kubelet finds it ready.
     pub ready: bool,
-    /// Why the image cannot be pulled, as the kubelet says.
-    pub pull_failure: Option<String>,
-    /// Why it is not running, as the kubelet or the scheduler say.
-    pub waiting: Option<String>,
+    /// Why it does not come up, as the kubelet or the scheduler say.
+    pub problem: Option<Problem>,
     /// What the node said of itself, not longer than [`ANSWER_COUNTS`] ago; or why it says nothing.
     pub status: Result<admin::Status, Silence>,
 }
@@ -126,7 +142,13 @@ impl Observed {
 }
 
 /// Observes everything. Nothing here waits for a node.
-pub async fn observe(node: &Resolved, applied: &Applied, ctx: &Context, now: Timestamp) -> Observed {
+pub async fn observe(
+    object: &TesseraNode,
+    node: &Resolved,
+    applied: &Applied,
+    ctx: &Context,
+    now: Timestamp,
+) -> Observed {
     let uid = applied.stateful_set.as_ref().and_then(|set| set.metadata.uid.as_deref());
     let pods = uid.map(|uid| ctx.caches.pods.indexed(uid)).unwrap_or_default();
     Observed {
@@ -134,7 +156,13 @@ pub async fn observe(node: &Resolved, applied: &Applied, ctx: &Context, now: Tim
         pods: pods.iter().map(|pod| observe_pod(pod, ctx, now)).collect(),
         volume: volume(node, ctx).await,
         volumes: capacity(node, ctx).into_iter().collect(),
+        events: told(object, ctx),
     }
+}
+
+fn told(object: &TesseraNode, ctx: &Context) -> Told {
+    let Some(subject) = events::subject(object, ctx) else { return Told::NotNeeded };
+    ctx.event_reports.of(uid_of(object), &subject).map_or(Told::NotRead, Told::Read)
 }
 
 fn workload(applied: &Applied) -> Option<Workload> {
@@ -158,8 +186,7 @@ fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
         name: name_of(pod).to_owned(),
         image_id: container.map(|container| container.image_id.clone()).filter(|image| !image.is_empty()),
         ready: is_ready(pod),
-        pull_failure: container.and_then(pull_failure),
-        waiting: container.and_then(waiting).or_else(|| unschedulable(pod)),
+        problem: start::problem(pod),
         status: last_answer(kept, ctx, now),
     }
 }
@@ -180,30 +207,6 @@ fn last_answer(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Result<admin::St
     let why = answers.failure.unwrap_or_else(|| "the node's last answer is too old".to_owned());
     let last = answers.last.filter(|(_, at)| now.duration_since(*at) <= ANSWER_COUNTS);
     last.map(|(status, _)| status).ok_or(Silence::NoAnswer(why))
-}
-
-fn pull_failure(container: &ContainerStatus) -> Option<String> {
-    const REASONS: [&str; 5] =
-        ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"];
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().filter(|reason| REASONS.contains(reason))?;
-    Some(waiting.message.clone().unwrap_or_else(|| reason.to_owned()))
-}
-
-fn waiting(container: &ContainerStatus) -> Option<String> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().unwrap_or("waiting");
-    Some(match &waiting.message {
-        Some(message) => format!("{reason}: {message}"),
-        None => reason.to_owned(),
-    })
-}
-
-fn unschedulable(pod: &Pod) -> Option<String> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
-    (scheduled.status == "False")
-        .then(|| format!("not scheduled: {}", scheduled.message.as_deref().unwrap_or("")))
 }
 
 fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
@@ -265,6 +268,6 @@ async fn read_volume(claim: &str, volume: &str, ctx: &Context) -> ObservedVolume
             ObservedVolume::Bound { reclaim_policy: policy.unwrap_or_else(|| "Retain".to_owned()) }
         }
         Ok(None) => ObservedVolume::Lost(format!("volume {volume} of claim {claim} is gone")),
-        Err(error) => ObservedVolume::Unknown(format!("volume {volume} cannot be read: {error}")),
+        Err(error) => ObservedVolume::Unknown(format!("volume {volume} cannot be read: {}", chain(&error))),
     }
 }

@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::report::error::chain;
+
 /// The whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const STATUS_LIMIT: usize = 256 * 1024;
@@ -42,11 +44,11 @@ pub enum AdminError {
     #[error("the node does not answer on its admin port within {} s", TIMEOUT.as_secs())]
     Timeout,
     /// No connection.
-    #[error("cannot connect to the node's admin port: {0}")]
-    Connect(std::io::Error),
+    #[error("cannot connect to the node's admin port")]
+    Connect(#[source] std::io::Error),
     /// No TLS session.
-    #[error("the node's admin port refuses mutual TLS: {0}")]
-    Handshake(std::io::Error),
+    #[error("no mutual TLS with the node's admin port")]
+    Handshake(#[source] std::io::Error),
     /// Somebody else answers.
     #[error("the pod answers with the certificate of {found}, not of {expected}")]
     WrongIdentity {
@@ -56,8 +58,8 @@ pub enum AdminError {
         found: String,
     },
     /// No HTTP answer.
-    #[error("the node's admin port breaks off: {0}")]
-    Http(hyper::Error),
+    #[error("the node's admin port breaks off")]
+    Http(#[source] hyper::Error),
     /// Another answer than 200.
     #[error("the node's admin port answers HTTP {0}")]
     Code(StatusCode),
@@ -179,8 +181,8 @@ fn tls_config(
     certificate_pem: &[u8],
     key_pem: &[u8],
 ) -> Result<ClientConfig, AdminError> {
-    let tls = |error: rustls::Error| AdminError::Tls(error.to_string());
-    let pem = |error: rustls_pki_types::pem::Error| AdminError::Tls(error.to_string());
+    let tls = |error: rustls::Error| AdminError::Tls(chain(&error));
+    let pem = |_: rustls_pki_types::pem::Error| AdminError::Tls("it is not PEM".to_owned());
     let mut roots = RootCertStore::empty();
     roots.add(root).map_err(tls)?;
     let certificate = CertificateDer::from_pem_slice(certificate_pem).map_err(pem)?;

@@ -2,6 +2,7 @@
 //! reconciles read what was last answered.
 
 pub mod admin;
+pub mod events;
 pub mod nodes;
 pub mod store;
 pub mod stores;

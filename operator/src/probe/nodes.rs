@@ -152,7 +152,7 @@ async fn ask(node: &TesseraNode, address: IpAddr, ctx: &Context) -> Result<admin
     let network = ctx.caches.networks.get(&node.spec.network_ref.name);
     let network = network.as_ref().and_then(|network| network.readable().cloned());
     let network = network.ok_or("its network does not exist")?;
-    let authorities = ctx.authorities.get(uid_of(&*network)).await.map_err(|error| chain(&error))?;
+    let authorities = ctx.authorities.get(&network).await.map_err(|error| chain(&error))?;
     let authorities = authorities.ok_or("its network has no certificate authority yet")?;
     let trust_domain = network.spec.trust_domain.as_str();
     let client = ctx.answers.client(uid_of(&*network), trust_domain, &authorities, Timestamp::now());

@@ -19,8 +19,8 @@ use tessera_crds::{TesseraNetwork, names};
 use super::store::StoreState;
 use super::vault::Vault;
 use crate::controller::context::Context;
-use crate::kube::is_forbidden;
 use crate::kube::meta::{namespace_of, uid_of};
+use crate::kube::refusal::is_unauthorized;
 use crate::kube::requests::Token;
 use crate::kube::writer::WriteError;
 use crate::memory::backoff::{Backoff, jittered};
@@ -160,7 +160,7 @@ async fn read_ca(network: &TesseraNetwork, ctx: &Context) -> Result<String, Unre
     let object = format!("ConfigMap {}", bundle.name);
     let api: Api<ConfigMap> = Api::namespaced(ctx.probes.clone(), namespace_of(network));
     let found = api.get_opt(&bundle.name).await.map_err(|error| {
-        if !is_forbidden(&error) {
+        if !is_unauthorized(&error) {
             return Unread::Transient;
         }
         let message = format!("failed to read {object}: {}: check the operator's Role", chain(&error));

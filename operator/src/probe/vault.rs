@@ -15,6 +15,7 @@ use tessera_node_api::secret_store::{lookup_name, require_audience};
 use zeroize::Zeroizing;
 
 use super::store::StoreState;
+use crate::report::error::root_cause;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers of Vault are small; whatever sends more is none.
@@ -27,11 +28,11 @@ pub enum VaultError {
     #[error("the CA bundle of the secret store holds no PEM certificate")]
     NoCertificate,
     /// The CA bundle holds something else than certificates.
-    #[error("the CA bundle of the secret store is not PEM: {0}")]
-    Pem(rustls_pki_types::pem::Error),
+    #[error("the CA bundle of the secret store is not PEM")]
+    Pem(#[source] rustls_pki_types::pem::Error),
     /// A certificate in the bundle cannot be a root.
-    #[error("a certificate in the CA bundle of the secret store is unusable: {0}")]
-    Root(rustls::Error),
+    #[error("a certificate in the CA bundle of the secret store is unusable")]
+    Root(#[source] rustls::Error),
     /// The TLS library refuses its own defaults.
     #[error("no TLS client for the secret store")]
     Tls(#[source] rustls::Error),
@@ -224,15 +225,6 @@ async fn bounded(mut answer: Response) -> Zeroizing<Vec<u8>> {
         body.extend_from_slice(&chunk);
     }
     body
-}
-
-/// The innermost error: the outer ones only say that sending failed.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 fn tls_config(ca_pem: &[u8]) -> Result<ClientConfig, VaultError> {

@@ -11,9 +11,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::process::listen;
 use crate::process::metrics::Metrics;
 
 /// A watch that has failed for this long without a pause will not recover: a new process might.
@@ -139,13 +139,13 @@ struct Shared {
 }
 
 /// Answers on `address` until `stop`.
-pub async fn serve(
+pub fn serve(
     address: SocketAddr,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-) -> Result<impl Future<Output = String>, std::io::Error> {
-    let listener = TcpListener::bind(address).await?;
+) -> Result<impl Future<Output = String> + use<>, std::io::Error> {
+    let listener = listen::bind(address)?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     let routes = Router::new()
         .route("/livez", get(live))

@@ -29,6 +29,7 @@ pub struct Metrics {
     durations: Family<OfKind, Histogram>,
     failures: Family<OfKind, Counter>,
     requests: Counter,
+    event_lists: Counter,
 }
 
 impl Default for Metrics {
@@ -40,7 +41,10 @@ impl Default for Metrics {
         registry.register("reconcile_failures", "Reconciles that will be tried again", failures.clone());
         let requests = Counter::default();
         registry.register("reconcile_requests", "Requests of reconciles to the API server", requests.clone());
-        Self { registry, durations, failures, requests }
+        let event_lists = Counter::default();
+        let help = "Lists of the Events of a pod that does not come up";
+        registry.register("event_lists", help, event_lists.clone());
+        Self { registry, durations, failures, requests, event_lists }
     }
 }
 
@@ -60,6 +64,11 @@ impl Metrics {
     /// Counts requests of reconciles to the API server.
     pub fn requests(&self) -> Counter {
         self.requests.clone()
+    }
+
+    /// One list of the Events of a pod that does not come up.
+    pub fn event_list(&self) {
+        self.event_lists.inc();
     }
 
     /// All of them as text.

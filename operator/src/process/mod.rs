@@ -1,6 +1,7 @@
 //! The process: from the command line to running controllers, and what it says of itself.
 
 pub mod health;
+mod listen;
 pub mod metrics;
 pub mod run;
 pub mod tasks;

@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::controller::context::{Context, Queues};
 use crate::issue::authorities::Authorities;
 use crate::issue::leaf::KnownLeaf;
+use crate::issue::leftovers;
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
@@ -23,6 +24,7 @@ use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::KnownVolume;
+use crate::probe::events::EventReports;
 use crate::probe::nodes::NodeAnswers;
 use crate::probe::stores::StoreReports;
 use crate::process::health::{self, Health};
@@ -86,8 +88,7 @@ async fn operate(args: Args) -> Result<(), Error> {
         probes: client(&config, REQUEST)?,
         watches: client(&config, WATCH_SILENCE)?,
     };
-    let server =
-        health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone()).await;
+    let server = health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone());
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
     if !args.leader_elect {
         manage(&clients, &args, &health, &metrics, &mut tasks);
@@ -182,11 +183,13 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
     let shared = Shared::new(clients, args);
+    leftovers::start(clients.probes.clone(), Arc::clone(&shared.authorities), namespaces.clone(), tasks);
     for namespace in namespaces {
         let context = Arc::new(shared.context(namespace, args, metrics));
         watch::start(&clients.watches, &context, health, tasks);
         probe::nodes::start(&context, tasks);
         probe::stores::start(&context, tasks);
+        probe::events::start(&context, tasks);
         controller::start::<TesseraNetwork>(&context, tasks);
         controller::start::<TesseraNode>(&context, tasks);
     }
@@ -206,6 +209,7 @@ struct Shared {
     network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     answers: Arc<NodeAnswers>,
     stores: Arc<StoreReports>,
+    event_reports: Arc<EventReports>,
 }
 
 impl Shared {
@@ -228,6 +232,7 @@ impl Shared {
             network_statuses: Arc::new(StatusMemo::new(&registry)),
             answers: Arc::new(NodeAnswers::new(&registry)),
             stores: Arc::new(StoreReports::new(&registry)),
+            event_reports: Arc::new(EventReports::new(&registry)),
             registry,
         }
     }
@@ -251,6 +256,7 @@ impl Shared {
             network_statuses: Arc::clone(&self.network_statuses),
             answers: Arc::clone(&self.answers),
             stores: Arc::clone(&self.stores),
+            event_reports: Arc::clone(&self.event_reports),
             rollouts: Arc::default(),
             settings: args.settings(),
         }

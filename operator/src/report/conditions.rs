@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tessera_crds::condition::{ConditionType, Reason};
 
-/// The API bounds a message at 32 KiB; a sentence is enough.
-const MESSAGE_LIMIT: usize = 1024;
+/// The API bounds a message at 32 KiB; the longest of ours names every object of a node.
+const MESSAGE_LIMIT: usize = 4096;
 
 /// The value of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

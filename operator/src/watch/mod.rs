@@ -25,7 +25,7 @@ use tessera_crds::names::{FIELD_MANAGER, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use crate::controller::context::Context;
-use crate::kube::is_forbidden;
+use crate::kube::refusal::{Refusal, is_unauthorized, refusal_of};
 use crate::process::health::Health;
 use crate::process::tasks::Tasks;
 use cache::{Cache, Cached, Change};
@@ -135,8 +135,8 @@ fn is_refused(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => is_forbidden(error),
-        watcher::Error::WatchError(status) => status.code == 403,
+        | watcher::Error::WatchFailed(error) => is_unauthorized(error),
+        watcher::Error::WatchError(status) => refusal_of(status) == Some(Refusal::Authorization),
         watcher::Error::NoResourceVersion => false,
     }
 }

@@ -30,7 +30,7 @@ const EXPECTED: [&str; 31] = [
     "Secret b-client-ledger",
     "Secret b-tls",
     "Secret net-monitoring-prometheus",
-    "Secret tessera-ca-<uid>",
+    "Secret tessera-ca-<namespace>.net",
     "Service a",
     "Service a-p2p",
     "Service b",
@@ -49,18 +49,19 @@ async fn every_object_is_made_and_nothing_else() {
     world.until_brought_up(&["a", "b"]).await;
     assert_eq!(operator.core_limit(), "0 0 bytes", "CA keys must not reach a core file");
 
-    let uid = world.network().await.metadata.uid.unwrap();
-    let owned: Vec<_> = world.owned().await.into_keys().map(|key| key.replace(&uid, "<uid>")).collect();
+    let owned = world.owned().await.into_keys();
+    let owned: Vec<_> = owned.map(|key| key.replace(&world.namespace, "<namespace>")).collect();
     assert_eq!(owned, EXPECTED);
 }
 
 /// Touches network and nodes by an annotation until each kind was reconciled so many times more.
-async fn reconcile_more(world: &World, operator: &Operator, times: u64) {
+pub(crate) async fn reconcile_more(world: &World, operator: &Operator, nodes: &[&str], times: u64) {
     for round in 1..=times {
         let before = operator.reconciles_of_each_kind();
         let annotation = json!({"metadata": {"annotations": {"round": round.to_string()}}});
-        for (kind, name) in [("TesseraNetwork", "net"), ("TesseraNode", "a"), ("TesseraNode", "b")] {
-            world.edit(kind, name, annotation.clone()).await;
+        world.edit("TesseraNetwork", "net", annotation.clone()).await;
+        for name in nodes {
+            world.edit("TesseraNode", name, annotation.clone()).await;
         }
         operator.until_reconciled_since(before).await;
     }
@@ -72,21 +73,23 @@ async fn nothing_is_written_and_nothing_read_when_nothing_changes_also_after_a_r
     let operator = Operator::start(&world);
     world.create_fleet(&["a", "b"]).await;
     world.until_brought_up(&["a", "b"]).await;
-    reconcile_more(&world, &operator, 6).await;
+    reconcile_more(&world, &operator, &["a", "b"], 6).await;
     let before = world.contents().await;
     let requests = operator.requests();
-    reconcile_more(&world, &operator, 4).await;
+    reconcile_more(&world, &operator, &["a", "b"], 4).await;
     assert_eq!(operator.requests(), requests, "an idle reconcile asks the API server for nothing");
     assert_eq!(world.contents().await, before);
     assert!(operator.terminate().success());
 
     let operator = Operator::start(&world);
-    reconcile_more(&world, &operator, 4).await;
+    reconcile_more(&world, &operator, &["a", "b"], 4).await;
     assert_eq!(world.contents().await, before);
 
     // The control: an edit does yield a write.
-    world.edit("ConfigMap", "a-dynamic", json!({"metadata": {"labels": {"by": "hand"}}})).await;
-    world.until("ConfigMap", "a-dynamic", |object| object["metadata"]["labels"]["by"].is_null()).await;
+    world.edit("ConfigMap", "a-dynamic", json!({"metadata": {"labels": {"tessera.rs/by": "hand"}}})).await;
+    world
+        .until("ConfigMap", "a-dynamic", |object| object["metadata"]["labels"]["tessera.rs/by"].is_null())
+        .await;
     assert_ne!(world.contents().await, before);
 }
 

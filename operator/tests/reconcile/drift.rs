@@ -3,12 +3,13 @@
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use crate::bring_up::reconcile_more;
 use crate::operator::Operator;
 use crate::world::World;
 
 /// One object of each kind, an edit of it, and an addition to it (a JSON patch).
 fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
-    let label = json!([{"op": "add", "path": "/metadata/labels/by", "value": "hand"}]);
+    let label = json!([{"op": "add", "path": "/metadata/labels/tessera.rs~1by", "value": "hand"}]);
     let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
     let sidecar = json!({"name": "spy", "image": "spy"});
     vec![
@@ -39,7 +40,7 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             "Secret",
             "net-monitoring-prometheus",
             json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}}),
-            add("/metadata/labels/by", json!("hand")),
+            add("/metadata/labels/tessera.rs~1by", json!("hand")),
         ),
         (
             "Service",
@@ -152,18 +153,37 @@ async fn a_label_that_hides_an_object_from_us_is_put_back() {
     world.until("Service", "a", |object| object["metadata"]["labels"][label] == "tessera-operator").await;
 }
 
+/// A `GitOps` tool, a backup tool or a load balancer keeps its labels and annotations; the operator writes nothing for them.
 #[tokio::test]
-async fn what_others_may_add_stays() {
+async fn labels_and_annotations_of_others_stay() {
+    const MANAGER: &str = "kustomize-controller";
     let world = World::new("stays").await;
     let operator = Operator::start(&world);
     world.create_fleet(&["a"]).await;
     world.until_brought_up(&["a"]).await;
-    world.edit("Service", "a", json!({"metadata": {"annotations": {"team": "x"}}})).await;
-    // An edit that is put back shows that the object was written since.
+    let metadata = json!({"metadata": {"labels": {"fleet": "x"}, "annotations": {"team": "x"}}});
+    let mut applied = Vec::new();
+    for (kind, name, ..) in cases() {
+        applied.push((kind, name, world.apply_as(MANAGER, kind, name, metadata.clone()).await));
+    }
+    // A repair writes one of them as a whole.
     world.edit("Service", "a", json!({"spec": {"publishNotReadyAddresses": true}})).await;
     let back = |object: &Value| object["spec"]["publishNotReadyAddresses"].as_bool() != Some(true);
-    let object = world.until("Service", "a", back).await;
-    assert_eq!(object["metadata"]["annotations"]["team"], "x");
+    world.until("Service", "a", back).await;
+    reconcile_more(&world, &operator, &["a"], 2).await;
+    for (kind, name, version) in applied {
+        let live = world.get(kind, name).await.unwrap()["metadata"].take();
+        assert_eq!(
+            (&live["labels"]["fleet"], &live["annotations"]["team"]),
+            (&json!("x"), &json!("x")),
+            "{kind} {name}"
+        );
+        let managers = live["managedFields"].as_array().unwrap();
+        assert!(managers.iter().any(|entry| entry["manager"] == MANAGER), "{kind} {name}: {managers:?}");
+        if (kind, name) != ("Service", "a") {
+            assert_eq!(live["resourceVersion"], version, "the operator wrote {kind} {name}");
+        }
+    }
     assert!(operator.terminate().success());
 }
 
@@ -176,9 +196,11 @@ async fn who_undoes_each_repair_is_said_and_then_left_alone() {
     let edits = std::cell::Cell::new(0);
     let somebody = async {
         loop {
-            world.edit("Service", "a", json!({"metadata": {"labels": {"by": "hand"}}})).await;
+            world.edit("Service", "a", json!({"metadata": {"labels": {"tessera.rs/by": "hand"}}})).await;
             edits.set(edits.get() + 1);
-            world.until("Service", "a", |service| service["metadata"]["labels"]["by"].is_null()).await;
+            world
+                .until("Service", "a", |service| service["metadata"]["labels"]["tessera.rs/by"].is_null())
+                .await;
         }
     };
     let message = tokio::select! {
@@ -188,7 +210,7 @@ async fn who_undoes_each_repair_is_said_and_then_left_alone() {
     assert!(message.contains(&format!("Service {}/a", world.namespace)), "{message}");
     assert!(edits.get() >= 5, "{} edits were put back", edits.get());
     let service = world.get("Service", "a").await.expect("it is there");
-    assert_eq!(service["metadata"]["labels"]["by"], "hand", "left alone");
+    assert_eq!(service["metadata"]["labels"]["tessera.rs/by"], "hand", "left alone");
     // And nothing else is.
     world.edit("StatefulSet", "tessera-a", json!({"spec": {"replicas": 3}})).await;
     world.until("StatefulSet", "tessera-a", |set| set["spec"]["replicas"] == 1).await;

@@ -28,8 +28,8 @@ async fn until_leads(world: &World, identity: &str) {
 
 /// What is edited is put back: somebody works.
 async fn is_worked_at(world: &World) {
-    world.edit("Service", "a", json!({"metadata": {"labels": {"by": "hand"}}})).await;
-    world.until("Service", "a", |service| service["metadata"]["labels"]["by"].is_null()).await;
+    world.edit("Service", "a", json!({"metadata": {"labels": {"tessera.rs/by": "hand"}}})).await;
+    world.until("Service", "a", |service| service["metadata"]["labels"]["tessera.rs/by"].is_null()).await;
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn each_repair_is_told_with_its_object_and_no_peer_list_of_ours() {
     world.until_brought_up(&["a", "b"]).await;
 
     let edits = [
-        ("Service", "a", json!({"metadata": {"labels": {"by": "hand"}}})),
+        ("Service", "a", json!({"metadata": {"labels": {"tessera.rs/by": "hand"}}})),
         ("ConfigMap", "a-dynamic", json!({"data": {"dynamic.json": "{}"}})),
         ("ConfigMap", "a-config", json!({"data": {"more": "x"}})),
     ];

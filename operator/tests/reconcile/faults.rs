@@ -65,7 +65,7 @@ async fn a_lost_ca_is_not_replaced_by_another() {
     world.create_fleet(&["a"]).await;
     world.until_brought_up(&["a"]).await;
     assert!(operator.terminate().success());
-    let name = format!("tessera-ca-{}", world.network().await.metadata.uid.unwrap());
+    let name = world.ca_state();
     let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> =
         kube::Api::namespaced(world.client.clone(), &world.operator_namespace);
     let mut saved = secrets.get(&name).await.unwrap();

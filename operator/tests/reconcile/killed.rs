@@ -89,11 +89,11 @@ async fn is_brought_up(world: &World) -> bool {
 async fn end_state(world: &World) -> BTreeMap<String, Value> {
     let uid = world.network().await.metadata.uid.unwrap_or_default();
     let owned = world.owned().await;
-    let authorities = authorities(&owned, &uid);
+    let authorities = authorities(&owned, world);
     let mut state = BTreeMap::new();
     for (name, object) in &owned {
         check_leaf(name, object, &authorities);
-        state.insert(name.replace(&uid, "<uid>"), normalised(world, &uid, name, object));
+        state.insert(name.replace(&world.namespace, "<namespace>"), normalised(world, &uid, name, object));
     }
     for (kind, name) in [("TesseraNetwork", "net"), ("TesseraNode", "a")] {
         let object = world.get(kind, name).await.unwrap_or_default();
@@ -104,8 +104,8 @@ async fn end_state(world: &World) -> BTreeMap<String, Value> {
     state
 }
 
-fn authorities(owned: &BTreeMap<String, DynamicObject>, uid: &str) -> CaState {
-    let secret = &owned[&format!("Secret tessera-ca-{uid}")];
+fn authorities(owned: &BTreeMap<String, DynamicObject>, world: &World) -> CaState {
+    let secret = &owned[&format!("Secret {}", world.ca_state())];
     CaState::from_json(&decoded(secret, "state.json")).expect("the CA state is whole")
 }
 

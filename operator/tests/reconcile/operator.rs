@@ -29,7 +29,7 @@ impl Operator {
     pub(crate) fn start_with(world: &World, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tessera-operator"))
             .args(["--namespaces", &world.namespace, "--operator-namespace", &world.operator_namespace])
-            .args(["--health-bind", "127.0.0.1:0", "--log", "info"])
+            .args(["--cluster-name", "test", "--health-bind", "127.0.0.1:0", "--log", "info"])
             .args(arguments)
             .env("KUBECONFIG", &world.kubeconfig)
             .stdin(Stdio::null())
@@ -97,9 +97,17 @@ impl Operator {
 
     /// How many requests reconciles have made to the API server; its probes' are not among them.
     pub(crate) fn requests(&self) -> u64 {
+        self.counter("tessera_operator_reconcile_requests_total ")
+    }
+
+    /// How many lists of the Events of a pod that does not come up were asked for.
+    pub(crate) fn event_lists(&self) -> u64 {
+        self.counter("tessera_operator_event_lists_total ")
+    }
+
+    fn counter(&self, prefix: &str) -> u64 {
         let text = self.metrics().unwrap_or_default();
-        let prefix = "tessera_operator_reconcile_requests_total ";
-        let line = text.lines().find_map(|line| line.strip_prefix(prefix)).expect("requests are counted");
+        let line = text.lines().find_map(|line| line.strip_prefix(prefix)).expect("it is counted");
         line.trim().parse().expect("a number")
     }
 

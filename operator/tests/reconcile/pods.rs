@@ -27,6 +27,11 @@ impl Silence {
 
 /// The pod of a node, as the StatefulSet controller would make it.
 pub(crate) async fn make(world: &World, node: &str) {
+    try_make(world, node).await.expect("the pod is admitted");
+}
+
+/// The same, or the API server's refusal.
+pub(crate) async fn try_make(world: &World, node: &str) -> Result<Pod, kube::Error> {
     let set =
         world.get("StatefulSet", &names::node::stateful_set(node)).await.expect("the workload is there");
     let metadata = &set["metadata"];
@@ -40,7 +45,7 @@ pub(crate) async fn make(world: &World, node: &str) {
         "spec": {"containers": [{"name": "tessera-node", "image": "x"}], "automountServiceAccountToken": false},
     });
     let pod = serde_json::from_value(pod).expect("a pod");
-    pods(world).create(&PostParams::default(), &pod).await.expect("the pod is admitted");
+    pods(world).create(&PostParams::default(), &pod).await
 }
 
 /// The pod runs at `address`; the kubelet finds it ready or not.

@@ -15,7 +15,7 @@ use kube::core::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, Resource, ResourceExt};
 use serde_json::{Value, json};
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_operator::report::conditions::find;
 
 /// The path of the API server's kubeconfig. The variable is ours alone, so that no test runs against the cluster that a
@@ -51,6 +51,11 @@ impl World {
         Self { client, kubeconfig, namespace, operator_namespace }
     }
 
+    /// The name of the Secret with the network's CA.
+    pub(crate) fn ca_state(&self) -> String {
+        names::network::ca_state(&self.namespace, "net")
+    }
+
     pub(crate) fn api(&self, kind: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind))
     }
@@ -79,6 +84,15 @@ impl World {
         let params = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
         let edited = self.api(kind).patch(name, &params, &Patch::Merge(patch)).await;
         edited.expect("the edit is admitted");
+    }
+
+    /// A server-side apply by another field manager; returns the version of the result.
+    pub(crate) async fn apply_as(&self, manager: &str, kind: &str, name: &str, mut object: Value) -> String {
+        let resource = resource(kind);
+        object["apiVersion"] = resource.api_version.clone().into();
+        object["kind"] = resource.kind.clone().into();
+        let applied = self.api(kind).patch(name, &PatchParams::apply(manager), &Patch::Apply(object)).await;
+        applied.expect("the apply is admitted").resource_version().expect("a stored object has a version")
     }
 
     /// A JSON patch by somebody else.

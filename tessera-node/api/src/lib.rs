@@ -16,4 +16,5 @@ pub mod dynamic_config;
 pub mod identity;
 pub mod paths;
 pub mod secret_store;
+pub mod stamp;
 pub mod static_config;

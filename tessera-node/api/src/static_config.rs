@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stamp::Stamp;
+
 /// The version of this extension.
 pub const VERSION: u32 = 1;
 
@@ -48,8 +50,6 @@ pub struct NodeIdentity {
     pub trust_domain: String,
     /// The TesseraNode's name.
     pub name: String,
-    /// The UID of the TesseraNetwork: stamped on each key in the secret store.
-    pub network_uid: String,
 }
 
 /// The embedded payload store.
@@ -80,8 +80,10 @@ pub struct SecretStore {
     /// Mount of the KV version 2 engine.
     pub kv_mount: String,
     /// This node's own directory under the mount: `<pathPrefix>/<namespace>/<serviceAccount>`. The secret of version `V`
-    /// of key `K` lies at `<path>/<K>/<V>`.
+    /// of key `K` lies at `<path>/keys/<K>/<V>`, whose directory it is at `<path>/stamp`.
     pub path: String,
+    /// Who may use the directory. A directory with another stamp is refused.
+    pub stamp: Stamp,
 }
 
 /// The operator's listener. Its roots are the admin CA alone.

@@ -50,7 +50,9 @@ pub(crate) fn shared_key(public: &PublicKey, private: &PrivateKey) -> Result<Sha
         GenericArray::from_slice(secret.as_bytes()),
         &GenericArray::default(),
     ));
-    Ok(SharedKey(SecretBytes::fill_with(|bytes| bytes.copy_from_slice(&key))))
+    let mut shared = SecretBytes::transient();
+    shared.bytes_mut().copy_from_slice(&key);
+    Ok(SharedKey(shared))
 }
 
 /// Seals in place. The buffer's first [`TAG_LEN`] bytes are room for the tag; the rest is the plaintext.
@@ -75,20 +77,20 @@ pub(crate) fn open(key: &[u8; KEY_LEN], nonce: &Nonce, sealed: &[u8]) -> Result<
     Ok(text)
 }
 
-/// Opens a box that must hold exactly `N` secret bytes.
+/// Opens a box that must hold exactly the `N` bytes of `secret`.
 pub(crate) fn open_secret<const N: usize>(
     key: &[u8; KEY_LEN],
     nonce: &Nonce,
     sealed: &[u8],
+    mut secret: SecretBytes<N>,
 ) -> Result<SecretBytes<N>, CryptoError> {
     let (tag, text) = sealed.split_at_checked(TAG_LEN).ok_or(CryptoError::Open)?;
     if text.len() != N {
         return Err(CryptoError::Open);
     }
-    SecretBytes::try_fill_with(|bytes| {
-        bytes.copy_from_slice(text);
-        open_in_place(key, nonce, tag, bytes)
-    })
+    secret.bytes_mut().copy_from_slice(text);
+    open_in_place(key, nonce, tag, secret.bytes_mut())?;
+    Ok(secret)
 }
 
 fn open_in_place(key: &[u8; KEY_LEN], nonce: &Nonce, tag: &[u8], text: &mut [u8]) -> Result<(), CryptoError> {
@@ -109,9 +111,13 @@ mod tests {
     use super::*;
     use crate::key::KeyPair;
 
+    fn pair() -> KeyPair {
+        KeyPair::generate().expect("locked memory")
+    }
+
     #[test]
     fn agrees_with_crypto_box() {
-        let (ours, theirs) = (KeyPair::generate(), KeyPair::generate());
+        let (ours, theirs) = (pair(), pair());
         let nonce = Nonce::generate();
         let mut sealed = vec![0; TAG_LEN];
         sealed.extend_from_slice(b"message");
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_all_zero_key_is_accepted() {
-        let own = KeyPair::generate();
+        let own = pair();
         shared_key(&PublicKey::from([0; 32]), own.private()).expect("as Tessera");
     }
 
@@ -155,6 +161,7 @@ mod tests {
         let nonce = Nonce::generate();
         let mut sealed = vec![0; TAG_LEN + KEY_LEN + 1];
         seal_in_place(&[1; KEY_LEN], &nonce, &mut sealed).expect("sealed");
-        assert_eq!(open_secret::<KEY_LEN>(&[1; KEY_LEN], &nonce, &sealed), Err(CryptoError::Open));
+        let place = SecretBytes::<KEY_LEN>::transient();
+        assert_eq!(open_secret(&[1; KEY_LEN], &nonce, &sealed, place), Err(CryptoError::Open));
     }
 }

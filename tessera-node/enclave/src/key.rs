@@ -9,6 +9,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tessera_sys::ArenaError;
 
 use crate::base64::{self, Base64Error};
 use crate::crypto::{self, CryptoError, KEY_LEN, NONCE_LEN};
@@ -76,25 +77,24 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// A private key. Its bytes are reachable only for storing them: see [`PrivateKey::expose`].
+/// A private key, in locked memory. Its bytes are reachable only for storing them: see [`PrivateKey::expose`].
 #[derive(PartialEq, Eq, Debug)]
 pub struct PrivateKey(pub(crate) SecretBytes<KEY_LEN>);
 
 impl PrivateKey {
     /// A new key from the operating system's random source.
-    pub fn generate() -> Self {
-        Self(SecretBytes::fill_with(|bytes| OsRng.fill_bytes(bytes)))
-    }
-
-    /// Takes the bytes; `source` is zeroed.
-    pub fn take(source: &mut [u8; KEY_LEN]) -> Self {
-        Self(SecretBytes::take(source))
+    pub fn generate() -> Result<Self, ArenaError> {
+        let mut secret = SecretBytes::locked()?;
+        OsRng.fill_bytes(secret.bytes_mut());
+        Ok(Self(secret))
     }
 
     /// Copies the bytes. The caller zeroes its own copy.
-    pub fn from_slice(bytes: &[u8]) -> Result<Self, PrivateKeyLength> {
-        let bytes: &[u8; KEY_LEN] = bytes.try_into().map_err(|_| PrivateKeyLength(bytes.len()))?;
-        Ok(Self(SecretBytes::fill_with(|place| *place = *bytes)))
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, PrivateKeyError> {
+        let bytes: &[u8; KEY_LEN] = bytes.try_into().map_err(|_| PrivateKeyError::Length(bytes.len()))?;
+        let mut secret = SecretBytes::locked()?;
+        secret.bytes_mut().copy_from_slice(bytes);
+        Ok(Self(secret))
     }
 
     /// The secret itself, for writing it to a secret store. Zero every copy.
@@ -103,10 +103,16 @@ impl PrivateKey {
     }
 }
 
-/// A private key of the wrong length.
-#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
-#[error("private key has {0} bytes: give the 32 bytes of an X25519 key")]
-pub struct PrivateKeyLength(pub usize);
+/// Why there is no private key.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateKeyError {
+    /// Its bytes are too few or too many.
+    #[error("private key has {0} bytes: give the 32 bytes of an X25519 key")]
+    Length(usize),
+    /// There is no locked memory for it, and no other memory may hold it.
+    #[error(transparent)]
+    Memory(#[from] ArenaError),
+}
 
 /// The key two parties share: sealed boxes between them are made with it.
 #[derive(PartialEq, Eq, Debug)]
@@ -115,6 +121,11 @@ pub struct SharedKey(pub(crate) SecretBytes<KEY_LEN>);
 impl SharedKey {
     pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
         self.0.expose()
+    }
+
+    /// Whether it may be kept: only in locked memory.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.0.is_locked()
     }
 }
 
@@ -125,7 +136,9 @@ pub struct MasterKey(pub(crate) SecretBytes<KEY_LEN>);
 impl MasterKey {
     /// A new key from the operating system's random source.
     pub(crate) fn generate() -> Self {
-        Self(SecretBytes::fill_with(|bytes| OsRng.fill_bytes(bytes)))
+        let mut secret = SecretBytes::transient();
+        OsRng.fill_bytes(secret.bytes_mut());
+        Self(secret)
     }
 
     pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
@@ -175,8 +188,8 @@ pub struct KeyPair {
 
 impl KeyPair {
     /// A new pair.
-    pub fn generate() -> Self {
-        Self::from_private(PrivateKey::generate())
+    pub fn generate() -> Result<Self, ArenaError> {
+        Ok(Self::from_private(PrivateKey::generate()?))
     }
 
     /// The pair of a private key.
@@ -220,9 +233,13 @@ pub struct KeyMismatch {
 mod tests {
     use super::*;
 
+    fn pair() -> KeyPair {
+        KeyPair::generate().expect("locked memory")
+    }
+
     #[test]
     fn a_mismatched_pair_is_refused() {
-        let (one, other) = (KeyPair::generate(), KeyPair::generate());
+        let (one, other) = (pair(), pair());
         let private = PrivateKey::from_slice(one.private().expose()).expect("32 bytes");
         let refused = KeyPair::checked(other.public(), private).expect_err("not its key");
         assert_eq!(refused, KeyMismatch { given: other.public().clone(), derived: one.public().clone() });
@@ -236,7 +253,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_print() {
-        let pair = KeyPair::from_private(PrivateKey::take(&mut [0xab; 32]));
+        let pair = KeyPair::from_private(PrivateKey::from_slice(&[0xab; 32]).expect("32 bytes"));
         let shown = format!("{pair:?} {:?}", MasterKey::generate());
         let expected = format!(
             "KeyPair {{ public: {}, private: PrivateKey([redacted]) }} MasterKey([redacted])",

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::base64::{self, Base64Error};
 use crate::crypto::{self, KEY_LEN, TAG_LEN};
-use crate::key::{Nonce, PrivateKey, PrivateKeyLength};
+use crate::key::{Nonce, PrivateKey, PrivateKeyError};
+use crate::secret::SecretBytes;
 
 /// More than any key on record asks for (1 GiB). A file must not be able to ask for all memory there is.
 const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;
@@ -140,9 +141,9 @@ pub enum KeyFileError {
         /// What is wrong.
         source: Base64Error,
     },
-    /// The private key has the wrong length.
+    /// What the file holds is no private key, or has no place in memory.
     #[error(transparent)]
-    Length(#[from] PrivateKeyLength),
+    Key(#[from] PrivateKeyError),
     /// Argon2 refuses the parameters.
     #[error("key file asks for Argon2 parameters that do not exist: {0}")]
     Argon(argon2::Error),
@@ -215,7 +216,8 @@ impl LockedKey {
         let nonce = Nonce::from_bytes(&member("snonce", &self.snonce)?);
         let sealed = member("sbox", &self.sbox)?;
         let password_key = self.argon.derive(password, &salt)?;
-        crypto::open_secret(&password_key, &nonce, &sealed)
+        let place = SecretBytes::locked().map_err(PrivateKeyError::from)?;
+        crypto::open_secret(&password_key, &nonce, &sealed, place)
             .map(PrivateKey)
             .map_err(|_| KeyFileError::WrongPassword)
     }
@@ -258,7 +260,7 @@ mod tests {
         ArgonOptions { variant: ArgonVariant::I, memory: 32, iterations: 1, parallelism: 2 };
 
     fn locked() -> (PrivateKey, LockedKey) {
-        let key = PrivateKey::generate();
+        let key = PrivateKey::generate().expect("locked memory");
         match KeyFile::locked(&key, b"password", QUICK).expect("locked") {
             KeyFile::Locked(locked) => (key, locked),
             KeyFile::Unlocked(_) => panic!("asked for a locked file"),
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_unlocked_file_returns_its_key() {
-        let key = PrivateKey::generate();
+        let key = PrivateKey::generate().expect("locked memory");
         let json = KeyFile::unlocked(&key).to_json();
         assert!(json.starts_with(r#"{"type":"unlocked","data":{"bytes":""#), "shape");
         let file = KeyFile::from_json(json.as_bytes()).expect("a key file");
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn a_locked_file_returns_its_key_for_the_password() {
         for variant in [ArgonVariant::I, ArgonVariant::D, ArgonVariant::Id] {
-            let key = PrivateKey::generate();
+            let key = PrivateKey::generate().expect("locked memory");
             let argon = ArgonOptions { variant, ..QUICK };
             let json = KeyFile::locked(&key, b"password", argon).expect("locked").to_json();
             let file = KeyFile::from_json(json.as_bytes()).expect("a key file");
@@ -321,7 +323,7 @@ mod tests {
         let other_type = KeyFile::from_json(br#"{"type":"vault","data":{}}"#).expect_err("refused");
         assert!(matches!(other_type, KeyFileError::Json(_)));
         let short = KeyFile::from_json(br#"{"type":"unlocked","data":{"bytes":"QUI="}}"#).expect("JSON");
-        assert!(matches!(short.private_key(None), Err(KeyFileError::Length(PrivateKeyLength(2)))));
+        assert!(matches!(short.private_key(None), Err(KeyFileError::Key(PrivateKeyError::Length(2)))));
         let damaged = KeyFile::from_json(br#"{"type":"unlocked","data":{"bytes":"!!"}}"#).expect("JSON");
         assert!(matches!(damaged.private_key(None), Err(KeyFileError::Base64 { member: "bytes", .. })));
     }
@@ -337,7 +339,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let file = KeyFile::unlocked(&PrivateKey::generate());
+        let file = KeyFile::unlocked(&PrivateKey::generate().expect("locked memory"));
         assert_eq!(format!("{file:?}"), "Unlocked(UnlockedKey { bytes: [redacted] })");
     }
 }

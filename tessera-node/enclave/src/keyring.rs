@@ -10,7 +10,7 @@ use crate::crypto::{self, CryptoError};
 use crate::java;
 use crate::key::{KeyPair, PublicKey, SharedKey};
 
-/// How many shared keys are kept. Each saves a scalar multiplication; all of them fit the node's locked memory.
+/// How many shared keys are kept, as long as locked memory has a place for them. Each saves a scalar multiplication.
 const SHARED_KEYS: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
 /// The local keys. Cheap to rebuild around the same pairs when a key is added.
@@ -106,7 +106,9 @@ impl KeyRing {
         }
         // Derived outside the lock: two threads may both derive it, none waits for the other's multiplication.
         let derived = Arc::new(crypto::shared_key(peer, self.pairs[index].private())?);
-        self.shared.lock().put(name, Arc::clone(&derived));
+        if derived.is_locked() {
+            self.shared.lock().put(name, Arc::clone(&derived));
+        }
         Ok(derived)
     }
 }
@@ -137,7 +139,7 @@ mod tests {
     use crate::testing::Vectors;
 
     fn pair() -> Arc<KeyPair> {
-        Arc::new(KeyPair::generate())
+        Arc::new(KeyPair::generate().expect("locked memory"))
     }
 
     fn refused(pairs: Vec<Arc<KeyPair>>, default: &DefaultKey) -> KeyRingError {

@@ -7,6 +7,7 @@ use crate::crypto::{self, CryptoError};
 use crate::key::{MasterKey, PublicKey};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::payload::{EncodedPayload, PayloadError, PrivacyMode};
+use crate::secret::SecretBytes;
 
 /// Why a payload stays closed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
@@ -57,7 +58,8 @@ pub(crate) fn open_box(
     sealed: &[u8],
 ) -> Result<MasterKey, KeyRingError> {
     let shared = keys.shared_key(own, peer)?;
-    let opened = crypto::open_secret(shared.expose(), &payload.recipient_nonce, sealed)?;
+    let opened =
+        crypto::open_secret(shared.expose(), &payload.recipient_nonce, sealed, SecretBytes::transient())?;
     Ok(MasterKey(opened))
 }
 

@@ -15,6 +15,7 @@ use crate::keyring::{KeyRing, KeyRingError};
 use crate::open::OpenError;
 use crate::payload::EncodedPayload;
 use crate::seal::{self, Nonces, SealBuffer, SealError, SealRequest};
+use crate::secret::SecretBytes;
 
 /// Separates this use of the digest from every other.
 const NONCE_DOMAIN: &[u8] = b"send-signed recipient nonce";
@@ -83,7 +84,8 @@ pub fn send_signed(
 
 fn master_key(keys: &KeyRing, raw: &RawTransaction) -> Result<MasterKey, KeyRingError> {
     let shared = keys.shared_key(&raw.sender, &raw.sender)?;
-    let opened = crypto::open_secret(shared.expose(), &raw.nonce, &raw.encrypted_key)?;
+    let opened =
+        crypto::open_secret(shared.expose(), &raw.nonce, &raw.encrypted_key, SecretBytes::transient())?;
     Ok(MasterKey(opened))
 }
 

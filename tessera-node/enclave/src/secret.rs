@@ -5,53 +5,43 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use tessera_sys::Locked;
-use zeroize::{Zeroize, Zeroizing};
+use tessera_sys::{Arena, ArenaError, Locked, MAX_ARENA_BYTES};
+use zeroize::Zeroizing;
 
 /// `N` secret bytes: a move copies a pointer, never the secret; zeroed on drop, compared in constant time, neither
-/// printable nor clonable.
+/// printable nor clonable. New ones are zero, and written where they live.
 pub(crate) struct SecretBytes<const N: usize>(Place<N>);
 
-/// Locked memory, as long as there is room. A node installs the region before it reads a key and refuses to run without;
-/// its size holds every private key and cached shared key. What may overflow are the master keys of a thousand requests
-/// at once: they live for microseconds, on the heap, and are zeroed all the same.
 enum Place<const N: usize> {
     Locked(Locked<N>),
     Heap(Box<Zeroizing<[u8; N]>>),
 }
 
 impl<const N: usize> SecretBytes<N> {
-    fn zeroed() -> Self {
-        let locked = tessera_sys::installed().and_then(|arena| arena.secret().ok());
+    /// In locked memory, or not at all: for private keys.
+    pub(crate) fn locked() -> Result<Self, ArenaError> {
+        Ok(Self(Place::Locked(region()?.secret()?)))
+    }
+
+    /// In locked memory while half of it is free, else on the heap: for secrets that live as long as one request. A
+    /// thousand requests at once leave room for private keys.
+    pub(crate) fn transient() -> Self {
+        let region = region().ok().filter(|region| region.used() < region.capacity() / 2);
+        let locked = region.and_then(|region| region.secret().ok());
         Self(locked.map_or_else(|| Place::Heap(Box::new(Zeroizing::new([0; N]))), Place::Locked))
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8; N] {
+    /// Whether the bytes are in locked memory, so that they may be kept.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.0, Place::Locked(_))
+    }
+
+    /// The secret, for writing it. A copy on the stack must be zeroed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8; N] {
         match &mut self.0 {
             Place::Locked(bytes) => bytes,
             Place::Heap(bytes) => bytes,
         }
-    }
-
-    /// Lets `fill` write the secret where it will live, so that no copy stays on the stack.
-    pub(crate) fn fill_with(fill: impl FnOnce(&mut [u8; N])) -> Self {
-        let mut secret = Self::zeroed();
-        fill(secret.bytes_mut());
-        secret
-    }
-
-    /// Like [`Self::fill_with`]; an error leaves nothing behind.
-    pub(crate) fn try_fill_with<E>(fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>) -> Result<Self, E> {
-        let mut secret = Self::zeroed();
-        fill(secret.bytes_mut())?;
-        Ok(secret)
-    }
-
-    /// Takes the bytes and zeroes their old place.
-    pub(crate) fn take(source: &mut [u8; N]) -> Self {
-        let secret = Self::fill_with(|bytes| bytes.copy_from_slice(source));
-        source.zeroize();
-        secret
     }
 
     /// The secret. Callers keep it borrowed; a copy must be zeroed by whoever makes it.
@@ -61,6 +51,11 @@ impl<const N: usize> SecretBytes<N> {
             Place::Heap(bytes) => bytes,
         }
     }
+}
+
+/// The region that a node installs before it reads a key; made now in a process that did not.
+fn region() -> Result<&'static Arena, ArenaError> {
+    tessera_sys::install(MAX_ARENA_BYTES)
 }
 
 impl<const N: usize> PartialEq for SecretBytes<N> {
@@ -81,24 +76,20 @@ impl<const N: usize> fmt::Debug for SecretBytes<N> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn debug_shows_no_byte() {
-        let secret = SecretBytes::<4>::fill_with(|bytes| *bytes = [222, 173, 190, 239]);
-        assert_eq!(format!("{secret:?}"), "[redacted]");
+    fn secret(bytes: [u8; 4]) -> SecretBytes<4> {
+        let mut secret = SecretBytes::transient();
+        *secret.bytes_mut() = bytes;
+        secret
     }
 
     #[test]
-    fn take_zeroes_the_source() {
-        let mut source = [7; 8];
-        let secret = SecretBytes::take(&mut source);
-        assert_eq!(source, [0; 8]);
-        assert_eq!(secret.expose(), &[7; 8]);
+    fn debug_shows_no_byte() {
+        assert_eq!(format!("{:?}", secret([222, 173, 190, 239])), "[redacted]");
     }
 
     #[test]
     fn equality_looks_at_every_byte() {
-        let secret = |last| SecretBytes::<4>::fill_with(|bytes| *bytes = [1, 2, 3, last]);
-        assert_eq!(secret(4), secret(4));
-        assert_ne!(secret(4), secret(5));
+        assert_eq!(secret([1, 2, 3, 4]), secret([1, 2, 3, 4]));
+        assert_ne!(secret([1, 2, 3, 4]), secret([1, 2, 3, 5]));
     }
 }

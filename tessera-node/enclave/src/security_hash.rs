@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn every_local_key_is_tried() {
         let sender = testing::ring_of_one();
-        let pairs = [(); 3].map(|()| Arc::new(KeyPair::generate()));
+        let pairs = [(); 3].map(|()| Arc::new(KeyPair::generate().expect("locked memory")));
         let last = pairs[2].public().clone();
         let ring = KeyRing::new(pairs, &DefaultKey::AsJava).expect("a ring");
         let payload = send(&sender.1, &sender.0, vec![last]);

@@ -52,12 +52,14 @@ pub(crate) fn keys(value: &Value) -> Vec<PublicKey> {
 
 pub(crate) fn master_key(entry: &Value, member: &str) -> MasterKey {
     let bytes = hex(&entry[member]);
-    MasterKey(crate::secret::SecretBytes::fill_with(|place| place.copy_from_slice(&bytes)))
+    let mut secret = crate::secret::SecretBytes::transient();
+    secret.bytes_mut().copy_from_slice(&bytes);
+    MasterKey(secret)
 }
 
 /// A ring of one new key.
 pub(crate) fn ring_of_one() -> (PublicKey, KeyRing) {
-    let pair = Arc::new(KeyPair::generate());
+    let pair = Arc::new(KeyPair::generate().expect("locked memory"));
     let key = pair.public().clone();
     (key, KeyRing::new([pair], &DefaultKey::AsJava).expect("a ring"))
 }

@@ -1,4 +1,29 @@
 //! What the fuzz targets share.
+//!
+//! The node's configuration and HTTP decoders are compiled from their files, so that a run needs neither the node's TLS nor
+//! its Vault client. The modules that those files name in `crate` and in `tessera_keys` are here.
+
+// `tessera_keys` without its Vault client.
+extern crate self as tessera_keys;
 
 pub mod disk;
 pub mod http;
+
+#[allow(dead_code, missing_docs)]
+#[path = "../../src/config/mod.rs"]
+pub mod config;
+#[allow(dead_code, missing_docs)]
+#[path = "../../keys/src/files.rs"]
+pub mod files;
+pub mod peers;
+#[allow(dead_code, missing_docs)]
+#[path = "../../keys/src/secret.rs"]
+mod secret;
+mod stand_in;
+#[allow(dead_code, missing_docs)]
+#[path = "../../keys/src/text.rs"]
+pub mod text;
+
+pub use files::KeyConfiguration;
+pub use secret::SecretText;
+pub(crate) use stand_in::{tasks, telemetry, transaction};

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tessera_enclave::base64;
 use tessera_enclave::key::KeyMismatch;
 use tessera_enclave::keyfile::{KeyFile, KeyFileError};
-use tessera_enclave::{KeyPair, PrivateKey, PublicKey};
+use tessera_enclave::{ArenaError, KeyPair, PrivateKey, PrivateKeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::secret::SecretText;
@@ -159,6 +159,9 @@ pub enum PairError {
         /// Which half.
         member: &'static str,
     },
+    /// There is no locked memory for the private key, and no other memory may hold it.
+    #[error("{0}")]
+    Memory(ArenaError),
     /// The private key's file or `config` does not yield a key.
     #[error("{0}")]
     KeyFile(KeyFileError),
@@ -278,7 +281,10 @@ fn pair(public: &str, private: PrivateKey) -> Result<KeyPair, PairError> {
 fn decode_private(text: &str) -> Result<PrivateKey, PairError> {
     let encoding = PairError::Encoding { member: "the private key" };
     let Ok(bytes) = base64::decode_strict(text).map(Zeroizing::new) else { return Err(encoding) };
-    PrivateKey::from_slice(&bytes).map_err(|_| encoding)
+    PrivateKey::from_slice(&bytes).map_err(|error| match error {
+        PrivateKeyError::Length(_) => encoding,
+        PrivateKeyError::Memory(error) => PairError::Memory(error),
+    })
 }
 
 /// A blank line stands for "no password".

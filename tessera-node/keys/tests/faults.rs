@@ -8,14 +8,13 @@ mod fake;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fake::{ABSENT, FakeStore, Request, SIGNATURE, TOKEN, jwt, login};
+use fake::{ABSENT, FakeStore, Request, SIGNATURE, STAMP_PATH, TOKEN, jwt, login};
 use tessera_keys::{Retry, VaultError, VaultKeys};
 
-const UID: &str = "uid-of-org-a";
 const PUBLIC: &str = "/+UuD63zItL1EbjxkKUljMgG8Z1w0AJ8pNOR4iq2yQc=";
 const PRIVATE: &str = "yAWAJjwPqUtNVlqGjSrBmr1/iIkghuOh1803Yzx9jLM=";
 const OTHER_PUBLIC: &str = "yGcjkFyZklTTXrn8+WIkYwicA2EGBn9wZFkctAad4X0=";
-const SECRET_PATH: &str = "secret/tessera/org-a/tessera-node-node-a/main/1";
+const SECRET_PATH: &str = "secret/tessera/org-a/tessera-node-node-a/keys/main/1";
 
 fn is_login(request: &Request) -> bool {
     request.path.ends_with("/login")
@@ -31,7 +30,7 @@ async fn answering(status: u16, body: impl Into<String>) -> FakeStore {
 }
 
 fn keys(store: &FakeStore) -> VaultKeys {
-    VaultKeys::new(store.config.clone(), UID).unwrap()
+    VaultKeys::new(store.config.clone()).unwrap()
 }
 
 async fn failure(store: &FakeStore) -> VaultError {
@@ -43,25 +42,27 @@ async fn failure(store: &FakeStore) -> VaultError {
     error
 }
 
-fn stored(public: &str, private: &str, uid: &str) -> String {
+fn stored(public: &str, private: &str) -> String {
     format!(
-        r#"{{"data":{{"data":{{"publicKey":"{public}","privateKey":"{private}","networkUid":"{uid}",
+        r#"{{"data":{{"data":{{"publicKey":"{public}","privateKey":"{private}",
             "bornAt":"2026-01-02T03:04:05Z","backup":"later"}},"metadata":{{"version":1}}}}}}"#
     )
 }
 
 #[tokio::test]
 async fn a_stored_key_is_read_and_nothing_is_written() {
-    let store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let store = answering(200, stored(PUBLIC, PRIVATE)).await;
     let key = keys(&store).ensure("main", 1).await.unwrap();
     assert_eq!(key.pair.public().to_string(), PUBLIC);
     assert_eq!(key.born_at.to_string(), "2026-01-02T03:04:05Z");
     assert_eq!(key.store_path, SECRET_PATH);
     assert!(!key.new);
     let requests = store.requests("/v1/secret/data/");
-    assert_eq!(requests.len(), 1);
-    assert_eq!(requests[0].method, "GET");
-    assert_eq!(requests[0].path, "/v1/secret/data/tessera/org-a/tessera-node-node-a/main/1");
+    assert!(requests.iter().all(|request| request.method == "GET"));
+    assert_eq!(requests.len(), 2);
+    assert!(requests[0].path.ends_with(STAMP_PATH), "the stamp is read first: {}", requests[0].path);
+    let requests = &requests[1..];
+    assert_eq!(requests[0].path, "/v1/secret/data/tessera/org-a/tessera-node-node-a/keys/main/1");
     assert_eq!(requests[0].token.as_deref(), Some(TOKEN));
     let logins = store.requests("/login");
     assert_eq!(logins.len(), 1);
@@ -72,7 +73,7 @@ async fn a_stored_key_is_read_and_nothing_is_written() {
 
 #[tokio::test]
 async fn the_namespace_goes_along() {
-    let mut store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let mut store = answering(200, stored(PUBLIC, PRIVATE)).await;
     store.config.namespace = "team-a".to_owned();
     keys(&store).ensure("main", 1).await.unwrap();
     assert!(store.seen.lock().unwrap().iter().all(|request| request.namespace.as_deref() == Some("team-a")));
@@ -172,7 +173,7 @@ async fn a_token_file_that_is_not_there_is_named() {
 /// The file with the configuration is a ConfigMap, which others may write: a changed address must not get the token.
 #[tokio::test]
 async fn a_token_made_for_another_address_is_not_sent() {
-    let store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let store = answering(200, stored(PUBLIC, PRIVATE)).await;
     let address = &store.config.address;
     for audience in ["https://vault.vault.svc:8200", &format!("{address}/"), ""] {
         std::fs::write(&store.config.token_file, jwt(audience)).unwrap();
@@ -251,7 +252,7 @@ async fn an_expired_token_is_replaced_without_anybody_noticing() {
         } else if reads.fetch_add(1, Ordering::Relaxed) == 1 {
             (403, r#"{"errors":["permission denied","invalid token"]}"#.to_owned())
         } else {
-            (200, stored(PUBLIC, PRIVATE, UID))
+            (200, stored(PUBLIC, PRIVATE))
         })
     })
     .await;
@@ -264,12 +265,11 @@ async fn an_expired_token_is_replaced_without_anybody_noticing() {
 #[tokio::test]
 async fn what_is_not_ours_is_refused_by_field() {
     let cases = [
-        (stored(OTHER_PUBLIC, PRIVATE, UID), "publicKey", "is not the public key of privateKey"),
-        (stored("!", PRIVATE, UID), "publicKey", "is not the base64 of 32 bytes"),
-        (stored(PUBLIC, &PRIVATE[..20], UID), "privateKey", "is not the base64 of 32 bytes"),
-        (stored(PUBLIC, PRIVATE, UID).replace("privateKey", "x"), "privateKey", "is missing"),
-        (stored(PUBLIC, PRIVATE, UID).replace("networkUid", "x"), "networkUid", "is missing"),
-        (stored(PUBLIC, PRIVATE, UID).replace("2026-01-02T", "soon"), "bornAt", "is not an RFC 3339 time"),
+        (stored(OTHER_PUBLIC, PRIVATE), "publicKey", "is not the public key of privateKey"),
+        (stored("!", PRIVATE), "publicKey", "is not the base64 of 32 bytes"),
+        (stored(PUBLIC, &PRIVATE[..20]), "privateKey", "is not the base64 of 32 bytes"),
+        (stored(PUBLIC, PRIVATE).replace("privateKey", "x"), "privateKey", "is missing"),
+        (stored(PUBLIC, PRIVATE).replace("2026-01-02T", "soon"), "bornAt", "is not an RFC 3339 time"),
     ];
     for (body, field, problem) in cases {
         let error = failure(&answering(200, body).await).await;
@@ -279,8 +279,46 @@ async fn what_is_not_ours_is_refused_by_field() {
         );
         assert!(error.to_string().contains(SECRET_PATH), "{error}");
     }
-    let error = failure(&answering(200, stored(PUBLIC, PRIVATE, "uid-of-org-b")).await).await;
-    assert!(matches!(&error, VaultError::StampMismatch { found, .. } if found == "uid-of-org-b"), "{error}");
+}
+
+/// A store with a good key and this stamp beside it.
+async fn stamped(data: &'static str) -> FakeStore {
+    FakeStore::start_unstamped(move |request| {
+        Some(if is_login(request) {
+            login(3600)
+        } else if request.path.ends_with(STAMP_PATH) {
+            (200, format!(r#"{{"data":{{"data":{data},"metadata":{{"version":1}}}}}}"#))
+        } else {
+            (200, stored(PUBLIC, PRIVATE))
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn keys_of_another_cluster_or_network_are_not_even_read() {
+    for (data, found) in [
+        (r#"{"cluster":"prod-eu2","network":"org-a/main"}"#, "prod-eu2/org-a/main"),
+        (r#"{"cluster":"prod-eu1","network":"org-b/main"}"#, "prod-eu1/org-b/main"),
+    ] {
+        let store = stamped(data).await;
+        let error = failure(&store).await;
+        assert!(
+            matches!(&error, VaultError::ForeignStore { found: stamp, .. } if stamp.to_string() == found)
+        );
+        let command = format!("kubectl tessera store-setup main -n org-a --adopt {found}");
+        assert!(error.to_string().contains(&command), "{error}");
+        assert_eq!((error.classify(), error.reason()), (Retry::Later, "ForeignStore"));
+        assert!(store.requests("/keys/").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_that_names_nobody_is_refused() {
+    for data in ["{}", r#"{"cluster":"prod-eu1"}"#, r#"{"cluster":"x\n","network":"org-a/main"}"#] {
+        let error = failure(&stamped(data).await).await;
+        assert!(matches!(error, VaultError::MalformedStamp { .. }), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -319,7 +357,7 @@ async fn the_state_tells_the_last_use_and_since_when() {
         } else if uses.fetch_add(1, Ordering::Relaxed) < 2 {
             (503, r#"{"errors":["Vault is sealed"]}"#.to_owned())
         } else {
-            (200, stored(PUBLIC, PRIVATE, UID))
+            (200, stored(PUBLIC, PRIVATE))
         })
     })
     .await;
@@ -343,7 +381,7 @@ async fn a_login_is_renewed_before_it_ends_and_replaced_when_renewal_fails() {
             "/v1/auth/token/renew-self" if renewals.fetch_add(1, Ordering::Relaxed) == 0 => login(1),
             "/v1/auth/token/renew-self" => (403, r#"{"errors":["invalid token"]}"#.to_owned()),
             path if path.ends_with("/login") => login(1),
-            _ => (200, stored(PUBLIC, PRIVATE, UID)),
+            _ => (200, stored(PUBLIC, PRIVATE)),
         })
     })
     .await;
@@ -363,7 +401,7 @@ async fn a_login_is_renewed_before_it_ends_and_replaced_when_renewal_fails() {
 
 #[tokio::test]
 async fn shutdown_revokes_the_login_once() {
-    let store = answering(200, stored(PUBLIC, PRIVATE, UID)).await;
+    let store = answering(200, stored(PUBLIC, PRIVATE)).await;
     let keys = keys(&store);
     keys.revoke().await.expect("nothing to revoke yet");
     keys.ensure("main", 1).await.unwrap();
@@ -378,11 +416,11 @@ async fn shutdown_revokes_the_login_once() {
 fn unusable_settings_are_refused_before_anything_is_sent() {
     let directory = tempfile::TempDir::new().unwrap();
     for address in ["http://vault:8200", "vault:8200", "https://", "https://vault:8200/?x=1", ""] {
-        let error = VaultKeys::new(fake::config(&directory, address), UID).expect_err(address);
+        let error = VaultKeys::new(fake::config(&directory, address)).expect_err(address);
         assert!(matches!(error, VaultError::Address { .. }), "{error}");
         assert_eq!(error.classify(), Retry::Never);
     }
-    VaultKeys::new(fake::config(&directory, "https://vault:8200"), UID).expect("the valid twin");
+    VaultKeys::new(fake::config(&directory, "https://vault:8200")).expect("the valid twin");
 }
 
 #[tokio::test]

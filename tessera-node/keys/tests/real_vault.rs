@@ -15,19 +15,19 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tessera_keys::{Login, VaultError, VaultKeys, WritePoint};
 use tessera_node_api::static_config::SecretStore;
 
-const UID: &str = "uid-of-org-a";
+const STAMP: &str = "prod-eu1/org-a/main";
 const DIRECTORY: &str = "tessera/org-a/tessera-node-node-a";
 const ROOT: &str = "root-token-of-this-test";
 /// Where the development server prints its unseal key.
 const OUTPUT: &str = "output";
 const DEADLINE: Duration = Duration::from_mins(1);
 /// What the templated policy gives to a node.
-const POLICY: &str = r#"path "secret/data/tessera/org-a/tessera-node-node-a/*" { capabilities = ["create", "read", "update"] }
+const POLICY: &str = r#"path "secret/data/tessera/org-a/tessera-node-node-a/*" { capabilities = ["create", "read"] }
 path "kv1/*" { capabilities = ["create", "read", "update"] }"#;
 
 struct Vault {
@@ -116,6 +116,7 @@ impl Vault {
             token_file: "/does/not/exist".to_owned(),
             kv_mount: "secret".to_owned(),
             path: DIRECTORY.to_owned(),
+            stamp: STAMP.parse().unwrap(),
         }
     }
 
@@ -141,11 +142,11 @@ impl Vault {
     }
 
     fn keys(&self) -> VaultKeys {
-        self.keys_of(self.config(), UID)
+        self.keys_of(self.config())
     }
 
-    fn keys_of(&self, config: SecretStore, uid: &str) -> VaultKeys {
-        VaultKeys::new(config, uid).unwrap().with_login(Login::Token(self.token("1h").into()))
+    fn keys_of(&self, config: SecretStore) -> VaultKeys {
+        VaultKeys::new(config).unwrap().with_login(Login::Token(self.token("1h").into()))
     }
 
     fn secret(&self, key: &str) -> Value {
@@ -166,7 +167,7 @@ async fn a_key_is_born_once_and_read_ever_after() {
     let vault = Vault::start();
     let born = vault.keys().ensure("main", 1).await.unwrap();
     assert!(born.new);
-    assert_eq!(born.store_path, format!("secret/{DIRECTORY}/main/1"));
+    assert_eq!(born.store_path, format!("secret/{DIRECTORY}/keys/main/1"));
 
     let read = vault.keys().ensure("main", 1).await.unwrap();
     assert!(!read.new);
@@ -174,12 +175,11 @@ async fn a_key_is_born_once_and_read_ever_after() {
     assert!(read.pair.private() == born.pair.private());
     assert_eq!(read.born_at, born.born_at);
 
-    let secret = vault.secret("main/1");
+    let secret = vault.secret("keys/main/1");
     assert_eq!(secret["data"]["metadata"]["version"], 1);
     let fields = secret["data"]["data"].as_object().unwrap();
     let names: Vec<_> = fields.keys().map(String::as_str).collect();
-    assert_eq!(names, ["bornAt", "networkUid", "privateKey", "publicKey"]);
-    assert_eq!(fields["networkUid"], UID);
+    assert_eq!(names, ["bornAt", "privateKey", "publicKey"]);
     assert_eq!(fields["publicKey"], born.pair.public().to_string());
 
     let second = vault.keys().ensure("main", 2).await.unwrap();
@@ -203,7 +203,7 @@ async fn of_many_at_once_one_gives_birth_and_all_return_its_key() {
         born += usize::from(key.new);
     }
     assert_eq!((publics.len(), born), (1, 1));
-    assert_eq!(vault.secret("main/1")["data"]["metadata"]["version"], 1);
+    assert_eq!(vault.secret("keys/main/1")["data"]["metadata"]["version"], 1);
 }
 
 /// The competitor writes exactly between our read and our write.
@@ -211,7 +211,7 @@ async fn of_many_at_once_one_gives_birth_and_all_return_its_key() {
 async fn whoever_loses_the_race_returns_the_winners_key() {
     let vault = Arc::new(Vault::start());
     let winner = vault.keys().ensure("other", 1).await.unwrap();
-    let copy = vault.secret("other/1")["data"]["data"].to_string();
+    let copy = vault.secret("keys/other/1")["data"]["data"].to_string();
     let (competitor, points) = (Arc::clone(&vault), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&points);
     let loser = vault.keys().with_write_hook(move |point| {
@@ -219,7 +219,7 @@ async fn whoever_loses_the_race_returns_the_winners_key() {
         if point == WritePoint::Before {
             let file = competitor.directory.path().join("copy.json");
             std::fs::write(&file, &copy).unwrap();
-            let path = format!("secret/{DIRECTORY}/main/1");
+            let path = format!("secret/{DIRECTORY}/keys/main/1");
             competitor.cli(&["kv", "put", &path, &format!("@{}", file.display())]);
         }
     });
@@ -227,24 +227,97 @@ async fn whoever_loses_the_race_returns_the_winners_key() {
     assert!(!key.new);
     assert_eq!(key.pair.public(), winner.pair.public());
     assert_eq!(points.load(Ordering::Relaxed), 2, "both points were passed");
-    assert_eq!(vault.secret("main/1")["data"]["metadata"]["version"], 1, "nothing was written over");
+    assert_eq!(vault.secret("keys/main/1")["data"]["metadata"]["version"], 1, "nothing was written over");
+}
+
+fn config_of(vault: &Vault, stamp: &str) -> SecretStore {
+    SecretStore { stamp: stamp.parse().unwrap(), ..vault.config() }
 }
 
 #[tokio::test]
-async fn another_networks_key_is_refused_and_left_alone() {
+async fn another_clusters_or_networks_keys_are_refused_and_left_alone() {
     let vault = Vault::start();
     let born = vault.keys().ensure("main", 1).await.unwrap();
-    let error =
-        vault.keys_of(vault.config(), "uid-of-org-b").ensure("main", 1).await.expect_err("not its key");
-    assert!(matches!(&error, VaultError::StampMismatch { found, .. } if found == UID), "{error}");
-    assert_eq!(vault.secret("main/1")["data"]["data"]["publicKey"], born.pair.public().to_string());
+    for stamp in ["prod-eu2/org-a/main", "prod-eu1/org-a/other"] {
+        let stranger = vault.keys_of(config_of(&vault, stamp));
+        for key in ["main", "new"] {
+            let error = stranger.ensure(key, 1).await.expect_err("not its directory");
+            assert!(
+                matches!(&error, VaultError::ForeignStore { found, .. } if found.to_string() == STAMP),
+                "{error}"
+            );
+        }
+    }
+    assert_eq!(vault.secret("keys/main/1")["data"]["data"]["publicKey"], born.pair.public().to_string());
+    assert!(!vault.command(&["kv", "get", &format!("secret/{DIRECTORY}/keys/new/1")]).0);
+}
+
+/// The manifests, applied in a new cluster of the same name: nothing that only the old etcd knew is asked for.
+#[tokio::test]
+async fn the_same_names_in_a_new_cluster_get_the_same_key() {
+    let vault = Vault::start();
+    let before = vault.keys().ensure("main", 1).await.unwrap();
+    assert_eq!(
+        vault.secret("stamp")["data"]["data"],
+        json!({"cluster": "prod-eu1", "network": "org-a/main"})
+    );
+    let rebuilt = vault.keys_of(config_of(&vault, STAMP)).ensure("main", 1).await.unwrap();
+    assert_eq!((rebuilt.new, rebuilt.pair.public()), (false, before.pair.public()));
+    assert_eq!(vault.secret("stamp")["data"]["metadata"]["version"], 1);
+}
+
+/// Two clusters of different names meet in a directory that nobody has stamped: one gets it, and the key is that one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_clusters_one_stamps_the_directory() {
+    let vault = Vault::start();
+    let stamps = ["prod-eu1/org-a/main", "prod-eu2/org-a/main"];
+    let runs = stamps.map(|stamp| {
+        let keys = vault.keys_of(config_of(&vault, stamp));
+        tokio::spawn(async move { keys.ensure("main", 1).await })
+    });
+    let mut won = Vec::new();
+    for (run, stamp) in runs.into_iter().zip(stamps) {
+        match run.await.unwrap() {
+            Ok(key) => won.push((stamp.to_owned(), key.pair.public().to_string())),
+            Err(error) => assert!(matches!(error, VaultError::ForeignStore { .. }), "{error}"),
+        }
+    }
+    let [(winner, public)] = won.as_slice() else { panic!("{won:?}") };
+    let stamp = &vault.secret("stamp")["data"]["data"];
+    assert_eq!(
+        winner,
+        &format!("{}/{}", stamp["cluster"].as_str().unwrap(), stamp["network"].as_str().unwrap())
+    );
+    assert_eq!(vault.secret("keys/main/1")["data"]["data"]["publicKey"], *public);
+}
+
+/// A person gives the keys to another cluster while the old one's nodes run: the next start, and the next key, are refused.
+#[tokio::test]
+async fn the_old_cluster_is_refused_once_the_stamp_has_moved() {
+    let vault = Vault::start();
+    let old = vault.keys();
+    let before = old.ensure("main", 1).await.unwrap();
+    let path = format!("secret/{DIRECTORY}/stamp");
+    vault.cli(&["kv", "put", "-cas=1", &path, "cluster=prod-eu2", "network=org-a/main"]);
+
+    for (running, version) in [(&old, 2), (&vault.keys(), 1)] {
+        let error = running.ensure("main", version).await.expect_err("the keys are another cluster's");
+        assert!(matches!(error, VaultError::ForeignStore { .. }), "{error}");
+    }
+    let new = vault.keys_of(config_of(&vault, "prod-eu2/org-a/main")).ensure("main", 1).await.unwrap();
+    assert_eq!((new.new, new.pair.public()), (false, before.pair.public()));
+    assert!(!vault.command(&["kv", "get", &format!("secret/{DIRECTORY}/keys/main/2")]).0);
+
+    vault.cli(&["kv", "delete", &path]);
+    let error = vault.keys().ensure("main", 1).await.expect_err("a deleted stamp is nobody's to take");
+    assert!(matches!(error, VaultError::Deleted { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn a_deleted_key_is_not_replaced_by_a_new_one() {
     let vault = Vault::start();
     let born = vault.keys().ensure("main", 1).await.unwrap();
-    let path = format!("secret/{DIRECTORY}/main/1");
+    let path = format!("secret/{DIRECTORY}/keys/main/1");
     vault.cli(&["kv", "delete", &path]);
     let error = vault.keys().ensure("main", 1).await.expect_err("deleted");
     assert!(matches!(error, VaultError::Deleted { .. }), "{error}");
@@ -262,7 +335,7 @@ async fn a_deleted_key_is_not_replaced_by_a_new_one() {
 async fn a_neighbours_directory_is_forbidden() {
     let vault = Vault::start();
     let config = SecretStore { path: "tessera/org-a/tessera-node-node-b".to_owned(), ..vault.config() };
-    let error = vault.keys_of(config, UID).ensure("main", 1).await.expect_err("forbidden");
+    let error = vault.keys_of(config).ensure("main", 1).await.expect_err("forbidden");
     assert!(matches!(error, VaultError::Forbidden { .. }), "{error}");
 }
 
@@ -270,9 +343,9 @@ async fn a_neighbours_directory_is_forbidden() {
 async fn an_engine_that_does_not_check_gets_no_key() {
     let vault = Vault::start();
     let config = SecretStore { kv_mount: "kv1".to_owned(), ..vault.config() };
-    let error = vault.keys_of(config, UID).ensure("main", 1).await.expect_err("version 1");
+    let error = vault.keys_of(config).ensure("main", 1).await.expect_err("version 1");
     assert!(matches!(&error, VaultError::NoEngine { mount } if mount == "kv1"), "{error}");
-    let (found, text) = vault.command(&["kv", "get", &format!("kv1/data/{DIRECTORY}/main/1")]);
+    let (found, text) = vault.command(&["kv", "get", &format!("kv1/data/{DIRECTORY}/keys/main/1")]);
     assert!(!found, "a key was written without a check: {text}");
 }
 
@@ -284,7 +357,7 @@ async fn an_unknown_login_and_a_missing_auth_method_are_refused() {
     // What the node sends: made for this store, and by nobody that this store knows.
     let claims = format!(r#"{{"aud":["{}"]}}"#, config.address);
     std::fs::write(&token, format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))).unwrap();
-    let error = VaultKeys::new(config, UID).unwrap().ensure("main", 1).await.expect_err("no such method");
+    let error = VaultKeys::new(config).unwrap().ensure("main", 1).await.expect_err("no such method");
     assert!(matches!(error, VaultError::LoginDenied { .. }), "{error}");
 }
 
@@ -309,7 +382,7 @@ async fn a_login_outlives_its_first_term_and_ends_at_shutdown() {
     const TERM: i64 = 15;
     let vault = Vault::start();
     let token = vault.token(&format!("{TERM}s"));
-    let keys = VaultKeys::new(vault.config(), UID).unwrap().with_login(Login::Token(token.clone().into()));
+    let keys = VaultKeys::new(vault.config()).unwrap().with_login(Login::Token(token.clone().into()));
     keys.ensure("main", 1).await.unwrap();
     let renewed_past_its_term = async {
         // Vault's command line blocks its thread: the login is kept alive by others meanwhile.

@@ -11,7 +11,6 @@ use super::section::Section;
 /// What the extension says, parsed.
 pub(super) struct Parsed {
     pub(super) identity: Identity,
-    pub(super) network_uid: String,
     pub(super) dynamic_config: PathBuf,
     pub(super) node_tls: PathBuf,
     pub(super) storage: PathBuf,
@@ -73,7 +72,6 @@ fn parse(top: Section<'_>, extension: Extension) -> Option<Parsed> {
     let metrics = extension.metrics.map(|metrics| address(top, "tesseraNode.metrics.bind", &metrics.bind));
     Some(Parsed {
         identity: identity?,
-        network_uid: node.network_uid,
         dynamic_config: dynamic_config?,
         node_tls: extension.node_tls.into(),
         storage: extension.storage.directory.into(),

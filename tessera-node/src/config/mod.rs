@@ -37,8 +37,6 @@ use crate::transaction::Policy;
 pub struct Config {
     /// Who this node is; its certificates must say so.
     pub identity: Identity,
-    /// The UID of the TesseraNetwork, stamped on each key in the secret store.
-    pub network_uid: String,
     /// The file with the peers, the clients, the scrapers and the keys.
     pub dynamic_config: PathBuf,
     /// Directory with `tls.crt`, `tls.key` and `ca.crt` for P2P, Q2T and metrics.
@@ -75,7 +73,7 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub enum KeySource {
     /// The node generates them and keeps them there.
-    SecretStore(SecretStore),
+    SecretStore(Box<SecretStore>),
     /// They lie in files, or in the configuration itself.
     Files(Arc<KeyConfiguration>),
 }

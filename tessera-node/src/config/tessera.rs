@@ -38,12 +38,11 @@ fn read(top: Section<'_>) -> Option<Config> {
 
     let (extension, (p2p, q2t)) = (extension?, servers?);
     let keys = match extension.secret_store {
-        Some(store) => KeySource::SecretStore(store),
+        Some(store) => KeySource::SecretStore(Box::new(store)),
         None => KeySource::Files(keys?),
     };
     Some(Config {
         identity: extension.identity,
-        network_uid: extension.network_uid,
         dynamic_config: extension.dynamic_config,
         node_tls: extension.node_tls,
         storage: extension.storage,

@@ -19,12 +19,13 @@ fn good() -> Value {
         "peer": [{"url": "https://node-b-p2p.org-a.svc:9000"}],
         "tesseraNode": {
             "version": 1,
-            "identity": {"trustDomain": "org-a.example", "name": "node-a", "networkUid": "u"},
+            "identity": {"trustDomain": "org-a.example", "name": "node-a"},
             "dynamicConfig": "/dynamic.json",
             "nodeTls": "/tls",
             "storage": {"directory": "/data"},
             "secretStore": {"address": "https://vault:8200", "caFile": "/ca", "authMount": "kubernetes",
-                            "role": "r", "tokenFile": "/token", "kvMount": "secret", "path": "p/n/s"},
+                            "role": "r", "tokenFile": "/token", "kvMount": "secret", "path": "p/n/s",
+                            "stamp": {"cluster": "c", "network": "n/org-a"}},
             "probeSocket": "/run/probe.sock"
         }
     })

@@ -18,6 +18,7 @@ use super::problem::{Problem, Violation};
 use super::reply::{self, Reply, ReplyBody, with_location};
 use super::router::{Api, Call, Route};
 use super::{path, wire};
+use crate::resources::Permit;
 use crate::tasks;
 use crate::transaction::{
     MAX_RECORD_BYTES, PrivacyRequest, SendRequest, SendSignedRequest, TransactionManager,
@@ -72,7 +73,7 @@ impl ClientApi {
         let (consumed, produced) = negotiate(request, &[Media::Json, Media::V21, Media::V30, Media::V40])?;
         // The body ends here: it may be large, and the pushes take their time.
         let wanted = offload(body.len(), move || send_request(&body, consumed)).await?;
-        let sent = self.manager.send(wanted).await?;
+        let sent = self.manager.send(wanted, call.take_memory()).await?;
         Ok(with_location(
             reply::created(produced.as_str(), wire::sent(produced, &sent)),
             &location(request, &sent.hash),
@@ -86,18 +87,23 @@ impl ClientApi {
             &[Media::Octets, Media::Json, Media::V21, Media::V30, Media::V40],
         )?;
         if consumed == Media::Octets {
-            return self.send_signed_octets(request, &body).await;
+            return self.send_signed_octets(request, &body, call.take_memory()).await;
         }
         let produced = media::accepted(&request.headers, consumed.family())?;
         let signed = offload(body.len(), move || send_signed_request(&body, consumed)).await?;
-        let sent = self.manager.send_signed(signed).await?;
+        let sent = self.manager.send_signed(signed, call.take_memory()).await?;
         Ok(with_location(
             reply::created(produced.as_str(), wire::sent(produced, &sent)),
             &location(request, &sent.hash),
         ))
     }
 
-    async fn send_signed_octets(&self, request: &Parts, body: &Bytes) -> Result<Reply, Problem> {
+    async fn send_signed_octets(
+        &self,
+        request: &Parts,
+        body: &Bytes,
+        held: Permit,
+    ) -> Result<Reply, Problem> {
         media::accepted(&request.headers, &[Media::Text])?;
         if body.is_empty() {
             return Err(violated(Violation::empty("TransactionResource.sendSignedTransaction.arg1")));
@@ -108,7 +114,7 @@ impl ClientApi {
             privacy: PrivacyRequest::default(),
             privacy_group: None,
         };
-        let sent = self.manager.send_signed(signed).await?;
+        let sent = self.manager.send_signed(signed, held).await?;
         Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
     }
 
@@ -127,7 +133,8 @@ impl ClientApi {
         let to = header_keys(request)?;
         let message = offload(body.len(), move || Ok(SealBuffer::from(&body[..]))).await?;
         let privacy = PrivacyRequest::default();
-        let sent = self.manager.send(SendRequest { message, from, to, privacy, privacy_group: None }).await?;
+        let wanted = SendRequest { message, from, to, privacy, privacy_group: None };
+        let sent = self.manager.send(wanted, call.take_memory()).await?;
         Ok(with_location(reply::ok("text/plain", sent.hash.to_string()), &location(request, &sent.hash)))
     }
 

@@ -64,7 +64,8 @@ impl PeerApi {
     async fn push(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let body = octets(&mut call, u64::MAX).await?;
         let headers = &call.request.headers;
-        let hash = self.manager.accept_push(&body, versions(headers).preferred_codec()).await?;
+        let hash =
+            self.manager.accept_push(body, versions(headers).preferred_codec(), call.take_memory()).await?;
         Ok(reply::created(push_answer_type(headers), hash.to_string()))
     }
 

@@ -153,16 +153,7 @@ impl Problem {
 
 impl From<BudgetError> for Problem {
     fn from(error: BudgetError) -> Self {
-        match error {
-            BudgetError::Busy => Self::Text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many large requests at once: try again".into(),
-            ),
-            BudgetError::TooLarge => Self::Text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this takes more memory than the node has: raise its memory limit".into(),
-            ),
-        }
+        Self::Text(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
@@ -182,6 +173,7 @@ impl From<Error> for Problem {
             Error::NoKeys
             | Error::KeysIncomplete
             | Error::StoreTimeout
+            | Error::Memory(_)
             | Error::VolumeReplaced
             | Error::Read(_)
             | Error::Write(_)

@@ -93,6 +93,11 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// The memory of the body, for work that may go on after the caller has gone.
+    pub(crate) fn take_memory(&mut self) -> Permit {
+        self.permit.take()
+    }
+
     /// What the answer holds until it is sent: the memory that was reserved, and a deadline for the reader if that is any.
     pub(crate) fn hold(&mut self, bytes: usize) -> Option<Hold> {
         let permit = self.permit.take();

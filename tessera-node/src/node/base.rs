@@ -23,7 +23,7 @@ use crate::metrics::{Metrics, Port};
 use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
-use crate::resources::Resources;
+use crate::resources::{OPERATOR_CONNECTIONS, Resources};
 use crate::tasks::Tasks;
 use crate::transaction::TransactionManager;
 use crate::volume::Volume;
@@ -56,7 +56,7 @@ impl Base {
         let fatal = store.fatal();
         tasks.service("payload store", async move { Err::<(), _>(fatal.reason().await) });
         let metrics = Arc::new(Metrics::new(Some(&store)));
-        let resources = Resources::of_process(config.memory_bytes);
+        let resources = Resources::of_process(config.memory_bytes, 1 + config.q2t.len());
 
         let expectation = Expectation { identity: config.identity.clone(), usage: Usage::Both };
         let credentials = CredentialsReceiver::watch_directory(&config.node_tls, expectation).await;
@@ -85,7 +85,15 @@ impl Base {
             only_configured: self.config.disable_peer_discovery,
         };
         let tls = ClientTls::new(self.credentials.clone(), self.nodes());
-        Peers::new(own, tls, p2p.party_info_interval, self.tasks.clone(), Arc::clone(&self.metrics))
+        let connections = self.resources.to_peers;
+        Peers::new(
+            own,
+            tls,
+            connections,
+            p2p.party_info_interval,
+            self.tasks.clone(),
+            Arc::clone(&self.metrics),
+        )
     }
 
     /// Whom P2P serves and whom we push to.
@@ -95,8 +103,7 @@ impl Base {
 
     pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
         let KeySource::SecretStore(store) = &self.config.keys else { return Ok(None) };
-        let vault =
-            VaultKeys::new(store.clone(), &self.config.network_uid)?.with_write_hook(key_service::write_hook);
+        let vault = VaultKeys::new(store.clone())?.with_write_hook(key_service::write_hook);
         Ok(Some(Arc::new(vault.with_payload_store(self.store.id().to_string()))))
     }
 
@@ -104,18 +111,19 @@ impl Base {
     pub(super) async fn early_listeners(&self, mut state: NodeState) -> Result<(), RunError> {
         // These take no bodies.
         let share = self.resources.budget.share();
+        let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
         if let Some(admin) = &self.config.admin {
             let expectation = Expectation { identity: self.config.identity.clone(), usage: Usage::Server };
             let credentials = CredentialsReceiver::watch_directory(&admin.tls, expectation).await;
             state.admin_credentials = Some(credentials.clone());
             let tls = ServerTls::new(credentials, AllowedPeers::Exactly(admin.operator.clone()));
-            let router = Router::new(AdminApi(state.clone()), Limits::default(), share.clone());
+            let router = Router::new(AdminApi(state.clone()), limits.clone(), share.clone());
             self.listen(admin.bind, Port::Admin, tls, router)?;
         }
         if let Some(bind) = self.config.metrics {
             let scrapers = AllowedPeers::Clients(self.configuration.monitoring());
             let tls = ServerTls::new(self.credentials.clone(), scrapers);
-            let router = Router::new(MetricsApi(state), Limits::default(), share);
+            let router = Router::new(MetricsApi(state), limits, share);
             self.listen(bind, Port::Metrics, tls, router)?;
         }
         Ok(())

@@ -175,6 +175,7 @@ async fn start(
         payloads,
         Arc::clone(&peers),
         base.config.policy.clone(),
+        base.resources.budget.share(),
         base.tasks.clone(),
     );
     base.late_listeners(&manager)?;

@@ -72,8 +72,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(tls: ClientTls, tasks: Tasks) -> Self {
-        Self { tls, tasks, pool: Arc::new(Pool::new()) }
+    /// Keeps at most `connections` open.
+    pub(super) fn new(tls: ClientTls, connections: usize, tasks: Tasks) -> Self {
+        Self { tls, tasks, pool: Arc::new(Pool::new(connections)) }
     }
 
     /// Sends a call and reads the answer, all before `deadline`. `node`: the only node that may have it; else any node of

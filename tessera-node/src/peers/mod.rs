@@ -85,10 +85,11 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Peers spoken with over `tls`; party info goes out every `interval`.
+    /// Peers spoken with over `tls`, at most `connections` at a time; party info goes out every `interval`.
     pub fn new(
         own: Own,
         tls: ClientTls,
+        connections: usize,
         interval: Duration,
         tasks: Tasks,
         metrics: Arc<Metrics>,
@@ -98,7 +99,7 @@ impl Peers {
             identity: own.identity,
             directory: ArcSwap::from_pointee(registry.snapshot()),
             registry: Mutex::new(registry),
-            client: client::Client::new(tls, tasks.clone()),
+            client: client::Client::new(tls, connections, tasks.clone()),
             reached: Mutex::default(),
             wake: Notify::new(),
             proofs: Semaphore::new(PROOFS),

@@ -25,8 +25,6 @@ use tokio::time::Instant;
 const IDLE: Duration = Duration::from_secs(15);
 /// Connections to one peer. Its disk syncs what they bring together, so more of them bring no more.
 const MAX_PER_PEER: usize = 64;
-/// Connections to all peers: descriptors are shared with everything else in the process.
-const MAX_IN_ALL: usize = 512;
 
 /// Where a connection leads: host and port.
 pub(super) type Authority = (String, u16);
@@ -75,10 +73,11 @@ pub(super) struct Slot<'p> {
 pub(super) struct Closed;
 
 impl Pool {
-    pub(super) fn new() -> Self {
+    /// At most `connections` to all peers.
+    pub(super) fn new(connections: usize) -> Self {
         Self {
             peers: Mutex::default(),
-            open: Arc::new(Semaphore::new(MAX_IN_ALL)),
+            open: Arc::new(Semaphore::new(connections)),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -213,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_beyond_the_bound_of_a_peer_waits_for_a_slot() {
-        let (pool, peer) = (Pool::new(), authority(1));
+        let (pool, peer) = (Pool::new(1), authority(1));
         let mut held = Vec::new();
         for _ in 0..MAX_PER_PEER {
             held.push(pool.slot(&peer).await.unwrap());
@@ -226,11 +225,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_beyond_the_bound_of_all_peers_waits_for_another_to_close() {
-        let pool = Pool::new();
-        let mut open = Vec::new();
-        for _ in 0..MAX_IN_ALL {
-            open.push(pool.permit().await.unwrap());
-        }
+        let pool = Pool::new(2);
+        let mut open = vec![pool.permit().await.unwrap(), pool.permit().await.unwrap()];
         let mut waiting = Box::pin(pool.permit());
         assert!(waiting.as_mut().now_or_never().is_none(), "it does not wait");
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 1);
@@ -241,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_without_a_connection_is_forgotten() {
-        let pool = Pool::new();
+        let pool = Pool::new(1);
         let slot = pool.slot(&authority(1)).await.unwrap();
         pool.prune();
         assert_eq!(pool.peers.lock().len(), 1, "its slot is in use");

@@ -36,11 +36,13 @@ pub(crate) struct Permit {
 }
 
 /// Why a request does not get its memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BudgetError {
     /// It needs more than there is, even with nothing else in progress.
+    #[error("this takes more memory than the node has: raise its memory limit")]
     TooLarge,
     /// Others hold it.
+    #[error("too many large requests at once: try again")]
     Busy,
 }
 

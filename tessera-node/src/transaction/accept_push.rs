@@ -14,11 +14,26 @@ use super::affected::{self, Known};
 use super::privacy::{self, Verdict};
 use super::{Error, Refusal, TransactionManager, compute};
 use crate::fault::{self, FaultPoint};
+use crate::resources::Permit;
 
 impl TransactionManager {
-    /// Takes a payload. Also answered with its hash when a rule says that it is silently not kept.
-    pub(crate) async fn accept_push(&self, body: &Bytes, codec: PayloadCodec) -> Result<TxHash, Error> {
-        let (payload, hash) = decode(body.clone(), codec).await?;
+    /// Takes a payload. Also answered with its hash when a rule says that it is silently not kept. `held` is the memory of the
+    /// push: a peer that goes away leaves work that still needs it.
+    pub(crate) async fn accept_push(
+        self: &Arc<Self>,
+        body: Bytes,
+        codec: PayloadCodec,
+        held: Permit,
+    ) -> Result<TxHash, Error> {
+        if held.is_empty() {
+            return self.accept(body, codec).await;
+        }
+        let manager = Arc::clone(self);
+        self.finish(held, async move { manager.accept(body, codec).await }).await
+    }
+
+    async fn accept(&self, body: Bytes, codec: PayloadCodec) -> Result<TxHash, Error> {
+        let (payload, hash) = decode(body, codec).await?;
         // Before anything is looked up for it.
         privacy::check_mode(payload.privacy.mode, self.policy.privacy_enhancements)?;
         affected::check_count(payload.privacy.affected.len())?;

@@ -14,6 +14,9 @@ pub(super) const MAX_AFFECTED: usize = 256;
 /// Their cipher texts together: each is read and hashed, so a small request could ask for hours of work.
 pub(super) const MAX_AFFECTED_BYTES: usize = MAX_RECORD_BYTES;
 
+/// Bytes of memory for each byte of a record that is looked up: as it is read, and a copy in the worst case.
+const LOOKUP_COST: u64 = 2;
+
 /// What the rules ask of a stored payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Affected {
@@ -69,7 +72,9 @@ impl TransactionManager {
         let (look, mut seen, mut bytes) = (Arc::new(look), BTreeMap::new(), 0);
         for hash in hashes {
             // Never closed.
-            let _permit = self.affected_lookups.acquire().await;
+            let _turn = self.affected_lookups.acquire().await;
+            let mut memory = self.lookup_memory.permit();
+            memory.grow(LOOKUP_COST * self.payloads.stored_bytes(hash, false)?).await?;
             let Some(payload) = self.payloads.get(hash).await? else { continue };
             bytes += payload.cipher_text.len();
             if bytes > MAX_AFFECTED_BYTES {

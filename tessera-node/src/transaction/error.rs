@@ -14,6 +14,7 @@ use tessera_store::{ReadError, WriteError};
 
 use super::affected::{MAX_AFFECTED, MAX_AFFECTED_BYTES};
 use crate::peers::PushError;
+use crate::resources::BudgetError;
 
 /// Why a use case did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub(crate) enum Error {
     /// The record is not here, and may be on the volume that was here before.
     #[error("{}", crate::volume::REPLACED)]
     VolumeReplaced,
+    /// The request needs more memory than it gets.
+    #[error(transparent)]
+    Memory(#[from] BudgetError),
     /// The store cannot say what it holds.
     #[error("the payload store cannot be read")]
     Read(#[from] ReadError),

@@ -41,6 +41,7 @@ pub(crate) use send_signed::SendSignedRequest;
 use self::in_flight::InFlight;
 use crate::keyring::Keys;
 use crate::peers::Peers;
+use crate::resources::{MemoryShare, Permit};
 use crate::tasks::{self, Tasks};
 
 /// The largest payload that is kept, boxes included: it must fit a segment of the store's log.
@@ -58,8 +59,10 @@ pub struct TransactionManager {
     policy: Policy,
     tasks: Tasks,
     in_flight: Arc<InFlight>,
-    /// Lookups of affected transactions at one time: each may hold a payload of the largest size.
+    /// Lookups of affected transactions at one time: each reads and hashes a whole payload.
     affected_lookups: Semaphore,
+    /// What those lookups hold.
+    lookup_memory: MemoryShare,
 }
 
 /// Enough that a large one does not hold up all others.
@@ -86,12 +89,13 @@ pub(crate) struct Sent {
 }
 
 impl TransactionManager {
-    /// Puts the parts together.
-    pub fn new(
+    /// Puts the parts together. Affected transactions are looked up within `lookup_memory`.
+    pub(crate) fn new(
         keys: watch::Receiver<Option<Arc<Keys>>>,
         payloads: Payloads,
         peers: Arc<Peers>,
         policy: Policy,
+        lookup_memory: MemoryShare,
         tasks: Tasks,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -102,6 +106,7 @@ impl TransactionManager {
             tasks,
             in_flight: Arc::default(),
             affected_lookups: Semaphore::new(AFFECTED_LOOKUPS),
+            lookup_memory,
         })
     }
 
@@ -118,6 +123,20 @@ impl TransactionManager {
     /// Our keys as they are now. A node serves only once it has them.
     pub(crate) fn keys(&self) -> Result<Arc<Keys>, Error> {
         self.keys.borrow().clone().ok_or_else(|| Error::NoKeys)
+    }
+
+    /// Runs `work` to its end, even if the caller stops waiting, and keeps the request's memory that long.
+    async fn finish<T: Send + 'static>(
+        &self,
+        held: Permit,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let work = async move {
+            let done = work.await;
+            drop(held);
+            done
+        };
+        self.tasks.finish(work).await.ok_or(Error::Panicked("a request"))?
     }
 }
 

@@ -13,6 +13,7 @@ use super::privacy::{self, PrivacyRequest};
 use super::{Error, Sent, TransactionManager, affected, compute, hash_of, managed, payloads, sender_of};
 use crate::fault::{self, FaultPoint};
 use crate::keyring::Keys;
+use crate::resources::Permit;
 
 /// For our own copy after the pushes: clients give up after five seconds.
 const KEEP_GRACE: Duration = Duration::from_secs(1);
@@ -29,8 +30,15 @@ pub(crate) struct SendRequest {
 }
 
 impl TransactionManager {
-    /// Sends a message; when this returns it is durable here and at all recipients.
-    pub(crate) async fn send(self: &Arc<Self>, request: SendRequest) -> Result<Sent, Error> {
+    /// Sends a message; when this returns it is durable here and at all recipients. `held` is the memory of the request, which
+    /// goes on if the client stops waiting: recipients that have the payload must not be left with a transaction that its
+    /// sender does not have.
+    pub(crate) async fn send(self: &Arc<Self>, request: SendRequest, held: Permit) -> Result<Sent, Error> {
+        let manager = Arc::clone(self);
+        self.finish(held, async move { manager.seal_and_deliver(request).await }).await
+    }
+
+    async fn seal_and_deliver(&self, request: SendRequest) -> Result<Sent, Error> {
         refuse_group(request.privacy_group)?;
         let keys = self.keys()?;
         let sender = sender_of(&keys, request.from.as_ref())?;
@@ -45,7 +53,7 @@ impl TransactionManager {
         })
         .await??;
         let payload = self.bound(keys.ring(), payload, &request.privacy).await?;
-        self.deliver(keys, payload, Repeated::Replaces).await
+        self.deliver(&keys, payload, Repeated::Replaces).await
     }
 
     /// Refuses what the rules of the privacy modes refuse.
@@ -75,27 +83,15 @@ impl TransactionManager {
         Ok(payload.with_affected(affected))
     }
 
-    /// Pushes a sealed payload, then keeps it: to the end, even if the client stops waiting. Recipients that have it
-    /// must not be left with a transaction that its sender does not have.
+    /// Pushes a sealed payload, then keeps it.
     pub(super) async fn deliver(
-        self: &Arc<Self>,
-        keys: Arc<Keys>,
-        payload: EncodedPayload,
-        repeated: Repeated,
-    ) -> Result<Sent, Error> {
-        // Before the first push: what cannot be kept here must not be kept elsewhere.
-        payloads::check_size(&payload)?;
-        let manager = Arc::clone(self);
-        let delivery = async move { manager.deliver_to_all(&keys, payload, repeated).await };
-        self.tasks.finish(delivery).await.ok_or(Error::Panicked("a send"))?
-    }
-
-    async fn deliver_to_all(
         &self,
         keys: &Keys,
         payload: EncodedPayload,
         repeated: Repeated,
     ) -> Result<Sent, Error> {
+        // Before the first push: what cannot be kept here must not be kept elsewhere.
+        payloads::check_size(&payload)?;
         let ring = keys.ring();
         let recipients = self.remote_recipients(ring, &payload)?;
         let deadline = Instant::now() + deadline(payload.cipher_text.len() * recipients.len());

@@ -8,6 +8,7 @@ use tessera_enclave::{PublicKey, TxHash, raw, recipients};
 use super::privacy::PrivacyRequest;
 use super::send::{Repeated, refuse_group};
 use super::{Error, Sent, TransactionManager, compute, sender_of};
+use crate::resources::Permit;
 
 /// Which raw payload goes to whom.
 #[derive(Debug)]
@@ -20,8 +21,18 @@ pub(crate) struct SendSignedRequest {
 }
 
 impl TransactionManager {
-    /// Sends a stored raw payload. The recipient nonce is derived, so that a retry is byte-identical and succeeds.
-    pub(crate) async fn send_signed(self: &Arc<Self>, request: SendSignedRequest) -> Result<Sent, Error> {
+    /// Sends a stored raw payload, as [`Self::send`] sends a message. The recipient nonce is derived, so that a retry is
+    /// byte-identical and succeeds.
+    pub(crate) async fn send_signed(
+        self: &Arc<Self>,
+        request: SendSignedRequest,
+        held: Permit,
+    ) -> Result<Sent, Error> {
+        let manager = Arc::clone(self);
+        self.finish(held, async move { manager.address_and_deliver(request).await }).await
+    }
+
+    async fn address_and_deliver(&self, request: SendSignedRequest) -> Result<Sent, Error> {
         refuse_group(request.privacy_group)?;
         let keys = self.keys()?;
         let unknown = || keys.unless_incomplete(Error::RawTransactionUnknown(request.hash.clone()));
@@ -40,7 +51,7 @@ impl TransactionManager {
         // Before the first push: a second send with other recipients could not be kept here.
         match self.payloads.get_for_write(&request.hash).await? {
             (Some(sent), _) if sent != payload => Err(Error::AlreadySent),
-            _ => self.deliver(keys, payload, Repeated::Refused).await,
+            _ => self.deliver(&keys, payload, Repeated::Refused).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   main ──► harden()      no core file, not dumpable, read back
+//!        ──► raise_descriptor_limit()
 //!        ──► install()     one Arena: guard │ locked, undumped, unforked pages │ guard
 //!               └─► Locked<N>    one secret: zeroed before use and on drop
 //! ```
@@ -10,7 +11,9 @@
 //! not verified, anything that is not about memory or the limits of this process.
 
 mod arena;
+mod descriptors;
 mod harden;
 
-pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES, install, installed};
+pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES, install};
+pub use descriptors::{MAX_DESCRIPTORS, raise_descriptor_limit};
 pub use harden::{HardenError, harden};

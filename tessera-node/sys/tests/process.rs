@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, setrlimit};
-use tessera_sys::{Arena, ArenaError, harden};
+use tessera_sys::{Arena, ArenaError, MAX_DESCRIPTORS, harden, raise_descriptor_limit};
 
 const ROLE: &str = "TESSERA_SYS_TEST_CHILD";
 
@@ -44,6 +44,28 @@ fn a_hardened_process_has_no_core_limit_and_is_not_dumpable() {
             }
         }
     }
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_within_bounds() {
+    const NAME: &str = "the_soft_limit_of_descriptors_is_raised_within_bounds";
+    let raised = |current, maximum| {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum })
+            .expect("within the hard limit");
+        raise_descriptor_limit();
+        getrlimit(Resource::Nofile).current
+    };
+    if role().is_none() {
+        let output = child(NAME, "limited");
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("child: raised"));
+        return;
+    }
+    let hard = getrlimit(Resource::Nofile).maximum;
+    assert_eq!(raised(256, hard), Some(hard.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS)));
+    assert_eq!(raised(256, Some(1024)), Some(1024), "to the hard limit");
+    assert_eq!(raised(1024, Some(1024)), Some(1024));
+    println!("child: raised");
 }
 
 #[test]

@@ -5,12 +5,38 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::mallory::push_bytes;
 use crate::scene::Scene;
 use crate::support::client::{request, segment, send_body};
 
 /// The head of a push with this line of its body's size.
 fn head(size: &str) -> String {
     format!("POST /push HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\n{size}\r\n\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pushes_at_once_take_no_more_than_there_is() {
+    let mut scene = Scene::start().await;
+    let key: tessera_enclave::PublicKey = scene.b().public_key.parse().unwrap();
+    let valid = |bytes: usize| {
+        let payload = scene.mallory.seal(&vec![7; bytes], std::slice::from_ref(&key));
+        bytes::Bytes::from(tessera_enclave::PayloadCodec::Cbor.encode(&payload))
+    };
+    let (fits, large) = (valid(6 << 20), valid(20 << 20));
+    let garbage = bytes::Bytes::from(vec![0x42; 8 << 20]);
+    scene
+        .beside(async |scene| {
+            let pushes = [&fits, &garbage, &fits, &large, &fits, &garbage].map(async |body| {
+                let answer = scene.mallory.client(scene.b()).try_send(push_bytes(body.clone())).await;
+                // A refusal may meet a sender that is still sending.
+                answer.map_or(0, |answer| answer.status)
+            });
+            let statuses = join_all(pushes).await;
+            assert!(statuses.iter().all(|status| [0, 201, 413, 500, 503].contains(status)), "{statuses:?}");
+            assert!(statuses.contains(&201), "not one of the pushes that fit was taken: {statuses:?}");
+        })
+        .await;
+    scene.judge().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,11 +109,12 @@ async fn one_large_request_is_refused_or_served_and_kills_no_node() {
     let to = [scene.b().public_key.clone()];
     let to: Vec<_> = to.iter().map(String::as_str).collect();
     let hash = scene.a().client().send(&vec![5; 1 << 20], &to).await;
+    let large = bytes::Bytes::from(send_body(&vec![7; 40 << 20], &to));
     scene
         .beside(async |scene| {
             let ledger = scene.a().client();
             let json = [("content-type", "application/json")];
-            let large = request("POST", "/send", &json, send_body(&vec![7; 40 << 20], &to));
+            let large = request("POST", "/send", &json, large.clone());
             let status = ledger.try_send(large).await.map_or(0, |answer| answer.status);
             assert!([201, 410, 413, 503].contains(&status), "{status}");
             let path = format!("/transaction/{}", segment(&hash));

@@ -23,6 +23,7 @@ mod boxes;
 mod connections;
 mod fields;
 mod mallory;
+mod memory;
 mod raw_http;
 mod recipients;
 mod scene;

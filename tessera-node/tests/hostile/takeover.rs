@@ -52,7 +52,7 @@ async fn a_key_whose_holder_is_down_stays_its_own() {
 async fn a_key_that_nobody_has_proven_gets_nothing() {
     let scene = Scene::start().await;
     let mut door = scene.mallory.open().await;
-    let invented = KeyPair::generate().public().clone();
+    let invented = KeyPair::generate().unwrap().public().clone();
     let claim = scene.mallory.claim(&[scene.mallory.key(), invented.clone()]);
     scene.mallory.announce(scene.a(), &claim).await.expect("an answer");
     let send = send_body(b"for its holder alone", &[&invented.to_string()]);

@@ -244,7 +244,7 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
     let host = IpAddr::V4(Ipv4Addr::new(127, 0, 0, number));
     let ports = std::array::from_fn(|_| Port::reserve(host));
     let [q2t, p2p, admin, metrics] = ports.each_ref().map(Port::number);
-    let pair = KeyPair::generate();
+    let pair = KeyPair::generate().unwrap();
     let public_key = pair.public().to_string();
     let path = |file: &str| dir.join(file).display().to_string();
     let server = |app: &str, port: u16| {
@@ -267,7 +267,7 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
         }]},
         "tesseraNode": {
             "version": 1,
-            "identity": {"trustDomain": TRUST_DOMAIN, "name": name, "networkUid": "uid"},
+            "identity": {"trustDomain": TRUST_DOMAIN, "name": name},
             "dynamicConfig": path("dynamic.json"),
             "nodeTls": path("tls"),
             "storage": {"directory": path("data")},

@@ -95,13 +95,19 @@ async fn apply_canaries(client: &Client, policies: impl Iterator<Item = &Value>)
     }
 }
 
-async fn apply(client: &Client, path: &str, object: &Value) {
+pub(super) async fn apply(client: &Client, path: &str, object: &Value) {
     let request = Request::patch(format!("{path}?fieldManager=test&force=true&fieldValidation=Strict"))
         .header("Content-Type", "application/apply-patch+yaml")
         .body(object.to_string().into_bytes());
     if let Err(error) = client.request_text(request.unwrap()).await {
         panic!("{path}: {error}");
     }
+}
+
+/// The chart's object of that kind and name.
+pub(super) fn rendered(of_kind: &str, of_name: &str) -> Value {
+    let found = render().into_iter().find(|object| kind(object) == of_kind && name(object) == of_name);
+    found.unwrap_or_else(|| panic!("the chart has no {of_kind} {of_name}"))
 }
 
 fn render() -> Vec<Value> {
@@ -114,7 +120,10 @@ fn render() -> Vec<Value> {
             "--namespace",
             RELEASE,
         ])
-        .arg(format!("--set={},namespaces={{{MANAGED}}},admission.breakGlass=true", image_values()))
+        .arg(format!(
+            "--set={},clusterName=test,namespaces={{{MANAGED}}},admission.breakGlass=true",
+            image_values()
+        ))
         .arg(format!("--set=admission.allowedImages={{{ALLOWED_IMAGES}}}"))
         .output()
         .expect("helm runs");

@@ -3,6 +3,7 @@
 //! The chart is rendered by helm and applied once. Requests are made by impersonation; each impersonated user is a member of
 //! `system:masters`, so that a refusal is never RBAC's. Most are dry runs.
 
+mod accept_loss;
 mod chart;
 mod connect;
 mod network_policies;
@@ -12,6 +13,7 @@ mod pods;
 mod tokens;
 mod upgrade;
 mod user;
+mod values;
 mod workloads;
 
 use http::Request;

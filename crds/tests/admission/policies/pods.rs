@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chart::{IMAGE, NODE_IMAGE};
-use super::{MANAGED, OPEN, RELEASE, User, create, patch, put, send, template};
+use super::{MANAGED, OPEN, RELEASE, STORE, User, create, patch, put, send, template};
 
 const PODS: &str = "v1/pods";
 const POLICY: &str = "tessera-operator-pods";
@@ -116,11 +116,29 @@ async fn a_running_node_keeps_image_labels_and_containers() {
     }
     let note = json!({"metadata": {"labels": {"backup": "no"}, "annotations": {"a": "b"}}});
     patch(User::Admin, PODS, MANAGED, "tessera-run-0", &note).await.is_admitted();
+}
 
-    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": "x"}]}});
-    let debug = async |user| patch(user, PODS, MANAGED, "tessera-run-0/ephemeralcontainers", &debugger).await;
-    debug(User::Admin).await.is_refused(POLICY, &["ephemeral"]);
-    debug(User::BreakGlass).await.is_admitted();
+/// A debugging container in a pod can mount the pod's token.
+#[tokio::test]
+async fn ephemeral_containers_are_refused_where_exec_is() {
+    let debug = async |user, namespace, pod: &str| {
+        let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": "x"}]}});
+        patch(user, PODS, namespace, &format!("{pod}/ephemeralcontainers"), &debugger).await
+    };
+    put(User::StatefulSetController, PODS, MANAGED, &pod("debugged")).await;
+    debug(User::Admin, MANAGED, "tessera-debugged-0").await.is_refused(POLICY, &["ephemeral"]);
+    debug(User::BreakGlass, MANAGED, "tessera-debugged-0").await.is_admitted();
+    put(User::ReplicaSetController, PODS, RELEASE, &own_pod("tessera-operator-5d9c-x2")).await;
+    debug(User::Admin, RELEASE, "tessera-operator-5d9c-x2").await.is_refused(OWN, &["nothing else"]);
+    put(User::Admin, PODS, STORE, &plain("vault-to-debug")).await;
+    debug(User::Admin, STORE, "vault-to-debug")
+        .await
+        .is_refused("tessera-operator-guarded-pods", &["ephemeralcontainers", "vault-to-debug"]);
+    debug(User::BreakGlass, STORE, "vault-to-debug").await.is_admitted();
+    for namespace in [MANAGED, RELEASE, OPEN] {
+        put(User::Admin, PODS, namespace, &plain("geth-to-debug")).await;
+        debug(User::Admin, namespace, "geth-to-debug").await.is_admitted();
+    }
 }
 
 async fn json_patch(user: User, target: &str, patch: &Value) -> super::Answer {
@@ -155,15 +173,20 @@ async fn nobody_elses_pod_looks_like_a_node() {
     gain(&label("app.kubernetes.io/name", "geth")).await.is_admitted();
 }
 
-#[tokio::test]
-async fn the_operators_pods_come_from_its_deployment_and_run_its_image() {
-    let own = json!({
+/// A pod of the operator.
+fn own_pod(name: &str) -> Value {
+    json!({
         "metadata": {
-            "name": "tessera-operator-5d9c-x1", "labels": {"app.kubernetes.io/name": "tessera-operator"},
+            "name": name, "labels": {"app.kubernetes.io/name": "tessera-operator"},
             "ownerReferences": owner("apps/v1", "ReplicaSet", "tessera-operator-5d9c"),
         },
         "spec": {"serviceAccountName": "tessera-operator", "containers": [{"name": "operator", "image": IMAGE}]},
-    });
+    })
+}
+
+#[tokio::test]
+async fn the_operators_pods_come_from_its_deployment_and_run_its_image() {
+    let own = own_pod("tessera-operator-5d9c-x1");
     create(User::ReplicaSetController, PODS, RELEASE, &own).await.is_admitted();
     create(User::Admin, PODS, RELEASE, &own).await.is_refused(OWN, &["Deployment"]);
     let mut of_others = own.clone();

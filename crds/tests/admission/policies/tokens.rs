@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, MANAGED, OPEN, RELEASE, User, create, put, send};
+use super::{Answer, MANAGED, OPEN, RELEASE, User, create, patch, put, send};
 
 const POLICY: &str = "tessera-operator-tokens";
 
@@ -60,4 +60,23 @@ async fn no_secret_is_filled_with_a_token() {
         answer.is_refused("tessera-operator-token-secrets", &["long-lived"]);
         create(User::Admin, "v1/secrets", namespace, &secret("ledger")).await.is_admitted();
     }
+}
+
+/// The control plane fills a Secret again when its annotation changes.
+#[tokio::test]
+async fn no_secret_is_turned_to_a_token_of_ours() {
+    const SECRETS: &str = "v1/secrets";
+    let secret = json!({
+        "metadata": {"name": "theirs-to-turn", "annotations": {"kubernetes.io/service-account.name": "ledger"}},
+        "type": "kubernetes.io/service-account-token",
+    });
+    put(User::Admin, SECRETS, MANAGED, &secret).await;
+    let turn =
+        |account: &str| json!({"metadata": {"annotations": {"kubernetes.io/service-account.name": account}}});
+    for user in [User::Admin, User::BreakGlass] {
+        patch(user, SECRETS, MANAGED, "theirs-to-turn", &turn("tessera-node-tokens"))
+            .await
+            .is_refused("tessera-operator-token-secrets", &["long-lived"]);
+    }
+    patch(User::Admin, SECRETS, MANAGED, "theirs-to-turn", &turn("besu")).await.is_admitted();
 }

@@ -15,7 +15,7 @@ fn upgrade() {
     let output = chart::helm()
         .args(["upgrade", "--install", "tessera-upgrade", "charts/tessera-operator", "--namespace", RELEASE])
         .args(["--kubeconfig", &std::env::var("TESSERA_TEST_KUBECONFIG").unwrap()])
-        .arg(format!("--set={},namespaces={{{GONE},{LATER}}}", chart::image_values()))
+        .arg(format!("--set={},clusterName=test,namespaces={{{GONE},{LATER}}}", chart::image_values()))
         .arg("--set=admission.enabled=false,crds.install=false")
         .output()
         .expect("helm runs");

@@ -1,4 +1,4 @@
-//! Whether a TCP connection opens. A name that is not known is told apart: it says nothing of who may connect.
+//! Whether a TCP connection opens. An unknown name is another answer: it says nothing about who may connect.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

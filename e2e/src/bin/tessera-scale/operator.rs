@@ -22,7 +22,14 @@ pub(crate) struct Operator {
 impl Operator {
     pub(crate) async fn start(args: &Args) -> Result<Self> {
         let mut process = Command::new(&args.operator)
-            .args(["--namespaces", &args.namespace, "--operator-namespace", "scale-system"])
+            .args([
+                "--namespaces",
+                &args.namespace,
+                "--operator-namespace",
+                "scale-system",
+                "--cluster-name",
+                "scale",
+            ])
             .args(["--health-bind", "127.0.0.1:0", "--log", "info"])
             .env("KUBECONFIG", &args.operator_kubeconfig)
             .stdin(Stdio::null())

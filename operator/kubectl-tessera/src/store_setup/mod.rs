@@ -1,16 +1,19 @@
-//! `kubectl tessera store-setup`: engine, login, policy and role of a TesseraNetwork.
+//! `kubectl tessera store-setup`: engine, login, policy and role of a TesseraNetwork; with `--adopt`, also the keys of a
+//! cluster that is gone.
 
 mod address;
+mod adopt;
 mod steps;
 mod wanted;
 
 use anyhow::Context;
 
 use crate::args::StoreSetup;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::token;
 use crate::vault::Vault;
 
+use self::adopt::Adoption;
 use self::steps::Setup;
 use self::wanted::Wanted;
 
@@ -18,7 +21,10 @@ use self::wanted::Wanted;
 pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
     let token = token::find()?;
     let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
-    let store = cluster.vault_of(&args.network).await?;
+    let network = cluster.network(&args.network).await?;
+    let stamp = args.adopt.is_some().then(|| cluster.stamp_of(&network, &args.network)).transpose()?;
+    let store = network.spec.secret_store.vault;
+    let store = store.ok_or_else(|| ClusterError::NotVault(args.network.clone()))?;
     let ca = match &args.ca_file {
         Some(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => cluster.ca_bundle(&store.ca_bundle_ref).await?,
@@ -32,6 +38,12 @@ pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
     println!("secret store of TesseraNetwork {}/{} at {address}", cluster.namespace(), args.network);
     let setup = Setup { store: &vault, wanted: &wanted, dry_run: args.dry_run };
     setup.run(|step| println!("  {step}")).await?;
+    if let (Some(from), Some(to)) = (&args.adopt, &stamp) {
+        println!("keys of {from}, to be those of {to}");
+        let adoption = Adoption { store: &vault, wanted: &wanted, from, to, dry_run: args.dry_run };
+        adoption.run(|step| println!("  {step}")).await?;
+        println!("nodes of {from} refuse to start from now on; stop those that still run");
+    }
     let end = if args.dry_run {
         "nothing was changed (--dry-run)"
     } else {

@@ -78,12 +78,12 @@ pub(crate) enum SetupError {
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    outcome: Outcome,
-    what: String,
+    pub(super) outcome: Outcome,
+    pub(super) what: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     AlreadySo,
     Done,
     WouldDo,
@@ -265,7 +265,7 @@ impl<S: Store> Setup<'_, S> {
     }
 }
 
-fn already(what: String) -> Step {
+pub(super) fn already(what: String) -> Step {
     Step { outcome: Outcome::AlreadySo, what }
 }
 
@@ -274,7 +274,7 @@ fn in_use(error: &VaultError) -> bool {
     matches!(error, VaultError::Refused { errors, .. } if errors.contains("path is already in use"))
 }
 
-fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 

@@ -59,6 +59,11 @@ impl Wanted {
         format!("tessera-{}", self.path_prefix.replace('/', "-"))
     }
 
+    /// Where the nodes of the namespace have their directories, below the mount.
+    pub(crate) fn directory(&self) -> String {
+        format!("{}/{}", self.path_prefix, self.namespace)
+    }
+
     /// The first line of the policy. Two prefixes can have one policy name (`a/b` and `a-b`), so the policy says whose
     /// it is, and nobody else's is overwritten.
     pub(crate) fn policy_mark(&self) -> String {
@@ -67,15 +72,18 @@ impl Wanted {
 
     /// The policy: each ServiceAccount reaches its own directory and no other, so one policy serves all nodes.
     ///
-    /// `create` without `update`: a key is written once. Whoever holds a node's login cannot overwrite its keys.
+    /// `create` without `update`: a key is written once, and so is the stamp. A node's login can neither overwrite its keys
+    /// nor take them back from the cluster that a person gave them to.
     /// The login's own upkeep is granted here, since Vault's default policy grants more and may be changed by others.
     pub(crate) fn policy(&self, accessor: &str) -> String {
         let alias = |field: &str| format!("{{{{identity.entity.aliases.{accessor}.metadata.{field}}}}}");
         let own = format!("{}/{}", alias("service_account_namespace"), alias("service_account_name"));
+        let directory = format!("{}/data/{}/{own}", self.kv_mount, self.path_prefix);
         let grant =
             |(path, capabilities)| format!("path \"{path}\" {{\n  capabilities = {capabilities}\n}}\n");
         let grants = [
-            (format!("{}/data/{}/{own}/*", self.kv_mount, self.path_prefix), r#"["create", "read"]"#),
+            (format!("{directory}/keys/*"), r#"["create", "read"]"#),
+            (format!("{directory}/stamp"), r#"["create", "read"]"#),
             ("auth/token/lookup-self".to_owned(), r#"["read"]"#),
             ("auth/token/renew-self".to_owned(), r#"["update"]"#),
             ("auth/token/revoke-self".to_owned(), r#"["update"]"#),
@@ -127,7 +135,10 @@ mod tests {
     #[test]
     fn the_policy_gives_each_its_own_directory() {
         let expected = r#"# kubectl tessera store-setup: secret/prod-eu1/org-a
-path "secret/data/prod-eu1/org-a/{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_namespace}}/{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_name}}/*" {
+path "secret/data/prod-eu1/org-a/{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_namespace}}/{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_name}}/keys/*" {
+  capabilities = ["create", "read"]
+}
+path "secret/data/prod-eu1/org-a/{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_namespace}}/{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_name}}/stamp" {
   capabilities = ["create", "read"]
 }
 path "auth/token/lookup-self" {

@@ -35,9 +35,9 @@ impl Desired {
 
 /// Every object of `network`.
 pub fn desired(network: &Resolved, settings: &ClusterSettings) -> Desired {
-    let authorities = network.authorities_are_new.then(|| {
-        authorities::planned(&settings.operator_namespace, &network.owner, &network.uid, &network.authorities)
-    });
+    let authorities = network
+        .authorities_are_new
+        .then(|| authorities::planned(&settings.operator_namespace, &network.owner, &network.authorities));
     let mut objects = network_policy::build(network, &settings.dns);
     objects.extend(config_map::build(network));
     objects.extend(secret::build(network));

@@ -42,8 +42,8 @@ fn new_authorities_are_stored_before_anything_is_issued() {
     let resolved = resolve(&network(network_json()), &inputs).unwrap();
     let desired = desired(&resolved, &settings());
     let authorities = desired.authorities.expect("they are to be created");
-    assert_eq!(authorities.to_string(), "Secret tessera-system/tessera-ca-uid-of-org-a");
-    assert_eq!(authorities.owner, None, "they outlive the network");
+    assert_eq!(authorities.to_string(), "Secret tessera-system/tessera-ca-org-a.org-a");
+    assert_eq!(authorities.owner, None, "an owner in another namespace is not possible");
     assert!(desired.objects.iter().all(|planned| planned.resource.kind != "Secret"));
 }
 

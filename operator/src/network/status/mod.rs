@@ -14,7 +14,7 @@ use super::apply::Applied;
 use super::inputs::Inputs;
 use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
-use crate::kube::writer::WriteError;
+use crate::kube::write_error::{WriteError, most_urgent, name_conflicts};
 use crate::probe::store::StoreState;
 use crate::probe::stores::ObservedStore;
 use crate::report::conditions::{self, ConditionStatus, ConditionValue, Conditions, is_true};
@@ -47,8 +47,10 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         // What was found of the spec before stands, with the generation that it was found for.
         None => conditions.keep(ConditionType::SecretStoreReady, store),
     }
+    conditions.set_while(ConditionType::AuthorityReplaced, authority_replaced(seen, inputs));
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
+        cluster_name: Some(inputs.cluster_name.clone()),
         nodes: Some(counts),
         // Only what is stored is said: what is said counts as existing from then on.
         cas: if stored(seen) { cas(&seen.network.authorities) } else { before.cas },
@@ -81,6 +83,7 @@ pub fn of_unresolved(
     conditions.set_unknown(ConditionType::SecretStoreReady);
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
+        cluster_name: before.cluster_name,
         nodes: Some(count(nodes)),
         cas: before.cas,
         bundle_config_map: before.bundle_config_map,
@@ -143,6 +146,25 @@ fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condi
     }
 }
 
+/// A rebuild keeps the nodes' keys and not the CA, whose key lay in etcd. The CA's validity begins a little before it was
+/// made, which allows for clocks that differ.
+fn authority_replaced(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {
+    let begin = seen.network.authorities.network.certificate().not_before();
+    let keys = inputs.nodes.iter().flat_map(|node| {
+        let keys = node.status.iter().flat_map(|status| &status.keys);
+        keys.filter_map(|key| {
+            Some((key.born_at.as_deref()?.parse::<Timestamp>().ok()?, name_of(&**node), &key.name))
+        })
+    });
+    let (born_at, node, key) = keys.min().filter(|(born_at, ..)| *born_at < begin)?;
+    let bundle = names::network::ca_bundle(&seen.network.name);
+    let message = format!(
+        "key {key} of {node} was generated at {born_at}, and the network's CA is valid from {begin}: the CA was made anew. \
+         Ledgers and partners must take the certificates in ConfigMap {bundle}"
+    );
+    Some((Reason::KeysPredateAuthority, message))
+}
+
 /// How long before its end an authority is due, at most; a short-lived one, in its last twelfth. Nothing renews it yet, so
 /// this is the time that a person has.
 const AUTHORITY_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -195,14 +217,7 @@ fn ready(seen: &Seen<'_>, store: &ConditionValue, counts: &NodeCounts) -> Condit
 
 /// What passes by itself makes no network unready.
 fn written(applied: &Applied) -> Option<(Reason, String)> {
-    let failure = applied.failures.iter().find(|failure| !failure.is_transient())?;
-    let reason = match failure {
-        WriteError::NameConflict { .. } => Reason::NameConflict,
-        WriteError::Contested { .. } => Reason::Contested,
-        WriteError::PermissionDenied { .. } => Reason::PermissionDenied,
-        _ => Reason::InvalidConfiguration,
-    };
-    Some((reason, chain(failure)))
+    most_urgent(&applied.failures)
 }
 
 fn store_not_ready((truth, reason, message): &ConditionValue) -> Option<(Reason, String)> {
@@ -230,10 +245,8 @@ fn reconciling(seen: &Seen<'_>, ready: ConditionStatus) -> Option<(Reason, Strin
 }
 
 fn stalled(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {
-    let conflict =
-        seen.applied.failures.iter().find(|failure| matches!(failure, WriteError::NameConflict { .. }));
-    if let Some(conflict) = conflict {
-        return Some((Reason::NameConflict, chain(conflict)));
+    if let Some(message) = name_conflicts(&seen.applied.failures) {
+        return Some((Reason::NameConflict, message));
     }
     match &inputs.store {
         Some(ObservedStore::InvalidReference(message)) => Some((Reason::InvalidReference, message.clone())),

@@ -105,6 +105,39 @@ fn nodes_are_counted() {
     assert_eq!(status.nodes, Some(NodeCounts { total: 2, ready: 1 }));
 }
 
+fn with_key_of(born_at: &str) -> TesseraNetworkStatus {
+    let mut world = ready();
+    let mut json = node_json("node-a");
+    json["status"] = json!({"keys": [
+        {"name": "new", "version": 1, "publicKey": "p", "state": "Default", "bornAt": "2027-01-01T00:00:00Z"},
+        {"name": "main", "version": 1, "publicKey": "q", "state": "Receiving", "bornAt": born_at},
+        {"name": "file", "version": 1, "publicKey": "r", "state": "Receiving"},
+    ]});
+    world.inputs.nodes = vec![Arc::new(node(json)), Arc::new(node(node_json("node-b")))];
+    world.status()
+}
+
+/// The fixtures' CA is made at midnight.
+#[test]
+fn a_ca_that_is_younger_than_a_key_was_made_anew() {
+    let status = with_key_of("2026-12-31T23:00:00Z");
+    assert_eq!(reason(&status, ConditionType::AuthorityReplaced), "True KeysPredateAuthority");
+    let message = &find(&status.conditions, ConditionType::AuthorityReplaced).unwrap().message;
+    assert!(message.starts_with("key main of node-a was generated at 2026-12-31T23:00:00Z"), "{message}");
+    assert!(message.ends_with("ConfigMap org-a-ca"), "{message}");
+    let records = crate::network::events::of_transition(&TesseraNetworkStatus::default(), &status);
+    assert_eq!(records.iter().filter(|record| record.reason == "AuthorityReplaced").count(), 1);
+    assert!(crate::network::events::of_transition(&status, &status).is_empty());
+}
+
+#[test]
+fn a_ca_that_is_older_than_all_keys_is_the_first() {
+    for born_at in ["2027-01-01T00:00:00Z", "2026-12-31T23:59:30Z", "2027-06-01T00:00:00Z"] {
+        let status = with_key_of(born_at);
+        assert!(find(&status.conditions, ConditionType::AuthorityReplaced).is_none(), "{born_at}");
+    }
+}
+
 #[test]
 fn failures_of_writing_are_told_apart() {
     let object = || ObjectId::of::<ConfigMap>("org-a", "org-a-ca");
@@ -117,8 +150,7 @@ fn failures_of_writing_are_told_apart() {
     let secret = ObjectId::of::<Secret>("org-a", "org-a-monitoring-prometheus");
     let contested = ready().with_failure(WriteError::Contested { object: secret });
     assert_eq!(reason(&contested, ConditionType::CertificatesCurrent), "False RenewalFailing");
-    let source = Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
-    let denied = WriteError::PermissionDenied { verb: "create", object: object(), source };
+    let denied = WriteError::PermissionDenied { verb: "create", object: object(), message: "m".into() };
     let denied = ready().with_failure(denied);
     assert_eq!(reason(&denied, ConditionType::Ready), "False PermissionDenied");
     assert_eq!(reason(&denied, ConditionType::CertificatesCurrent), "False RenewalFailing");
@@ -174,10 +206,9 @@ fn a_paused_network_says_so_and_how_it_is() {
 #[test]
 fn a_write_that_may_succeed_by_itself_changes_nothing_but_reconciling() {
     let object = || ObjectId::of::<ConfigMap>("org-a", "org-a-ca");
-    let source = || Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
     for failure in [
         WriteError::Conflict { object: object() },
-        WriteError::Api { verb: "replace", object: object(), source: source() },
+        WriteError::Api { verb: "replace", object: object(), message: "m".into() },
         WriteError::Terminating { object: object() },
     ] {
         let status = ready().with_failure(failure);

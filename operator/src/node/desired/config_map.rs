@@ -68,7 +68,7 @@ fn server(app: &str, url: &str, port: u16) -> Value {
     json!({
         "app": app,
         "serverAddress": url.trim_end_matches('/'),
-        "bindingAddress": format!("https://0.0.0.0:{port}"),
+        "bindingAddress": format!("https://{}", everywhere(port)),
         "communicationType": "REST",
         "sslConfig": {"tls": "STRICT", "serverTrustMode": "CA", "clientTrustMode": "CA"},
     })
@@ -77,11 +77,7 @@ fn server(app: &str, url: &str, port: u16) -> Value {
 fn extension(node: &Resolved) -> Extension {
     Extension {
         version: static_config::VERSION,
-        identity: NodeIdentity {
-            trust_domain: node.trust_domain.clone(),
-            name: node.name.clone(),
-            network_uid: node.network_uid.clone(),
-        },
+        identity: NodeIdentity { trust_domain: node.trust_domain.clone(), name: node.name.clone() },
         dynamic_config: Some(paths::DYNAMIC_CONFIG.to_owned()),
         node_tls: paths::NODE_TLS.to_owned(),
         storage: Storage { directory: paths::DATA.to_owned() },
@@ -111,11 +107,13 @@ fn secret_store(node: &Resolved) -> SecretStore {
         token_file: paths::STORE_TOKEN.to_owned(),
         kv_mount: store.kv.mount.to_string(),
         path: format!("{}/{}/{account}", store.kv.path_prefix, node.owner.namespace),
+        stamp: node.stamp.clone(),
     }
 }
 
+/// Both address families, or the one that the pod has.
 fn everywhere(port: u16) -> String {
-    format!("0.0.0.0:{port}")
+    format!("[::]:{port}")
 }
 
 /// `https://host[:port]`, as admission lets it through.

@@ -3,13 +3,15 @@
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
     ExecAction, KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource,
-    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection,
+    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::names;
+use tessera_crds::names::label;
 use tessera_node_api::paths;
 
+use crate::kube::meta::selector;
 use crate::node::resolve::Resolved;
 
 /// The one container.
@@ -49,7 +51,7 @@ pub(super) fn spec(node: &Resolved) -> PodSpec {
         node_selector: node.pod.node_selector.clone(),
         tolerations: node.pod.tolerations.clone(),
         affinity: node.pod.affinity.clone(),
-        topology_spread_constraints: node.pod.topology_spread_constraints.clone(),
+        topology_spread_constraints: Some(spread(node)).filter(|constraints| !constraints.is_empty()),
         priority_class_name: node.pod.priority_class_name.as_ref().map(ToString::to_string),
         image_pull_secrets: node
             .pod
@@ -60,6 +62,19 @@ pub(super) fn spec(node: &Resolved) -> PodSpec {
         volumes: Some(volumes(node)),
         ..PodSpec::default()
     }
+}
+
+/// What the user says, also that there is none; else one machine's loss takes as few nodes of the network as may be.
+fn spread(node: &Resolved) -> Vec<TopologySpreadConstraint> {
+    node.pod.topology_spread_constraints.clone().unwrap_or_else(|| {
+        vec![TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(selector([(label::NAME, label::NODE_APP), (label::NETWORK, &node.network)])),
+            ..TopologySpreadConstraint::default()
+        }]
+    })
 }
 
 fn container(node: &Resolved) -> Container {
@@ -87,6 +102,8 @@ fn container(node: &Resolved) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
+        // Its last words stand in the pod's status, and so in `Ready`.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(mounts()),
         ..Container::default()
     }

@@ -58,7 +58,7 @@ fn spec(node: &Resolved, template: PodTemplateSpec) -> StatefulSetSpec {
 
 /// The template of a revision. A change of what a pod or its static configuration looks like becomes a new revision, chosen
 /// here: an upgrade of the operator alone must roll no pod. Of the first there is no other yet.
-fn template(node: &Resolved, _revision: u32) -> PodTemplateSpec {
+pub(super) fn template(node: &Resolved, _revision: u32) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels(node)),

@@ -1,8 +1,12 @@
 //! Each object whole, once.
 
 use super::desired;
-use crate::fixtures::{assert_golden, inputs, node, node_json, settings};
-use crate::node::resolve::resolve;
+use crate::fixtures::{
+    assert_golden, inputs, network as network_of, network_json, node, node_json, settings,
+};
+use crate::kube::planned::Planned;
+use crate::node::inputs::NetworkInput;
+use crate::node::resolve::{CURRENT_REVISION, resolve};
 use crate::node::rollout::{LiveWorkload, TEMPLATE_HASH};
 
 #[test]
@@ -122,4 +126,87 @@ fn a_client_outside_the_cluster_is_let_in_by_address() {
         !names.contains(&"NetworkPolicy org-a/node-a-client-vm".to_owned()),
         "no pod is let out: {names:?}"
     );
+}
+
+/// A network and a node that name addresses of these families only.
+fn of_family(cidrs: &[&str], store: &str) -> Vec<Planned> {
+    let mut network = network_json();
+    network["spec"]["secretStore"]["vault"]["address"] = store.into();
+    let egress = cidrs.iter().map(|cidr| serde_json::json!({"cidr": cidr, "port": 8200}));
+    network["spec"]["secretStore"]["egress"] = egress.collect();
+    let mut json = node_json("node-a");
+    let from = cidrs.iter().map(|cidr| serde_json::json!({"ipBlock": {"cidr": cidr}}));
+    json["spec"]["clients"] = serde_json::json!([{"name": "vm", "from": from.collect::<Vec<_>>()}]);
+    let mut inputs = inputs();
+    inputs.network = NetworkInput::Found(network_of(network).into());
+    desired(&resolve(&node(json), &inputs, &settings()).unwrap()).supports
+}
+
+#[test]
+fn objects_are_of_the_address_families_that_the_spec_names() {
+    let families = [
+        ("ipv4", vec!["192.0.2.0/28"], "https://192.0.2.1:8200"),
+        ("ipv6", vec!["2001:db8::/64"], "https://[2001:db8::1]:8200"),
+        ("dual", vec!["192.0.2.0/28", "2001:db8::/64"], "https://vault.example:8200"),
+    ];
+    for (family, cidrs, store) in families {
+        let supports = of_family(&cidrs, store);
+        for object in ["NetworkPolicy org-a/node-a", "ConfigMap org-a/node-a-config", "Service org-a/node-a"]
+        {
+            let planned = supports.iter().find(|planned| planned.to_string() == object).unwrap();
+            assert_golden(family, planned);
+        }
+        // Whatever the pod's addresses are, the node listens on them.
+        let all: String = supports.iter().map(|planned| planned.body.to_string()).collect();
+        assert!(!all.contains("0.0.0.0") && all.matches("[::]:").count() == 4, "{family}");
+    }
+}
+
+#[test]
+fn nodes_of_a_network_are_spread_over_machines_unless_the_user_says_otherwise() {
+    let constraints = |user: serde_json::Value| {
+        let mut json = node_json("node-a");
+        json["spec"]["pod"] = serde_json::json!({"topologySpreadConstraints": user});
+        let workload = desired(&resolve(&node(json), &inputs(), &settings()).unwrap()).workload;
+        workload.body["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
+    };
+    let default = constraints(serde_json::Value::Null);
+    assert_eq!(default[0]["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(default[0]["whenUnsatisfiable"], "ScheduleAnyway");
+    assert_eq!(default[0]["labelSelector"]["matchLabels"]["tessera.rs/network"], "org-a");
+    assert!(
+        constraints(serde_json::json!([])).is_null(),
+        "an empty list is none, as the API server stores it"
+    );
+}
+
+/// Every setting of a user that is in the template.
+fn every_setting() -> serde_json::Value {
+    let mut json = node_json("node-a");
+    json["spec"]["restartTrigger"] = 2.into();
+    json["spec"]["privacy"] = serde_json::json!({"enhancements": true});
+    json["spec"]["resources"] = serde_json::json!({"limits": {"memory": "1Gi"}});
+    json["spec"]["pod"] = serde_json::json!({
+        "labels": {"team": "a"}, "annotations": {"example.com/team": "a"}, "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"operator": "Exists"}], "affinity": {"podAntiAffinity": {}},
+        "topologySpreadConstraints": [], "priorityClassName": "ledger", "imagePullSecrets": [{"name": "registry"}],
+    });
+    json
+}
+
+#[test]
+fn the_template_of_a_revision_is_frozen() {
+    // By hand: no tool that accepts new goldens may accept another template, which would restart every node when the
+    // operator is upgraded. A template that changes is a new revision, in a file of its own.
+    const FROZEN: [&str; CURRENT_REVISION as usize] =
+        [include_str!("../../../tests/frozen/template.revision-1.json")];
+    for (revision, frozen) in (1..).zip(FROZEN) {
+        let template = |json| {
+            let resolved = resolve(&node(json), &inputs(), &settings()).unwrap();
+            serde_json::to_value(super::stateful_set::template(&resolved, revision)).unwrap()
+        };
+        let now = serde_json::json!({"plain": template(node_json("node-a")), "settings": template(every_setting())});
+        let frozen: serde_json::Value = serde_json::from_str(frozen).unwrap();
+        assert_eq!(now, frozen, "revision {revision}: {now:#}");
+    }
 }

@@ -9,12 +9,13 @@ use tessera_crds::api::pod::PodSettings;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
+use tessera_node_api::stamp::Stamp;
 use tessera_pki::{CaState, LeafSpec};
 
 use super::inputs::{Inputs, NetworkInput};
 use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
-use crate::kube::meta::{Owner, name_of, namespace_of, node_labels, uid_of};
+use crate::kube::meta::{Owner, name_of, namespace_of, node_labels};
 use crate::node::rollout::{self, LiveWorkload};
 use crate::report::conditions;
 use crate::settings::ClusterSettings;
@@ -31,8 +32,8 @@ pub struct Resolved {
     pub name: String,
     /// The network's name.
     pub network: String,
-    /// The network's UID: stamped on keys.
-    pub network_uid: String,
+    /// Whose the node's directory in the secret store is.
+    pub stamp: Stamp,
     /// The network's trust domain.
     pub trust_domain: String,
     /// Who this node is.
@@ -164,7 +165,7 @@ pub fn resolve(
     let leaves = leaves(node, network, authorities, inputs)?;
     Ok(Resolved {
         owner: Owner::new(node, node_labels(&network_name, &name)),
-        network_uid: uid_of(network).to_owned(),
+        stamp: stamp(network, settings)?,
         trust_domain: network.spec.trust_domain.to_string(),
         identity: Identity::node(&network.spec.trust_domain, &name)?,
         workload: inputs.stateful_set.as_ref().map(LiveWorkload::of),
@@ -193,6 +194,11 @@ pub fn resolve(
         network: network_name,
         name,
     })
+}
+
+fn stamp(network: &TesseraNetwork, settings: &ClusterSettings) -> Result<Stamp, Unresolved> {
+    Stamp::new(&settings.cluster_name, namespace_of(network), name_of(network))
+        .map_err(|error| Unresolved::InvalidConfiguration(error.to_string()))
 }
 
 fn image(node: &TesseraNode, defaults: &NodeDefaults) -> Result<String, Unresolved> {

@@ -3,6 +3,7 @@
 mod ready;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
 };
@@ -14,7 +15,7 @@ use super::apply::Applied;
 use super::observe::{Observed, ObservedPod, ObservedVolume};
 use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
-use crate::kube::writer::WriteError;
+use crate::kube::write_error::{WriteError, name_conflicts};
 use crate::node::rollout::TEMPLATE_REVISION;
 use crate::report::conditions::{ConditionStatus, ConditionValue, Conditions};
 
@@ -28,6 +29,8 @@ pub struct Seen<'a> {
     pub observed: &'a Observed,
     /// The time of all this.
     pub now: Timestamp,
+    /// The condition `Ready` of before.
+    pub before: Option<&'a Condition>,
 }
 
 /// The status of a node that could be resolved.
@@ -280,13 +283,11 @@ fn is_stall(failure: &WriteError) -> bool {
 }
 
 fn stalled(applied: &Applied) -> Option<(Reason, String)> {
-    let failures = applied.failures.iter().chain(&applied.cannot_grow);
-    let failure = failures.into_iter().find(|failure| is_stall(failure))?;
-    let reason = match failure {
-        WriteError::NameConflict { .. } => Reason::NameConflict,
-        _ => Reason::InvalidConfiguration,
-    };
-    Some((reason, crate::report::error::chain(failure)))
+    if let Some(message) = name_conflicts(&applied.failures) {
+        return Some((Reason::NameConflict, message));
+    }
+    let mut failures = applied.failures.iter().chain(&applied.cannot_grow);
+    failures.find(|failure| is_stall(failure)).map(|failure| (failure.reason(), failure.to_string()))
 }
 
 #[cfg(test)]

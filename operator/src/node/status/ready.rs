@@ -3,21 +3,20 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tessera_crds::condition::Reason;
+use tessera_crds::names;
 use tessera_node_api::admin;
 
 use super::{Seen, report};
-use crate::kube::writer::WriteError;
-use crate::node::observe::{ANSWER_COUNTS, ObservedPod, ObservedVolume};
+use crate::kube::write_error::most_urgent;
+use crate::node::observe::start::is_back_off_alone;
+use crate::node::observe::{ANSWER_COUNTS, ObservedPod, ObservedVolume, Told};
 use crate::report::conditions::{ConditionStatus, ConditionValue};
 
 type NotReady = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<NotReady>;
 
-const CHECKS: [Check; 12] = [
-    name_conflict,
-    contested,
-    permission_denied,
-    invalid,
+const CHECKS: [Check; 9] = [
+    not_written,
     scaled_to_zero,
     volume_lost,
     image_pull_failed,
@@ -45,26 +44,9 @@ pub(super) fn judge(seen: &Seen<'_>, keys_ready: &ConditionValue) -> ConditionVa
     }
 }
 
-fn failure(seen: &Seen<'_>, of: fn(&WriteError) -> bool, reason: Reason) -> Option<NotReady> {
-    let failure = seen.applied.failures.iter().find(|failure| of(failure))?;
-    Some((reason, crate::report::error::chain(failure)))
-}
-
-fn name_conflict(seen: &Seen<'_>) -> Option<NotReady> {
-    failure(seen, |failure| matches!(failure, WriteError::NameConflict { .. }), Reason::NameConflict)
-}
-
 /// What somebody keeps changing may be what protects the node: it must not look well meanwhile.
-fn contested(seen: &Seen<'_>) -> Option<NotReady> {
-    failure(seen, |failure| matches!(failure, WriteError::Contested { .. }), Reason::Contested)
-}
-
-fn permission_denied(seen: &Seen<'_>) -> Option<NotReady> {
-    failure(seen, |failure| matches!(failure, WriteError::PermissionDenied { .. }), Reason::PermissionDenied)
-}
-
-fn invalid(seen: &Seen<'_>) -> Option<NotReady> {
-    failure(seen, |failure| matches!(failure, WriteError::Invalid { .. }), Reason::InvalidConfiguration)
+fn not_written(seen: &Seen<'_>) -> Option<NotReady> {
+    most_urgent(&seen.applied.failures)
 }
 
 fn scaled_to_zero(seen: &Seen<'_>) -> Option<NotReady> {
@@ -79,8 +61,11 @@ fn volume_lost(seen: &Seen<'_>) -> Option<NotReady> {
 }
 
 fn image_pull_failed(seen: &Seen<'_>) -> Option<NotReady> {
-    let message = seen.observed.pods.iter().find_map(|pod| pod.pull_failure.clone())?;
-    Some((Reason::ImagePullFailed, message))
+    let mut problems = seen.observed.pods.iter().filter_map(|pod| pod.problem.clone());
+    let (reason, message) = problems.find(|(reason, _)| *reason == Reason::ImagePullFailed)?;
+    // The cause of before still counts.
+    let before = seen.before.filter(|before| before.reason == reason.as_str() && is_back_off_alone(&message));
+    Some((reason, before.map_or(message, |before| before.message.clone())))
 }
 
 /// The kubelet does not find it ready; the node itself may know why.
@@ -91,10 +76,24 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
     if let Some(report) = report(seen.observed) {
         return Some(why_not_ready(report, seen.now));
     }
-    let Some(pod) = seen.observed.pods.first() else {
-        return Some((Reason::Starting, "there is no pod yet".to_owned()));
+    let told = match &seen.observed.events {
+        Told::Read(told) => told.clone(),
+        Told::NotNeeded | Told::NotRead => None,
     };
-    Some((Reason::Starting, why_silent(pod)))
+    let Some(pod) = seen.observed.pods.first() else { return Some(told.unwrap_or_else(|| no_pod(seen))) };
+    let (reason, message) = told.or_else(|| pod.problem.clone()).unwrap_or_else(|| silent(pod));
+    Some((reason, format!("pod {}: {message}", pod.name)))
+}
+
+/// Nobody has told why yet.
+fn no_pod(seen: &Seen<'_>) -> NotReady {
+    let name = names::node::stateful_set(&seen.node.name);
+    let message = match (seen.applied.failures.first(), &seen.observed.workload) {
+        (Some(failure), None) => failure.to_string(),
+        (None, None) => format!("StatefulSet {name} is not there yet"),
+        (_, Some(_)) => format!("StatefulSet {name} has no pod yet"),
+    };
+    (Reason::Starting, message)
 }
 
 /// The kubelet's view is a probe's period old, and the node's own is newer.
@@ -162,12 +161,9 @@ fn is_young(report: &admin::Status, now: Timestamp) -> bool {
     report.started_at.parse::<Timestamp>().is_ok_and(|started| now.duration_since(started) < YOUNG)
 }
 
-fn why_silent(pod: &ObservedPod) -> String {
+fn silent(pod: &ObservedPod) -> NotReady {
     let silence = pod.status.as_ref().err().map(ToString::to_string).unwrap_or_default();
-    match &pod.waiting {
-        Some(waiting) => format!("pod {}: {waiting}", pod.name),
-        None => format!("pod {} is starting: {silence}", pod.name),
-    }
+    (Reason::Starting, format!("it is starting: {silence}"))
 }
 
 fn key_missing((truth, reason, message): &ConditionValue) -> Option<NotReady> {

@@ -12,7 +12,7 @@ use crate::kube::object_id::ObjectId;
 use crate::kube::writer::Outcome;
 use crate::node::events::of_transition;
 use crate::node::inputs::Inputs;
-use crate::node::observe::{Silence, Workload};
+use crate::node::observe::{Silence, Told, Workload};
 use crate::node::resolve::resolve;
 use crate::report::conditions::find;
 
@@ -29,8 +29,7 @@ fn ready() -> World {
         name: "tessera-node-a-0".into(),
         image_id: Some("registry/tessera-node@sha256:0".into()),
         ready: true,
-        pull_failure: None,
-        waiting: None,
+        problem: None,
         status: Ok(report_of_a_ready_node()),
     };
     let observed = Observed {
@@ -38,6 +37,7 @@ fn ready() -> World {
         pods: vec![pod],
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
         volumes: Vec::new(),
+        events: Told::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
     World { object, applied: Applied { written, ..Applied::default() }, observed }
@@ -59,9 +59,16 @@ impl World {
                 served.fingerprint = resolved.tls.certificate.fingerprint().to_owned();
             }
         }
+        let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         of_seen(
             &object,
-            &Seen { node: &resolved, applied: &self.applied, observed: &self.observed, now: now() },
+            &Seen {
+                node: &resolved,
+                applied: &self.applied,
+                observed: &self.observed,
+                now: now(),
+                before: find(before, ConditionType::Ready),
+            },
         )
     }
 
@@ -128,22 +135,80 @@ fn failures_of_writing_are_told_apart() {
     let invalid = with(WriteError::Invalid { object: object(), message: "m".into() });
     assert_eq!(reason(&invalid, ConditionType::Ready), "False InvalidConfiguration");
     assert_eq!(reason(&invalid, ConditionType::Stalled), "True InvalidConfiguration");
-    let source = || Box::new(kube::Error::LinesCodecMaxLineLengthExceeded);
-    let denied = with(WriteError::PermissionDenied { verb: "create", object: object(), source: source() });
+    let denied = with(WriteError::PermissionDenied { verb: "create", object: object(), message: "m".into() });
     assert_eq!(reason(&denied, ConditionType::Ready), "False PermissionDenied");
     // The API server being away for a moment makes no node unready.
-    let api = with(WriteError::Api { verb: "get", object: object(), source: source() });
+    let api = with(WriteError::Api { verb: "get", object: object(), message: "m".into() });
     assert_eq!(reason(&api, ConditionType::Ready), "True Ready");
     assert_eq!(reason(&api, ConditionType::Reconciling), "True Progressing");
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_is_quoted_from_the_kubelet() {
+fn an_image_that_cannot_be_pulled_is_quoted_from_the_kubelet_until_another_cause_is_known() {
+    let with = |object: &Value, message: &str| {
+        let mut world = ready().silent().not_ready();
+        world.object = object.clone();
+        world.observed.pods[0].problem = Some((Reason::ImagePullFailed, message.to_owned()));
+        let status = world.status();
+        assert_eq!(reason(&status, ConditionType::Ready), "False ImagePullFailed");
+        status
+    };
+    let message = |status: &TesseraNodeStatus| message(status);
+    let first = with(&node_json("node-a"), "the image cannot be pulled: manifest unknown");
+    assert_eq!(message(&first), "the image cannot be pulled: manifest unknown");
+    let mut object = node_json("node-a");
+    object["status"] = serde_json::to_value(&first).unwrap();
+    let waits = with(&object, "the image cannot be pulled: Back-off pulling image \"x\"");
+    assert_eq!(message(&waits), message(&first), "the kubelet waits; the cause is the same");
+}
+
+fn message(status: &TesseraNodeStatus) -> String {
+    find(&status.conditions, ConditionType::Ready).unwrap().message.clone()
+}
+
+#[test]
+fn what_keeps_a_pod_from_coming_up_stands_in_ready() {
+    let without_pod = |events: Told| {
+        let mut world = ready();
+        world.observed.pods.clear();
+        world.observed.events = events;
+        world.status()
+    };
+    let quota = "there is no pod: create Pod failed: exceeded quota: q";
+    let status = without_pod(Told::Read(Some((Reason::QuotaExceeded, quota.to_owned()))));
+    assert_eq!(reason(&status, ConditionType::Ready), "False QuotaExceeded");
+    assert_eq!(message(&status), quota);
+    for unknown in [Told::NotRead, Told::Read(None)] {
+        let status = without_pod(unknown);
+        assert_eq!(reason(&status, ConditionType::Ready), "False Starting");
+        assert_eq!(message(&status), "StatefulSet tessera-node-a has no pod yet");
+    }
+
+    // The claim's own trouble goes before what the scheduler makes of it.
     let mut world = ready().silent().not_ready();
-    world.observed.pods[0].pull_failure = Some("manifest unknown".into());
+    let scheduler = "the pod is not scheduled: unbound immediate PersistentVolumeClaims";
+    world.observed.pods[0].problem = Some((Reason::Unschedulable, scheduler.to_owned()));
+    let claim = "the volume is not bound: storageclass x not found";
+    world.observed.events = Told::Read(Some((Reason::VolumePending, claim.to_owned())));
     let status = world.status();
-    assert_eq!(reason(&status, ConditionType::Ready), "False ImagePullFailed");
-    assert_eq!(find(&status.conditions, ConditionType::Ready).unwrap().message, "manifest unknown");
+    assert_eq!(reason(&status, ConditionType::Ready), "False VolumePending");
+    assert_eq!(message(&status), format!("pod tessera-node-a-0: {claim}"));
+}
+
+#[test]
+fn a_workload_that_cannot_be_written_says_why_there_is_no_pod() {
+    let mut world = ready();
+    world.observed.pods.clear();
+    world.observed.workload = None;
+    let object = ObjectId::of::<Service>("org-a", "node-a");
+    world.applied.failures.push(WriteError::Api {
+        verb: "create",
+        object,
+        message: "failed calling webhook w".into(),
+    });
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False Starting");
+    assert_eq!(message(&status), "failed to create Service org-a/node-a: failed calling webhook w");
 }
 
 #[test]
@@ -332,20 +397,23 @@ fn a_volume_that_cannot_grow_stalls_a_node_that_serves() {
     assert_eq!(reason(&status, ConditionType::Stalled), "True InvalidConfiguration");
 }
 
+const RBAC: &str = r#"secrets "node-a-tls" is forbidden: User "o" cannot get resource "secrets""#;
+
 #[test]
 fn a_node_whose_secret_may_not_be_read_is_not_ready() {
-    let refusal = |code| {
-        let status = kube::core::Status { code, message: "no".into(), ..kube::core::Status::default() };
+    let refusal = |code, message: &str| {
+        let status = kube::core::Status { code, message: message.into(), ..kube::core::Status::default() };
         let source = Box::new(kube::Error::Api(Box::new(status)));
         crate::controller::error::Error::ReadSecret { name: "node-a-tls".into(), source }
     };
     let mut object = node_json("node-a");
     object["status"] = serde_json::to_value(ready().status()).unwrap();
-    let why = refusal(403).unreadable().expect("a person must repair it");
+    let why = refusal(403, RBAC).unreadable().expect("a person must repair it");
     assert!(why.message.contains("node-a-tls") && why.message.contains("Role"), "{why:?}");
     let status = of_unresolved(&node(object), &Unresolved::Unreadable(why), now());
     assert_eq!(reason(&status, ConditionType::Ready), "False PermissionDenied");
-    assert!(refusal(500).unreadable().is_none(), "that may pass by itself");
+    assert!(refusal(500, "no").unreadable().is_none(), "that may pass by itself");
+    assert!(refusal(403, "a proxy says no").unreadable().is_none(), "that is not the operator's Role");
 }
 
 #[test]

@@ -19,7 +19,7 @@ struct Sent {
 }
 
 fn sent(mode: PrivacyMode) -> Sent {
-    let pairs = [(); 2].map(|()| Arc::new(KeyPair::generate()));
+    let pairs = [(); 2].map(|()| Arc::new(KeyPair::generate().expect("locked memory")));
     let keys = pairs.each_ref().map(|pair| pair.public().clone());
     let ring = KeyRing::new(pairs, &DefaultKey::AsJava).expect("a ring");
     let (sender, sending) = testing::ring_of_one();

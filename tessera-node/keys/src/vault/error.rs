@@ -2,9 +2,11 @@
 
 use std::io;
 
+use tessera_enclave::ArenaError;
 use tessera_node_api::secret_store::TokenError;
+use tessera_node_api::stamp::{Stamp, StampError};
 
-/// Why the secret store does not give a key. No message holds a key, a token or a stored field but the network's UID.
+/// Why the secret store does not give a key. No message holds a key, a token or a stored field but the stamp.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The address is unusable.
@@ -112,21 +114,32 @@ pub enum VaultError {
         /// The mount.
         mount: String,
     },
-    /// The secret belongs to another network.
+    /// The directory belongs to another cluster or network.
     #[error(
-        "{path} is stamped with network {found:?}, but this node belongs to network {expected:?}: give the network a \
-         path prefix of its own"
+        "{path} gives these keys to {found}, and this node belongs to {expected}: give the network a path prefix of its \
+         own, or, if {found} no longer runs, move the keys with `kubectl tessera store-setup {} -n {} --adopt {found}`",
+        .expected.network().1, .expected.network().0
     )]
-    StampMismatch {
-        /// `<mount>/<path>`.
+    ForeignStore {
+        /// `<mount>/<path>` of the stamp.
         path: String,
         /// The stamp there.
-        found: String,
-        /// Our network's UID.
-        expected: String,
+        found: Stamp,
+        /// Our own.
+        expected: Stamp,
     },
-    /// Somebody deleted the key.
-    #[error("the key at {path} was deleted or destroyed: undelete version 1, or restore it from its backup")]
+    /// The stamp is not what we write.
+    #[error("{path} does not say whose these keys are ({error}): restore its last good version")]
+    MalformedStamp {
+        /// `<mount>/<path>`.
+        path: String,
+        /// What is wrong with it.
+        error: StampError,
+    },
+    /// Somebody deleted the key or the stamp.
+    #[error(
+        "the secret at {path} was deleted or destroyed: undelete its last version, or restore it from its backup"
+    )]
     Deleted {
         /// `<mount>/<path>`.
         path: String,
@@ -149,6 +162,9 @@ pub enum VaultError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// There is no locked memory for the key, and no other memory may hold it.
+    #[error(transparent)]
+    Memory(ArenaError),
     /// The key's name cannot be a part of a path.
     #[error(
         "key name {name:?} cannot be a part of a path in the secret store: use letters, digits, '-', '_' and '.'"
@@ -185,10 +201,12 @@ impl VaultError {
             | Self::RoleMissing { .. }
             | Self::Forbidden { .. }
             | Self::NoEngine { .. }
-            | Self::StampMismatch { .. }
+            | Self::ForeignStore { .. }
+            | Self::MalformedStamp { .. }
             | Self::Deleted { .. }
             | Self::Malformed { .. }
-            | Self::Answer { .. } => Retry::Later,
+            | Self::Answer { .. }
+            | Self::Memory(_) => Retry::Later,
             Self::Address { .. } | Self::Client { .. } | Self::KeyName { .. } => Retry::Never,
         }
     }
@@ -209,10 +227,12 @@ impl VaultError {
             Self::RoleMissing { .. } => "RoleMissing",
             Self::Forbidden { .. } => "Forbidden",
             Self::NoEngine { .. } => "NoEngine",
-            Self::StampMismatch { .. } => "StampMismatch",
+            Self::ForeignStore { .. } => "ForeignStore",
+            Self::MalformedStamp { .. } => "MalformedStamp",
             Self::Deleted { .. } => "Deleted",
             Self::Malformed { .. } => "Malformed",
             Self::Answer { .. } => "Answer",
+            Self::Memory(_) => "Memory",
             Self::KeyName { .. } => "KeyName",
         }
     }

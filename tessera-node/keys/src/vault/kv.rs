@@ -1,4 +1,4 @@
-//! The secret of one version of one key, in a KV version 2 engine.
+//! The secrets of a node's directory in a KV version 2 engine: one for each version of each key, and the directory's stamp.
 //!
 //! These requests do not go through vaultrs' own `kv2`, which holds values as `serde_json::Value` and keeps the text of an
 //! answer that it cannot parse: here the texts are zeroed and no error holds them.
@@ -11,7 +11,8 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError as RestError;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use tessera_enclave::{KeyPair, PrivateKey, PublicKey, base64};
+use tessera_enclave::{KeyPair, PrivateKey, PrivateKeyError, PublicKey, base64};
+use tessera_node_api::stamp::Stamp;
 use tessera_node_api::static_config::SecretStore;
 use vaultrs::client::Client;
 use zeroize::{Zeroize, Zeroizing};
@@ -25,7 +26,7 @@ use crate::secret::SecretText;
 /// A buffer of this size takes any secret of ours without growing, and so without leaving copies behind.
 const BODY_CAPACITY: usize = 4096;
 
-/// Where a version of a key lies. Shown as people name it: `<mount>/<path>`.
+/// Where a secret lies. Shown as people name it: `<mount>/<path>`.
 pub(super) struct Path {
     mount: String,
     path: String,
@@ -37,7 +38,6 @@ pub(super) struct Path {
 pub(super) struct Stored {
     public_key: Option<String>,
     private_key: Option<SecretText>,
-    network_uid: Option<String>,
     born_at: Option<String>,
     /// Absent in records that were written before there was this member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,14 +54,21 @@ pub(super) enum Written {
 }
 
 impl Path {
-    pub(super) fn new(config: &SecretStore, key: &str, version: u32) -> Result<Self, VaultError> {
+    pub(super) fn key(config: &SecretStore, key: &str, version: u32) -> Result<Self, VaultError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if key.is_empty() || key.starts_with('.') || !key.chars().all(plain) {
             return Err(VaultError::KeyName { name: key.to_owned() });
         }
+        Ok(Self::within(config, &format!("keys/{key}/{version}")))
+    }
+
+    pub(super) fn stamp(config: &SecretStore) -> Self {
+        Self::within(config, "stamp")
+    }
+
+    fn within(config: &SecretStore, name: &str) -> Self {
         let directory = config.path.trim_matches('/');
-        let mount = config.kv_mount.trim_matches('/').to_owned();
-        Ok(Self { mount, path: format!("{directory}/{key}/{version}") })
+        Self { mount: config.kv_mount.trim_matches('/').to_owned(), path: format!("{directory}/{name}") }
     }
 
     fn in_engine(&self) -> String {
@@ -76,31 +83,20 @@ impl fmt::Display for Path {
 }
 
 impl Stored {
-    pub(super) fn new(
-        pair: &KeyPair,
-        network_uid: &str,
-        born_at: Timestamp,
-        payload_store: Option<String>,
-    ) -> Self {
+    pub(super) fn new(pair: &KeyPair, born_at: Timestamp, payload_store: Option<String>) -> Self {
         Self {
             public_key: Some(pair.public().to_string()),
             private_key: Some(base64::encode(pair.private().expose()).into()),
-            network_uid: Some(network_uid.to_owned()),
             born_at: Some(born_at.to_string()),
             payload_store,
         }
     }
 
-    /// Believes nothing: the stamp must be ours, the public key that of the private key.
-    pub(super) fn verify(self, path: &Path, network_uid: &str) -> Result<VaultKey, VaultError> {
+    /// Believes nothing: the public key must be that of the private key.
+    pub(super) fn verify(self, path: &Path) -> Result<VaultKey, VaultError> {
         let malformed = |field, problem| VaultError::Malformed { path: path.to_string(), field, problem };
-        let found = self.network_uid.ok_or_else(|| malformed("networkUid", "is missing"))?;
-        if found != network_uid {
-            let expected = network_uid.to_owned();
-            return Err(VaultError::StampMismatch { path: path.to_string(), found, expected });
-        }
         let private = self.private_key.ok_or_else(|| malformed("privateKey", "is missing"))?;
-        let private = decode_private(&private).ok_or_else(|| malformed("privateKey", NOT_A_KEY))?;
+        let private = decode_private(&private).ok_or_else(|| malformed("privateKey", NOT_A_KEY))??;
         let public = self.public_key.ok_or_else(|| malformed("publicKey", "is missing"))?;
         let public: PublicKey = public.parse().map_err(|_| malformed("publicKey", NOT_A_KEY))?;
         let pair = KeyPair::checked(&public, private)
@@ -115,21 +111,46 @@ impl Stored {
     }
 }
 
+/// A stamp as stored.
+#[derive(Debug, Deserialize)]
+pub(super) struct StoredStamp {
+    cluster: Option<String>,
+    network: Option<String>,
+}
+
+impl StoredStamp {
+    /// Refuses every stamp but `expected`.
+    pub(super) fn verify(self, path: &Path, expected: &Stamp) -> Result<(), VaultError> {
+        let cluster = self.cluster.unwrap_or_default();
+        let found = Stamp::of_members(&cluster, &self.network.unwrap_or_default());
+        let found = found.map_err(|error| VaultError::MalformedStamp { path: path.to_string(), error })?;
+        if found == *expected {
+            return Ok(());
+        }
+        Err(VaultError::ForeignStore { path: path.to_string(), found, expected: expected.clone() })
+    }
+}
+
 fn is_store_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 const NOT_A_KEY: &str = "is not the base64 of 32 bytes";
 
-fn decode_private(text: &SecretText) -> Option<PrivateKey> {
+/// None: the text is no key.
+fn decode_private(text: &SecretText) -> Option<Result<PrivateKey, VaultError>> {
     let bytes = Zeroizing::new(base64::decode_strict(text.expose()).ok()?);
-    PrivateKey::from_slice(&bytes).ok()
+    match PrivateKey::from_slice(&bytes) {
+        Ok(key) => Some(Ok(key)),
+        Err(PrivateKeyError::Length(_)) => None,
+        Err(PrivateKeyError::Memory(error)) => Some(Err(VaultError::Memory(error))),
+    }
 }
 
 impl Session {
     /// The secret, if there is one.
-    pub(super) async fn read(&self, path: &Path) -> Result<Option<Stored>, VaultError> {
-        match self.run::<Answer<ReadData>>(Read { path: path.in_engine() }).await {
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, VaultError> {
+        match self.run::<Answer<ReadData<T>>>(Read { path: path.in_engine() }).await {
             Ok(answer) => Ok(Some(answer.data.data)),
             Err(Failure::Status { status: 404, deleted: true, .. }) => {
                 Err(VaultError::Deleted { path: path.to_string() })
@@ -141,7 +162,7 @@ impl Session {
     }
 
     /// Writes the secret unless there is one or ever was one.
-    pub(super) async fn write(&self, path: &Path, stored: &Stored) -> Result<Written, VaultError> {
+    pub(super) async fn write(&self, path: &Path, stored: &impl Serialize) -> Result<Written, VaultError> {
         let request = Write { path: path.in_engine(), body: body(stored) };
         match self.run::<Answer<WriteData>>(request).await {
             Ok(answer) if answer.data.version == 1 => Ok(Written::Won),
@@ -151,6 +172,12 @@ impl Session {
             }),
             Err(Failure::Status { status: 400, errors, .. })
                 if says(errors.as_deref(), "check-and-set parameter") =>
+            {
+                Ok(Written::Lost)
+            }
+            // A login that may create and not update is refused where somebody else was faster.
+            Err(Failure::Status { status: 403, .. })
+                if matches!(self.read::<IgnoredAny>(path).await, Ok(Some(_))) =>
             {
                 Ok(Written::Lost)
             }
@@ -206,8 +233,8 @@ struct Answer<D> {
 
 /// Version 1 of the engine has no metadata: without it, nobody promises that a write is checked.
 #[derive(Deserialize)]
-struct ReadData {
-    data: Stored,
+struct ReadData<T> {
+    data: T,
     #[serde(rename = "metadata")]
     _metadata: Metadata,
 }
@@ -276,11 +303,11 @@ impl Endpoint for Write {
     }
 }
 
-fn body(stored: &Stored) -> Zeroizing<Vec<u8>> {
+fn body(stored: &impl Serialize) -> Zeroizing<Vec<u8>> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct Body<'a, T> {
         options: Options,
-        data: &'a Stored,
+        data: &'a T,
     }
     #[derive(Serialize)]
     struct Options {

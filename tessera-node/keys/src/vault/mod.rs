@@ -1,10 +1,11 @@
 //! Keys that are born in this process and kept in Vault (or `OpenBao`), KV version 2.
 //!
 //! ```text
-//!            ┌── there ──► verify stamp, verify pair ──────────────────────────────────► KeyPair
-//! ensure ──► read
-//!            └── absent ─► generate ─► write, check-and-set 0 ── won ──────────────────► KeyPair
+//!                      ┌── there ──► verify pair ────────────────────────────────────────► KeyPair
+//! ensure ──► claim ──► read
+//!                      └── absent ─► generate ─► write, check-and-set 0 ── won ──────────────────► KeyPair
 //!                                                             └─ lost ─► read, verify ─► KeyPair
+//! claim: the directory's stamp is ours, or absent and written, check-and-set 0; any other is refused
 //! ```
 //!
 //! The one write carries everything, so a kill at any moment leaves either no key or a whole one, and of several
@@ -34,7 +35,7 @@ use tessera_node_api::static_config::SecretStore;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use error::{Retry, VaultError};
-use kv::Stored;
+use kv::{Stored, StoredStamp};
 pub use login::Login;
 use session::Session;
 use trust::Trust;
@@ -42,7 +43,6 @@ use trust::Trust;
 /// The node's keys in the secret store. One per process; share it by reference or in an `Arc`.
 pub struct VaultKeys {
     config: SecretStore,
-    network_uid: String,
     payload_store: Option<String>,
     login: Login,
     trust: Trust,
@@ -86,14 +86,14 @@ pub enum WritePoint {
 }
 
 impl VaultKeys {
-    /// Keys under `config.path`, stamped with `network_uid`, by the Kubernetes login of `config`. Nothing is sent yet.
-    pub fn new(config: SecretStore, network_uid: impl Into<String>) -> Result<Self, VaultError> {
+    /// Keys under `config.path`, which must be stamped with `config.stamp`, by the Kubernetes login of `config`. Nothing is
+    /// sent yet.
+    pub fn new(config: SecretStore) -> Result<Self, VaultError> {
         http::validate_address(&config.address)?;
         Ok(Self {
             login: Login::kubernetes(&config),
             trust: Trust::new(&config.ca_file),
             config,
-            network_uid: network_uid.into(),
             payload_store: None,
             session: Mutex::new(None),
             logged_in: Notify::new(),
@@ -125,7 +125,7 @@ impl VaultKeys {
 
     /// The key's version: read, or born and written when the store has none. Safe to repeat after any error.
     pub async fn ensure(&self, key: &str, version: u32) -> Result<VaultKey, VaultError> {
-        let path = kv::Path::new(&self.config, key, version)?;
+        let path = kv::Path::key(&self.config, key, version)?;
         let result = self.ensure_logged_in(&path).await;
         self.record(&result);
         result
@@ -187,15 +187,15 @@ impl VaultKeys {
     }
 
     async fn read_or_bear(&self, session: &Session, path: &kv::Path) -> Result<VaultKey, VaultError> {
-        if let Some(stored) = session.read(path).await? {
-            return stored.verify(path, &self.network_uid);
+        self.claim(session).await?;
+        if let Some(stored) = session.read::<Stored>(path).await? {
+            return stored.verify(path);
         }
-        session.require_engine(path).await?;
-        let pair = KeyPair::generate();
+        let pair = KeyPair::generate().map_err(VaultError::Memory)?;
         let born_at = Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now());
         (self.hook)(WritePoint::Before);
         let payload_store = self.payload_store.clone();
-        let stored = Stored::new(&pair, &self.network_uid, born_at, payload_store.clone());
+        let stored = Stored::new(&pair, born_at, payload_store.clone());
         let written = session.write(path, &stored).await?;
         (self.hook)(WritePoint::After);
         match written {
@@ -204,10 +204,27 @@ impl VaultKeys {
                 Ok(VaultKey { pair, born_at, store_path: path.to_string(), payload_store, new: true })
             }
             kv::Written::Lost => {
-                let stored = session.read(path).await?;
-                stored
+                let stored = session.read::<Stored>(path).await?;
+                stored.ok_or_else(|| VaultError::Deleted { path: path.to_string() })?.verify(path)
+            }
+        }
+    }
+
+    /// Verifies that the directory is ours, and stamps it if nobody has. Before every read and every new key: a person may
+    /// have given the directory to another cluster meanwhile.
+    async fn claim(&self, session: &Session) -> Result<(), VaultError> {
+        let path = kv::Path::stamp(&self.config);
+        if let Some(found) = session.read::<StoredStamp>(&path).await? {
+            return found.verify(&path, &self.config.stamp);
+        }
+        session.require_engine(&path).await?;
+        match session.write(&path, &self.config.stamp).await? {
+            kv::Written::Won => Ok(()),
+            kv::Written::Lost => {
+                let found = session.read::<StoredStamp>(&path).await?;
+                found
                     .ok_or_else(|| VaultError::Deleted { path: path.to_string() })?
-                    .verify(path, &self.network_uid)
+                    .verify(&path, &self.config.stamp)
             }
         }
     }

@@ -9,6 +9,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
+use tessera_node_api::stamp::Stamp;
 use tessera_node_api::static_config::SecretStore;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,9 @@ pub const SIGNATURE: &str = "signature-of-the-service-account";
 pub const TOKEN: &str = "hvs.token-of-the-login";
 /// What a store that knows no secret answers.
 pub const ABSENT: (u16, &str) = (404, r#"{"errors":[]}"#);
+
+/// The end of the path of the stamp.
+pub const STAMP_PATH: &str = "/tessera-node-node-a/stamp";
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -45,8 +49,23 @@ pub struct FakeStore {
 }
 
 impl FakeStore {
-    /// Starts a server on loopback. `None` from `answer` means: never answer.
+    /// Starts a server on loopback. `None` from `answer` means: never answer. The directory of the keys is stamped already;
+    /// `answer` is not asked for the stamp.
     pub async fn start(answer: impl Fn(&Request) -> Option<(u16, String)> + Send + Sync + 'static) -> Self {
+        Self::start_unstamped(move |request| {
+            if request.path.ends_with(STAMP_PATH) {
+                let data = serde_json::to_string(&stamp()).unwrap();
+                return Some((200, format!(r#"{{"data":{{"data":{data},"metadata":{{"version":1}}}}}}"#)));
+            }
+            answer(request)
+        })
+        .await
+    }
+
+    /// As [`FakeStore::start`], but `answer` is asked for the stamp, too.
+    pub async fn start_unstamped(
+        answer: impl Fn(&Request) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) -> Self {
         let directory = TempDir::new().unwrap();
         let (acceptor, ca) = tls();
         std::fs::write(directory.path().join("ca.crt"), ca).unwrap();
@@ -83,7 +102,13 @@ pub fn config(directory: &TempDir, address: &str) -> SecretStore {
         token_file: file("token"),
         kv_mount: "secret".to_owned(),
         path: "tessera/org-a/tessera-node-node-a".to_owned(),
+        stamp: stamp(),
     }
+}
+
+/// Whose the directory of the keys is.
+pub fn stamp() -> Stamp {
+    "prod-eu1/org-a/main".parse().unwrap()
 }
 
 /// A token of a ServiceAccount, made for `audience`.

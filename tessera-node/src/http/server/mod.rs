@@ -51,8 +51,6 @@ const HEAD_BYTES: usize = 8 << 10;
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// How long an accepted peer waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_secs(30);
-/// Handshakes in progress at a listener, of which those that wait for a slot are a part.
-const MAX_HANDSHAKES: usize = 256;
 /// An answer that holds memory must be read at this rate …
 const READ_BYTES_PER_SECOND: u64 = 1 << 20;
 /// … after so long.
@@ -168,7 +166,7 @@ impl<A: Api> Server<A> {
             port,
             tls,
             router,
-            handshakes: Handshakes::new(MAX_HANDSHAKES),
+            handshakes: Handshakes::new(resources.handshakes),
             slots: Slots::new(connections),
             tasks,
             metrics,

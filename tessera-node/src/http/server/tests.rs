@@ -44,7 +44,7 @@ async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
     let (tasks, _watch) = Tasks::new();
     let metrics = Arc::new(Metrics::new(None));
     let address = "127.0.0.1:0".parse().unwrap();
-    let resources = Resources::of_process(Some(512 << 20));
+    let resources = Resources::of_process(Some(512 << 20), 1);
     let router = Router::new(Fragile, Limits::default(), resources.budget.share());
     let common = Common { tasks: tasks.clone(), metrics: Arc::clone(&metrics), resources };
     let server = Server::bind(address, Port::Q2t, tls, router, common).unwrap();

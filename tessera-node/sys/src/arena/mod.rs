@@ -71,18 +71,14 @@ pub enum ArenaError {
 /// The arena of the process, once [`install`] made it.
 static PROCESS: OnceLock<Arena> = OnceLock::new();
 
-/// Makes the arena that all secrets of this process share. A second call changes nothing.
-pub fn install(bytes: usize) -> Result<(), ArenaError> {
-    if PROCESS.get().is_none() {
-        // Of two first calls at once one arena is dropped unused.
-        drop(PROCESS.set(Arena::new(bytes)?));
+/// The arena that all secrets of this process share. The first call makes it, of so many bytes.
+pub fn install(bytes: usize) -> Result<&'static Arena, ArenaError> {
+    if let Some(arena) = PROCESS.get() {
+        return Ok(arena);
     }
-    Ok(())
-}
-
-/// The arena of the process; none where nobody installed one (tests, tools that hold no key for long).
-pub fn installed() -> Option<&'static Arena> {
-    PROCESS.get()
+    // Of two first calls at once one arena is dropped unused.
+    let arena = Arena::new(bytes)?;
+    Ok(PROCESS.get_or_init(|| arena))
 }
 
 /// The locked region. Clones share it; it goes when the last secret and the last clone are gone.
