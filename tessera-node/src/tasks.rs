@@ -9,9 +9,11 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::num::NonZero;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -142,14 +144,30 @@ impl Watch {
 }
 
 /// Work over more bytes than this would keep other requests of its thread waiting.
-const LARGE: usize = 64 << 10;
+pub(crate) const LARGE: usize = 64 << 10;
 
-/// Runs `work` over `bytes` bytes: at once if they are few, else off the event loop. None: it panicked there.
+/// As many computations over large bodies at once as half of the cores, and at least one: however many callers send them,
+/// the event loop keeps the other half for small requests and handshakes.
+static COMPUTATIONS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Semaphore::new(cores.div_ceil(2))
+});
+
+/// Runs `work` over `bytes` bytes: at once if they are few, else off the event loop in its turn. None: it panicked there.
 pub(crate) async fn compute<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    if bytes < LARGE { Some(work()) } else { blocking(work).await }
+    if bytes < LARGE {
+        return Some(work());
+    }
+    let turn = COMPUTATIONS.acquire().await.ok()?;
+    // The turn ends with the work, also when nobody waits for it any more.
+    blocking(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
 }
 
 /// Runs `work` off the event loop. None: it panicked.
@@ -159,6 +177,9 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[tokio::test]
@@ -166,6 +187,25 @@ mod tests {
         let (tasks, mut watch) = Tasks::new();
         tasks.service("discovery", async { Err::<(), _>("no route") });
         assert_eq!(watch.ended().await.to_string(), "discovery ended: no route");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn large_computations_leave_half_of_the_cores_to_others() {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = || {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            compute(LARGE, move || {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::hint::black_box(vec![0_u8; 1 << 20].iter().map(|byte| u64::from(*byte)).sum::<u64>());
+                running.fetch_sub(1, Ordering::SeqCst);
+            })
+        };
+        let done = futures::future::join_all((0..64).map(|_| work())).await;
+        assert!(done.iter().all(Option::is_some));
+        assert!(most.load(Ordering::SeqCst) <= cores.div_ceil(2));
+        assert_eq!(compute(LARGE, || panic!("no turn is lost")).await, None::<()>);
+        assert_eq!(compute(LARGE, || 1).await, Some(1));
     }
 
     #[tokio::test]

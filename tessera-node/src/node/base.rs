@@ -103,7 +103,7 @@ impl Base {
 
     pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
         let KeySource::SecretStore(store) = &self.config.keys else { return Ok(None) };
-        let vault = VaultKeys::new(store.clone())?.with_write_hook(key_service::write_hook);
+        let vault = VaultKeys::new((**store).clone())?.with_write_hook(key_service::write_hook);
         Ok(Some(Arc::new(vault.with_payload_store(self.store.id().to_string()))))
     }
 

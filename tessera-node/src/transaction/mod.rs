@@ -42,13 +42,10 @@ use self::in_flight::InFlight;
 use crate::keyring::Keys;
 use crate::peers::Peers;
 use crate::resources::{MemoryShare, Permit};
-use crate::tasks::{self, Tasks};
+use crate::tasks::{self, LARGE, Tasks};
 
 /// The largest payload that is kept, boxes included: it must fit a segment of the store's log.
 pub(crate) const MAX_RECORD_BYTES: usize = 60 << 20;
-
-/// A payload of this size or more is sealed, opened, hashed and encoded off the event loop.
-const LARGE: usize = 64 << 10;
 
 /// The use cases, and what they need.
 #[derive(Debug)]
@@ -160,10 +157,7 @@ async fn compute<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    if size < LARGE {
-        return Ok(work());
-    }
-    tasks::blocking(work).await.ok_or_else(|| Error::Panicked("a computation"))
+    tasks::compute(size, work).await.ok_or_else(|| Error::Panicked("a computation"))
 }
 
 /// Encodes a payload. Its parts are shared, so the copy of it is small.

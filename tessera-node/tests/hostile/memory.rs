@@ -87,7 +87,8 @@ fn hold(client: Client, path: &'static str, kind: &'static str, bytes: usize) ->
             let Some(mut stream) = client.connect().await else { continue };
             let mut sent = stream.write_all(head.as_bytes()).await;
             // More than a body has free.
-            let mut piece = &[b' '; 100_000][..];
+            let first = vec![b' '; 100_000];
+            let mut piece = first.as_slice();
             while sent.is_ok() {
                 sent = stream.write_all(piece).await;
                 let _ = stream.flush().await;

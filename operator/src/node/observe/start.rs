@@ -115,11 +115,11 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn of(status: Value) -> Option<(Reason, String)> {
+    fn of(status: &Value) -> Option<(Reason, String)> {
         problem(&serde_json::from_value(json!({"metadata": {"name": "a-0"}, "status": status})).unwrap())
     }
 
-    fn container(state: Value, last: Value) -> Value {
+    fn container(state: &Value, last: &Value) -> Value {
         json!({"phase": "Pending", "containerStatuses": [{"name": "tessera-node", "image": "i", "imageID": "",
             "ready": false, "restartCount": 7, "state": state, "lastState": last}]})
     }
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn a_pull_that_fails_reads_the_same_before_and_during_the_wait() {
         let cause = "rpc error: code = NotFound desc = failed to pull registry/x@sha256:0123456789012345678901234567890123456789012345678901234567890123: not found";
-        let failed = of(container(waiting("ErrImagePull", cause), json!({}))).unwrap();
+        let failed = of(&container(&waiting("ErrImagePull", cause), &json!({}))).unwrap();
         let back_off = format!("Back-off pulling image \"x\": ErrImagePull: {cause}");
-        let waits = of(container(waiting("ImagePullBackOff", &back_off), json!({}))).unwrap();
+        let waits = of(&container(&waiting("ImagePullBackOff", &back_off), &json!({}))).unwrap();
         assert_eq!(failed, waits);
         assert_eq!(failed, (Reason::ImagePullFailed, format!("the image cannot be pulled: {cause}")));
         let alone =
-            of(container(waiting("ImagePullBackOff", "Back-off pulling image \"x\""), json!({}))).unwrap();
+            of(&container(&waiting("ImagePullBackOff", "Back-off pulling image \"x\""), &json!({}))).unwrap();
         assert!(is_back_off_alone(&alone.1) && !is_back_off_alone(&failed.1));
     }
 
@@ -148,9 +148,9 @@ mod tests {
                 "startedAt": "2027-01-01T00:00:00Z", "finishedAt": "2027-01-01T00:00:01Z"}})
         };
         let back_off = "back-off 2m40s restarting failed container=tessera-node pod=a-0_ns(4c7f)";
-        let waits = of(container(waiting("CrashLoopBackOff", back_off), ended(1)));
-        let ends = of(container(ended(1), ended(1)));
-        let runs = of(container(json!({"running": {"startedAt": "2027-01-01T00:00:00Z"}}), ended(1)));
+        let waits = of(&container(&waiting("CrashLoopBackOff", back_off), &ended(1)));
+        let ends = of(&container(&ended(1), &ended(1)));
+        let runs = of(&container(&json!({"running": {"startedAt": "2027-01-01T00:00:00Z"}}), &ended(1)));
         let (reason, text) = waits.clone().unwrap();
         assert_eq!(reason, Reason::ContainerFailed);
         assert_eq!(
@@ -158,16 +158,20 @@ mod tests {
             "container tessera-node ended with exit code 1 (Error) and is started again: ERROR: no such file: /etc/x"
         );
         assert!(waits == ends && ends == runs);
-        assert_eq!(of(container(json!({"running": {"startedAt": null}}), ended(0))), None, "it was stopped");
+        assert_eq!(
+            of(&container(&json!({"running": {"startedAt": null}}), &ended(0))),
+            None,
+            "it was stopped"
+        );
     }
 
     #[test]
     fn what_keeps_a_container_from_being_made_is_passed_on() {
         let why = "configmap \"a-config\" not found";
-        let (reason, text) = of(container(waiting("CreateContainerConfigError", why), json!({}))).unwrap();
+        let (reason, text) = of(&container(&waiting("CreateContainerConfigError", why), &json!({}))).unwrap();
         assert_eq!(reason, Reason::ContainerFailed);
         assert!(text.contains("CreateContainerConfigError") && text.contains(why), "{text}");
-        assert_eq!(of(container(waiting("ContainerCreating", ""), json!({}))), None);
+        assert_eq!(of(&container(&waiting("ContainerCreating", ""), &json!({}))), None);
     }
 
     #[test]
@@ -175,7 +179,7 @@ mod tests {
         let why = "0/1 nodes are available: 1 Insufficient memory.";
         let condition =
             json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why});
-        let (reason, text) = of(json!({"phase": "Pending", "conditions": [condition]})).unwrap();
+        let (reason, text) = of(&json!({"phase": "Pending", "conditions": [condition]})).unwrap();
         assert_eq!((reason, text), (Reason::Unschedulable, format!("the pod is not scheduled: {why}")));
     }
 
