@@ -122,6 +122,7 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
     let api: Api<TesseraNetwork> = Api::namespaced(server.client.clone(), &server.namespace);
     let status = TesseraNetworkStatus {
         observed_generation: Some(1),
+        cluster_name: Some("prod-eu1".into()),
         nodes: Some(NodeCounts { total: 3, ready: 2 }),
         cas: vec![
             CaStatus {

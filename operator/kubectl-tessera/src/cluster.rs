@@ -145,11 +145,11 @@ impl Cluster {
         }
     }
 
-    /// The stamp that the nodes of the network `name` put beside their keys.
-    pub(crate) fn stamp_of(&self, network: &TesseraNetwork, name: &str) -> Result<Stamp, ClusterError> {
-        let cluster = network.status.as_ref().and_then(|status| status.cluster_name.as_deref());
-        let stamp = cluster.and_then(|cluster| Stamp::new(cluster, &self.namespace, name).ok());
-        stamp.ok_or_else(|| ClusterError::NoClusterName(name.to_owned()))
+    /// The stamp that the nodes of the network `name` put beside their keys; none before the operator has said what the
+    /// cluster is called.
+    pub(crate) fn stamp_of(&self, network: &TesseraNetwork, name: &str) -> Option<Stamp> {
+        let cluster = network.status.as_ref()?.cluster_name.as_deref()?;
+        Stamp::new(cluster, &self.namespace, name).ok()
     }
 
     /// The node `name`.

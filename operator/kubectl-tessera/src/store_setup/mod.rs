@@ -22,7 +22,10 @@ pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
     let token = token::find()?;
     let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
     let network = cluster.network(&args.network).await?;
-    let stamp = args.adopt.is_some().then(|| cluster.stamp_of(&network, &args.network)).transpose()?;
+    let stamp = cluster.stamp_of(&network, &args.network);
+    if args.adopt.is_some() && stamp.is_none() {
+        return Err(ClusterError::NoClusterName(args.network.clone()).into());
+    }
     let store = network.spec.secret_store.vault;
     let store = store.ok_or_else(|| ClusterError::NotVault(args.network.clone()))?;
     let ca = match &args.ca_file {
