@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ObjectMeta, Preconditions};
+use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use tessera_crds::condition::Reason;
 use tessera_crds::{TesseraNetwork, names};
@@ -15,6 +15,7 @@ use tokio::sync::RwLock;
 use crate::controller::error::Unreadable;
 use crate::kube::meta::{Owner, name_of, namespace_of, uid_of};
 use crate::kube::planned::Planned;
+use crate::kube::prune::remove_as_listed;
 use crate::kube::refusal::is_unauthorized;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::report::error::chain;
@@ -112,15 +113,7 @@ impl Authorities {
         if !gone.await? {
             return Ok(false);
         }
-        let fence =
-            Preconditions { uid: secret.uid.clone(), resource_version: secret.resource_version.clone() };
-        let params = DeleteParams { preconditions: Some(fence), ..DeleteParams::default() };
-        match self.secrets().delete(secret.name.as_deref().unwrap_or_default(), &params).await {
-            Ok(_) => Ok(true),
-            // Changed or gone since it was listed: the next list says more.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-            Err(error) => Err(error),
-        }
+        remove_as_listed(&self.secrets(), secret).await
     }
 
     async fn read(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {

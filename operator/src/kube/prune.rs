@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::ObjectMeta;
+use kube::Api;
+use kube::api::{DeleteParams, ObjectMeta, Preconditions};
 use kube::core::ApiResource;
 
 use crate::controller::context::Context;
@@ -28,6 +29,18 @@ pub async fn prune(owner: &Owner, named: &BTreeSet<ObjectId>, ctx: &Context) -> 
         }
     }
     failures
+}
+
+/// Removes an object without an owner, if it is as it was listed; whether it did.
+pub async fn remove_as_listed(secrets: &Api<Secret>, listed: &ObjectMeta) -> kube::Result<bool> {
+    let fence = Preconditions { uid: listed.uid.clone(), resource_version: listed.resource_version.clone() };
+    let params = DeleteParams { preconditions: Some(fence), ..DeleteParams::default() };
+    match secrets.delete(listed.name.as_deref().unwrap_or_default(), &params).await {
+        Ok(_) => Ok(true),
+        // Changed or gone since it was listed: the next list says more.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn id(namespace: &str, resource: &ApiResource, metadata: &ObjectMeta) -> ObjectId {
