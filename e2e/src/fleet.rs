@@ -146,9 +146,19 @@ impl Fleet {
 
     /// What a person does once for a network: `kubectl tessera store-setup`.
     pub async fn set_up_store(&self) -> Result<()> {
+        self.store_setup(&[]).await
+    }
+
+    /// What a person does when a cluster is gone: gives this network the keys that have its stamp.
+    pub async fn adopt(&self, stamp: &str) -> Result<()> {
+        self.store_setup(&["--adopt", stamp]).await
+    }
+
+    async fn store_setup(&self, arguments: &[&str]) -> Result<()> {
         let token = std::fs::read_to_string(&self.settings.vault_token_file)?;
         let store = ["--vault-addr", &self.settings.vault_address, "--ca-file", &self.settings.vault_ca_file];
-        self.plugin(&[&["store-setup", NETWORK], &store[..]].concat(), &[("VAULT_TOKEN", token.trim())]).await
+        let all = [&["store-setup", NETWORK], &store[..], arguments].concat();
+        self.plugin(&all, &[("VAULT_TOKEN", token.trim())]).await
     }
 
     /// What a person does when a node's volume is lost for good: `kubectl tessera accept-loss`.
@@ -245,6 +255,11 @@ impl Fleet {
                 self.cluster.delete(kind, &self.namespace, name).await?;
             }
         }
+        delete_network(&self.cluster, &self.namespace).await
+    }
+
+    /// Deletes the network, whose nodes must be gone.
+    pub async fn delete_network(&self) -> Result<()> {
         delete_network(&self.cluster, &self.namespace).await
     }
 

@@ -38,6 +38,21 @@ impl Vault {
         Ok((data["data"]["data"].clone(), version))
     }
 
+    /// Writes a new version of a KV version 2 secret.
+    pub async fn put(&self, mount: &str, path: &str, data: &Value) -> Result<()> {
+        let response = self
+            .http
+            .post(format!("{}/v1/{mount}/data/{path}", self.address))
+            .header("X-Vault-Token", &self.token)
+            .json(&serde_json::json!({"data": data}))
+            .send()
+            .await?;
+        if !response.status().is_success() {
+            bail!("writing {path}: {}", response.status());
+        }
+        Ok(())
+    }
+
     /// The names under a KV version 2 directory.
     pub async fn names(&self, mount: &str, path: &str) -> Result<Vec<String>> {
         let listed = self.get(&format!("{mount}/metadata/{path}?list=true")).await?;

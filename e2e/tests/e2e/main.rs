@@ -12,6 +12,7 @@ mod lifecycle;
 mod peers;
 mod private_transaction;
 mod quiet;
+mod rebuild;
 mod secrets_search;
 mod token_audience;
 mod volume;
