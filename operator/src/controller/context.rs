@@ -57,7 +57,7 @@ pub struct Context {
     pub network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     /// What the pods' own answers were.
     pub answers: Arc<NodeAnswers>,
-    /// What Events told of pods that do not come up.
+    /// What Events say of pods that do not come up.
     pub event_reports: Arc<EventReports>,
     /// What the probes of secret stores found.
     pub stores: Arc<StoreReports>,

@@ -117,7 +117,7 @@ async fn reconcile_resolved(
     if !is_settled {
         ask_again(&observed, ctx);
     }
-    if observed.events == observe::Told::NotRead {
+    if observed.events == observe::EventCause::NotRead {
         ctx.queues.events.touch_within(&resolved.name, events_of::FIRST_WAIT);
     }
     Reconciled {

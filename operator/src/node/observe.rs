@@ -39,18 +39,18 @@ pub struct Observed {
     /// The sizes of its bound claims.
     pub volumes: Vec<VolumeStatus>,
     /// Why there is no pod or why it does not start, as Events say.
-    pub events: Told,
+    pub events: EventCause,
 }
 
 /// What Events tell of a pod that does not start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Told {
+pub enum EventCause {
     /// The pod's own status tells all.
     #[default]
     NotNeeded,
     /// They were not read yet.
     NotRead,
-    /// What they told, if anything.
+    /// What they say, if anything.
     Read(Option<Problem>),
 }
 
@@ -127,7 +127,7 @@ pub enum ObservedVolume {
 }
 
 impl Observed {
-    /// Whether a pod runs that this process has not asked yet: its status cannot be told before.
+    /// Whether a pod runs that this process has not asked yet: its status cannot be known before.
     pub fn awaits_first_answer(&self) -> bool {
         self.pods.iter().any(|pod| pod.status == Err(Silence::NotAsked))
     }
@@ -156,13 +156,13 @@ pub async fn observe(
         pods: pods.iter().map(|pod| observe_pod(pod, ctx, now)).collect(),
         volume: volume(node, ctx).await,
         volumes: capacity(node, ctx).into_iter().collect(),
-        events: told(object, ctx),
+        events: event_cause(object, ctx),
     }
 }
 
-fn told(object: &TesseraNode, ctx: &Context) -> Told {
-    let Some(subject) = events::subject(object, ctx) else { return Told::NotNeeded };
-    ctx.event_reports.of(uid_of(object), &subject).map_or(Told::NotRead, Told::Read)
+fn event_cause(object: &TesseraNode, ctx: &Context) -> EventCause {
+    let Some(subject) = events::subject(object, ctx) else { return EventCause::NotNeeded };
+    ctx.event_reports.of(uid_of(object), &subject).map_or(EventCause::NotRead, EventCause::Read)
 }
 
 fn workload(applied: &Applied) -> Option<Workload> {

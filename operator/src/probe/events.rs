@@ -1,4 +1,4 @@
-//! Reads the Events that say why a node's pod does not come up, beside all reconciles. What refuses a pod is told to its
+//! Reads the Events that say why a node's pod does not come up, beside all reconciles. What refuses a pod says so to its
 //! StatefulSet alone, what keeps a volume away to the claim or to the pod.
 //!
 //! ```text
@@ -175,13 +175,13 @@ async fn list(subject: &Subject, ctx: &Context) -> Result<Vec<Event>, kube::Erro
 /// The newest Event that tells why; the cause that was `known`, as long as it is reported as well.
 fn cause(kind: SubjectKind, events: &[Event], known: Option<&Problem>, now: Timestamp) -> Option<Problem> {
     let is_recent = |at: &Timestamp| now.duration_since(*at) < EVENT_COUNTS;
-    let told = events.iter().filter_map(|event| Some((last_seen(event)?, told(kind, event)?)));
-    let told: Vec<_> = told.filter(|(at, _)| is_recent(at)).collect();
-    let (newest, cause) = told.iter().max_by_key(|(at, _)| *at)?;
+    let causes = events.iter().filter_map(|event| Some((last_seen(event)?, cause_of(kind, event)?)));
+    let causes: Vec<_> = causes.filter(|(at, _)| is_recent(at)).collect();
+    let (newest, cause) = causes.iter().max_by_key(|(at, _)| *at)?;
     let still = |(at, cause): &&(Timestamp, Problem)| {
         Some(cause) == known && newest.duration_since(*at) < CAUSE_STAYS
     };
-    told.iter().find(still).map(|(_, cause)| cause).or(Some(cause)).cloned()
+    causes.iter().find(still).map(|(_, cause)| cause).or(Some(cause)).cloned()
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
@@ -192,7 +192,7 @@ fn last_seen(event: &Event) -> Option<Timestamp> {
     series.or(deprecated).or(first).or(created)
 }
 
-fn told(kind: SubjectKind, event: &Event) -> Option<Problem> {
+fn cause_of(kind: SubjectKind, event: &Event) -> Option<Problem> {
     let (reason, note) = (event.reason.as_deref()?, stable(event.note.as_deref()?));
     match (kind, reason) {
         (SubjectKind::StatefulSet, "FailedCreate") => {

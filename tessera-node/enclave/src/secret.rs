@@ -44,7 +44,7 @@ impl<const N: usize> SecretBytes<N> {
         }
     }
 
-    /// The secret. Callers keep it borrowed; a copy must be zeroed by whoever makes it.
+    /// The secret. Callers keep it borrowed; a copy must be zeroed by its maker.
     pub(crate) fn expose(&self) -> &[u8; N] {
         match &self.0 {
             Place::Locked(bytes) => bytes,

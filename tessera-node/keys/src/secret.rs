@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// The text. A copy must be zeroed by whoever makes it.
+    /// The text. A copy must be zeroed by its maker.
     pub fn expose(&self) -> &str {
         &self.0
     }

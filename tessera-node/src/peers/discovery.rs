@@ -20,7 +20,7 @@ const FLOOR: Duration = Duration::from_secs(1);
 /// Polls at one time: of nodes that are known, and of addresses that others told us of.
 const KNOWN_AT_ONCE: usize = 12;
 const STRANGERS_AT_ONCE: usize = 4;
-/// Strangers polled in one round: whoever names many must not delay the others.
+/// Strangers polled in one round: a peer that names many must not delay the others.
 const STRANGERS: usize = 8;
 
 impl Peers {

@@ -35,7 +35,7 @@ async fn a_damaged_payload_is_unavailable_and_the_others_are_not() {
     flip_a_bit_of_the_first_record(a);
     let _again = a.start();
     a.wait_until_knows(&a.public_key).await;
-    // Not a 404: a ledger node would take that as "not a party", for ever.
+    // Not a 404: a ledger node would take that as "not a party", permanently.
     assert_eq!(a.client().receive(&damaged).await.0, 503);
     assert_eq!(a.client().receive(&sound).await, (200, b"second".to_vec()));
     let new = a.client().send(b"third", &[]).await;

@@ -181,7 +181,7 @@ impl Files {
         Credentials::from_pem(&self.certificate, &self.key, &self.roots, expected)
     }
 
-    /// Changes when any of the files changes. Tells nothing of the key to whoever sees it: it is never shown.
+    /// Changes when any of the files changes. It tells a reader nothing of the key, and is never shown.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for file in [&self.certificate, &*self.key, &self.roots] {

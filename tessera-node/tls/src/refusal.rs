@@ -146,7 +146,7 @@ impl From<rustls::Error> for ChainProblem {
 }
 
 /// What the verifier answers to rustls. Problems of the chain keep their own alert, which helps the peer's operator; any
-/// other finding travels inside, so that whoever ran the handshake gets it back, and the peer learns nothing.
+/// other finding travels inside, so that the side that ran the handshake gets it back, and the peer learns nothing.
 impl From<Refusal> for rustls::Error {
     fn from(refusal: Refusal) -> Self {
         Self::InvalidCertificate(match refusal {

@@ -9,7 +9,7 @@ use tessera_node_api::admin;
 use super::{Seen, report};
 use crate::kube::write_error::most_urgent;
 use crate::node::observe::start::is_back_off_alone;
-use crate::node::observe::{ANSWER_COUNTS, ObservedPod, ObservedVolume, Told};
+use crate::node::observe::{ANSWER_COUNTS, EventCause, ObservedPod, ObservedVolume};
 use crate::report::conditions::{ConditionStatus, ConditionValue};
 
 type NotReady = (Reason, String);
@@ -76,16 +76,16 @@ fn pod_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
     if let Some(report) = report(seen.observed) {
         return Some(why_not_ready(report, seen.now));
     }
-    let told = match &seen.observed.events {
-        Told::Read(told) => told.clone(),
-        Told::NotNeeded | Told::NotRead => None,
+    let reported = match &seen.observed.events {
+        EventCause::Read(reported) => reported.clone(),
+        EventCause::NotNeeded | EventCause::NotRead => None,
     };
-    let Some(pod) = seen.observed.pods.first() else { return Some(told.unwrap_or_else(|| no_pod(seen))) };
-    let (reason, message) = told.or_else(|| pod.problem.clone()).unwrap_or_else(|| silent(pod));
+    let Some(pod) = seen.observed.pods.first() else { return Some(reported.unwrap_or_else(|| no_pod(seen))) };
+    let (reason, message) = reported.or_else(|| pod.problem.clone()).unwrap_or_else(|| silent(pod));
     Some((reason, format!("pod {}: {message}", pod.name)))
 }
 
-/// Nobody has told why yet.
+/// Nobody has said why yet.
 fn no_pod(seen: &Seen<'_>) -> NotReady {
     let name = names::node::stateful_set(&seen.node.name);
     let message = match (seen.applied.failures.first(), &seen.observed.workload) {

@@ -12,7 +12,7 @@ use crate::kube::object_id::ObjectId;
 use crate::kube::writer::Outcome;
 use crate::node::events::of_transition;
 use crate::node::inputs::Inputs;
-use crate::node::observe::{Silence, Told, Workload};
+use crate::node::observe::{EventCause, Silence, Workload};
 use crate::node::resolve::resolve;
 use crate::report::conditions::find;
 
@@ -37,7 +37,7 @@ fn ready() -> World {
         pods: vec![pod],
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
         volumes: Vec::new(),
-        events: Told::NotNeeded,
+        events: EventCause::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
     World { object, applied: Applied { written, ..Applied::default() }, observed }
@@ -168,17 +168,17 @@ fn message(status: &TesseraNodeStatus) -> String {
 
 #[test]
 fn what_keeps_a_pod_from_coming_up_stands_in_ready() {
-    let without_pod = |events: Told| {
+    let without_pod = |events: EventCause| {
         let mut world = ready();
         world.observed.pods.clear();
         world.observed.events = events;
         world.status()
     };
     let quota = "there is no pod: create Pod failed: exceeded quota: q";
-    let status = without_pod(Told::Read(Some((Reason::QuotaExceeded, quota.to_owned()))));
+    let status = without_pod(EventCause::Read(Some((Reason::QuotaExceeded, quota.to_owned()))));
     assert_eq!(reason(&status, ConditionType::Ready), "False QuotaExceeded");
     assert_eq!(message(&status), quota);
-    for unknown in [Told::NotRead, Told::Read(None)] {
+    for unknown in [EventCause::NotRead, EventCause::Read(None)] {
         let status = without_pod(unknown);
         assert_eq!(reason(&status, ConditionType::Ready), "False Starting");
         assert_eq!(message(&status), "StatefulSet tessera-node-a has no pod yet");
@@ -189,7 +189,7 @@ fn what_keeps_a_pod_from_coming_up_stands_in_ready() {
     let scheduler = "the pod is not scheduled: unbound immediate PersistentVolumeClaims";
     world.observed.pods[0].problem = Some((Reason::Unschedulable, scheduler.to_owned()));
     let claim = "the volume is not bound: storageclass x not found";
-    world.observed.events = Told::Read(Some((Reason::VolumePending, claim.to_owned())));
+    world.observed.events = EventCause::Read(Some((Reason::VolumePending, claim.to_owned())));
     let status = world.status();
     assert_eq!(reason(&status, ConditionType::Ready), "False VolumePending");
     assert_eq!(message(&status), format!("pod tessera-node-a-0: {claim}"));
