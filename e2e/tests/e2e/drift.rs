@@ -13,7 +13,8 @@ const PUT_BACK: Duration = Duration::from_mins(1);
 
 /// Each owned object with an edit of something that we set, and an addition of something that we do not.
 fn owned() -> Vec<(Kind, String, Value, Value)> {
-    let label = json!({"metadata": {"labels": {"added-by": "somebody"}}});
+    // Of our own prefix: other labels belong to those who add them, and stay.
+    let label = json!({"metadata": {"labels": {"tessera.rs/added-by": "somebody"}}});
     let unlabel = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}});
     let data = |key: &str, value: &str| json!({"data": {key: value}});
     let sidecar =
