@@ -23,8 +23,10 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(15);
 async fn serial_nothing_changes_nothing_is_written() -> Result<()> {
     let beginning = position()?;
     let fleet = Fleet::start("e2e-quiet", &["a", "b", "c"]).await?;
-    // The first contact of peers still changes their status: quiet begins when the last write is a whole period old.
-    wait::until("the fleet settled", Duration::from_mins(3), || async {
+    // The first contact of peers still changes their status, and what deleted networks of other tests left is removed within
+    // a minute or two: quiet begins when the last write is a whole period old.
+    wait::until("the fleet settled", Duration::from_mins(4), || async {
+        no_leftovers(&fleet).await?;
         let since = Timestamp::now() - SETTLED;
         let recent: Vec<_> =
             writes_since(beginning, &fleet.namespace)?.into_iter().filter(|write| write.at > since).collect();
@@ -56,6 +58,20 @@ async fn serial_nothing_changes_nothing_is_written() -> Result<()> {
     let said = said_by_operator(&fleet, 60).await?;
     ensure!(said.contains("a-config"), "control: the repair is said: {said}");
     fleet.done().await
+}
+
+/// Whether each CA state is that of a network that exists.
+async fn no_leftovers(fleet: &Fleet) -> Result<()> {
+    for secret in fleet.cluster.list(Kind::Secret, "tessera-system", "").await? {
+        let name = secret["metadata"]["name"].as_str().unwrap_or_default();
+        let Some((namespace, network)) =
+            name.strip_prefix("tessera-ca-").and_then(|rest| rest.split_once('.'))
+        else {
+            continue;
+        };
+        fleet.cluster.get(Kind::TesseraNetwork, namespace, network).await.with_context(|| name.to_owned())?;
+    }
+    Ok(())
 }
 
 /// What the operator's pods logged in the last seconds.
