@@ -1,5 +1,8 @@
 //! One test for each reason of each condition of a node.
 
+mod pods;
+mod volumes;
+
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
@@ -141,88 +144,6 @@ fn failures_of_writing_are_told_apart() {
     let api = with(WriteError::Api { verb: "get", object: object(), message: "m".into() });
     assert_eq!(reason(&api, ConditionType::Ready), "True Ready");
     assert_eq!(reason(&api, ConditionType::Reconciling), "True Progressing");
-}
-
-#[test]
-fn an_image_that_cannot_be_pulled_is_quoted_from_the_kubelet_until_another_cause_is_known() {
-    let with = |object: &Value, message: &str| {
-        let mut world = ready().silent().not_ready();
-        world.object = object.clone();
-        world.observed.pods[0].problem = Some((Reason::ImagePullFailed, message.to_owned()));
-        let status = world.status();
-        assert_eq!(reason(&status, ConditionType::Ready), "False ImagePullFailed");
-        status
-    };
-    let message = |status: &TesseraNodeStatus| message(status);
-    let first = with(&node_json("node-a"), "the image cannot be pulled: manifest unknown");
-    assert_eq!(message(&first), "the image cannot be pulled: manifest unknown");
-    let mut object = node_json("node-a");
-    object["status"] = serde_json::to_value(&first).unwrap();
-    let waits = with(&object, "the image cannot be pulled: Back-off pulling image \"x\"");
-    assert_eq!(message(&waits), message(&first), "the kubelet waits; the cause is the same");
-}
-
-fn message(status: &TesseraNodeStatus) -> String {
-    find(&status.conditions, ConditionType::Ready).unwrap().message.clone()
-}
-
-#[test]
-fn what_keeps_a_pod_from_coming_up_stands_in_ready() {
-    let without_pod = |events: EventCause| {
-        let mut world = ready();
-        world.observed.pods.clear();
-        world.observed.events = events;
-        world.status()
-    };
-    let quota = "there is no pod: create Pod failed: exceeded quota: q";
-    let status = without_pod(EventCause::Read(Some((Reason::QuotaExceeded, quota.to_owned()))));
-    assert_eq!(reason(&status, ConditionType::Ready), "False QuotaExceeded");
-    assert_eq!(message(&status), quota);
-    for unknown in [EventCause::NotRead, EventCause::Read(None)] {
-        let status = without_pod(unknown);
-        assert_eq!(reason(&status, ConditionType::Ready), "False Starting");
-        assert_eq!(message(&status), "StatefulSet tessera-node-a has no pod yet");
-    }
-
-    // The claim's own trouble goes before what the scheduler makes of it.
-    let mut world = ready().silent().not_ready();
-    let scheduler = "the pod is not scheduled: unbound immediate PersistentVolumeClaims";
-    world.observed.pods[0].problem = Some((Reason::Unschedulable, scheduler.to_owned()));
-    let claim = "the volume is not bound: storageclass x not found";
-    world.observed.events = EventCause::Read(Some((Reason::VolumePending, claim.to_owned())));
-    let status = world.status();
-    assert_eq!(reason(&status, ConditionType::Ready), "False VolumePending");
-    assert_eq!(message(&status), format!("pod tessera-node-a-0: {claim}"));
-}
-
-#[test]
-fn a_workload_that_cannot_be_written_says_why_there_is_no_pod() {
-    let mut world = ready();
-    world.observed.pods.clear();
-    world.observed.workload = None;
-    let object = ObjectId::of::<Service>("org-a", "node-a");
-    world.applied.failures.push(WriteError::Api {
-        verb: "create",
-        object,
-        message: "failed calling webhook w".into(),
-    });
-    let status = world.status();
-    assert_eq!(reason(&status, ConditionType::Ready), "False Starting");
-    assert_eq!(message(&status), "failed to create Service org-a/node-a: failed calling webhook w");
-}
-
-#[test]
-fn a_lost_volume_and_an_unprotected_one() {
-    let mut world = ready();
-    world.observed.volume = ObservedVolume::Lost("gone".into());
-    let status = world.status();
-    assert_eq!(reason(&status, ConditionType::Ready), "False VolumeLost");
-    assert_eq!(reason(&status, ConditionType::DataProtected), "False VolumeLost");
-    let mut world = ready();
-    world.observed.volume = ObservedVolume::Bound { reclaim_policy: "Delete".into() };
-    let status = world.status();
-    assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
-    assert_eq!(reason(&status, ConditionType::DataProtected), "False ReclaimPolicyDelete");
 }
 
 #[test]
@@ -426,39 +347,4 @@ fn a_node_without_network_keeps_its_keys_and_claims_nothing_that_nobody_looks_at
     assert_eq!(reason(&status, ConditionType::KeysReady), "Unknown Waiting");
     assert_eq!(reason(&status, ConditionType::CertificatesServed), "Unknown Waiting");
     assert_eq!(status.keys.len(), 2);
-}
-
-const OLD_STORE: &str = "0123456789abcdef0123456789abcdef";
-const NEW_STORE: &str = "fedcba9876543210fedcba9876543210";
-
-fn with_payload_store(lost: &[&str]) -> World {
-    let mut world = ready();
-    let lost = lost.iter().map(ToString::to_string).collect();
-    world.report().payload_store = Some(admin::PayloadStoreStatus { id: NEW_STORE.into(), lost });
-    world
-}
-
-#[test]
-fn a_replaced_volume_is_not_ready_until_its_loss_is_accepted() {
-    let replaced = with_payload_store(&[OLD_STORE]).status();
-    assert_eq!(reason(&replaced, ConditionType::Ready), "False VolumeReplaced");
-    let message = &find(&replaced.conditions, ConditionType::Ready).unwrap().message;
-    assert!(message.contains(OLD_STORE), "{message}");
-    assert!(message.contains("kubectl tessera accept-loss node-a -n org-a"), "{message}");
-
-    let accepted = with_payload_store(&[]).status();
-    assert_eq!(reason(&accepted, ConditionType::Ready), "True Ready");
-    assert_eq!(accepted.payload_store.unwrap().id, NEW_STORE);
-}
-
-#[test]
-fn the_acceptance_is_an_event_and_a_volume_that_came_back_is_none() {
-    let replaced = with_payload_store(&[OLD_STORE]).status();
-    let reasons = |after: &TesseraNodeStatus| -> Vec<_> {
-        of_transition(&replaced, after).into_iter().map(|event| event.reason).collect()
-    };
-    assert_eq!(reasons(&with_payload_store(&[]).status()), ["Ready", "LossAccepted"]);
-    let mut back = with_payload_store(&[]);
-    back.report().payload_store.as_mut().unwrap().id = OLD_STORE.into();
-    assert_eq!(reasons(&back.status()), ["Ready"]);
 }
