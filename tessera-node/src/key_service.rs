@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
-use tessera_enclave::keyring::DefaultKey;
+use tessera_enclave::keyring::{DefaultKey, KeyRingError};
 use tessera_enclave::{KeyPair, KeyRing};
-use tessera_keys::{KeyConfiguration, Retry, VaultError, VaultKeys, WritePoint};
+use tessera_keys::{FileKeyError, KeyConfiguration, Retry, VaultError, VaultKeys, WritePoint};
 use tessera_node_api::admin::{KeyState, KeyStatus};
 use tessera_node_api::dynamic_config::Key;
 use tessera_store::{StoreId, WriteError};
@@ -120,7 +120,7 @@ impl KeyService {
             }
             match self.vault.ensure(&name, version).await {
                 Ok(key) => {
-                    tracing::info!(key = name, version, born = key.new, public_key = %key.pair.public(), "key in memory");
+                    tracing::info!(key = name, version, generated = key.new, public_key = %key.pair.public(), "key in memory");
                     let loaded = Loaded {
                         pair: Arc::new(key.pair),
                         born_at: clock::rfc3339(key.born_at),
@@ -172,7 +172,7 @@ impl KeyService {
         }
         let Some(default) = self.default_version(wanted) else { return };
         let pairs: Vec<_> = self.in_order(wanted).map(|(_, loaded)| Arc::clone(&loaded.pair)).collect();
-        let named = DefaultKey::Named(self.loaded[&default].pair.public().clone());
+        let named = DefaultKey::Named(*self.loaded[&default].pair.public());
         // The default is one of the pairs.
         let Ok(ring) = KeyRing::new(pairs, &named) else { return };
         let status: Vec<_> = self
@@ -226,13 +226,25 @@ impl Loaded {
     }
 }
 
+/// Why the keys of files are not in memory.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFilesError {
+    /// A file, or what is in it.
+    #[error(transparent)]
+    Files(#[from] FileKeyError),
+    /// The keys are no key ring.
+    #[error(transparent)]
+    Ring(#[from] KeyRingError),
+    /// A defect.
+    #[error("unlocking the keys panicked")]
+    Panicked,
+}
+
 /// The keys of files: all of them, once.
-pub(crate) async fn load_files(configuration: Arc<KeyConfiguration>) -> Result<Keys, String> {
+pub(crate) async fn load_files(configuration: Arc<KeyConfiguration>) -> Result<Keys, KeyFilesError> {
     let loaded = tasks::blocking(move || configuration.load()).await;
-    let pairs =
-        loaded.ok_or("unlocking the keys panicked")?.map_err(|error| crate::telemetry::chain(&error))?;
-    let ring = KeyRing::new(pairs.into_iter().map(Arc::new), &DefaultKey::AsJava)
-        .map_err(|error| error.to_string())?;
+    let pairs = loaded.ok_or(KeyFilesError::Panicked)??;
+    let ring = KeyRing::new(pairs.into_iter().map(Arc::new), &DefaultKey::AsJava)?;
     let status = ring.public_keys().enumerate().map(|(index, public)| KeyStatus {
         name: format!("key-{index}"),
         version: 1,

@@ -62,7 +62,7 @@ pub struct KeyStatus {
     pub public_key: String,
     /// What it is used for.
     pub state: KeyState,
-    /// When it was born (RFC 3339), as stamped in the secret store; absent for a key from a file.
+    /// When it was generated (RFC 3339), as stamped in the secret store; absent for a key from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born_at: Option<String>,
     /// Where it lies in the secret store: `<mount>/<path>`.

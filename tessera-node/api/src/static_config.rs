@@ -23,7 +23,7 @@ pub struct Extension {
     pub node_tls: String,
     /// The embedded payload store.
     pub storage: Storage,
-    /// The secret store that keys are born in; absent: keys come from Tessera's `keys.keyData`.
+    /// The secret store that generated keys are kept in; absent: keys come from Tessera's `keys.keyData`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_store: Option<SecretStore>,
     /// The operator's listener; absent: none.

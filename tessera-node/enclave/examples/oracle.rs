@@ -94,7 +94,7 @@ fn seal_payload(private: &str, request: &Request<'_>, message: &str) -> Results 
     let affected = stored(request.affected)?;
     let flag = request.mode.parse()?;
     let request = SealRequest {
-        sender: keys.default_key().clone(),
+        sender: *keys.default_key(),
         recipients: public_keys(request.recipients)?,
         privacy: PrivacyMetadata {
             mode: PrivacyMode::from_flag(flag),
@@ -106,7 +106,7 @@ fn seal_payload(private: &str, request: &Request<'_>, message: &str) -> Results 
     let binder = Binder::new(&payload.cipher_text);
     let bound = affected
         .iter()
-        .map(|(hash, payload)| Ok((hash.clone(), binder.bind(&keys, payload)?)))
+        .map(|(hash, payload)| Ok((*hash, binder.bind(&keys, payload)?)))
         .collect::<Result<_, Error>>()?;
     Ok(vec![encode(&payload.with_affected(bound))])
 }
@@ -126,7 +126,7 @@ fn invalid(private: &str, payload: &str, affected: &str) -> Results {
 
 fn store(private: &str, message: &str) -> Results {
     let keys = ring(private)?;
-    let raw = raw::store(&keys, from_hex(message)?[..].into(), keys.default_key().clone())?;
+    let raw = raw::store(&keys, from_hex(message)?[..].into(), *keys.default_key())?;
     Ok(vec![raw.encrypted_payload, raw.encrypted_key, Bytes::copy_from_slice(raw.nonce.as_bytes())])
 }
 
@@ -135,7 +135,7 @@ fn raw_transaction(keys: &KeyRing, [payload, key, nonce]: [&str; 3]) -> Result<R
         encrypted_payload: from_hex(payload)?,
         encrypted_key: from_hex(key)?,
         nonce: Nonce::from_bytes(&from_hex(nonce)?),
-        sender: keys.default_key().clone(),
+        sender: *keys.default_key(),
     })
 }
 
@@ -147,7 +147,7 @@ fn open_raw(private: &str, raw: [&str; 3]) -> Results {
 fn send_signed(private: &str, raw: [&str; 3], recipients: &str) -> Results {
     let keys = ring(private)?;
     let request = SealRequest {
-        sender: keys.default_key().clone(),
+        sender: *keys.default_key(),
         recipients: public_keys(recipients)?,
         privacy: PrivacyMetadata::default(),
     };
@@ -184,7 +184,7 @@ fn public_keys(keys: &str) -> Result<Vec<PublicKey>, Error> {
 }
 
 fn key(key: &str) -> Result<PublicKey, Error> {
-    Ok(PublicKey::from_bytes(&from_hex(key)?))
+    Ok(PublicKey::from_bytes(&from_hex(key)?)?)
 }
 
 fn decode(payload: &str) -> Result<EncodedPayload, Error> {

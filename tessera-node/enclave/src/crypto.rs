@@ -6,13 +6,9 @@ use crypto_secretbox::{AeadInPlace, Kdf, KeyInit, Tag, XSalsa20Poly1305};
 use curve25519_dalek::MontgomeryPoint;
 use zeroize::Zeroizing;
 
-use crate::key::{Nonce, PrivateKey, PublicKey, SharedKey};
+use crate::key::{KEY_LEN, NONCE_LEN, Nonce, PrivateKey, PublicKey, SharedKey};
 use crate::secret::SecretBytes;
 
-/// Length of keys of either kind.
-pub(crate) const KEY_LEN: usize = 32;
-/// Length of a nonce.
-pub(crate) const NONCE_LEN: usize = 24;
 /// Length of the authentication tag in front of each sealed value.
 pub(crate) const TAG_LEN: usize = 16;
 
@@ -23,9 +19,6 @@ pub enum CryptoError {
     /// The text is the one of the Java array access that meets the end of the key.
     #[error("Index {0} out of bounds for length {0}")]
     ShortPublicKey(usize),
-    /// Java uses the first 32 bytes; then many strings would name one key.
-    #[error("public key has {0} bytes: give the 32 bytes of an X25519 key")]
-    LongPublicKey(usize),
     /// A nonce that is not 24 bytes long: the payload was not made by this cipher.
     #[error("nonce has {0} bytes: 24 are needed")]
     NonceLength(usize),
@@ -37,14 +30,10 @@ pub enum CryptoError {
     Seal,
 }
 
-/// The public half of a private key.
-pub(crate) fn public_key(private: &PrivateKey) -> PublicKey {
-    PublicKey::from(MontgomeryPoint::mul_base_clamped(*private.expose()).to_bytes())
-}
-
 /// `crypto_box_beforenm`. Low-order points are accepted, as by Tessera.
 pub(crate) fn shared_key(public: &PublicKey, private: &PrivateKey) -> Result<SharedKey, CryptoError> {
-    let point = MontgomeryPoint(*public.x25519()?);
+    let point = public.x25519().ok_or(CryptoError::ShortPublicKey(public.as_bytes().len()))?;
+    let point = MontgomeryPoint(*point);
     let secret = Zeroizing::new(point.mul_clamped(*private.expose()));
     let key = Zeroizing::new(XSalsa20Poly1305::kdf(
         GenericArray::from_slice(secret.as_bytes()),
@@ -63,7 +52,7 @@ pub(crate) fn seal_in_place(
 ) -> Result<(), CryptoError> {
     let (tag, text) = buffer.split_at_mut_checked(TAG_LEN).ok_or(CryptoError::Seal)?;
     let made = cipher(key)
-        .encrypt_in_place_detached(nonce.nacl()?.into(), b"", text)
+        .encrypt_in_place_detached(nacl(nonce)?.into(), b"", text)
         .map_err(|_| CryptoError::Seal)?;
     tag.copy_from_slice(&made);
     Ok(())
@@ -95,8 +84,12 @@ pub(crate) fn open_secret<const N: usize>(
 
 fn open_in_place(key: &[u8; KEY_LEN], nonce: &Nonce, tag: &[u8], text: &mut [u8]) -> Result<(), CryptoError> {
     cipher(key)
-        .decrypt_in_place_detached(nonce.nacl()?.into(), b"", text, Tag::from_slice(tag))
+        .decrypt_in_place_detached(nacl(nonce)?.into(), b"", text, Tag::from_slice(tag))
         .map_err(|_| CryptoError::Open)
+}
+
+fn nacl(nonce: &Nonce) -> Result<&[u8; NONCE_LEN], CryptoError> {
+    nonce.nacl().ok_or(CryptoError::NonceLength(nonce.as_bytes().len()))
 }
 
 fn cipher(key: &[u8; KEY_LEN]) -> XSalsa20Poly1305 {

@@ -1,60 +1,71 @@
 //! Keys and nonces.
 //!
-//! A [`PublicKey`] is a name as much as a key: payloads and party lists carry names of any length, and only the
+//! A [`PublicKey`] is a name as much as a key: payloads and party lists carry shorter names, too, and only the
 //! operations that need an X25519 point ask for 32 bytes. Secret keys are [`SecretBytes`]: not printable, not clonable.
 
 use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use curve25519_dalek::MontgomeryPoint;
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tessera_sys::ArenaError;
 
-use crate::base64::{self, Base64Error};
-use crate::crypto::{self, CryptoError, KEY_LEN, NONCE_LEN};
+use crate::base64;
+use crate::name::{Name, NameError};
 use crate::secret::SecretBytes;
 
-/// A public key: what `from`, `to` and party lists name. Printed and ordered as bytes, shown as base64.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct PublicKey(Bytes);
+/// Length of keys of either kind.
+pub(crate) const KEY_LEN: usize = 32;
+/// Length of a nonce.
+pub(crate) const NONCE_LEN: usize = 24;
+
+/// A public key: what `from`, `to` and party lists name. Ordered as bytes, shown as base64.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(Name<KEY_LEN>);
 
 impl PublicKey {
-    /// Copies the bytes: a key outlives the message that it came in and must not keep it alive.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(bytes))
+    /// A key received or stored: of at most 32 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
+        Name::new(bytes).map(Self).ok_or(NameError::LongKey(bytes.len()))
     }
 
     /// The key as it is on the wire.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 
-    pub(crate) fn x25519(&self) -> Result<&[u8; KEY_LEN], CryptoError> {
-        self.as_bytes().try_into().map_err(|_| match self.0.len() {
-            short @ ..KEY_LEN => CryptoError::ShortPublicKey(short),
-            long => CryptoError::LongPublicKey(long),
-        })
+    /// The key as a point; none has fewer bytes.
+    pub(crate) fn x25519(&self) -> Option<&[u8; KEY_LEN]> {
+        self.as_bytes().try_into().ok()
+    }
+}
+
+/// The name of no bytes.
+impl Default for PublicKey {
+    fn default() -> Self {
+        Self(Name::EMPTY)
     }
 }
 
 impl From<[u8; KEY_LEN]> for PublicKey {
     fn from(bytes: [u8; KEY_LEN]) -> Self {
-        Self::from_bytes(&bytes)
+        Self(bytes.into())
     }
 }
 
 impl FromStr for PublicKey {
-    type Err = Base64Error;
+    type Err = NameError;
 
-    fn from_str(text: &str) -> Result<Self, Base64Error> {
-        base64::decode_strict(text).map(|bytes| Self(bytes.into()))
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::from_bytes(&base64::decode_strict(text)?)
     }
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&base64::display(&self.0), f)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -100,6 +111,10 @@ impl PrivateKey {
     /// The secret itself, for writing it to a secret store. Zero every copy.
     pub fn expose(&self) -> &[u8; KEY_LEN] {
         self.0.expose()
+    }
+
+    fn public(&self) -> PublicKey {
+        PublicKey::from(MontgomeryPoint::mul_base_clamped(*self.expose()).to_bytes())
     }
 }
 
@@ -168,8 +183,9 @@ impl Nonce {
         &self.0
     }
 
-    pub(crate) fn nacl(&self) -> Result<&[u8; NONCE_LEN], CryptoError> {
-        self.as_bytes().try_into().map_err(|_| CryptoError::NonceLength(self.0.len()))
+    /// The nonce as the cipher takes it; none has another length.
+    pub(crate) fn nacl(&self) -> Option<&[u8; NONCE_LEN]> {
+        self.as_bytes().try_into().ok()
     }
 }
 
@@ -194,8 +210,7 @@ impl KeyPair {
 
     /// The pair of a private key.
     pub fn from_private(private: PrivateKey) -> Self {
-        let public = crypto::public_key(&private);
-        Self { public, private }
+        Self { public: private.public(), private }
     }
 
     /// The pair of a private key whose public key is on record; a mismatch is refused, since a node would otherwise
@@ -205,7 +220,7 @@ impl KeyPair {
         if pair.public == *public {
             return Ok(pair);
         }
-        Err(KeyMismatch { given: public.clone(), derived: pair.public })
+        Err(KeyMismatch { given: *public, derived: pair.public })
     }
 
     /// The public half.
@@ -242,7 +257,7 @@ mod tests {
         let (one, other) = (pair(), pair());
         let private = PrivateKey::from_slice(one.private().expose()).expect("32 bytes");
         let refused = KeyPair::checked(other.public(), private).expect_err("not its key");
-        assert_eq!(refused, KeyMismatch { given: other.public().clone(), derived: one.public().clone() });
+        assert_eq!(refused, KeyMismatch { given: *other.public(), derived: *one.public() });
     }
 
     #[test]

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::base64::{self, Base64Error};
-use crate::crypto::{self, KEY_LEN, TAG_LEN};
+use crate::crypto::{self, TAG_LEN};
+use crate::key::KEY_LEN;
 use crate::key::{Nonce, PrivateKey, PrivateKeyError};
 use crate::secret::SecretBytes;
 

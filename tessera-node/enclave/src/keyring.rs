@@ -64,7 +64,7 @@ impl KeyRing {
             DefaultKey::AsJava => java_default(&unique).ok_or(KeyRingError::Empty)?,
             DefaultKey::Named(_) if unique.is_empty() => return Err(KeyRingError::Empty),
             DefaultKey::Named(key) => {
-                position(&unique, key).ok_or_else(|| KeyRingError::NoSuchDefault(key.clone()))?
+                position(&unique, key).ok_or_else(|| KeyRingError::NoSuchDefault(*key))?
             }
         };
         Ok(Self { pairs: unique, default, shared: Mutex::new(LruCache::new(SHARED_KEYS)) })
@@ -94,13 +94,13 @@ impl KeyRing {
     pub fn pair(&self, key: &PublicKey) -> Result<&KeyPair, KeyRingError> {
         position(&self.pairs, key)
             .map(|index| &*self.pairs[index])
-            .ok_or_else(|| KeyRingError::UnknownKey(key.clone()))
+            .ok_or_else(|| KeyRingError::UnknownKey(*key))
     }
 
     /// The key that `own`, one of ours, shares with `peer`.
     pub fn shared_key(&self, own: &PublicKey, peer: &PublicKey) -> Result<Arc<SharedKey>, KeyRingError> {
-        let index = position(&self.pairs, own).ok_or_else(|| KeyRingError::UnknownKey(own.clone()))?;
-        let name = (index, peer.clone());
+        let index = position(&self.pairs, own).ok_or_else(|| KeyRingError::UnknownKey(*own))?;
+        let name = (index, *peer);
         if let Some(found) = self.shared.lock().get(&name) {
             return Ok(Arc::clone(found));
         }
@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn a_named_default_wins() {
         let pairs = Vectors::load().pairs();
-        let named = pairs[2].public().clone();
-        let ring = KeyRing::new(pairs, &DefaultKey::Named(named.clone())).expect("a ring");
+        let named = *pairs[2].public();
+        let ring = KeyRing::new(pairs, &DefaultKey::Named(named)).expect("a ring");
         assert_eq!(*ring.default_key(), named);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     fn a_default_that_is_not_ours_is_refused() {
         let key = PublicKey::from([1; 32]);
         assert_eq!(
-            refused(vec![pair()], &DefaultKey::Named(key.clone())).to_string(),
+            refused(vec![pair()], &DefaultKey::Named(key)).to_string(),
             format!("default key {key} is not among the node's keys")
         );
     }
@@ -184,15 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_key_of_another_length_is_refused() {
+    fn a_shorter_peer_key_is_refused() {
         let ring = KeyRing::new([pair()], &DefaultKey::AsJava).expect("a ring");
         let shared = |length| {
-            let peer = PublicKey::from_bytes(&vec![7; length]);
+            let peer = PublicKey::from_bytes(&vec![7; length]).expect("short");
             ring.shared_key(ring.default_key(), &peer).map(|_| ()).map_err(|error| error.to_string())
         };
         assert_eq!(shared(3), Err("Index 3 out of bounds for length 3".to_owned()));
         assert_eq!(shared(0), Err("Index 0 out of bounds for length 0".to_owned()));
-        assert_eq!(shared(33), Err("public key has 33 bytes: give the 32 bytes of an X25519 key".to_owned()));
         assert_eq!(shared(32), Ok(()));
     }
 

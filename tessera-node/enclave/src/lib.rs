@@ -29,6 +29,7 @@ pub mod security_hash;
 
 mod crypto;
 mod java;
+mod name;
 mod secret;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,7 @@ pub use crypto::CryptoError;
 pub use hash::{SecurityHash, TxHash};
 pub use key::{KeyPair, MasterKey, Nonce, PrivateKey, PrivateKeyError, PublicKey, SharedKey};
 pub use keyring::KeyRing;
+pub use name::NameError;
 pub use payload::{EncodedPayload, PayloadParts, PrivacyMetadata, PrivacyMode};
 pub use raw::RawTransaction;
 pub use seal::SealBuffer;

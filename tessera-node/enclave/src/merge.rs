@@ -102,7 +102,7 @@ fn with_box(stored: EncodedPayload, own: &PublicKey, sealed: Bytes) -> Result<En
             parts.recipient_boxes.remove(index);
         }
     }
-    parts.recipient_keys.insert(0, own.clone());
+    parts.recipient_keys.insert(0, *own);
     parts.recipient_boxes.insert(0, sealed);
     EncodedPayload::new(parts)
 }

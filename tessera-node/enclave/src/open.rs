@@ -106,8 +106,8 @@ mod tests {
         let (sender, recipient) = (testing::ring_of_one(), testing::ring_of_one());
         let exec_hash = if mode == PrivacyMode::PrivateStateValidation { "hash" } else { "" };
         let request = SealRequest {
-            sender: sender.0.clone(),
-            recipients: vec![recipient.0.clone(), sender.0.clone()],
+            sender: sender.0,
+            recipients: vec![recipient.0, sender.0],
             privacy: PrivacyMetadata { mode, exec_hash: exec_hash.into(), ..PrivacyMetadata::default() },
         };
         let parts = seal::seal(&sender.1, MESSAGE.into(), request).expect("sealed").into_parts();
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn case_4_an_unlisted_sender_reads_through_its_first_recipient() {
         let sent = sent(PrivacyMode::StandardPrivate);
-        let parts = PayloadParts { recipient_keys: vec![sent.recipient.0.clone()], ..sent.parts };
+        let parts = PayloadParts { recipient_keys: vec![sent.recipient.0], ..sent.parts };
         assert_eq!(open_parts(parts, &sent.sender).expect("the recipient's box"), MESSAGE);
     }
 

@@ -49,7 +49,7 @@ pub fn accept(
         return Err(OwnMessageError::Differs);
     }
     let mut parts = stored.clone().into_parts();
-    parts.recipient_keys.push(returned.peer.clone());
+    parts.recipient_keys.push(*returned.peer);
     parts.recipient_boxes.push(returned.sealed.clone());
     Ok(Merged::Store(EncodedPayload::new(parts)?))
 }
@@ -73,7 +73,7 @@ impl<'p> Returned<'p> {
     /// The message as its sender reads it, whatever its mode: from this box alone.
     fn open(&self, keys: &KeyRing) -> Result<Vec<u8>, OpenError> {
         let plain = EncodedPayload::new(PayloadParts {
-            recipient_keys: vec![self.peer.clone()],
+            recipient_keys: vec![*self.peer],
             recipient_boxes: vec![self.sealed.clone()],
             privacy: PrivacyMetadata::default(),
             ..(**self.payload).clone()
@@ -94,7 +94,7 @@ fn rebuild(
 ) -> Result<EncodedPayload, OwnMessageError> {
     let mut parts = incoming.into_parts();
     if !parts.recipient_keys.contains(&parts.sender) {
-        parts.recipient_keys.push(parts.sender.clone());
+        parts.recipient_keys.push(parts.sender);
     }
     for recipient in parts.recipient_keys.iter().skip(parts.recipient_boxes.len()) {
         let sealed = seal::seal_box(keys, &parts.sender, recipient, &parts.recipient_nonce, master_key)?;
@@ -122,8 +122,8 @@ mod tests {
         let peers = [(); 2].map(|()| testing::ring_of_one().0);
         let exec_hash = if mode == PrivacyMode::PrivateStateValidation { "hash" } else { "" };
         let request = SealRequest {
-            sender: own.clone(),
-            recipients: vec![peers[0].clone(), peers[1].clone(), own.clone()],
+            sender: own,
+            recipients: vec![peers[0], peers[1], own],
             privacy: PrivacyMetadata { mode, exec_hash: exec_hash.into(), ..PrivacyMetadata::default() },
         };
         let payload = seal::seal(&keys, b"message"[..].into(), request).expect("sealed");
@@ -144,12 +144,12 @@ mod tests {
         let [first, second] = returned;
 
         let rebuilt = stored(accept(&keys, None, first));
-        assert_eq!(rebuilt.recipient_keys, [peers[0].clone(), own.clone()]);
+        assert_eq!(rebuilt.recipient_keys, [peers[0], own]);
         assert_eq!(rebuilt.recipient_boxes[1], payload.recipient_boxes[2]);
         assert_eq!(open::open(&keys, &rebuilt, &own).expect("ours"), b"message");
 
         let complete = stored(accept(&keys, Some(&rebuilt), second.clone()));
-        assert_eq!(complete.recipient_keys, [peers[0].clone(), own, peers[1].clone()]);
+        assert_eq!(complete.recipient_keys, [peers[0], own, peers[1]]);
         assert_eq!(complete.recipient_boxes[2], payload.recipient_boxes[1]);
         assert_eq!(accept(&keys, Some(&complete), second), Ok(Merged::Unchanged));
     }
@@ -182,11 +182,8 @@ mod tests {
     #[test]
     fn another_message_is_refused() {
         let Sent { own, keys, peers, payload } = sent(PrivacyMode::StandardPrivate);
-        let request = SealRequest {
-            sender: own,
-            recipients: vec![peers[1].clone()],
-            privacy: PrivacyMetadata::default(),
-        };
+        let request =
+            SealRequest { sender: own, recipients: vec![peers[1]], privacy: PrivacyMetadata::default() };
         let other = seal::seal(&keys, b"other"[..].into(), request).expect("sealed");
         let stored = payload.for_recipient(&peers[0]).expect("a recipient");
         let refused = accept(&keys, Some(&stored), other).expect_err("another message");

@@ -144,17 +144,16 @@ impl EncodedPayload {
     /// What is pushed to one recipient: its box alone; of the keys all with its own in front where the recipients
     /// validate state together, else only its own.
     pub fn for_recipient(&self, recipient: &PublicKey) -> Result<Self, PayloadError> {
-        let index =
-            self.key_index(recipient).ok_or_else(|| PayloadError::NotARecipient(recipient.clone()))?;
+        let index = self.key_index(recipient).ok_or_else(|| PayloadError::NotARecipient(*recipient))?;
         let recipient_boxes = vec![self.box_at(index)?.clone()];
         let recipient_keys = match self.privacy.mode {
             PrivacyMode::PrivateStateValidation => self.keys_led_by(recipient),
-            _ => vec![recipient.clone()],
+            _ => vec![*recipient],
         };
         Ok(Self(PayloadParts {
             recipient_boxes,
             recipient_keys,
-            sender: self.sender.clone(),
+            sender: self.sender,
             cipher_text: self.cipher_text.clone(),
             cipher_text_nonce: self.cipher_text_nonce.clone(),
             recipient_nonce: self.recipient_nonce.clone(),
@@ -189,7 +188,7 @@ impl EncodedPayload {
     /// The recipient keys with `first` moved to the front.
     pub(crate) fn keys_led_by(&self, first: &PublicKey) -> Vec<PublicKey> {
         let others = self.recipient_keys.iter().filter(|key| *key != first);
-        std::iter::once(first).chain(others).cloned().collect()
+        std::iter::once(first).chain(others).copied().collect()
     }
 }
 
@@ -245,7 +244,7 @@ mod tests {
     #[test]
     fn a_recipient_whose_box_is_elsewhere_gets_nothing() {
         let key = PublicKey::from([1; 32]);
-        let parts = PayloadParts { recipient_keys: vec![key.clone()], ..PayloadParts::default() };
+        let parts = PayloadParts { recipient_keys: vec![key], ..PayloadParts::default() };
         let payload = EncodedPayload::new(parts).expect("consistent");
         assert_eq!(payload.for_recipient(&key), Err(PayloadError::NoBox { index: 0, length: 0 }));
     }

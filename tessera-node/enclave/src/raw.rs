@@ -10,7 +10,7 @@ use sha3::{Digest, Sha3_512};
 
 use crate::crypto;
 use crate::hash::TxHash;
-use crate::key::{MasterKey, Nonce, PublicKey};
+use crate::key::{MasterKey, NONCE_LEN, Nonce, PublicKey};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::open::OpenError;
 use crate::payload::EncodedPayload;
@@ -78,7 +78,7 @@ pub fn send_signed(
         cipher_text: raw.nonce.clone(),
         recipient: recipient_nonce(&master_key, &request.recipients),
     };
-    let request = SealRequest { sender: raw.sender.clone(), ..request };
+    let request = SealRequest { sender: raw.sender, ..request };
     seal::address(keys, raw.encrypted_payload.clone(), nonces, &master_key, request)
 }
 
@@ -102,7 +102,7 @@ fn recipient_nonce(master_key: &MasterKey, recipients: &[PublicKey]) -> Nonce {
         digest.update((recipient.len() as u64).to_be_bytes());
         digest.update(recipient);
     }
-    Nonce::from_bytes(&digest.finalize()[..crypto::NONCE_LEN])
+    Nonce::from_bytes(&digest.finalize()[..NONCE_LEN])
 }
 
 #[cfg(test)]
@@ -141,13 +141,13 @@ mod tests {
     fn a_retry_is_identical_and_other_recipients_are_not() {
         let (own, keys) = testing::ring_of_one();
         let peer = PublicKey::from([9; 32]);
-        let raw = store(&keys, b"message"[..].into(), own.clone()).expect("stored");
-        let first = send(&keys, &raw, vec![peer.clone(), own.clone()]);
-        assert_eq!(first, send(&keys, &raw, vec![peer.clone(), own.clone()]));
+        let raw = store(&keys, b"message"[..].into(), own).expect("stored");
+        let first = send(&keys, &raw, vec![peer, own]);
+        assert_eq!(first, send(&keys, &raw, vec![peer, own]));
         assert_eq!(first.hash(), raw.hash());
         assert_eq!(first.sender, own);
         assert_eq!(crate::open::open(&keys, &first, &own).expect("a recipient"), b"message");
-        let other = send(&keys, &raw, vec![own.clone()]);
+        let other = send(&keys, &raw, vec![own]);
         assert_ne!(first.recipient_nonce, other.recipient_nonce);
         assert_ne!(first.recipient_nonce, raw.nonce);
     }
@@ -158,7 +158,7 @@ mod tests {
         let raw = store(&keys, b"message"[..].into(), own).expect("stored");
         let master_key = master_key(&keys, &raw).expect("ours");
         let nonce = |keys: &[&[u8]]| {
-            let keys: Vec<_> = keys.iter().map(|key| PublicKey::from_bytes(key)).collect();
+            let keys: Vec<_> = keys.iter().map(|key| PublicKey::from_bytes(key).expect("short")).collect();
             recipient_nonce(&master_key, &keys)
         };
         assert_ne!(nonce(&[b"ab", b"c"]), nonce(&[b"a", b"bc"]));
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_raw_transaction_of_another_node_stays_closed() {
         let (own, keys) = testing::ring_of_one();
-        let raw = store(&keys, b"message"[..].into(), own.clone()).expect("stored");
+        let raw = store(&keys, b"message"[..].into(), own).expect("stored");
         let (_, others) = testing::ring_of_one();
         let refused = open(&others, &raw).expect_err("not ours");
         assert_eq!(refused, OpenError::KeyRing(KeyRingError::UnknownKey(own)));

@@ -16,7 +16,7 @@ pub fn of_send_signed(requested: &[PublicKey], sender: &PublicKey, always: &[Pub
 
 fn distinct<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Vec<PublicKey> {
     let mut seen = HashSet::new();
-    keys.filter(|key| seen.insert(*key)).cloned().collect()
+    keys.filter(|key| seen.insert(*key)).copied().collect()
 }
 
 #[cfg(test)]
@@ -26,10 +26,10 @@ mod tests {
     #[test]
     fn the_first_occurrence_counts() {
         let [a, b, s, f] = [1, 2, 3, 4].map(|n| PublicKey::from([n; 32]));
-        let requested = [a.clone(), b.clone(), a.clone()];
-        let always = [f.clone(), b.clone()];
-        assert_eq!(of_send(&requested, &s, &always), [&a, &b, &s, &f].map(Clone::clone));
-        assert_eq!(of_send_signed(&requested, &s, &always), [&a, &b, &f, &s].map(Clone::clone));
+        let requested = [a, b, a];
+        let always = [f, b];
+        assert_eq!(of_send(&requested, &s, &always), [a, b, s, f]);
+        assert_eq!(of_send_signed(&requested, &s, &always), [a, b, f, s]);
         assert_eq!(of_send(std::slice::from_ref(&s), &s, &[]), [s]);
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::base64::{self, Base64Error};
-use crate::crypto::{self, CryptoError, KEY_LEN, TAG_LEN};
-use crate::key::{MasterKey, Nonce, PublicKey};
+use crate::crypto::{self, CryptoError, TAG_LEN};
+use crate::key::{KEY_LEN, MasterKey, Nonce, PublicKey};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::payload::{EncodedPayload, PayloadError, PayloadParts, PrivacyMetadata};
 
@@ -247,11 +247,8 @@ mod tests {
     fn every_message_has_its_own_randomness() {
         let (own, keys) = testing::ring_of_one();
         let seal_once = || {
-            let request = SealRequest {
-                sender: own.clone(),
-                recipients: vec![own.clone()],
-                privacy: PrivacyMetadata::default(),
-            };
+            let request =
+                SealRequest { sender: own, recipients: vec![own], privacy: PrivacyMetadata::default() };
             seal(&keys, b"message"[..].into(), request).expect("sealed")
         };
         let (one, other) = (seal_once(), seal_once());

@@ -80,14 +80,14 @@ mod tests {
 
     fn send(keys: &KeyRing, sender: &PublicKey, recipients: Vec<PublicKey>) -> EncodedPayload {
         let privacy = PrivacyMetadata { mode: PrivacyMode::PartyProtection, ..PrivacyMetadata::default() };
-        let request = SealRequest { sender: sender.clone(), recipients, privacy };
+        let request = SealRequest { sender: *sender, recipients, privacy };
         seal::seal(keys, b"code"[..].into(), request).expect("sealed")
     }
 
     #[test]
     fn both_sides_agree() {
         let (sender, recipient) = (testing::ring_of_one(), testing::ring_of_one());
-        let first = send(&sender.1, &sender.0, vec![recipient.0.clone(), sender.0.clone()]);
+        let first = send(&sender.1, &sender.0, vec![recipient.0, sender.0]);
         let received = first.for_recipient(&recipient.0).expect("a recipient");
         let binder = Binder::new(b"new");
         assert!(binder.bind(&sender.1, &first).is_ok());
@@ -107,7 +107,7 @@ mod tests {
     fn every_local_key_is_tried() {
         let sender = testing::ring_of_one();
         let pairs = [(); 3].map(|()| Arc::new(KeyPair::generate().expect("locked memory")));
-        let last = pairs[2].public().clone();
+        let last = *pairs[2].public();
         let ring = KeyRing::new(pairs, &DefaultKey::AsJava).expect("a ring");
         let payload = send(&sender.1, &sender.0, vec![last]);
         let binder = Binder::new(b"new");

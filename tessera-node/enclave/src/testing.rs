@@ -60,6 +60,6 @@ pub(crate) fn master_key(entry: &Value, member: &str) -> MasterKey {
 /// A ring of one new key.
 pub(crate) fn ring_of_one() -> (PublicKey, KeyRing) {
     let pair = Arc::new(KeyPair::generate().expect("locked memory"));
-    let key = pair.public().clone();
+    let key = *pair.public();
     (key, KeyRing::new([pair], &DefaultKey::AsJava).expect("a ring"))
 }

@@ -13,7 +13,7 @@ fn a_private_key_lives_in_the_locked_region_or_nowhere() {
     let before = region.used();
     let pair = KeyPair::generate().expect("there is room");
     assert_eq!(region.used() - before, pair.private().expose().len());
-    let peer = KeyPair::generate().expect("there is room").public().clone();
+    let peer = *KeyPair::generate().expect("there is room").public();
 
     let full: Vec<_> = iter::from_fn(|| region.secret::<32>().ok()).collect();
     assert!(matches!(KeyPair::generate(), Err(ArenaError::Full { .. })), "a generated key");
@@ -21,12 +21,12 @@ fn a_private_key_lives_in_the_locked_region_or_nowhere() {
     assert!(matches!(read, Err(PrivateKeyError::Memory(ArenaError::Full { .. }))), "a key that was read");
     drop(full);
 
-    let key = pair.public().clone();
+    let key = *pair.public();
     let ring = KeyRing::new([Arc::new(pair)], &DefaultKey::AsJava).expect("a ring");
     let privacy = PrivacyMetadata::default();
     let send = || {
-        let recipients = vec![peer.clone(), key.clone()];
-        let request = SealRequest { sender: key.clone(), recipients, privacy: privacy.clone() };
+        let recipients = vec![peer, key];
+        let request = SealRequest { sender: key, recipients, privacy: privacy.clone() };
         seal::seal(&ring, b"message"[..].into(), request).expect("sealed")
     };
 

@@ -3,7 +3,7 @@
 //! ```text
 //! keys.keyData ──► files ──┐
 //!                          ├──► tessera_enclave::KeyPair
-//! secret store ──► vault ──┘      (born here when absent: one check-and-set write)
+//! secret store ──► vault ──┘      (generated here when absent: one check-and-set write)
 //! ```
 //!
 //! Whatever the source, the public key is recomputed from the private key, and a text that held a private key, a password

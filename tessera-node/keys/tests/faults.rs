@@ -80,7 +80,7 @@ async fn the_namespace_goes_along() {
 }
 
 #[tokio::test]
-async fn a_sealed_store_is_told_from_a_broken_one() {
+async fn a_sealed_store_is_distinguished_from_a_broken_one() {
     let store = answering(503, r#"{"errors":["Vault is sealed"]}"#).await;
     let error = failure(&store).await;
     assert!(matches!(error, VaultError::Sealed { .. }), "{error}");
@@ -314,7 +314,7 @@ async fn keys_of_another_cluster_or_network_are_not_even_read() {
 }
 
 #[tokio::test]
-async fn a_stamp_that_names_nobody_is_refused() {
+async fn a_stamp_without_a_name_is_refused() {
     for data in ["{}", r#"{"cluster":"prod-eu1"}"#, r#"{"cluster":"x\n","network":"org-a/main"}"#] {
         let error = failure(&stamped(data).await).await;
         assert!(matches!(error, VaultError::MalformedStamp { .. }), "{error}");

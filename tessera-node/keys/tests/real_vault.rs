@@ -163,28 +163,28 @@ impl Drop for Vault {
 }
 
 #[tokio::test]
-async fn a_key_is_born_once_and_read_ever_after() {
+async fn a_key_is_generated_once_and_then_read() {
     let vault = Vault::start();
-    let born = vault.keys().ensure("main", 1).await.unwrap();
-    assert!(born.new);
-    assert_eq!(born.store_path, format!("secret/{DIRECTORY}/keys/main/1"));
+    let generated = vault.keys().ensure("main", 1).await.unwrap();
+    assert!(generated.new);
+    assert_eq!(generated.store_path, format!("secret/{DIRECTORY}/keys/main/1"));
 
     let read = vault.keys().ensure("main", 1).await.unwrap();
     assert!(!read.new);
-    assert_eq!(read.pair.public(), born.pair.public());
-    assert!(read.pair.private() == born.pair.private());
-    assert_eq!(read.born_at, born.born_at);
+    assert_eq!(read.pair.public(), generated.pair.public());
+    assert!(read.pair.private() == generated.pair.private());
+    assert_eq!(read.born_at, generated.born_at);
 
     let secret = vault.secret("keys/main/1");
     assert_eq!(secret["data"]["metadata"]["version"], 1);
     let fields = secret["data"]["data"].as_object().unwrap();
     let names: Vec<_> = fields.keys().map(String::as_str).collect();
     assert_eq!(names, ["bornAt", "privateKey", "publicKey"]);
-    assert_eq!(fields["publicKey"], born.pair.public().to_string());
+    assert_eq!(fields["publicKey"], generated.pair.public().to_string());
 
     let second = vault.keys().ensure("main", 2).await.unwrap();
     assert!(second.new);
-    assert_ne!(second.pair.public(), born.pair.public());
+    assert_ne!(second.pair.public(), generated.pair.public());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,19 +196,19 @@ async fn of_many_at_once_one_gives_birth_and_all_return_its_key() {
         tokio::spawn(async move { keys.ensure("main", 1).await })
     });
     let runs: Vec<_> = runs.collect();
-    let (mut publics, mut born) = (HashSet::new(), 0);
+    let (mut publics, mut generated) = (HashSet::new(), 0);
     for run in runs {
         let key = run.await.unwrap().unwrap();
         publics.insert(key.pair.public().to_string());
-        born += usize::from(key.new);
+        generated += usize::from(key.new);
     }
-    assert_eq!((publics.len(), born), (1, 1));
+    assert_eq!((publics.len(), generated), (1, 1));
     assert_eq!(vault.secret("keys/main/1")["data"]["metadata"]["version"], 1);
 }
 
 /// The competitor writes exactly between our read and our write.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_loses_the_race_returns_the_winners_key() {
+async fn the_loser_of_a_race_returns_the_winners_key() {
     let vault = Arc::new(Vault::start());
     let winner = vault.keys().ensure("other", 1).await.unwrap();
     let copy = vault.secret("keys/other/1")["data"]["data"].to_string();
@@ -237,7 +237,7 @@ fn config_of(vault: &Vault, stamp: &str) -> SecretStore {
 #[tokio::test]
 async fn another_clusters_or_networks_keys_are_refused_and_left_alone() {
     let vault = Vault::start();
-    let born = vault.keys().ensure("main", 1).await.unwrap();
+    let generated = vault.keys().ensure("main", 1).await.unwrap();
     for stamp in ["prod-eu2/org-a/main", "prod-eu1/org-a/other"] {
         let stranger = vault.keys_of(config_of(&vault, stamp));
         for key in ["main", "new"] {
@@ -248,7 +248,7 @@ async fn another_clusters_or_networks_keys_are_refused_and_left_alone() {
             );
         }
     }
-    assert_eq!(vault.secret("keys/main/1")["data"]["data"]["publicKey"], born.pair.public().to_string());
+    assert_eq!(vault.secret("keys/main/1")["data"]["data"]["publicKey"], generated.pair.public().to_string());
     assert!(!vault.command(&["kv", "get", &format!("secret/{DIRECTORY}/keys/new/1")]).0);
 }
 
@@ -316,7 +316,7 @@ async fn the_old_cluster_is_refused_once_the_stamp_has_moved() {
 #[tokio::test]
 async fn a_deleted_key_is_not_replaced_by_a_new_one() {
     let vault = Vault::start();
-    let born = vault.keys().ensure("main", 1).await.unwrap();
+    let generated = vault.keys().ensure("main", 1).await.unwrap();
     let path = format!("secret/{DIRECTORY}/keys/main/1");
     vault.cli(&["kv", "delete", &path]);
     let error = vault.keys().ensure("main", 1).await.expect_err("deleted");
@@ -324,7 +324,7 @@ async fn a_deleted_key_is_not_replaced_by_a_new_one() {
 
     vault.cli(&["kv", "undelete", "-versions=1", &path]);
     let back = vault.keys().ensure("main", 1).await.unwrap();
-    assert_eq!(back.pair.public(), born.pair.public());
+    assert_eq!(back.pair.public(), generated.pair.public());
 
     vault.cli(&["kv", "destroy", "-versions=1", &path]);
     let error = vault.keys().ensure("main", 1).await.expect_err("destroyed");
@@ -362,10 +362,10 @@ async fn an_unknown_login_and_a_missing_auth_method_are_refused() {
 }
 
 #[tokio::test]
-async fn a_sealed_store_is_told_by_name_and_heals() {
+async fn a_sealed_store_is_reported_as_sealed_and_recovers() {
     let vault = Vault::start();
     let keys = vault.keys();
-    let born = keys.ensure("main", 1).await.unwrap();
+    let generated = keys.ensure("main", 1).await.unwrap();
     vault.cli(&["operator", "seal"]);
     let error = keys.ensure("main", 1).await.expect_err("sealed");
     assert!(matches!(error, VaultError::Sealed { .. }), "{error}");
@@ -373,7 +373,7 @@ async fn a_sealed_store_is_told_by_name_and_heals() {
 
     vault.unseal();
     let healed = keys.ensure("main", 1).await.expect("the same login serves again");
-    assert_eq!(healed.pair.public(), born.pair.public());
+    assert_eq!(healed.pair.public(), generated.pair.public());
     assert!(keys.state().borrow().as_ref().is_some_and(|state| state.failure.is_none()));
 }
 

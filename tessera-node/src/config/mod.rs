@@ -32,7 +32,7 @@ pub use server::{Limits, Server};
 use crate::peers::NodeUrl;
 use crate::transaction::Policy;
 
-/// Everything that a node is told at start.
+/// The whole configuration of a node.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Who this node is; its certificates must say so.

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
-use tessera_enclave::base64::Base64Error;
-use tessera_enclave::{PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
+use tessera_enclave::{NameError, PrivacyMode, PublicKey, SealBuffer, TxHash, base64};
 
 use super::common;
 use super::media::{self, Media};
@@ -109,7 +108,7 @@ impl ClientApi {
             return Err(violated(Violation::empty("TransactionResource.sendSignedTransaction.arg1")));
         }
         let signed = SendSignedRequest {
-            hash: TxHash::from_bytes(body),
+            hash: TxHash::from_bytes(body)?,
             to: header_keys(request)?,
             privacy: PrivacyRequest::default(),
             privacy_group: None,
@@ -128,7 +127,7 @@ impl ClientApi {
         // An empty one is none.
         let from = header(request, &FROM)
             .filter(|text| !text.is_empty())
-            .map(|text| checked(&text, "TransactionResource.sendRaw.arg0"))
+            .map(|text| sender(&text, |_| violated(Violation::base64("TransactionResource.sendRaw.arg0"))))
             .transpose()?;
         let to = header_keys(request)?;
         let message = offload(body.len(), move || Ok(SealBuffer::from(&body[..]))).await?;
@@ -145,7 +144,7 @@ impl ClientApi {
         let (message, from) = offload(body.len(), move || {
             let members = Members::parse(&body)?;
             let message = message(members.payload.as_deref(), "RawTransactionResource.store.arg0.payload")?;
-            Ok((message, members.from.as_deref().map(parse).transpose()?))
+            Ok((message, members.from.as_deref().map(|text| sender(text, Problem::from)).transpose()?))
         })
         .await?;
         let hash = self.manager.store_raw(message, from).await?;
@@ -197,7 +196,7 @@ impl ClientApi {
         media::accepted(&call.request.headers, &[Media::Text])?;
         // Java decodes this one with a decoder of its own, whose complaint is the caller's error.
         let hash: TxHash =
-            call.parameter().parse().map_err(|error: Base64Error| Problem::bad_base64(error.to_string()))?;
+            call.parameter().parse().map_err(|error| unless_long(error, Problem::bad_base64))?;
         call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
         let own = self.manager.is_sender(&hash).await?;
         Ok(reply::ok("text/plain", own.to_string()))
@@ -224,7 +223,7 @@ fn send_request(body: &[u8], consumed: Media) -> Result<SendRequest, Problem> {
     Ok(SendRequest {
         message: message(members.payload.as_deref(), &format!("{at}.payload"))?,
         privacy: privacy(&members, consumed, "Send request not valid", &at)?,
-        from: members.from.as_deref().map(parse).transpose()?,
+        from: members.from.as_deref().map(|text| sender(text, Problem::from)).transpose()?,
         to: parse_all(&members.to)?,
         privacy_group: members.privacy_group_id.map(Cow::into_owned),
     })
@@ -235,7 +234,7 @@ fn send_signed_request(body: &[u8], consumed: Media) -> Result<SendSignedRequest
     let at = format!("{}.sendSignedTransaction.arg0", resource_class(consumed));
     let hash = required_bytes(members.hash.as_deref(), &format!("{at}.hash"))?;
     Ok(SendSignedRequest {
-        hash: TxHash::from_bytes(&hash),
+        hash: TxHash::from_bytes(&hash)?,
         privacy: privacy(&members, consumed, "SendSigned request not valid", &at)?,
         to: parse_all(&members.to)?,
         privacy_group: members.privacy_group_id.map(Cow::into_owned),
@@ -307,17 +306,33 @@ fn privacy(
 }
 
 /// Base64 inside a body, a query or a list: bad is the server's error, as in Java.
-fn parse<T: FromStr<Err = Base64Error>>(text: &str) -> Result<T, Problem> {
-    text.parse().map_err(not_base64)
+fn parse<T: FromStr<Err = NameError>>(text: &str) -> Result<T, Problem> {
+    Ok(text.parse()?)
 }
 
-fn parse_all<T: FromStr<Err = Base64Error>>(texts: &[Cow<'_, str>]) -> Result<Vec<T>, Problem> {
+fn parse_all<T: FromStr<Err = NameError>>(texts: &[Cow<'_, str>]) -> Result<Vec<T>, Problem> {
     texts.iter().map(|text| parse(text)).collect()
 }
 
 /// Base64 that is a constraint of the request: bad is the caller's error.
-fn checked<T: FromStr<Err = Base64Error>>(text: &str, path: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| violated(Violation::base64(path)))
+fn checked<T: FromStr<Err = NameError>>(text: &str, path: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error| unless_long(error, |_| violated(Violation::base64(path))))
+}
+
+/// A key to send from. One that is too long is none of ours.
+fn sender(text: &str, bad: impl FnOnce(NameError) -> Problem) -> Result<PublicKey, Problem> {
+    text.parse().map_err(|error| match error {
+        NameError::LongKey(_) => Problem::unknown_sender(text),
+        error => bad(error),
+    })
+}
+
+/// Base64 that is bad in a way of its own at this place.
+fn unless_long(error: NameError, bad: impl FnOnce(String) -> Problem) -> Problem {
+    match error {
+        NameError::Base64(error) => bad(error.to_string()),
+        long => long.into(),
+    }
 }
 
 fn header<'a>(request: &'a Parts, name: &HeaderName) -> Option<Cow<'a, str>> {

@@ -9,6 +9,7 @@
 //! [`problem`] is the only place that knows an error's status.
 
 pub(crate) mod body;
+pub(crate) mod caller;
 pub(crate) mod client_api;
 pub(crate) mod common;
 pub(crate) mod media;

@@ -10,12 +10,12 @@ use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
 use tessera_node_api::identity::Identity;
 
+use super::caller::Caller;
 use super::common;
 use super::media::{self, Media};
 use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::router::{Api, Call, Route};
-use super::server::Caller;
 use crate::log_limiter::LogLimiter;
 use crate::peers::{Announcement, LearnError, VERSIONS};
 use crate::tasks;

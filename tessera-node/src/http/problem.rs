@@ -1,4 +1,4 @@
-//! The one table from what went wrong to what the caller is told: status, body, media type. Nothing else names an error's
+//! The one table from what went wrong to the answer: status, body, media type. Nothing else names an error's
 //! status. The texts are Java's, since clients match on them.
 //!
 //! | what | status | body |
@@ -13,12 +13,13 @@ use http::header::{ACCEPT, CACHE_CONTROL, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
+use tessera_enclave::NameError;
 
 use super::reply::{self, Reply};
 use crate::resources::BudgetError;
 use crate::transaction::Error;
 
-/// What the caller is told instead of an answer.
+/// An error, as the caller gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// A status and a message.
@@ -87,6 +88,12 @@ impl Problem {
         Self::Text(StatusCode::BAD_REQUEST, message)
     }
 
+    /// A key in `from` that is too long to be one.
+    pub(crate) fn unknown_sender(key: &str) -> Self {
+        let message = format!("Public key {key} not found when searching for private key");
+        Self::Text(StatusCode::NOT_FOUND, message)
+    }
+
     /// JAX-RS' own refusals keep their text and lose their status.
     pub(crate) fn jax_rs(text: &str) -> Self {
         Self::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("HTTP {text}"))
@@ -148,6 +155,17 @@ impl Problem {
             Self::Page(status, message) => page(status, &message, request),
             Self::Violations(violations) => self::violations(&violations, request),
         }
+    }
+}
+
+/// A key that is too long is the server's error, as in Java; a hash that is too long is the hash of nothing.
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        let status = match error {
+            NameError::LongHash(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::Text(status, error.to_string())
     }
 }
 

@@ -10,7 +10,7 @@ use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tessera_enclave::base64;
 
-use super::server::Reading;
+use super::caller::Reading;
 use crate::resources::Permit;
 
 /// An answer.

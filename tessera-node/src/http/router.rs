@@ -9,10 +9,10 @@ use http::{Method, StatusCode};
 use hyper::body::Incoming;
 
 use super::body;
+use super::caller::Caller;
 use super::path;
 use super::problem::Problem;
 use super::reply::{self, Hold, Reply};
-use super::server::{Answer, Caller};
 use crate::config::Limits;
 use crate::resources::{MemoryShare, Permit};
 
@@ -58,6 +58,19 @@ impl<A> Route<A> {
     /// Like [`Self::get`].
     pub(crate) fn post(path: &'static str, name: &'static str, handler: Handler<A>) -> Self {
         Self { method: Method::POST, path, name, handler }
+    }
+}
+
+/// An answer, and the name of the route for metrics.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) route: &'static str,
+    pub(crate) reply: Reply,
+}
+
+impl Answer {
+    pub(crate) fn new(route: &'static str, reply: Reply) -> Self {
+        Self { route, reply }
     }
 }
 

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_send_is_answered_in_javas_order() {
-        let answer = Sent { hash: TxHash::from_bytes(b"h"), sender: key(), managed: Vec::new() };
+        let answer =
+            Sent { hash: TxHash::from_bytes(b"h").expect("short"), sender: key(), managed: Vec::new() };
         assert_eq!(sent(Media::Json, &answer), r#"{"key":"aA=="}"#);
         let expected = format!(r#"{{"key":"aA==","managedParties":[],"senderKey":"{}"}}"#, key());
         assert_eq!(sent(Media::V40, &answer), expected);

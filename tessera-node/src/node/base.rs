@@ -198,7 +198,7 @@ impl Base {
             // The sender is ours, so the wait ends with the first keys only.
             let _ = keys.subscribe().wait_for(Option::is_some).await;
         } else if let KeySource::Files(files) = &self.config.keys {
-            let loaded = key_service::load_files(Arc::clone(files)).await.map_err(RunError::Keys)?;
+            let loaded = key_service::load_files(Arc::clone(files)).await?;
             self.metrics.set_keys(loaded.ring().public_keys().len());
             keys.send_replace(Some(Arc::new(loaded)));
             self.readiness.satisfied(ReadinessGate::Keys);

@@ -24,6 +24,7 @@ use self::base::Base;
 use crate::admin::NodeState;
 use crate::config::Config;
 use crate::config::watch::DynamicConfiguration;
+use crate::key_service::KeyFilesError;
 use crate::keyring::Keys;
 use crate::peers::{NodeUrl, Peers};
 use crate::readiness::{Readiness, ReadinessGate};
@@ -31,7 +32,7 @@ use crate::tasks::{Ended, Tasks};
 use crate::transaction::{Payloads, TransactionManager};
 use crate::{probe, tasks};
 
-/// For requests in progress when the node is told to end. A pod has 30 s.
+/// For requests in progress when the node must end. A pod has 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
 /// For giving up the store's login.
 const REVOKE: Duration = Duration::from_secs(3);
@@ -67,8 +68,8 @@ pub enum RunError {
     #[error("secret store cannot be used")]
     SecretStore(#[from] VaultError),
     /// Key files.
-    #[error("keys cannot be loaded: {0}")]
-    Keys(String),
+    #[error("keys cannot be loaded")]
+    Keys(#[from] KeyFilesError),
     /// A part of the node ended by itself.
     #[error(transparent)]
     Ended(#[from] Ended),
@@ -204,7 +205,7 @@ async fn announce_changes(
         let own: Vec<_> = keys
             .borrow_and_update()
             .iter()
-            .flat_map(|keys| keys.ring().public_keys().cloned().collect::<Vec<_>>())
+            .flat_map(|keys| keys.ring().public_keys().copied().collect::<Vec<_>>())
             .collect();
         let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
         peers.configure(own, configured);

@@ -33,7 +33,7 @@ impl Announcement {
         let url: NodeUrl = said.url.parse()?;
         let theirs = |at: &str| at == said.url || at.parse::<NodeUrl>().is_ok_and(|at| at == url);
         let claimed = said.recipients.iter().take(MAX_KEYS).filter(|(_, at)| theirs(at));
-        let keys = claimed.map(|(key, _)| key.clone()).collect();
+        let keys = claimed.map(|(key, _)| *key).collect();
         let parties = said.parties.iter().take(MAX_PARTIES).filter_map(|party| party.parse::<NodeUrl>().ok());
         let parties = parties.filter(NodeUrl::is_https).collect();
         Ok(Self { url, keys, parties, versions })

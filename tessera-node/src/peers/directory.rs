@@ -79,7 +79,7 @@ pub(crate) struct Directory {
     pub(super) holders: HashMap<PublicKey, Vec<Arc<Peer>>>,
     /// Configured addresses and those of nodes that announced themselves.
     pub(super) known: Vec<Target>,
-    /// Addresses that others have told us of.
+    /// Addresses that other nodes announced.
     pub(super) strangers: Vec<Arc<Endpoint>>,
     pub(super) party_info: OnceLock<Bytes>,
 }
@@ -103,7 +103,7 @@ impl Directory {
         let own = (!self.own_keys.is_empty()).then_some(&self.own);
         PartyInfo {
             url: self.own.to_string(),
-            recipients: self.own_keys.iter().map(|key| (key.clone(), self.own.to_string())).collect(),
+            recipients: self.own_keys.iter().map(|key| (*key, self.own.to_string())).collect(),
             parties: live.map(|target| &target.endpoint.url).chain(own).map(ToString::to_string).collect(),
         }
     }

@@ -15,9 +15,9 @@ use super::directory::Target;
 use super::endpoint::{Endpoint, Resource};
 use super::{NodeUrl, Peers, versions_header};
 
-/// Between two rounds, even when peers bring news all the time.
+/// Between two rounds, even when peers announce changes all the time.
 const FLOOR: Duration = Duration::from_secs(1);
-/// Polls at one time: of nodes that are known, and of addresses that others told us of.
+/// Polls at one time: of nodes that are known, and of addresses that other nodes announced.
 const KNOWN_AT_ONCE: usize = 12;
 const STRANGERS_AT_ONCE: usize = 4;
 /// Strangers polled in one round: a peer that names many must not delay the others.

@@ -153,7 +153,7 @@ impl Peers {
         let claim = self.registry.lock().claim(caller, &announcement)?;
         announcement.keys.retain(|key| !claim.keys.contains(key));
         let proven = self.ask(ring, &claim.peer, claim.keys).await;
-        announcement.keys.extend(proven.iter().cloned());
+        announcement.keys.extend(proven.iter().copied());
         if announcement.keys.is_empty() {
             return Ok(false);
         }
@@ -173,7 +173,7 @@ impl Peers {
             self.directory.store(Arc::new(registry.snapshot()));
         }
         drop(registry);
-        if learned.news {
+        if learned.came_up {
             if self.may_log(caller) {
                 tracing::info!(peer = %caller, "peer announced itself");
             }

@@ -77,8 +77,8 @@ impl Peers {
 
 fn sealed(ring: &KeyRing, secret: &str, key: &PublicKey) -> Option<EncodedPayload> {
     let request = SealRequest {
-        sender: ring.default_key().clone(),
-        recipients: vec![key.clone()],
+        sender: *ring.default_key(),
+        recipients: vec![*key],
         privacy: PrivacyMetadata::default(),
     };
     seal::seal(ring, SealBuffer::from(secret.as_bytes()), request).ok()

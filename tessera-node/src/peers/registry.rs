@@ -1,4 +1,4 @@
-//! What peers have told us and proven: the one writer behind the [`Directory`]'s snapshots. Pure, no IO.
+//! What peers announced and proved: the one writer behind the [`Directory`]'s snapshots. Pure, no IO.
 //!
 //! ```text
 //! announcement of a node ── learn ──► its address, the keys that it claims       one node per certificate identity
@@ -69,7 +69,7 @@ pub(super) struct Learned {
     /// The directory must be published again.
     pub(super) changed: bool,
     /// The node was not known, or not as living.
-    pub(super) news: bool,
+    pub(super) came_up: bool,
     /// Keys to be proven now.
     pub(super) claim: Option<Claim>,
 }
@@ -139,7 +139,7 @@ impl Registry {
         let heard = self.hear_of(parties);
         let full = self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(caller);
         if url == self.own || full {
-            return Ok(Learned { changed: heard, news: false, claim: None });
+            return Ok(Learned { changed: heard, came_up: false, claim: None });
         }
         keys.retain(|key| !self.own_keys.contains(key));
         self.bound(caller, &mut keys);
@@ -151,12 +151,12 @@ impl Registry {
             self.replace(caller, peer, keys, now);
         }
         let Some(node) = self.nodes.get_mut(caller) else {
-            return Ok(Learned { changed: heard, news: false, claim: None });
+            return Ok(Learned { changed: heard, came_up: false, claim: None });
         };
         node.heard = now;
-        let news = node.peer.set_up(true);
+        let came_up = node.peer.set_up(true);
         let claim = node.claim(now);
-        Ok(Learned { changed: heard || !same, news, claim })
+        Ok(Learned { changed: heard || !same, came_up, claim })
     }
 
     /// The node proved these keys.
@@ -178,7 +178,7 @@ impl Registry {
         }
         let node = self.nodes.get(caller).filter(|node| node.peer.url() == url);
         let unproven = |key: &&PublicKey| node.is_none_or(|node| !node.proven.contains(*key));
-        let keys = announcement.keys.iter().filter(unproven).cloned().collect();
+        let keys = announcement.keys.iter().filter(unproven).copied().collect();
         let endpoint = self.endpoint(url.clone());
         let peer = Arc::new(Peer::new(caller.clone(), endpoint, announcement.versions.clone()));
         Ok(Claim { peer, keys })
@@ -207,7 +207,7 @@ impl Registry {
         let mut holders: HashMap<PublicKey, Vec<Arc<Peer>>> = HashMap::new();
         for node in &nodes {
             for key in &node.proven {
-                holders.entry(key.clone()).or_default().push(Arc::clone(&node.peer));
+                holders.entry(*key).or_default().push(Arc::clone(&node.peer));
             }
         }
         Directory {
@@ -253,7 +253,7 @@ impl Registry {
         let before = before.filter(|node| node.peer.url() == peer.url());
         peer.set_up(before.as_ref().is_some_and(|node| node.peer.is_up()));
         let proven =
-            before.map(|node| node.proven.intersection(&claimed).cloned().collect()).unwrap_or_default();
+            before.map(|node| node.proven.intersection(&claimed).copied().collect()).unwrap_or_default();
         let node = Node { peer, claimed, proven, heard: now, asked, registered };
         self.nodes.insert(caller.clone(), node);
         self.index();
@@ -302,7 +302,7 @@ impl Node {
         if self.asked.is_some_and(|asked| now.duration_since(asked) < PROOF_PAUSE) {
             return None;
         }
-        let keys: Vec<_> = self.claimed.difference(&self.proven).take(PROOFS_AT_ONCE).cloned().collect();
+        let keys: Vec<_> = self.claimed.difference(&self.proven).take(PROOFS_AT_ONCE).copied().collect();
         if keys.is_empty() {
             return None;
         }

@@ -78,10 +78,10 @@ impl TransactionManager {
         let invalid: BTreeSet<_> = claims
             .iter()
             .filter(|(hash, claimed)| bound.get(hash) != Some(claimed))
-            .map(|(hash, _)| hash.clone())
+            .map(|(hash, _)| *hash)
             .collect();
         if !invalid.is_empty() && payload.privacy.mode == PrivacyMode::PrivateStateValidation {
-            return Err(Refusal::security_hashes(hash.clone(), invalid.iter()).into());
+            return Err(Refusal::security_hashes(*hash, invalid.iter()).into());
         }
         Ok(invalid)
     }

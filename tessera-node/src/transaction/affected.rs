@@ -82,7 +82,7 @@ impl TransactionManager {
             }
             let look = Arc::clone(&look);
             let found = tasks::blocking(move || look(&payload)).await;
-            seen.insert(hash.clone(), found.ok_or(Error::Panicked("a computation"))?);
+            seen.insert(*hash, found.ok_or(Error::Panicked("a computation"))?);
         }
         Ok(seen)
     }

@@ -25,8 +25,7 @@ impl TransactionManager {
         payload: &EncodedPayload,
     ) -> Result<Vec<Recipient>, Error> {
         let remote = payload.recipient_keys.iter().filter(|key| !ring.contains(key));
-        let found: Vec<_> =
-            remote.map(|key| Ok((key.clone(), self.holder(key)?))).collect::<Result<_, Error>>()?;
+        let found: Vec<_> = remote.map(|key| Ok((*key, self.holder(key)?))).collect::<Result<_, Error>>()?;
         for (key, peer) in &found {
             check_capabilities(payload.privacy.mode, key, peer.versions())?;
         }
@@ -66,7 +65,7 @@ impl TransactionManager {
             return Ok(holder);
         }
         // It may be one of our own that is not loaded yet.
-        Err(self.keys()?.unless_incomplete(Error::RecipientUnknown(key.clone())))
+        Err(self.keys()?.unless_incomplete(Error::RecipientUnknown(*key)))
     }
 
     async fn push_one(
@@ -85,10 +84,10 @@ impl TransactionManager {
 
 fn check_capabilities(mode: PrivacyMode, key: &PublicKey, versions: &ApiVersions) -> Result<(), Refusal> {
     if mode != PrivacyMode::StandardPrivate && !versions.contains(ApiVersion::EnhancedPrivacy) {
-        return Err(Refusal::PeerPrivacy(key.clone()));
+        return Err(Refusal::PeerPrivacy(*key));
     }
     if mode == PrivacyMode::MandatoryRecipients && !versions.contains(ApiVersion::MandatoryRecipients) {
-        return Err(Refusal::PeerMandatory(key.clone()));
+        return Err(Refusal::PeerMandatory(*key));
     }
     Ok(())
 }

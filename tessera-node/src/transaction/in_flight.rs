@@ -22,8 +22,8 @@ pub(super) struct Sending {
 
 impl InFlight {
     pub(super) fn begin(self: &Arc<Self>, hash: &TxHash) -> Sending {
-        *self.0.lock().entry(hash.clone()).or_default() += 1;
-        Sending { all: Arc::clone(self), hash: hash.clone() }
+        *self.0.lock().entry(*hash).or_default() += 1;
+        Sending { all: Arc::clone(self), hash: *hash }
     }
 
     pub(super) fn contains(&self, hash: &TxHash) -> bool {

@@ -16,9 +16,7 @@ impl TransactionManager {
         let payload = self.stored(hash).await?;
         match keys.ring().contains(&payload.sender) {
             // It may be one of ours that is not loaded yet.
-            false if !keys.is_complete() => {
-                Err(keys.unless_incomplete(Error::SenderUnknown(payload.sender.clone())))
-            }
+            false if !keys.is_complete() => Err(keys.unless_incomplete(Error::SenderUnknown(payload.sender))),
             own => Ok(own),
         }
     }
@@ -35,11 +33,11 @@ impl TransactionManager {
         if privacy.mode != PrivacyMode::MandatoryRecipients {
             return Err(Error::NotMandatory);
         }
-        Ok(privacy.mandatory_recipients.iter().cloned().collect())
+        Ok(privacy.mandatory_recipients.iter().copied().collect())
     }
 
     async fn stored(&self, hash: &TxHash) -> Result<EncodedPayload, Error> {
-        let unknown = || Ok(self.keys()?.unless_incomplete(Error::TransactionUnknown(hash.clone())));
+        let unknown = || Ok(self.keys()?.unless_incomplete(Error::TransactionUnknown(*hash)));
         match self.payloads.get(hash).await? {
             Some(payload) => Ok(payload),
             None => unknown().and_then(Err),

@@ -141,15 +141,15 @@ impl TransactionManager {
 fn sender_of(keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> {
     let ring = keys.ring();
     match from {
-        None => Ok(ring.default_key().clone()),
-        Some(key) if ring.contains(key) => Ok(key.clone()),
-        Some(key) => Err(keys.unless_incomplete(Error::SenderUnknown(key.clone()))),
+        None => Ok(*ring.default_key()),
+        Some(key) if ring.contains(key) => Ok(*key),
+        Some(key) => Err(keys.unless_incomplete(Error::SenderUnknown(*key))),
     }
 }
 
 /// Our own keys among `keys`, in their order.
 fn managed(ring: &KeyRing, keys: &[PublicKey]) -> Vec<PublicKey> {
-    keys.iter().filter(|key| ring.contains(key)).cloned().collect()
+    keys.iter().filter(|key| ring.contains(key)).copied().collect()
 }
 
 /// Runs work over `size` bytes: here if that is quick, else off the event loop.

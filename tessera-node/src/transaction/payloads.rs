@@ -139,7 +139,7 @@ pub(super) fn check_size(payload: &EncodedPayload) -> Result<(), Error> {
 }
 
 fn name(hash: &TxHash) -> Result<Hash, Error> {
-    // Always 64 bytes: we computed it.
+    // A computed hash has 64 bytes: only one that a caller gave can be shorter.
     Hash::try_from(hash.as_bytes()).map_err(|_| Error::Panicked("naming a record"))
 }
 
@@ -167,12 +167,12 @@ fn decode(value: Value) -> Result<EncodedPayload, Error> {
 /// A raw transaction is kept as the payload that its sender alone can open: one format for all records.
 fn payload_of(raw: &RawTransaction) -> Result<EncodedPayload, Error> {
     Ok(EncodedPayload::new(PayloadParts {
-        sender: raw.sender.clone(),
+        sender: raw.sender,
         cipher_text: raw.encrypted_payload.clone(),
         cipher_text_nonce: raw.nonce.clone(),
         recipient_boxes: vec![raw.encrypted_key.clone()],
         recipient_nonce: raw.nonce.clone(),
-        recipient_keys: vec![raw.sender.clone()],
+        recipient_keys: vec![raw.sender],
         privacy: PrivacyMetadata::default(),
     })?)
 }
@@ -182,6 +182,6 @@ fn raw_of(payload: &EncodedPayload) -> RawTransaction {
         encrypted_payload: payload.cipher_text.clone(),
         encrypted_key: payload.recipient_boxes.first().cloned().unwrap_or_default(),
         nonce: payload.cipher_text_nonce.clone(),
-        sender: payload.sender.clone(),
+        sender: payload.sender,
     }
 }

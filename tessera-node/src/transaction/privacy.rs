@@ -42,7 +42,7 @@ pub(super) fn check_send(
         return Err(tessera_enclave::payload::PayloadError::MandatoryRecipients.into());
     }
     if let Some(unknown) = request.affected.iter().find(|hash| !known.contains_key(hash)) {
-        return Err(Refusal::AffectedUnknown(unknown.clone()).into());
+        return Err(Refusal::AffectedUnknown(*unknown).into());
     }
     check_mode(request.mode, enabled)?;
     let all: BTreeSet<_> = recipients.iter().collect();
@@ -54,7 +54,7 @@ pub(super) fn check_send(
     }
     for (hash, affected) in known {
         if !agrees(affected, request.mode, &request.mandatory_recipients) {
-            return Err(Refusal::Metadata(hash.clone()).into());
+            return Err(Refusal::Metadata(*hash).into());
         }
     }
     Ok(())
@@ -98,7 +98,7 @@ fn same_recipients(recipients: &BTreeSet<&PublicKey>, known: &Known) -> Result<(
     let differs =
         |affected: &Affected| affected.recipient_keys.iter().collect::<BTreeSet<_>>() != *recipients;
     match known.iter().find(|(_, affected)| differs(affected)) {
-        Some((hash, _)) => Err(Refusal::Recipients(hash.clone())),
+        Some((hash, _)) => Err(Refusal::Recipients(*hash)),
         None => Ok(()),
     }
 }

@@ -26,9 +26,9 @@ impl TransactionManager {
     pub(crate) async fn receive(&self, hash: &TxHash, to: Option<PublicKey>) -> Result<Received, Error> {
         let keys = self.keys()?;
         let Some(payload) = self.payloads.get(hash).await? else {
-            return Err(keys.unless_incomplete(Error::TransactionUnknown(hash.clone())));
+            return Err(keys.unless_incomplete(Error::TransactionUnknown(*hash)));
         };
-        let (opening, asked) = (Arc::clone(&keys), hash.clone());
+        let (opening, asked) = (Arc::clone(&keys), *hash);
         compute(payload.cipher_text.len(), move || open(&opening, &payload, &asked, to.as_ref()))
             .await?
             .map_err(|error| keys.unless_incomplete(error))
@@ -38,10 +38,10 @@ impl TransactionManager {
     pub(crate) async fn receive_raw(&self, hash: &TxHash) -> Result<Received, Error> {
         let keys = self.keys()?;
         let Some(stored) = self.payloads.get_raw(hash).await? else {
-            return Err(keys.unless_incomplete(Error::RawUnknown(hash.clone())));
+            return Err(keys.unless_incomplete(Error::RawUnknown(*hash)));
         };
         let ring = Arc::clone(keys.ring());
-        let sender = stored.sender.clone();
+        let sender = stored.sender;
         let message = compute(stored.encrypted_payload.len(), move || raw::open(&ring, &stored))
             .await?
             .map_err(|error| keys.unless_incomplete(error.into()))?;
@@ -51,7 +51,7 @@ impl TransactionManager {
             affected: Vec::new(),
             exec_hash: String::new(),
             privacy_group_id: None,
-            managed: vec![sender.clone()],
+            managed: vec![sender],
             sender,
         })
     }
@@ -65,7 +65,7 @@ fn open(
 ) -> Result<Received, Error> {
     let ring = keys.ring();
     // Some key of ours must open it, even when `to` says which one to use.
-    let (_, found) = open_any(ring, payload).ok_or_else(|| Error::NoSuitableKey(hash.clone()))?;
+    let (_, found) = open_any(ring, payload).ok_or_else(|| Error::NoSuitableKey(*hash))?;
     let message = match to {
         None => found,
         Some(key) => {
@@ -77,11 +77,11 @@ fn open(
     Ok(Received {
         message,
         flag: privacy.mode.flag(),
-        affected: privacy.affected.keys().cloned().collect(),
+        affected: privacy.affected.keys().copied().collect(),
         exec_hash: String::from_utf8_lossy(&privacy.exec_hash).into_owned(),
         privacy_group_id: privacy.privacy_group_id.as_ref().map(|id| id.to_vec()),
         managed: managed_parties(ring, payload),
-        sender: payload.sender.clone(),
+        sender: payload.sender,
     })
 }
 
@@ -90,7 +90,7 @@ fn refuse_foreign(ring: &KeyRing, payload: &EncodedPayload, key: &PublicKey) -> 
     let listed = payload.recipient_keys.is_empty() || payload.recipient_keys.contains(key);
     match (ring.contains(key), listed) {
         (true, _) => Ok(()),
-        (false, true) => Err(Error::SenderUnknown(key.clone())),
+        (false, true) => Err(Error::SenderUnknown(*key)),
         (false, false) => Err(Error::NotListed),
     }
 }
@@ -98,7 +98,7 @@ fn refuse_foreign(ring: &KeyRing, payload: &EncodedPayload, key: &PublicKey) -> 
 /// Payloads of the oldest form list no keys: then every key of ours that opens a box.
 fn managed_parties(ring: &KeyRing, payload: &EncodedPayload) -> Vec<PublicKey> {
     if payload.recipient_keys.is_empty() {
-        return ring.public_keys().filter(|key| open::open(ring, payload, key).is_ok()).cloned().collect();
+        return ring.public_keys().filter(|key| open::open(ring, payload, key).is_ok()).copied().collect();
     }
     managed(ring, &payload.recipient_keys)
 }

@@ -106,7 +106,7 @@ impl TransactionManager {
         fault::reach(FaultPoint::AfterSendInsert);
         tracing::debug!(%hash, "transaction sent");
         let managed = managed(ring, &payload.recipient_keys);
-        Ok(Sent { hash, sender: payload.sender.clone(), managed })
+        Ok(Sent { hash, sender: payload.sender, managed })
     }
 
     async fn keep(&self, hash: &TxHash, payload: &EncodedPayload, repeated: Repeated) -> Result<(), Error> {

@@ -31,9 +31,8 @@ async fn naming_many_or_large_transactions_takes_neither_memory_nor_time() {
     }
     scene
         .beside(async |scene| {
-            let unknown =
-                (0..20_000_u32).map(|n| TxHash::from_bytes(&[&n.to_be_bytes()[..], &[7; 60]].concat()));
-            let large = push(naming(scene, stored.iter().cloned()));
+            let unknown = (0..20_000_u32).map(|n| TxHash::of(&n.to_be_bytes()));
+            let large = push(naming(scene, stored.iter().copied()));
             let many = push(naming(scene, unknown));
             let mut session = scene.mallory.session(scene.b()).await;
             for request in [large.clone(), many, large] {

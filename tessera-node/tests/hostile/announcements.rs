@@ -9,7 +9,7 @@ use crate::support::load::message;
 
 /// Keys that nobody holds.
 fn keys(from: u64, count: u64) -> Vec<PublicKey> {
-    (from..from + count).map(|id| PublicKey::from_bytes(&message(id, 32))).collect()
+    (from..from + count).map(|id| PublicKey::from_bytes(&message(id, 32)).unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,8 +79,9 @@ async fn bodies_that_never_end_hold_nothing() {
 async fn answers_that_nobody_reads_hold_no_memory() {
     let mut scene = Scene::start().await;
     // So that the answer is long.
-    let keys = (0..1000)
-        .map(|id| tessera_enclave::PublicKey::from_bytes(&[&[9; 28][..], &u32::to_be_bytes(id)].concat()));
+    let keys = (0..1000).map(|id| {
+        tessera_enclave::PublicKey::from_bytes(&[&[9; 28][..], &u32::to_be_bytes(id)].concat()).unwrap()
+    });
     let claim = scene.mallory.claim(&keys.collect::<Vec<_>>());
     scene.mallory.announce(scene.b(), &claim).await.expect("an answer");
     scene

@@ -24,7 +24,7 @@ fn forgeries(mallory: &Mallory, genuine: &PayloadParts, key: &PublicKey) -> Vec<
     let other_box = other.recipient_boxes.last().unwrap().clone();
     let for_key = |boxes: &[&Bytes]| PayloadParts {
         recipient_boxes: boxes.iter().map(|sealed| (*sealed).clone()).collect(),
-        recipient_keys: vec![key.clone(); boxes.len().max(1)],
+        recipient_keys: vec![*key; boxes.len().max(1)],
         ..genuine.clone()
     };
     let (zeros, empty) = (Bytes::from_static(&[0; 48]), Bytes::new());
@@ -44,9 +44,9 @@ fn forgeries(mallory: &Mallory, genuine: &PayloadParts, key: &PublicKey) -> Vec<
             recipient_nonce: other.recipient_nonce.clone(),
             ..for_key(&[&other_box])
         },
-        PayloadParts { sender: key.clone(), ..for_key(&[&zeros]) },
+        PayloadParts { sender: *key, ..for_key(&[&zeros]) },
         PayloadParts {
-            recipient_keys: vec![key.clone(), mallory.key()],
+            recipient_keys: vec![*key, mallory.key()],
             recipient_boxes: vec![own_box.clone(), zeros.clone()],
             ..genuine.clone()
         },

@@ -37,7 +37,7 @@ async fn idle(node: &Spec, port: u16, count: usize, bytes: &[u8]) -> Vec<TcpStre
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_without_a_handshake_keep_nobody_out() {
+async fn connections_without_a_handshake_block_no_peer() {
     let mut scene = Scene::start().await;
     // The head of a TLS record that announces a hello, and the first bytes of it.
     let half_hello = [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[7; 40]].concat();

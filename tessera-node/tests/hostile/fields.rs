@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tessera_enclave::{
-    EncodedPayload, Nonce, PayloadCodec, PayloadParts, PrivacyMode, PublicKey, SecurityHash, TxHash,
+    EncodedPayload, Nonce, PayloadCodec, PayloadParts, PrivacyMode, PublicKey, SecurityHash, TxHash, base64,
 };
 
 use crate::mallory::push_bytes;
@@ -23,29 +23,74 @@ fn lies(genuine: &PayloadParts) -> Vec<PayloadParts> {
         lies.push(parts);
     };
     for bytes in odd_bytes() {
-        lie(&|parts| parts.sender = PublicKey::from_bytes(&bytes));
         lie(&|parts| parts.cipher_text = bytes.clone());
         lie(&|parts| parts.cipher_text_nonce = Nonce::from_bytes(&bytes));
         lie(&|parts| parts.recipient_nonce = Nonce::from_bytes(&bytes));
         lie(&|parts| parts.recipient_boxes = vec![bytes.clone(); 3]);
-        lie(&|parts| parts.recipient_keys = vec![PublicKey::from_bytes(&bytes); 3]);
-        lie(&|parts| {
-            let named = (TxHash::from_bytes(&bytes), SecurityHash::from_bytes(&bytes));
-            parts.privacy.affected = [named].into();
-        });
         lie(&|parts| parts.privacy.privacy_group_id = Some(bytes.clone()));
-        lie(&|parts| {
-            parts.privacy.mode = PrivacyMode::MandatoryRecipients;
-            parts.privacy.mandatory_recipients = [PublicKey::from_bytes(&bytes)].into();
-        });
         lie(&|parts| {
             parts.privacy.mode = PrivacyMode::PrivateStateValidation;
             parts.privacy.exec_hash.clone_from(&bytes);
         });
     }
-    lie(&|parts| parts.recipient_keys = vec![parts.recipient_keys[0].clone(); 5_000]);
+    lie(&|parts| parts.recipient_keys = vec![parts.recipient_keys[0]; 5_000]);
     lie(&|parts| parts.recipient_boxes = vec![Bytes::new(); 5_000]);
     lies
+}
+
+/// A name that no node has; the encoded payload gets another in its place.
+const MARK: [u8; 32] = [0x5a; 32];
+
+/// The genuine payload, each time with one name that lies. No type of ours holds the longer ones, so they are put into
+/// the encoded payload.
+fn false_names(genuine: &PayloadParts) -> Vec<Bytes> {
+    let mark = PublicKey::from(MARK);
+    let named = (TxHash::from_bytes(&MARK).unwrap(), SecurityHash::from_bytes(&MARK));
+    let places: [&dyn Fn(&mut PayloadParts); 4] = [
+        &|parts| parts.sender = mark,
+        &|parts| parts.recipient_keys = vec![mark; 3],
+        &|parts| parts.privacy.affected = [named.clone()].into(),
+        &|parts| {
+            parts.privacy.mode = PrivacyMode::MandatoryRecipients;
+            parts.privacy.mandatory_recipients = [mark].into();
+        },
+    ];
+    let marked = places.map(|place| {
+        let mut parts = genuine.clone();
+        place(&mut parts);
+        PayloadCodec::Cbor.encode(&EncodedPayload::new(parts).expect("consistent"))
+    });
+    let replaced = |name: &Bytes| {
+        let key = |name: &[u8]| cbor(0x40, name);
+        let hash = |name: &[u8]| cbor(0x60, base64::encode(name).as_bytes());
+        let (keys, hashes) = ((key(&MARK), key(name)), (hash(&MARK), hash(name)));
+        marked.each_ref().map(|whole| replace(&replace(whole, &keys.0, &keys.1), &hashes.0, &hashes.1).into())
+    };
+    odd_bytes().iter().flat_map(replaced).collect()
+}
+
+/// A byte string (`0x40`) or a text (`0x60`).
+fn cbor(kind: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap();
+    let head = match u8::try_from(length) {
+        Ok(short @ ..24) => vec![kind | short],
+        Ok(short) => vec![kind | 24, short],
+        Err(_) => [&[kind | 26][..], &length.to_be_bytes()].concat(),
+    };
+    [&head, content].concat()
+}
+
+/// `whole` with each `old` replaced.
+fn replace(whole: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::new();
+    let mut rest = whole;
+    while let Some(at) = rest.windows(old.len()).position(|window| window == old) {
+        replaced.extend_from_slice(&rest[..at]);
+        replaced.extend_from_slice(new);
+        rest = &rest[at + old.len()..];
+    }
+    replaced.extend_from_slice(rest);
+    replaced
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +105,9 @@ async fn no_field_of_a_push_or_an_announcement_breaks_the_node() {
                 .filter_map(|parts| EncodedPayload::new(parts).ok())
                 .map(|payload| PayloadCodec::Cbor.encode(&payload).into())
                 .collect();
+            let named = false_names(&genuine.clone().into_parts());
+            assert_eq!(named.len(), 24);
+            bodies.extend(named);
             let whole = Bytes::from(PayloadCodec::Cbor.encode(&genuine));
             bodies.extend((0..whole.len()).step_by(9).map(|end| whole.slice(..end)));
             // A length beyond all that follows, in front of everything.

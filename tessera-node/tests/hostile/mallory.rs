@@ -125,7 +125,7 @@ impl Mallory {
     pub(crate) fn claim(&self, keys: &[PublicKey]) -> PartyInfo {
         let url = self.spec.p2p_url();
         PartyInfo {
-            recipients: keys.iter().map(|key| (key.clone(), url.clone())).collect(),
+            recipients: keys.iter().map(|key| (*key, url.clone())).collect(),
             url,
             parties: Vec::new(),
         }

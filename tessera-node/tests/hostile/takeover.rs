@@ -12,14 +12,14 @@ use crate::support::load::message;
 use crate::support::process::Process;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_whose_holder_is_down_stays_its_own() {
+async fn a_key_whose_holder_is_down_is_not_taken_over() {
     let mut scene = Scene::start().await;
     let mut door = scene.mallory.open().await;
     door.relay_challenges_to(scene.mallory.client(scene.b()));
     let stolen: PublicKey = scene.b().public_key.parse().unwrap();
     let claims = |scene: &Scene| {
-        let own = scene.mallory.claim(&[stolen.clone(), scene.mallory.key()]);
-        let many = scene.mallory.claim(&vec![stolen.clone(); 500]);
+        let own = scene.mallory.claim(&[stolen, scene.mallory.key()]);
+        let many = scene.mallory.claim(&vec![stolen; 500]);
         let as_b = PartyInfo { url: scene.b().p2p_url(), ..own.clone() };
         [own, many, as_b]
     };
@@ -52,8 +52,8 @@ async fn a_key_whose_holder_is_down_stays_its_own() {
 async fn a_key_that_nobody_has_proven_gets_nothing() {
     let scene = Scene::start().await;
     let mut door = scene.mallory.open().await;
-    let invented = KeyPair::generate().unwrap().public().clone();
-    let claim = scene.mallory.claim(&[scene.mallory.key(), invented.clone()]);
+    let invented = *KeyPair::generate().unwrap().public();
+    let claim = scene.mallory.claim(&[scene.mallory.key(), invented]);
     scene.mallory.announce(scene.a(), &claim).await.expect("an answer");
     let send = send_body(b"for its holder alone", &[&invented.to_string()]);
     let answer = scene.a().client().post_json("/send", send).await;
@@ -71,7 +71,7 @@ async fn a_key_that_nobody_has_proven_gets_nothing() {
 async fn claim_and_be_silent(scene: &Scene, claims: u64) {
     for claim in 0..claims {
         let url = format!("{}{claim}", scene.mallory.spec.p2p_url());
-        let keys = (0..64).map(|key| PublicKey::from_bytes(&message(claim << 16 | key, 32)));
+        let keys = (0..64).map(|key| PublicKey::from_bytes(&message(claim << 16 | key, 32)).unwrap());
         let recipients = keys.map(|key| (key, url.clone())).collect();
         let said = PartyInfo { url, recipients, parties: Vec::new() };
         // None while the node is not there.

@@ -1,4 +1,4 @@
-//! Keys that live in the secret store: born once, read ever after, and the store may go away.
+//! Keys that live in the secret store: generated once, then read, and the store may go away.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn is_ready(status: &Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_born_once_and_its_login_is_given_up_at_the_end() {
+async fn a_key_is_generated_once_and_its_login_is_revoked_at_the_end() {
     let (net, store) = vaulted().await;
     let a = net.node("a");
     let running = a.start();
@@ -88,7 +88,7 @@ async fn losing_the_store_after_the_start_is_a_condition_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_version_is_born_under_the_running_node_and_the_old_one_still_reads() {
+async fn a_new_key_version_is_generated_without_a_restart_and_the_old_one_still_reads() {
     let (net, store) = vaulted().await;
     let a = net.node("a");
     let _running = a.start();

@@ -43,7 +43,7 @@ async fn a_damaged_payload_is_unavailable_and_the_others_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_payload_is_mended_by_whoever_sends_it_again() {
+async fn a_damaged_payload_is_repaired_by_the_next_push_of_it() {
     let net = Net::new(&["a", "b"]);
     let mut nodes = net.start().await;
     let (a, b) = (net.node("a"), net.node("b"));

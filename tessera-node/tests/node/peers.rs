@@ -23,11 +23,10 @@ const MESSAGE: &[u8] = b"private";
 /// A payload of a node elsewhere for the key of `node`, as it is pushed.
 fn pushed_to(node: &Spec) -> EncodedPayload {
     let pair = Arc::new(KeyPair::generate().unwrap());
-    let sender = pair.public().clone();
+    let sender = *pair.public();
     let ring = KeyRing::new([pair], &DefaultKey::AsJava).unwrap();
     let recipient: PublicKey = node.public_key.parse().unwrap();
-    let request =
-        SealRequest { sender, recipients: vec![recipient.clone()], privacy: PrivacyMetadata::default() };
+    let request = SealRequest { sender, recipients: vec![recipient], privacy: PrivacyMetadata::default() };
     seal::seal(&ring, MESSAGE.into(), request).unwrap().for_recipient(&recipient).unwrap()
 }
 
@@ -61,7 +60,7 @@ async fn a_forged_push_leaves_a_payload_readable_whether_it_comes_before_or_afte
     let forgeries: [fn(&mut PayloadParts); 3] = [
         |parts| parts.recipient_boxes = vec![vec![0; 48].into()],
         |parts| parts.cipher_text_nonce = Nonce::from_bytes(&[7; 24]),
-        |parts| parts.sender = KeyPair::generate().unwrap().public().clone(),
+        |parts| parts.sender = *KeyPair::generate().unwrap().public(),
     ];
     for forge in forgeries {
         for forged_first in [false, true] {
@@ -123,7 +122,7 @@ async fn a_certificate_is_one_node_however_many_addresses_it_announces() {
     let net = Net::new(&["a", "d"]);
     let _nodes = net.start().await;
     let (a, d) = (net.node("a"), net.node("d"));
-    let invented: Vec<_> = (0..1000).map(|_| KeyPair::generate().unwrap().public().clone()).collect();
+    let invented: Vec<_> = (0..1000).map(|_| *KeyPair::generate().unwrap().public()).collect();
     for port in 20_000..20_050 {
         let url = format!("https://{}:{port}/", d.host);
         assert_eq!(announce(a, d, invented.clone(), &url).await, 200);

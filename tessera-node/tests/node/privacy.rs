@@ -15,7 +15,7 @@ fn text(status: u16, text: &str) -> (u16, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sender_participants_and_mandatory_recipients_are_told() {
+async fn sender_participants_and_mandatory_recipients_are_answered() {
     let net = Net::with(&["a", "b", "c"], |config| {
         config["features"] = json!({"enablePrivacyEnhancements": true});
     });
@@ -45,7 +45,7 @@ async fn sender_participants_and_mandatory_recipients_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_stored_or_no_hash_is_told_as_java_tells_it() {
+async fn an_unknown_or_malformed_hash_is_answered_as_by_java() {
     let net = Net::new(&["a"]);
     let _nodes = net.start().await;
     let client = net.node("a").client();

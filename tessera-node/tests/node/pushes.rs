@@ -132,9 +132,9 @@ async fn a_key_is_proven_by_opening_a_challenge_and_nothing_else_is_opened() {
     let _nodes = net.start().await;
     let (a, b) = (net.node("a"), net.node("b"));
     let genuine: PublicKey = b.public_key.parse().unwrap();
-    let invented = KeyPair::generate().unwrap().public().clone();
+    let invented = *KeyPair::generate().unwrap().public();
     let announce = async |keys: &[&PublicKey]| {
-        let recipients = keys.iter().map(|key| ((*key).clone(), b.p2p_url())).collect();
+        let recipients = keys.iter().map(|key| (**key, b.p2p_url())).collect();
         let said = PartyInfo { url: b.p2p_url(), recipients, parties: Vec::new() };
         let octets = [("content-type", "application/octet-stream")];
         let answer = a.peer_client(b).request("POST", "/partyinfo", &octets, said.encode()).await;

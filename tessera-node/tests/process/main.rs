@@ -175,7 +175,7 @@ async fn a_death_around_a_raw_write_loses_no_acknowledged_payload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_around_a_birth_leaves_one_version_of_the_key() {
-    for (point, born) in [("before-key-write", 0), ("after-key-write", 1)] {
+    for (point, generated) in [("before-key-write", 0), ("after-key-write", 1)] {
         let store = support::store::SecretStore::start().await;
         let mut net = Net::new(&["a"]);
         store.serve(&mut net.nodes[0], 1);
@@ -183,7 +183,7 @@ async fn a_death_around_a_birth_leaves_one_version_of_the_key() {
         let mut process = Process::start_with(a, &["--fault-point", point]);
         let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it died");
         assert!(!status.success(), "{point}");
-        assert_eq!(store.secrets().len(), born, "{point}");
+        assert_eq!(store.secrets().len(), generated, "{point}");
 
         let _again = Process::start(a);
         let key = eventually("it is ready", async || {

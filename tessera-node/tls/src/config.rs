@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 /// How long a peer may take for a handshake. Peers give a push up after 3.5 seconds, so a longer one serves nobody.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// We speak HTTP/1.1 only; a client that offers HTTP/2 as well is told so here.
+/// We speak HTTP/1.1 only; a client that offers HTTP/2 as well learns it here.
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// The one provider, named explicitly so that nothing depends on which default a binary installed.

@@ -105,7 +105,7 @@ fn config(
 struct ClientVerifier(Arc<HandshakeVerifier>);
 
 impl ClientCertVerifier for ClientVerifier {
-    /// Strangers are not told whose certificates we trust.
+    /// Strangers do not learn whose certificates we trust.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 const PEER: &str = "spiffe://org-a.example/node/node-b";
 const OPERATOR: &str = "spiffe://org-a.example/operator/tessera-operator";
 
-/// A server that shows `shown` and serves whoever `client` is, so that only the client's judgement decides.
+/// A server that shows `shown` and serves any `client`, so that only the client's judgement decides.
 async fn connect(
     client: &ClientTls,
     host: &str,

@@ -192,7 +192,7 @@ impl Reader<'_> {
     }
 
     fn public_key(&mut self) -> Result<PublicKey, DecodeError> {
-        self.bytes().map(|bytes| PublicKey::from_bytes(&bytes))
+        Ok(PublicKey::from_bytes(&self.bytes()?)?)
     }
 
     fn nonce(&mut self) -> Result<Nonce, DecodeError> {
@@ -238,7 +238,7 @@ impl Reader<'_> {
             if affected.len() == MAX_ITEMS {
                 return Err(DecodeError::TooManyItems);
             }
-            let hash = TxHash::from_bytes(&base64::decode_strict(&self.text()?)?);
+            let hash = TxHash::from_bytes(&base64::decode_strict(&self.text()?)?)?;
             affected.insert(hash, SecurityHash::from_bytes(&self.bytes()?));
         }
         Ok(affected)

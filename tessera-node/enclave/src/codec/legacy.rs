@@ -53,7 +53,7 @@ fn capacity(payload: &EncodedPayload) -> usize {
 pub(super) fn decode(input: &Bytes) -> Result<EncodedPayload, DecodeError> {
     let mut input = Reader::new(input);
     let mut parts = PayloadParts {
-        sender: PublicKey::from_bytes(&input.bytes()?),
+        sender: PublicKey::from_bytes(&input.bytes()?)?,
         cipher_text: input.bytes()?,
         cipher_text_nonce: Nonce::from_bytes(&input.bytes()?),
         recipient_boxes: input.byte_arrays()?,
@@ -93,10 +93,10 @@ fn decode_privacy(input: &mut Reader<'_>) -> Result<PrivacyMetadata, DecodeError
 }
 
 fn key(input: &mut Reader<'_>) -> Result<PublicKey, DecodeError> {
-    input.bytes().map(|bytes| PublicKey::from_bytes(&bytes))
+    Ok(PublicKey::from_bytes(&input.bytes()?)?)
 }
 
 fn affected(input: &mut Reader<'_>) -> Result<(TxHash, SecurityHash), DecodeError> {
-    let hash = TxHash::from_bytes(&input.bytes()?);
+    let hash = TxHash::from_bytes(&input.bytes()?)?;
     Ok((hash, SecurityHash::from_bytes(&input.bytes()?)))
 }

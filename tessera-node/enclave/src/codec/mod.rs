@@ -10,6 +10,7 @@ mod legacy;
 use bytes::Bytes;
 
 use crate::base64::Base64Error;
+use crate::name::NameError;
 use crate::payload::{EncodedPayload, PayloadError};
 
 /// Items of one list. An item costs more memory than its bytes on the wire, so a list needs a bound of its own.
@@ -48,6 +49,9 @@ pub enum DecodeError {
     /// A map key that should be a transaction hash is not base64.
     #[error(transparent)]
     Base64(#[from] Base64Error),
+    /// A key or a hash that is longer than any.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A text that is not UTF-8.
     #[error("text is not UTF-8")]
     Utf8,

@@ -44,7 +44,7 @@ impl PartyInfo {
 }
 
 fn recipient(input: &mut Reader<'_>) -> Result<(PublicKey, String), DecodeError> {
-    let key = PublicKey::from_bytes(&input.bytes()?);
+    let key = PublicKey::from_bytes(&input.bytes()?)?;
     Ok((key, text(input)?))
 }
 

@@ -20,7 +20,7 @@ struct Sent {
 
 fn sent(mode: PrivacyMode) -> Sent {
     let pairs = [(); 2].map(|()| Arc::new(KeyPair::generate().expect("locked memory")));
-    let keys = pairs.each_ref().map(|pair| pair.public().clone());
+    let keys = pairs.each_ref().map(|pair| *pair.public());
     let ring = KeyRing::new(pairs, &DefaultKey::AsJava).expect("a ring");
     let (sender, sending) = testing::ring_of_one();
     let exec_hash = if mode == PrivacyMode::PrivateStateValidation { "hash" } else { "" };
@@ -74,7 +74,7 @@ fn another_key_of_ours_goes_in_front() {
     for mode in [PrivacyMode::StandardPrivate, PrivacyMode::PrivateStateValidation] {
         let sent = sent(mode);
         let both = stored(sent.merge(&sent.pushed_to(0), sent.pushed_to(1)));
-        assert_eq!(both.recipient_keys, [sent.keys[1].clone(), sent.keys[0].clone()], "{mode:?}");
+        assert_eq!(both.recipient_keys, [sent.keys[1], sent.keys[0]], "{mode:?}");
         assert!(sent.reads(&both, 0) && sent.reads(&both, 1), "{mode:?}");
     }
 }
@@ -177,10 +177,10 @@ fn wrong_security_hashes_do_not_count() {
     let (good, bad) = (TxHash::of(b"good"), TxHash::of(b"bad"));
     let hash = |text: &[u8]| SecurityHash::from_bytes(text);
     let first = changed(&sent.pushed_to(0), |parts| {
-        parts.privacy.affected = [(good.clone(), hash(b"g"))].into();
+        parts.privacy.affected = [(good, hash(b"g"))].into();
     });
     let second = changed(&sent.pushed_to(1), |parts| {
-        parts.privacy.affected = [(good.clone(), hash(b"g")), (bad.clone(), hash(b"b"))].into();
+        parts.privacy.affected = [(good, hash(b"g")), (bad, hash(b"b"))].into();
     });
     let merged = stored(merge(&sent.ring, &first, second, &BTreeSet::from([bad])));
     assert_eq!(merged.privacy.affected.keys().collect::<Vec<_>>(), [&good]);

@@ -20,12 +20,12 @@ fn utf8(value: &Value) -> Bytes {
 }
 
 fn affected(value: &Value, read: Read) -> (TxHash, SecurityHash) {
-    let hash = TxHash::from_bytes(&read(&value[0]));
+    let hash = TxHash::from_bytes(&read(&value[0])).expect("short");
     (hash, SecurityHash::from_bytes(&read(&value[1])))
 }
 
 fn keys(value: &Value, read: Read) -> Vec<PublicKey> {
-    list(value).map(|key| PublicKey::from_bytes(&read(key))).collect()
+    list(value).map(|key| PublicKey::from_bytes(&read(key)).expect("short")).collect()
 }
 
 fn mode(entry: &Value) -> PrivacyMode {
@@ -35,7 +35,7 @@ fn mode(entry: &Value) -> PrivacyMode {
 /// The payload of an entry of `legacy_payload_decode`.
 fn expected(entry: &Value) -> EncodedPayload {
     let parts = PayloadParts {
-        sender: PublicKey::from_bytes(&hex(&entry["senderKey_hex"])),
+        sender: PublicKey::from_bytes(&hex(&entry["senderKey_hex"])).expect("short"),
         cipher_text: hex(&entry["cipherText_hex"]),
         cipher_text_nonce: Nonce::from_bytes(&hex(&entry["cipherTextNonce_hex"])),
         recipient_boxes: list(&entry["recipientBoxes_hex"]).map(hex).collect(),
@@ -54,7 +54,7 @@ fn expected(entry: &Value) -> EncodedPayload {
 /// The payload of an entry of `payload_encodings_computed`.
 fn inputs(entry: &Value) -> EncodedPayload {
     let parts = PayloadParts {
-        sender: PublicKey::from_bytes(&utf8(&entry["senderKey"])),
+        sender: PublicKey::from_bytes(&utf8(&entry["senderKey"])).expect("short"),
         cipher_text: utf8(&entry["cipherText"]),
         cipher_text_nonce: Nonce::from_bytes(&utf8(&entry["cipherTextNonce"])),
         recipient_boxes: list(&entry["recipientBoxes"]).map(utf8).collect(),
@@ -153,9 +153,9 @@ fn cbor_indefinite_lengths_tags_and_long_numbers_are_read() {
     let payload = cbor(&text).expect("decoded");
     assert_eq!(&payload.cipher_text[..], [2, 5]);
     assert_eq!(payload.cipher_text_nonce.as_bytes(), [3]);
-    assert_eq!(payload.recipient_keys, [PublicKey::from_bytes(&[6])]);
+    assert_eq!(payload.recipient_keys, [PublicKey::from_bytes(&[6]).expect("short")]);
     assert_eq!(payload.privacy.mode, PrivacyMode::PartyProtection);
-    let affected = [(TxHash::from_bytes(b"A"), SecurityHash::from_bytes(&[7]))];
+    let affected = [(TxHash::from_bytes(b"A").expect("short"), SecurityHash::from_bytes(&[7]))];
     assert_eq!(payload.privacy.affected, affected.into());
 }
 
@@ -189,6 +189,41 @@ fn cbor_lists_of_nothing_are_bounded_by_the_input() {
     let empty = "40".repeat(256);
     let refused = cbor(&format!("a1 6a 726563697069656e7473 99 0100 {empty}")).expect_err("too many");
     assert_eq!(refused.to_string(), "a list has more items than its input can mean, or than any payload has");
+}
+
+#[test]
+fn a_longer_name_than_any_is_refused() {
+    let (key, hash) = ([7; 32], TxHash::of(b"affected"));
+    let affected = [(hash, SecurityHash::from_bytes(&[1]))].into();
+    let privacy = PrivacyMetadata { affected, ..PrivacyMetadata::default() };
+    let parts = PayloadParts { sender: key.into(), privacy, ..PayloadParts::default() };
+    let payload = EncodedPayload::new(parts).expect("consistent");
+    let refused = |codec: PayloadCodec, written: fn(&[u8]) -> Vec<u8>, name: &[u8]| {
+        let longer = [name, &[7]].concat();
+        let whole = stretch(&codec.encode(&payload), &written(name), &written(&longer));
+        codec.decode(&whole.into()).expect_err("too long").to_string()
+    };
+    let text = "public key has 33 bytes: give the 32 bytes of an X25519 key";
+    assert_eq!(refused(PayloadCodec::Legacy, prefixed, &key), text);
+    assert_eq!(refused(PayloadCodec::Cbor, |name| cbor_item(0x58, name), &key), text);
+    let text = "transaction hash has 65 bytes: the longest has 64";
+    let base64 = |name: &[u8]| cbor_item(0x78, tessera_enclave::base64::encode(name).as_bytes());
+    assert_eq!(refused(PayloadCodec::Legacy, prefixed, hash.as_bytes()), text);
+    assert_eq!(refused(PayloadCodec::Cbor, base64, hash.as_bytes()), text);
+}
+
+/// `whole` with `longer` in the place of `name`.
+fn stretch(whole: &[u8], name: &[u8], longer: &[u8]) -> Vec<u8> {
+    let at = whole.windows(name.len()).position(|window| window == name).expect("the name");
+    [&whole[..at], longer, &whole[at + name.len()..]].concat()
+}
+
+fn prefixed(name: &[u8]) -> Vec<u8> {
+    [&(name.len() as u64).to_be_bytes()[..], name].concat()
+}
+
+fn cbor_item(head: u8, content: &[u8]) -> Vec<u8> {
+    [&[head, u8::try_from(content.len()).expect("short")][..], content].concat()
 }
 
 #[test]

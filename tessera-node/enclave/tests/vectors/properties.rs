@@ -17,7 +17,7 @@ fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
 }
 
 fn key() -> impl Strategy<Value = PublicKey> {
-    bytes(40).prop_map(|key| PublicKey::from_bytes(&key))
+    bytes(33).prop_map(|key| PublicKey::from_bytes(&key).expect("short"))
 }
 
 fn nonce() -> impl Strategy<Value = Nonce> {
@@ -25,7 +25,7 @@ fn nonce() -> impl Strategy<Value = Nonce> {
 }
 
 fn affected() -> impl Strategy<Value = BTreeMap<TxHash, SecurityHash>> {
-    let hash = bytes(70).prop_map(|hash| TxHash::from_bytes(&hash));
+    let hash = bytes(65).prop_map(|hash| TxHash::from_bytes(&hash).expect("short"));
     let security_hash = bytes(70).prop_map(|hash| SecurityHash::from_bytes(&hash));
     btree_map(hash, security_hash, 0..4)
 }

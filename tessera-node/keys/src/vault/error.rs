@@ -1,4 +1,4 @@
-//! Why the secret store does not give a key, told apart by what mends it.
+//! Why the secret store does not give a key, one variant for each remedy.
 
 use std::io;
 

@@ -8,7 +8,7 @@ use vaultrs::auth::kubernetes;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::VaultError;
-use super::http::{Failure, quote, says};
+use super::http::{Bundle, Failure, quote, says};
 use super::session::{Grant, Session};
 use crate::secret::SecretText;
 
@@ -37,7 +37,14 @@ impl Login {
         }
     }
 
-    pub(super) async fn run(&self, session: &mut Session) -> Result<Grant, VaultError> {
+    /// Logs in at the store that `bundle` verifies.
+    pub(super) async fn open(&self, config: &SecretStore, bundle: &Bundle) -> Result<Session, VaultError> {
+        let mut session = Session::anonymous(config, bundle)?;
+        let grant = self.run(&mut session).await?;
+        Ok(session.granted(&grant))
+    }
+
+    async fn run(&self, session: &mut Session) -> Result<Grant, VaultError> {
         match self {
             Self::Kubernetes { mount, role, token_file } => {
                 let token = fs::read_to_string(token_file);

@@ -1,4 +1,4 @@
-//! Keys that are born in this process and kept in Vault (or `OpenBao`), KV version 2.
+//! Keys that are generated in this process and kept in Vault (or `OpenBao`), KV version 2.
 //!
 //! ```text
 //!                      ┌── there ──► verify pair ────────────────────────────────────────► KeyPair
@@ -57,7 +57,7 @@ pub struct VaultKeys {
 pub struct VaultKey {
     /// The pair; the public key has been recomputed.
     pub pair: KeyPair,
-    /// When it was born, as stamped beside it.
+    /// When it was generated, as stamped beside it.
     pub born_at: Timestamp,
     /// `<mount>/<path>`.
     pub store_path: String,
@@ -123,7 +123,7 @@ impl VaultKeys {
         self
     }
 
-    /// The key's version: read, or born and written when the store has none. Safe to repeat after any error.
+    /// The key's version: read, or generated and written when the store has none. Safe to repeat after any error.
     pub async fn ensure(&self, key: &str, version: u32) -> Result<VaultKey, VaultError> {
         let path = kv::Path::key(&self.config, key, version)?;
         let result = self.ensure_logged_in(&path).await;
@@ -200,7 +200,7 @@ impl VaultKeys {
         (self.hook)(WritePoint::After);
         match written {
             kv::Written::Won => {
-                tracing::info!(public_key = %pair.public(), path = %path, "key born and stored");
+                tracing::info!(public_key = %pair.public(), path = %path, "key generated and stored");
                 Ok(VaultKey { pair, born_at, store_path: path.to_string(), payload_store, new: true })
             }
             kv::Written::Lost => {

@@ -12,7 +12,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::error::VaultError;
 use super::http::{self, Bundle, Failure, quote};
-use super::login::Login;
 
 /// A login, with a connection of its own that trusts one CA bundle.
 pub(super) struct Session {
@@ -59,20 +58,8 @@ impl Grant {
 }
 
 impl Session {
-    /// Logs in at the store that `bundle` verifies.
-    pub(super) async fn open(
-        config: &SecretStore,
-        login: &Login,
-        bundle: &Bundle,
-    ) -> Result<Self, VaultError> {
-        let mut session = Self::anonymous(config, bundle)?;
-        let grant = login.run(&mut session).await?;
-        session.set_token(&grant.token);
-        session.lease = Mutex::new(grant.lease);
-        Ok(session)
-    }
-
-    fn anonymous(config: &SecretStore, bundle: &Bundle) -> Result<Self, VaultError> {
+    /// A connection without a token to the store that `bundle` verifies.
+    pub(super) fn anonymous(config: &SecretStore, bundle: &Bundle) -> Result<Self, VaultError> {
         http::validate_address(&config.address)?;
         let namespace = Some(config.namespace.clone()).filter(|namespace| !namespace.is_empty());
         let settings = VaultClientSettingsBuilder::default()
@@ -96,6 +83,13 @@ impl Session {
             audience: config.address.clone(),
             lease: Mutex::new(Grant::new("", 0, false).lease),
         })
+    }
+
+    /// The session with the token that a login gave.
+    pub(super) fn granted(mut self, grant: &Grant) -> Self {
+        self.set_token(&grant.token);
+        self.lease = Mutex::new(grant.lease);
+        self
     }
 
     /// What a token that somebody else obtained is good for.

@@ -25,13 +25,13 @@ impl Trust {
     /// longer verifies by it.
     pub(super) async fn open(&self, config: &SecretStore, login: &Login) -> Result<Session, VaultError> {
         if let Some(in_use) = self.in_use() {
-            match Session::open(config, login, &in_use).await {
+            match login.open(config, &in_use).await {
                 Err(VaultError::Untrusted { .. }) => {}
                 result => return result,
             }
         }
         let offered = http::read_bundle(&self.path)?;
-        let session = Session::open(config, login, &offered).await?;
+        let session = login.open(config, &offered).await?;
         tracing::info!(bundle = self.path, "the secret store is verified by this CA bundle");
         *self.lock() = Some(offered);
         Ok(session)

@@ -24,22 +24,19 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::client::verify_server_name;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::ParsedCertificate;
 use tessera_node_api::identity::Identity;
 use tessera_tls::{AcceptError, Connection, ConnectionGuard, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::server::TlsStream;
 
 use self::handshakes::{Handshake, Handshakes};
 use self::slots::{Slot, Slots};
+use super::caller::Caller;
 use super::problem::Problem;
 use super::reply::Reply;
-use super::router::{Api, Router};
+use super::router::{Answer, Api, Router};
 use crate::log_limiter::LogLimiter;
 use crate::metrics::{Metrics, Port};
 use crate::resources::Resources;
@@ -51,78 +48,8 @@ const HEAD_BYTES: usize = 8 << 10;
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// How long an accepted peer waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_secs(30);
-/// An answer that holds memory must be read at this rate …
-const READ_BYTES_PER_SECOND: u64 = 1 << 20;
-/// … after so long.
-const READ_GRACE: Duration = Duration::from_secs(10);
 /// Before the next try to accept, when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// An answer, and the name of the route for metrics.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    route: &'static str,
-    reply: Reply,
-}
-
-impl Answer {
-    pub(crate) fn new(route: &'static str, reply: Reply) -> Self {
-        Self { route, reply }
-    }
-}
-
-/// Who is at the other end of a connection.
-#[derive(Debug)]
-pub(crate) struct Caller {
-    pub(crate) identity: Identity,
-    certificate: CertificateDer<'static>,
-    read_by: watch::Sender<Option<Instant>>,
-}
-
-impl Caller {
-    /// Whether the caller's certificate is for `host`, a DNS name or an IP address.
-    pub(crate) fn speaks_for(&self, host: &str) -> bool {
-        let Ok(name) = ServerName::try_from(host) else { return false };
-        ParsedCertificate::try_from(&self.certificate)
-            .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
-    }
-
-    /// From now on the caller has so long to read an answer of `bytes`, until the guard is dropped. The connection is closed
-    /// then, since the answer holds memory that others wait for.
-    pub(crate) fn reading(&self, bytes: usize) -> Reading {
-        let seconds = bytes as u64 / READ_BYTES_PER_SECOND;
-        self.read_by.send_replace(Some(Instant::now() + READ_GRACE + Duration::from_secs(seconds)));
-        Reading(self.read_by.clone())
-    }
-}
-
-/// A deadline for reading an answer; lifted on drop.
-#[derive(Debug)]
-pub(crate) struct Reading(watch::Sender<Option<Instant>>);
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.0.send_replace(None);
-    }
-}
-
-/// Returns when the deadline of the present answer has passed.
-async fn overdue(mut read_by: watch::Receiver<Option<Instant>>) {
-    loop {
-        let deadline = *read_by.borrow_and_update();
-        tokio::select! {
-            changed = read_by.changed() => if changed.is_err() { std::future::pending::<()>().await },
-            () = sleep_until_some(deadline) => return,
-        }
-    }
-}
-
-async fn sleep_until_some(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// A bound port and everything that a connection to it needs.
 pub(crate) struct Server<A> {
@@ -212,11 +139,7 @@ impl<A: Api> Shared<A> {
         let Some((connection, _slot)) = admitted else { return };
         let chain = connection.stream.get_ref().1.peer_certificates().unwrap_or_default();
         let Some(certificate) = chain.first().map(|leaf| leaf.clone().into_owned()) else { return };
-        let caller = Arc::new(Caller {
-            identity: connection.peer.identity,
-            certificate,
-            read_by: watch::Sender::new(None),
-        });
+        let caller = Arc::new(Caller::new(connection.peer.identity, certificate));
         self.metrics.connection_opened(self.port);
         let mut stream = TimeoutStream::new(connection.stream);
         // A client that stops reading must release its slot; a slow but steady reader may keep it.
@@ -266,7 +189,7 @@ impl<A: Api> Shared<A> {
                 let _ = tokio::time::timeout(CLOSE_GRACE, connection).await;
                 return;
             }
-            () = overdue(caller.read_by.subscribe()) => {
+            () = caller.overdue() => {
                 tracing::debug!(port = self.port.as_str(), caller = %caller.identity, "an answer is read too slowly");
                 self.metrics.refused(self.port, "SlowReader");
                 return;

@@ -59,7 +59,7 @@ impl Registry {
 fn a_key_is_held_by_the_node_that_proved_it() {
     let mut registry = registry();
     let learned = registry.hears("b", said("b", &[2], &["c"]));
-    assert!(learned.changed && learned.news);
+    assert!(learned.changed && learned.came_up);
     assert_eq!(registry.holder(2), None, "it is only claimed");
     let claim = learned.claim.unwrap();
     registry.proven(&claim.peer, claim.keys);
@@ -121,7 +121,7 @@ fn a_repeated_announcement_changes_nothing() {
     let mut registry = registry();
     registry.proves("b", said("b", &[2], &["c"]));
     let again = registry.hears("b", said("b", &[2], &["c"]));
-    assert!(!again.changed && !again.news && again.claim.is_none());
+    assert!(!again.changed && !again.came_up && again.claim.is_none());
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn keys(bytes: &[u8]) -> Vec<PublicKey> {
 }
 
 fn hash() -> TxHash {
-    TxHash::from_bytes(b"affected")
+    TxHash::of(b"affected")
 }
 
 fn payload(mode: PrivacyMode, recipients: &[u8], affected: &[TxHash]) -> EncodedPayload {
@@ -23,7 +23,7 @@ fn payload(mode: PrivacyMode, recipients: &[u8], affected: &[TxHash]) -> Encoded
             mode,
             affected: affected
                 .iter()
-                .map(|hash| (hash.clone(), tessera_enclave::SecurityHash::from_bytes(b"claim")))
+                .map(|hash| (*hash, tessera_enclave::SecurityHash::from_bytes(b"claim")))
                 .collect(),
             exec_hash: if validates { Bytes::from_static(b"root") } else { Bytes::new() },
             mandatory_recipients: if mode == PrivacyMode::MandatoryRecipients {
@@ -39,7 +39,7 @@ fn payload(mode: PrivacyMode, recipients: &[u8], affected: &[TxHash]) -> Encoded
 }
 
 fn request(mode: PrivacyMode, affected: &[TxHash]) -> PrivacyRequest {
-    PrivacyRequest { mode, affected: affected.iter().cloned().collect(), ..PrivacyRequest::default() }
+    PrivacyRequest { mode, affected: affected.iter().copied().collect(), ..PrivacyRequest::default() }
 }
 
 fn known(mode: PrivacyMode, recipients: &[u8]) -> Known {
