@@ -1,6 +1,7 @@
 //! Logs: JSON lines on standard output, quiet when nothing happens. No secret and no payload is ever a field; hashes of
 //! transactions appear at debug level only, since they tell who traded when.
 
+use tessera_node_api::plain_words::plain_words;
 use tracing::Subscriber;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -31,13 +32,15 @@ fn is_silenced(target: &str) -> bool {
 }
 
 /// An error and its causes in one line, for a log field.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = String::new();
+    let mut cause = Some(error);
     while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
+        let words = plain_words(error);
+        // Such words have the error's causes in them.
+        cause = error.source().filter(|_| words.is_none());
+        line.push_str(if line.is_empty() { "" } else { ": " });
+        line.push_str(&words.unwrap_or_else(|| error.to_string()));
     }
     line
 }

@@ -14,10 +14,10 @@ use crate::leaf::Usage;
 pub enum InspectError {
     /// No PEM block of a certificate.
     #[error("the text holds no certificate in PEM")]
-    Pem(#[source] rustls_pki_types::pem::Error),
+    Pem,
     /// The PEM block does not hold an X.509 certificate.
     #[error("the PEM block holds no X.509 certificate")]
-    Der(#[source] x509_parser::nom::Err<x509_parser::error::X509Error>),
+    Der,
     /// Bytes follow the certificate inside its PEM block.
     #[error("the PEM block holds more than one certificate's DER")]
     TrailingBytes,
@@ -52,13 +52,13 @@ pub struct Certificate {
 impl Certificate {
     /// Reads the first certificate of a PEM text.
     pub fn parse(pem: &[u8]) -> Result<Self, InspectError> {
-        let der = CertificateDer::from_pem_slice(pem).map_err(InspectError::Pem)?;
+        let der = CertificateDer::from_pem_slice(pem).map_err(|_| InspectError::Pem)?;
         Ok(Self { pem: String::from_utf8_lossy(pem).into_owned(), ..Self::from_der(&der)? })
     }
 
     /// Reads a certificate in DER; its [`Self::pem`] is empty.
     pub fn from_der(der: &CertificateDer<'_>) -> Result<Self, InspectError> {
-        let (rest, x509) = X509Certificate::from_der(der).map_err(InspectError::Der)?;
+        let (rest, x509) = X509Certificate::from_der(der).map_err(|_| InspectError::Der)?;
         if !rest.is_empty() {
             return Err(InspectError::TrailingBytes);
         }

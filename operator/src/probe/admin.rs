@@ -63,9 +63,26 @@ pub enum AdminError {
     /// Another answer than 200.
     #[error("the node's admin port answers HTTP {0}")]
     Code(StatusCode),
-    /// Not the status document.
-    #[error("the node's status is unreadable: {0}")]
-    Document(String),
+    /// No body, or one that is longer than any status.
+    #[error("the node's status cannot be received")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Not the status document. What the library says of it names our types.
+    #[error(
+        "the node's admin port answers with no status that this operator can read (line {line}, column {column}): \
+         use a node image of the operator's version"
+    )]
+    Document {
+        /// Where reading ended.
+        line: usize,
+        /// Where reading ended.
+        column: usize,
+    },
+}
+
+impl From<serde_json::Error> for AdminError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Document { line: error.line(), column: error.column() }
+    }
 }
 
 /// The operator's credentials for the admin ports of one network.
@@ -137,15 +154,15 @@ async fn fetch(tls: TlsStream<TcpStream>, host: &str) -> Result<Status, AdminErr
     let request = Request::get(STATUS_PATH)
         .header(header::HOST, host)
         .body(Empty::<Bytes>::new())
-        .map_err(|error| AdminError::Document(error.to_string()))?;
+        .map_err(|error| AdminError::Tls(error.to_string()))?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(AdminError::Http)?;
         if answer.status() != StatusCode::OK {
             return Err(AdminError::Code(answer.status()));
         }
         let body = Limited::new(answer.into_body(), STATUS_LIMIT).collect().await;
-        let body = body.map_err(|error| AdminError::Document(error.to_string()))?.to_bytes();
-        serde_json::from_slice(&body).map_err(|error| AdminError::Document(error.to_string()))
+        let body = body.map_err(AdminError::Body)?.to_bytes();
+        Ok(serde_json::from_slice(&body)?)
     };
     // The connection makes progress on this task beside the request. When it ends, the request knows; so only the
     // request decides.

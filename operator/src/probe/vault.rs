@@ -11,11 +11,11 @@ use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 use tessera_crds::api::network::VaultStore;
+use tessera_node_api::plain_words::root_cause;
 use tessera_node_api::secret_store::{lookup_name, require_audience};
 use zeroize::Zeroizing;
 
 use super::store::StoreState;
-use crate::report::error::root_cause;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers of Vault are small; whatever sends more is none.
@@ -28,7 +28,7 @@ pub enum VaultError {
     #[error("the CA bundle of the secret store holds no PEM certificate")]
     NoCertificate,
     /// The CA bundle holds something else than certificates.
-    #[error("the CA bundle of the secret store is not PEM")]
+    #[error("the CA bundle of the secret store cannot be read")]
     Pem(#[source] rustls_pki_types::pem::Error),
     /// A certificate in the bundle cannot be a root.
     #[error("a certificate in the CA bundle of the secret store is unusable")]
@@ -159,7 +159,10 @@ impl Vault {
             Ok(status) if status.is_success() => {}
             Ok(status) => tracing::warn!(%status, "the login to the secret store could not be revoked"),
             Err(error) => {
-                tracing::warn!(error = %error.without_url(), "the login to the secret store could not be revoked");
+                tracing::warn!(
+                    error = root_cause(&error),
+                    "the login to the secret store could not be revoked"
+                );
             }
         }
     }
@@ -187,7 +190,8 @@ impl Resolve for AbsoluteNames {
             let name = lookup_name(name.as_str(), &resolv_conf);
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let found = found.map_err(|error| {
-                std::io::Error::new(error.kind(), format!("lookup of the absolute name {name}: {error}"))
+                let why = root_cause(&error);
+                std::io::Error::new(error.kind(), format!("lookup of the absolute name {name}: {why}"))
             })?;
             Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
         })

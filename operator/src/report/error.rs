@@ -1,10 +1,9 @@
 //! Errors as a person reads them: what failed and why, without the type names and debug texts of libraries.
 
 use std::error::Error;
-use std::io;
 
 use kube::core::Status;
-use rustls::{AlertDescription, CertificateError};
+use tessera_node_api::plain_words::{plain_words, root_cause};
 
 /// The API server's own words are passed on, up to this many characters.
 const API_MESSAGE_LIMIT: usize = 700;
@@ -28,15 +27,6 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         cause = source.source().filter(|_| !is_whole);
     }
     text
-}
-
-/// The innermost cause: the outer errors of an HTTP library only say that sending failed.
-pub fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    library_words(cause).unwrap_or_else(|| cause.to_string())
 }
 
 /// An API server's refusal in its own words, on one line and bounded.
@@ -64,20 +54,11 @@ fn library_words(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(status) = error.downcast_ref() {
         return Some(api_message(status));
     }
-    if let Some(tls) = error.downcast_ref() {
-        return Some(tls_words(tls).to_owned());
+    // What these print of themselves are the names of their kinds, or the sentence of their cause once more.
+    if error.is::<reqwest::Error>() || error.is::<hyper::Error>() {
+        return Some(root_cause(error));
     }
-    let io = error.downcast_ref::<io::Error>()?;
-    // The error inside is no source of the outer one.
-    Some(match io.get_ref() {
-        Some(inner) => library_words(inner).unwrap_or_else(|| inner.to_string()),
-        None => without_number(&io.to_string()),
-    })
-}
-
-/// `Connection refused (os error 111)` without the number.
-fn without_number(text: &str) -> String {
-    text.split(" (os error ").next().unwrap_or(text).to_owned()
+    plain_words(error)
 }
 
 fn kube_words(error: &kube::Error) -> String {
@@ -99,51 +80,6 @@ fn kube_words(error: &kube::Error) -> String {
         kube::Error::Auth(_) => "the operator's credentials for the API server cannot be read".to_owned(),
         _ => "the request to the API server cannot be made".to_owned(),
     }
-}
-
-/// The other end is named by the sentence that this ends.
-fn tls_words(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(problem) => certificate_words(problem),
-        rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert) => {
-            "the other end refuses our certificate"
-        }
-        rustls::Error::AlertReceived(_) => "the other end ended the TLS handshake",
-        rustls::Error::PeerIncompatible(_) => "the other end has no TLS version or cipher in common with us",
-        rustls::Error::NoCertificatesPresented => "the other end has no certificate",
-        rustls::Error::InvalidMessage(_) | rustls::Error::PeerMisbehaved(_) => {
-            "the other end does not speak TLS"
-        }
-        _ => "the TLS session failed",
-    }
-}
-
-fn certificate_words(problem: &CertificateError) -> &'static str {
-    match problem {
-        CertificateError::UnknownIssuer => "the certificate is of no CA that we trust here",
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the certificate has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the certificate is not valid yet: compare the clocks"
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the certificate is for another name"
-        }
-        _ => "the certificate does not verify",
-    }
-}
-
-fn is_about_our_certificate(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateRequired
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied
-    )
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! operator ◄─────────── GET /v1/status over mTLS ──────────── tessera-node     (admin)
 //! everybody ── certificate with a URI SAN ──► everybody                         (identity)
 //! both ── token made for its address ──► secret store                           (secret_store)
+//! both ── what failed on a connection ──► conditions                            (plain_words)
 //! ```
 //!
 //! Both sides are released apart: operator N works with node N-1. So every document here carries a version, fields are
@@ -15,6 +16,7 @@ pub mod admin;
 pub mod dynamic_config;
 pub mod identity;
 pub mod paths;
+pub mod plain_words;
 pub mod secret_store;
 pub mod stamp;
 pub mod static_config;

@@ -103,7 +103,7 @@ async fn an_unreachable_store_says_what_failed_on_the_way() {
     store.config.ca_file.clone_from(&stranger.config.ca_file);
     let error = failure(&store).await;
     assert!(
-        matches!(&error, VaultError::Untrusted { problem, .. } if problem.contains("certificate")),
+        matches!(&error, VaultError::Untrusted { problem, .. } if problem == "the certificate is of no CA that we trust here"),
         "{error}"
     );
     assert_eq!(error.classify(), Retry::Soon);
@@ -115,7 +115,7 @@ async fn an_unreachable_store_says_what_failed_on_the_way() {
     std::fs::write(&store.config.token_file, jwt(&store.config.address)).unwrap();
     let error = failure(&store).await;
     assert!(
-        matches!(&error, VaultError::Unreachable { problem, .. } if problem.contains("refused")),
+        matches!(&error, VaultError::Unreachable { problem, .. } if problem == "Connection refused"),
         "{error}"
     );
     assert_eq!(error.classify(), Retry::Soon);
@@ -126,7 +126,10 @@ async fn a_slow_store_is_given_up() {
     let store = FakeStore::start(|request| is_login(request).then(|| login(3600))).await;
     let began = Instant::now();
     let error = failure(&store).await;
-    assert!(matches!(error, VaultError::Unreachable { .. }), "{error}");
+    assert!(
+        matches!(&error, VaultError::Unreachable { problem, .. } if problem == "operation timed out"),
+        "{error}"
+    );
     assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
 }
 

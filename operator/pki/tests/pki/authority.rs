@@ -99,9 +99,9 @@ fn an_authority_with_garbage_for_a_key_is_refused_without_quoting_it() {
 
 #[test]
 fn garbage_is_no_certificate() {
-    assert!(matches!(Certificate::parse(b"garbage"), Err(InspectError::Pem(_))));
+    assert!(matches!(Certificate::parse(b"garbage"), Err(InspectError::Pem)));
     let garbage = "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n";
-    assert!(matches!(Certificate::parse(garbage.as_bytes()), Err(InspectError::Der(_))));
+    assert!(matches!(Certificate::parse(garbage.as_bytes()), Err(InspectError::Der)));
 }
 
 #[test]

@@ -1,15 +1,20 @@
 //! No error of a library shows its debug text.
 
-use rustls_pki_types::{ServerName, UnixTime};
+use std::io;
+
+use rustls::{AlertDescription, CertificateError};
+use rustls_pki_types::{ServerName, UnixTime, pem};
 
 use super::*;
+use crate::probe::admin::AdminError;
+use crate::probe::vault::{Vault, VaultError};
 
 #[derive(Debug, thiserror::Error)]
 #[error("outer")]
 struct Outer(#[source] Box<kube::Error>);
 
 /// Traces of `Debug` and of the names of types.
-const TRACES: [&str; 14] = [
+const TRACES: [&str; 18] = [
     "Error {",
     "Status {",
     "Some(",
@@ -24,6 +29,10 @@ const TRACES: [&str; 14] = [
     "NotValid",
     "Kind(",
     "code: ",
+    "client error (",
+    "error sending request",
+    "struct ",
+    "[45, 45",
 ];
 
 fn assert_plain(text: &str) {
@@ -94,6 +103,49 @@ fn every_error_of_a_library_is_said_in_plain_words() {
     for error in tls_errors() {
         assert_plain(&chain(&io::Error::other(error)));
     }
+}
+
+#[test]
+fn so_is_every_error_of_an_admin_port() {
+    let mut errors = vec![
+        AdminError::Tls("invalid dns name".to_owned()),
+        AdminError::Timeout,
+        AdminError::Connect(io::Error::from_raw_os_error(113)),
+        AdminError::Handshake(io::Error::from_raw_os_error(104)),
+        AdminError::Body("length limit exceeded".into()),
+        AdminError::Body(Box::new(io::Error::from_raw_os_error(104))),
+    ];
+    errors.extend(tls_errors().into_iter().map(|error| AdminError::Handshake(io::Error::other(error))));
+    for document in ["", "[", r#"{"ready": "yes"}"#, "7"] {
+        let error = serde_json::from_str::<tessera_node_api::admin::Status>(document).unwrap_err();
+        errors.push(AdminError::from(error));
+    }
+    for error in errors {
+        assert_plain(&chain(&error));
+    }
+}
+
+#[test]
+fn so_is_every_error_of_a_store_s_ca_bundle() {
+    let cut = b"-----BEGIN CERTIFICATE-----\nMIIB";
+    let error = Vault::new(&vault_store(), cut).err().expect("it has no end");
+    assert_plain(&chain(&error));
+    let encoded = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let error = Vault::new(&vault_store(), encoded.as_bytes()).err().expect("it is no certificate");
+    assert_plain(&chain(&error));
+    let pem = pem::Error::IllegalSectionStart { line: b"-----B".to_vec() };
+    assert_plain(&chain(&VaultError::Pem(pem)));
+    for error in tls_errors() {
+        assert_plain(&chain(&VaultError::Root(error.clone())));
+        assert_plain(&chain(&VaultError::Tls(error)));
+    }
+}
+
+fn vault_store() -> tessera_crds::api::network::VaultStore {
+    let json = serde_json::json!({
+        "address": "https://127.0.0.1:1", "caBundleRef": {"name": "ca"}, "auth": {"role": "r"}, "kv": {"pathPrefix": "p"},
+    });
+    serde_json::from_value(json).unwrap()
 }
 
 #[test]

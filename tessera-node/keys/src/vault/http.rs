@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
+use tessera_node_api::plain_words::root_cause;
 use tessera_node_api::secret_store::lookup_name;
 use url::Url;
 use vaultrs::error::ClientError;
@@ -37,7 +38,7 @@ pub(super) fn validate_address(address: &str) -> Result<Url, VaultError> {
 /// The file with the CA bundle of the store, as it is now.
 pub(super) fn read_bundle(path: &str) -> Result<Bundle, VaultError> {
     let pem = fs::read(path)
-        .map_err(|error| VaultError::Ca { path: path.to_owned(), problem: error.to_string() })?;
+        .map_err(|error| VaultError::Ca { path: path.to_owned(), problem: root_cause(&error) })?;
     Ok(Bundle { path: path.to_owned(), pem })
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Bundle {
 /// A client that trusts the store's CA and nothing else (vaultrs by itself would add it to the system's roots), and that
 /// carries the token nowhere else: no redirect, no proxy, no search domain.
 pub(super) fn client(bundle: &Bundle) -> Result<reqwest::Client, VaultError> {
-    let problem = |error: &dyn std::fmt::Display| VaultError::Client { problem: error.to_string() };
+    let problem = |error: &(dyn Error + 'static)| VaultError::Client { problem: root_cause(error) };
     let mut tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| problem(&error))?
@@ -77,7 +78,7 @@ impl Bundle {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&self.pem) {
             let certificate = certificate.map_err(|_| refuse("not PEM".to_owned()))?;
-            roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
+            roots.add(certificate).map_err(|error| refuse(root_cause(&error)))?;
         }
         if roots.is_empty() { Err(refuse("no certificate in it".to_owned())) } else { Ok(roots) }
     }
@@ -94,7 +95,8 @@ impl Resolve for AbsoluteNames {
             let name = lookup_name(name.as_str(), &resolv_conf);
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let found = found.map_err(|error| {
-                io::Error::new(error.kind(), format!("lookup of the absolute name {name}: {error}"))
+                let why = root_cause(&error);
+                io::Error::new(error.kind(), format!("lookup of the absolute name {name}: {why}"))
             })?;
             Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
         })
@@ -173,7 +175,7 @@ impl From<RestError> for Failure {
     fn from(error: RestError) -> Self {
         match error {
             RestError::RequestError { source, .. } | RestError::ResponseError { source } => {
-                let problem = format!("{source:#}");
+                let problem = root_cause(source.as_ref());
                 if source.chain().any(is_certificate_error) {
                     Self::Untrusted(problem)
                 } else {
