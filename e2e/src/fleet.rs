@@ -225,6 +225,18 @@ impl Fleet {
             .with_context(|| format!("{node} reports no default key"))
     }
 
+    /// The store holds exactly one secret of the node's key, in exactly one version: the reported one.
+    pub async fn has_one_version_of_its_key(&self, node: &str) -> Result<()> {
+        let directory = format!("{}/{}/tessera-node-{node}/keys/main", self.path_prefix, self.namespace);
+        let names = self.vault.names("secret", &directory).await?;
+        ensure!(names == ["1"], "secrets under {directory}: {names:?}");
+        let (data, version) = self.vault.secret("secret", &format!("{directory}/1")).await?;
+        ensure!(version == 1, "version {version} of {directory}/1");
+        let reported = self.public_key(node).await?;
+        ensure!(data["publicKey"] == *reported, "the stored key is the reported one");
+        Ok(())
+    }
+
     /// Starts the ledger stand-in of a node.
     pub async fn ledger(&self, node: &str) -> Result<Ledger> {
         let secret = format!("{node}-client-ledger");

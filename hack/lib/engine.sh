@@ -6,6 +6,7 @@
 #                   and `standard-retain` (Retain), a registry, a host outside the cluster, $KUBECONFIG_FILE, and a
 #                   kubectl in $STATE/bin
 #   engine_down     nothing of it runs any more
+#   engine_lose     nothing of it runs any more, and all that etcd knew is deleted; volumes remain (local engine only)
 #   engine_running  whether it runs
 #   engine_status   lines about what is wrong, if anything
 #   postgres_image  prints an image with PostgreSQL and a shell

@@ -37,7 +37,7 @@ async fn deleted_and_created_again() -> Result<()> {
         Ok(())
     })
     .await?;
-    exactly_one_version(&fleet, "a").await?;
+    fleet.has_one_version_of_its_key("a").await?;
     fleet.done().await
 }
 
@@ -78,18 +78,4 @@ pub(crate) async fn pods_gone(fleet: &Fleet) -> Result<()> {
         if left.is_empty() { Ok(()) } else { bail!("{} left", left.len()) }
     })
     .await
-}
-
-/// The store holds exactly one secret of the node's key, in exactly one version.
-pub(crate) async fn exactly_one_version(fleet: &Fleet, node: &str) -> Result<()> {
-    let directory = format!("{}/{}/tessera-node-{node}/keys/main", fleet.path_prefix, fleet.namespace);
-    let names = fleet.vault.names("secret", &directory).await?;
-    ensure!(names == ["1"], "secrets under {directory}: {names:?}");
-    let (data, version) = fleet.vault.secret("secret", &format!("{directory}/1")).await?;
-    ensure!(version == 1, "version {version} of {directory}/1");
-    ensure!(
-        data["publicKey"].as_str() == Some(&fleet.public_key(node).await?),
-        "the stored key is the reported one"
-    );
-    Ok(())
 }

@@ -9,7 +9,7 @@ use tessera_e2e::cluster::{Kind, condition};
 use tessera_e2e::fleet::{Fleet, READY_DEADLINE};
 use tessera_e2e::wait;
 
-use super::lifecycle::{exactly_one_version, pods_gone};
+use super::lifecycle::pods_gone;
 
 #[tokio::test]
 async fn the_same_manifests_deleted_and_applied_again() -> Result<()> {
@@ -38,7 +38,7 @@ async fn the_same_manifests_deleted_and_applied_again() -> Result<()> {
     }
     ensure!(fleet.public_key("a").await? == key_a, "the same key of a");
     ensure!(fleet.public_key("b").await? == key_b, "the same key of b");
-    exactly_one_version(&fleet, "a").await?;
+    fleet.has_one_version_of_its_key("a").await?;
     // The stand-ins mount Secrets that were made anew: the kubelet brings the new certificate within its period.
     wait::until("old payloads readable at both", Duration::from_mins(3), || async {
         ensure!(a.payload(&hash).await? == b"older than the network");

@@ -49,6 +49,21 @@ engine_down() { # engine_down [--wipe]
   rmdir /run/containerd/s /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd 2>/dev/null || true
 }
 
+# What was on the nodes' disks for etcd's sake goes with it: a new cluster's kubelets find none of the old one's pods. Images and
+# volumes stay, and so do the bridge and the registry, which are no part of the cluster.
+engine_lose() {
+  local node directory
+  for node in "${NODES[@]}"; do
+    node_down "$node"
+    directory=$(node_directory "$node")
+    # node_down ends when nothing is mounted below; were a volume still, its content would be deleted through it.
+    rm -rf --one-file-system "$directory"/{kubelet,pods}
+    host_namespace_down "$node"
+  done
+  stop_daemons scheduler controller-manager apiserver etcd
+  rm -rf "$STATE/etcd" "$PKI" "$KUBECONFIG_FILE"
+}
+
 engine_status() {
   local record
   for record in "$RECORDS"/*; do

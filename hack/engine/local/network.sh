@@ -48,12 +48,14 @@ routes_to_pods() {
   done
 }
 
+# The veth first: a namespace is torn down asynchronously, and would keep the name in use.
+host_namespace_down() { # host_namespace_down NAME
+  ip link del "v$1" 2>/dev/null || true
+  [[ ! -e /run/netns/$1 ]] || ip netns del "$1"
+}
+
 network_down() {
   local name
-  for name in "${NODES[@]}" outside; do
-    # The veth first: a namespace is torn down asynchronously, and would keep the name in use.
-    ip link del "v$name" 2>/dev/null || true
-    [[ ! -e /run/netns/$name ]] || ip netns del "$name"
-  done
+  for name in "${NODES[@]}" outside; do host_namespace_down "$name"; done
   ip link del "$BRIDGE" 2>/dev/null || true
 }
