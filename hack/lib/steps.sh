@@ -2,12 +2,13 @@
 # Steps that run several at a time, each after the steps that it needs, with a table of what each one cost.
 #
 #   step KIND NAME "NEEDS…" COMMAND   COMMAND is one word, a function or a program; NEEDS are names of earlier steps
+#   limit_step NAME MINUTES           the step fails when it takes longer
 #   run_steps SLOTS                   runs all of them; stops at the first that fails
 #
 # A step's output goes to a log. When it passes, the closing lines of its test runners are printed; when it fails, all of
 # the log. Tests are counted from the closing lines of `cargo test` (also nextest's) and from 'N passed, N failed'.
 
-declare -A STEP_KIND STEP_NEEDS STEP_COMMAND STEP_STATE STEP_BEGAN
+declare -A STEP_KIND STEP_NEEDS STEP_COMMAND STEP_STATE STEP_BEGAN STEP_LIMIT STEP_WATCH
 STEPS=()
 STEP_LOGS=$(mktemp -d)
 trap end_steps EXIT
@@ -21,6 +22,8 @@ step() {
   local need
   for need in $3; do [[ ${STEP_COMMAND[$need]:-} ]] || die "step $name needs $need, which is no earlier step"; done
 }
+
+limit_step() { STEP_LIMIT[$1]=$2; }
 
 # Monitor mode gives each step a process group, so that a step that is stopped takes its children along.
 run_steps() {
@@ -48,6 +51,25 @@ start_step() {
   STEP_STATE[$name]=running STEP_BEGAN[$name]=$SECONDS
   timed "${STEP_COMMAND[$name]}" "$STEP_LOGS/$name" </dev/null &
   STEP_OF_PID[$!]=$name
+  [[ -z ${STEP_LIMIT[$name]:-} ]] || watch_step "$name" "$!"
+}
+
+# watch_step NAME PID: ends the step, with all that it started, when its time is over.
+watch_step() {
+  local log=$STEP_LOGS/$1 limit=${STEP_LIMIT[$1]} pid=$2
+  {
+    sleep "${limit}m"
+    printf 'error: not done within %s minutes\n' "$limit" >>"$log"
+    kill -TERM -- "-$pid"
+  } </dev/null >/dev/null 2>&1 &
+  STEP_WATCH[$pid]=$!
+  disown "$!" # else its end is reported among the steps' lines
+}
+
+# unwatch_step PID: its watch has a process group, too.
+unwatch_step() {
+  [[ -z ${STEP_WATCH[$1]:-} ]] || kill -TERM -- "-${STEP_WATCH[$1]}" 2>/dev/null || true
+  unset "STEP_WATCH[$1]"
 }
 
 # timed COMMAND LOG: its wall-clock and processor seconds go to LOG.time.
@@ -61,6 +83,7 @@ timed() {
 finish_step() { # finish_step PID passed|failed
   local name=${STEP_OF_PID[$1]}
   unset "STEP_OF_PID[$1]"
+  unwatch_step "$1"
   STEP_STATE[$name]=$2
   if [[ $2 == failed ]]; then
     cat "$STEP_LOGS/$name"
@@ -115,7 +138,10 @@ summary() {
 
 end_steps() {
   local pid
-  for pid in "${!STEP_OF_PID[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+  for pid in "${!STEP_OF_PID[@]}"; do
+    unwatch_step "$pid"
+    kill -TERM -- "-$pid" 2>/dev/null || true
+  done
   wait
   rm -rf "$STEP_LOGS"
 }
