@@ -31,21 +31,22 @@ impl PartyInfo {
         out.0
     }
 
-    /// Reads a list; bytes behind it are ignored. Party URLs are normalised, the others are left as they are: it is the
+    /// Reads a list; bytes behind it are ignored. A key that is too long to be one is left out: nodes relay what others
+    /// announced, and one such key must not make their own unreadable. Party URLs are normalised, the others are left as they are: it is the
     /// sender's own spelling that its keys are matched by.
     pub fn decode(input: &Bytes) -> Result<Self, DecodeError> {
         let mut input = Reader::new(input);
         Ok(Self {
             url: text(&mut input)?,
-            recipients: input.array(2 * NUMBER, recipient)?,
+            recipients: input.array(2 * NUMBER, recipient)?.into_iter().flatten().collect(),
             parties: input.array(NUMBER, party)?,
         })
     }
 }
 
-fn recipient(input: &mut Reader<'_>) -> Result<(PublicKey, String), DecodeError> {
-    let key = PublicKey::from_bytes(&input.bytes()?)?;
-    Ok((key, text(input)?))
+fn recipient(input: &mut Reader<'_>) -> Result<Option<(PublicKey, String)>, DecodeError> {
+    let (key, url) = (input.bytes()?, text(input)?);
+    Ok(PublicKey::from_bytes(&key).ok().map(|key| (key, url)))
 }
 
 fn party(input: &mut Reader<'_>) -> Result<String, DecodeError> {
@@ -76,6 +77,20 @@ mod tests {
 
     fn normalised(url: &str) -> String {
         normalise_url(url.to_owned())
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_hides_no_other_key() {
+        let mut out = Writer(Vec::new());
+        out.bytes(b"http://a/");
+        out.number(2);
+        for key in [&[7; 33][..], &[8; 32]] {
+            out.bytes(key);
+            out.bytes(b"http://a/");
+        }
+        out.number(0);
+        let read = PartyInfo::decode(&out.0.into()).expect("a list");
+        assert_eq!(read.recipients, [(PublicKey::from([8; 32]), "http://a/".to_owned())]);
     }
 
     #[test]
