@@ -1,11 +1,34 @@
-//! The open files of segments: a bounded number, however long the log is.
+//! The files of segments: their names, and those that are open: a bounded number, however long the log is.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskFile};
-use crate::segment::file_name;
+
+const SUFFIX: &str = ".log";
+const UNFINISHED: &str = ".tmp";
+
+/// The file name of a segment.
+pub(crate) fn file_name(id: u64) -> String {
+    format!("{id:016x}{SUFFIX}")
+}
+
+/// The file name of a segment that is being made.
+pub(crate) fn unfinished_name(id: u64) -> String {
+    format!("{id:016x}{UNFINISHED}")
+}
+
+/// The segment number in a file name.
+pub(crate) fn id_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX).filter(|id| id.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Whether the file is a segment that was never finished.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    name.ends_with(UNFINISHED)
+}
 
 /// Files that stay open for the next read, 4 GiB of the log. (The writer holds its own besides.)
 const MAX_OPEN: usize = 64;

@@ -34,6 +34,7 @@ mod pending;
 mod queue;
 mod record;
 mod recover;
+mod reservation;
 mod scan;
 mod segment;
 mod stats;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::WriteError;
-use crate::queue::Reservation;
+use crate::reservation::Reservation;
 
 /// The answer to a write, given when it is durable and readable.
 ///

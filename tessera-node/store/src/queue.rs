@@ -1,12 +1,12 @@
 //! The queue of requests for the writer.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::WriteError;
 use crate::location::Key;
 use crate::pending::Completion;
+use crate::reservation::{BodyLimit, Reservation};
 use crate::types::{InsertOutcome, ReplaceOutcome, Value, Version};
 
 /// One call, with its completion.
@@ -43,22 +43,7 @@ impl Change {
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     filled: Condvar,
-    limit_bytes: usize,
-    accepted_bytes: Arc<AtomicUsize>,
-}
-
-/// Bytes of a body that was accepted; released when the request is answered, so that the limit holds
-/// for what the writer has taken and not made durable yet as well.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    accepted_bytes: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.accepted_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
+    bodies: BodyLimit,
 }
 
 #[derive(Debug, Default)]
@@ -71,23 +56,12 @@ struct Waiting {
 impl Queue {
     /// A queue that refuses more than `limit_bytes` of bodies.
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self {
-            waiting: Mutex::default(),
-            filled: Condvar::new(),
-            limit_bytes,
-            accepted_bytes: Arc::default(),
-        }
+        Self { waiting: Mutex::default(), filled: Condvar::new(), bodies: BodyLimit::new(limit_bytes) }
     }
 
-    /// Reserves the bytes of a body. A body larger than the limit is accepted when nothing else is.
+    /// Reserves the bytes of a body.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation, WriteError> {
-        self.accepted_bytes
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |accepted| {
-                let sum = accepted.saturating_add(bytes);
-                (accepted == 0 || sum <= self.limit_bytes).then_some(sum)
-            })
-            .map_err(|_| WriteError::Busy)?;
-        Ok(Reservation { accepted_bytes: Arc::clone(&self.accepted_bytes), bytes })
+        self.bodies.reserve(bytes)
     }
 
     /// Queues a request, or fails it at once.

@@ -23,14 +23,14 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::disk::{Disk, is_full};
 use crate::error::{IndexError, OpenError};
-use crate::files::OpenFiles;
+use crate::files::{OpenFiles, file_name, id_of, is_unfinished};
 use crate::index::{CheckpointError, Index};
 use crate::location::{Key, Location, Position, Progress, State};
 use crate::record::{End, HEADER_BYTES, Header, Operation, Tag};
 use crate::scan::{Found, Scan};
 use crate::segment::{
-    FORMAT, HeaderFound, Identity, OpenSegment, SEGMENT_HEADER_BYTES, Segment, file_name, id_of,
-    is_unfinished, prepare, read_header, remove_durably,
+    FORMAT, HeaderFound, Identity, OpenSegment, SEGMENT_HEADER_BYTES, Segment, prepare, read_header,
+    remove_durably,
 };
 
 /// How many replayed records are kept in memory before they go to the index.

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
-use crate::files::OpenFiles;
+use crate::files::{OpenFiles, file_name, unfinished_name};
 use crate::record::{Tag, u32_at, u64_at};
 
 /// Bytes before the first record: two copies of the header, one in each half of the block.
@@ -21,8 +21,6 @@ const MAGIC: &[u8; 8] = b"TESSLOG\0";
 const COPY_BYTES: usize = 64;
 const CRC_AT: usize = COPY_BYTES - 4;
 const COPIES_AT: [u64; 2] = [0, SEGMENT_HEADER_BYTES / 2];
-const SUFFIX: &str = ".log";
-const UNFINISHED: &str = ".tmp";
 
 /// Zeros are written and synced in such pieces, so that commits beside them are not held up long.
 const ZERO_PIECE: usize = 4 << 20;
@@ -77,22 +75,6 @@ pub(crate) enum HeaderFound {
     Unreadable,
 }
 
-/// The file name of a segment.
-pub(crate) fn file_name(id: u64) -> String {
-    format!("{id:016x}{SUFFIX}")
-}
-
-/// The segment number in a file name.
-pub(crate) fn id_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(SUFFIX).filter(|id| id.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok()
-}
-
-/// Whether the file is a segment that was never finished.
-pub(crate) fn is_unfinished(name: &str) -> bool {
-    name.ends_with(UNFINISHED)
-}
-
 /// Creates a segment, durable and ready for records. Leaves nothing behind when it fails.
 pub(crate) fn prepare(
     files: &Arc<OpenFiles>,
@@ -101,7 +83,7 @@ pub(crate) fn prepare(
     size: u64,
 ) -> io::Result<OpenSegment> {
     let disk = &*files.disk;
-    let unfinished = format!("{id:016x}{UNFINISHED}");
+    let unfinished = unfinished_name(id);
     // An earlier attempt may have failed to remove it.
     match remove_durably(disk, &unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
