@@ -5,8 +5,6 @@ use std::sync::Arc;
 use tessera_enclave::KeyRing;
 use tessera_node_api::admin::KeyStatus;
 
-use crate::transaction::Error;
-
 /// The keys in use. Replaced as a whole when one is added.
 #[derive(Debug)]
 pub struct Keys {
@@ -34,23 +32,5 @@ impl Keys {
     /// What the status tells of them.
     pub fn status(&self) -> &[KeyStatus] {
         &self.status
-    }
-
-    /// `error`, unless a key that is configured and not loaded could make it untrue: a ledger node must not take our
-    /// being late for "not a party".
-    pub(crate) fn unless_incomplete(&self, error: Error) -> Error {
-        let depends_on_keys = matches!(
-            error,
-            Error::TransactionUnknown(_)
-                | Error::RawUnknown(_)
-                | Error::RawTransactionUnknown(_)
-                | Error::SenderUnknown(_)
-                | Error::NoSuitableKey(_)
-                | Error::RecipientUnknown(_)
-        );
-        if depends_on_keys && !self.complete {
-            return Error::KeysIncomplete;
-        }
-        error
     }
 }

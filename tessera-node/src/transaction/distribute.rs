@@ -65,7 +65,7 @@ impl TransactionManager {
             return Ok(holder);
         }
         // It may be one of our own that is not loaded yet.
-        Err(self.keys()?.unless_incomplete(Error::RecipientUnknown(*key)))
+        Err(Error::RecipientUnknown(*key).unless_incomplete(&*self.keys()?))
     }
 
     async fn push_one(

@@ -13,6 +13,7 @@ use tessera_enclave::{PublicKey, TxHash, base64};
 use tessera_store::{ReadError, WriteError};
 
 use super::affected::{MAX_AFFECTED, MAX_AFFECTED_BYTES};
+use crate::keyring::Keys;
 use crate::peers::PushError;
 use crate::resources::BudgetError;
 
@@ -115,6 +116,23 @@ pub(crate) enum Error {
     /// A defect.
     #[error("{0} panicked")]
     Panicked(&'static str),
+}
+
+impl Error {
+    /// This error, unless a key that is configured and not loaded could make it untrue: a ledger node must not take our
+    /// being late for "not a party".
+    pub(crate) fn unless_incomplete(self, keys: &Keys) -> Self {
+        let depends_on_keys = matches!(
+            self,
+            Self::TransactionUnknown(_)
+                | Self::RawUnknown(_)
+                | Self::RawTransactionUnknown(_)
+                | Self::SenderUnknown(_)
+                | Self::NoSuitableKey(_)
+                | Self::RecipientUnknown(_)
+        );
+        if depends_on_keys && !keys.is_complete() { Self::KeysIncomplete } else { self }
+    }
 }
 
 /// A broken rule of the privacy modes.

@@ -16,7 +16,9 @@ impl TransactionManager {
         let payload = self.stored(hash).await?;
         match keys.ring().contains(&payload.sender) {
             // It may be one of ours that is not loaded yet.
-            false if !keys.is_complete() => Err(keys.unless_incomplete(Error::SenderUnknown(payload.sender))),
+            false if !keys.is_complete() => {
+                Err(Error::SenderUnknown(payload.sender).unless_incomplete(&keys))
+            }
             own => Ok(own),
         }
     }
@@ -37,7 +39,7 @@ impl TransactionManager {
     }
 
     async fn stored(&self, hash: &TxHash) -> Result<EncodedPayload, Error> {
-        let unknown = || Ok(self.keys()?.unless_incomplete(Error::TransactionUnknown(*hash)));
+        let unknown = || Ok(Error::TransactionUnknown(*hash).unless_incomplete(&*self.keys()?));
         match self.payloads.get(hash).await? {
             Some(payload) => Ok(payload),
             None => unknown().and_then(Err),

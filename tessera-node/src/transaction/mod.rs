@@ -143,7 +143,7 @@ fn sender_of(keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> 
     match from {
         None => Ok(*ring.default_key()),
         Some(key) if ring.contains(key) => Ok(*key),
-        Some(key) => Err(keys.unless_incomplete(Error::SenderUnknown(*key))),
+        Some(key) => Err(Error::SenderUnknown(*key).unless_incomplete(keys)),
     }
 }
 

@@ -26,25 +26,25 @@ impl TransactionManager {
     pub(crate) async fn receive(&self, hash: &TxHash, to: Option<PublicKey>) -> Result<Received, Error> {
         let keys = self.keys()?;
         let Some(payload) = self.payloads.get(hash).await? else {
-            return Err(keys.unless_incomplete(Error::TransactionUnknown(*hash)));
+            return Err(Error::TransactionUnknown(*hash).unless_incomplete(&keys));
         };
         let (opening, asked) = (Arc::clone(&keys), *hash);
         compute(payload.cipher_text.len(), move || open(&opening, &payload, &asked, to.as_ref()))
             .await?
-            .map_err(|error| keys.unless_incomplete(error))
+            .map_err(|error| error.unless_incomplete(&keys))
     }
 
     /// Reads a raw payload that was stored and perhaps never sent.
     pub(crate) async fn receive_raw(&self, hash: &TxHash) -> Result<Received, Error> {
         let keys = self.keys()?;
         let Some(stored) = self.payloads.get_raw(hash).await? else {
-            return Err(keys.unless_incomplete(Error::RawUnknown(*hash)));
+            return Err(Error::RawUnknown(*hash).unless_incomplete(&keys));
         };
         let ring = Arc::clone(keys.ring());
         let sender = stored.sender;
         let message = compute(stored.encrypted_payload.len(), move || raw::open(&ring, &stored))
             .await?
-            .map_err(|error| keys.unless_incomplete(error.into()))?;
+            .map_err(|error| Error::from(error).unless_incomplete(&keys))?;
         Ok(Received {
             message,
             flag: 0,

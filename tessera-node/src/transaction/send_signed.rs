@@ -35,7 +35,7 @@ impl TransactionManager {
     async fn address_and_deliver(&self, request: SendSignedRequest) -> Result<Sent, Error> {
         refuse_group(request.privacy_group)?;
         let keys = self.keys()?;
-        let unknown = || keys.unless_incomplete(Error::RawTransactionUnknown(request.hash));
+        let unknown = || Error::RawTransactionUnknown(request.hash).unless_incomplete(&keys);
         let stored = self.payloads.get_raw(&request.hash).await?.ok_or_else(unknown)?;
         let sender = sender_of(&keys, Some(&stored.sender))?;
         let recipients = recipients::of_send_signed(&request.to, &sender, &self.policy.always_send_to);

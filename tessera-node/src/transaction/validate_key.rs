@@ -12,8 +12,8 @@ impl TransactionManager {
         let payload = PayloadCodec::Legacy.decode(body)?;
         let Some(own) = payload.recipient_keys.first() else { return Err(Error::NotListed) };
         let keys = self.keys()?;
-        let message =
-            open::open(keys.ring(), &payload, own).map_err(|error| keys.unless_incomplete(error.into()))?;
+        let message = open::open(keys.ring(), &payload, own)
+            .map_err(|error| Error::from(error).unless_incomplete(&keys))?;
         let text = String::from_utf8(message).ok();
         let is_ours = |text: &String| {
             uuid::Uuid::parse_str(text).is_ok_and(|asked| challenge_is_for(asked, self.peers.identity()))
