@@ -24,10 +24,10 @@ pub enum NameError {
     LongHash(usize),
 }
 
-/// At most `N` bytes, at most 255. Equal, ordered and hashed as the slice of them.
+/// At most `N` bytes. Equal, ordered and hashed as the slice of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Name<const N: usize> {
-    length: u8,
+    length: usize,
     bytes: [u8; N],
 }
 
@@ -36,21 +36,19 @@ impl<const N: usize> Name<N> {
 
     /// None: too long.
     pub(crate) fn new(name: &[u8]) -> Option<Self> {
-        let length = u8::try_from(name.len()).ok()?;
         let mut bytes = [0; N];
         bytes.get_mut(..name.len())?.copy_from_slice(name);
-        Some(Self { length, bytes })
+        Some(Self { length: name.len(), bytes })
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length.into()]
+        &self.bytes[..self.length]
     }
 }
 
 impl<const N: usize> From<[u8; N]> for Name<N> {
     fn from(bytes: [u8; N]) -> Self {
-        const { assert!(N <= u8::MAX as usize) };
-        Self { length: N as u8, bytes }
+        Self { length: N, bytes }
     }
 }
 
@@ -107,6 +105,5 @@ mod tests {
             assert_eq!(name(&[7; 4][..length]).as_bytes(), &[7; 4][..length]);
         }
         assert!(Name::<4>::new(&[7; 5]).is_none());
-        assert!(Name::<4>::new(&[7; 256]).is_none(), "the length must not wrap");
     }
 }
