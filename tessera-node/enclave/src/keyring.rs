@@ -63,9 +63,7 @@ impl KeyRing {
         let default = match default {
             DefaultKey::AsJava => java_default(&unique).ok_or(KeyRingError::Empty)?,
             DefaultKey::Named(_) if unique.is_empty() => return Err(KeyRingError::Empty),
-            DefaultKey::Named(key) => {
-                position(&unique, key).ok_or_else(|| KeyRingError::NoSuchDefault(*key))?
-            }
+            DefaultKey::Named(key) => position(&unique, key).ok_or(KeyRingError::NoSuchDefault(*key))?,
         };
         Ok(Self { pairs: unique, default, shared: Mutex::new(LruCache::new(SHARED_KEYS)) })
     }
@@ -92,14 +90,12 @@ impl KeyRing {
 
     /// The pair of one of our keys.
     pub fn pair(&self, key: &PublicKey) -> Result<&KeyPair, KeyRingError> {
-        position(&self.pairs, key)
-            .map(|index| &*self.pairs[index])
-            .ok_or_else(|| KeyRingError::UnknownKey(*key))
+        position(&self.pairs, key).map(|index| &*self.pairs[index]).ok_or(KeyRingError::UnknownKey(*key))
     }
 
     /// The key that `own`, one of ours, shares with `peer`.
     pub fn shared_key(&self, own: &PublicKey, peer: &PublicKey) -> Result<Arc<SharedKey>, KeyRingError> {
-        let index = position(&self.pairs, own).ok_or_else(|| KeyRingError::UnknownKey(*own))?;
+        let index = position(&self.pairs, own).ok_or(KeyRingError::UnknownKey(*own))?;
         let name = (index, *peer);
         if let Some(found) = self.shared.lock().get(&name) {
             return Ok(Arc::clone(found));

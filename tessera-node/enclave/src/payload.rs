@@ -144,7 +144,7 @@ impl EncodedPayload {
     /// What is pushed to one recipient: its box alone; of the keys all with its own in front where the recipients
     /// validate state together, else only its own.
     pub fn for_recipient(&self, recipient: &PublicKey) -> Result<Self, PayloadError> {
-        let index = self.key_index(recipient).ok_or_else(|| PayloadError::NotARecipient(*recipient))?;
+        let index = self.key_index(recipient).ok_or(PayloadError::NotARecipient(*recipient))?;
         let recipient_boxes = vec![self.box_at(index)?.clone()];
         let recipient_keys = match self.privacy.mode {
             PrivacyMode::PrivateStateValidation => self.keys_led_by(recipient),

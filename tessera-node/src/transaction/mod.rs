@@ -119,7 +119,7 @@ impl TransactionManager {
 
     /// Our keys as they are now. A node serves only once it has them.
     pub(crate) fn keys(&self) -> Result<Arc<Keys>, Error> {
-        self.keys.borrow().clone().ok_or_else(|| Error::NoKeys)
+        self.keys.borrow().clone().ok_or(Error::NoKeys)
     }
 
     /// Runs `work` to its end, even if the caller stops waiting, and keeps the request's memory that long.
@@ -157,7 +157,7 @@ async fn compute<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    tasks::compute(size, work).await.ok_or_else(|| Error::Panicked("a computation"))
+    tasks::compute(size, work).await.ok_or(Error::Panicked("a computation"))
 }
 
 /// Encodes a payload. Its parts are shared, so the copy of it is small.

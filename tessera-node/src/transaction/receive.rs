@@ -65,7 +65,7 @@ fn open(
 ) -> Result<Received, Error> {
     let ring = keys.ring();
     // Some key of ours must open it, even when `to` says which one to use.
-    let (_, found) = open_any(ring, payload).ok_or_else(|| Error::NoSuitableKey(*hash))?;
+    let (_, found) = open_any(ring, payload).ok_or(Error::NoSuitableKey(*hash))?;
     let message = match to {
         None => found,
         Some(key) => {

@@ -74,8 +74,8 @@ fn cbor(kind: u8, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).unwrap();
     let head = match u8::try_from(length) {
         Ok(short @ ..24) => vec![kind | short],
-        Ok(short) => vec![kind | 24, short],
-        Err(_) => [&[kind | 26][..], &length.to_be_bytes()].concat(),
+        Ok(short) => vec![kind + 24, short],
+        Err(_) => [&[kind + 26][..], &length.to_be_bytes()].concat(),
     };
     [&head, content].concat()
 }

@@ -87,7 +87,7 @@ async fn a_key_of_a_node_that_is_down_is_not_taken_over_by_a_claim() {
     nodes.remove(1).stop().await;
     let claimed: PublicKey = b.public_key.parse().unwrap();
     for _ in 0..5 {
-        assert_eq!(announce(a, d, [claimed.clone()], &d.p2p_url()).await, 200);
+        assert_eq!(announce(a, d, [claimed], &d.p2p_url()).await, 200);
         let answer = a.client().post_json("/send", send_body(b"for b alone", &[&b.public_key])).await;
         assert_eq!(answer.status, 410, "{}", answer.text());
     }
