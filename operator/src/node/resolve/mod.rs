@@ -99,7 +99,9 @@ pub struct Volume {
 #[derive(Debug, thiserror::Error)]
 pub enum Unresolved {
     /// No such network.
-    #[error("there is no TesseraNetwork {0} in this namespace: create it, or correct spec.networkRef.name")]
+    #[error(
+        "there is no TesseraNetwork {0} in this namespace: create it, or delete this TesseraNode (spec.networkRef is immutable)"
+    )]
     NetworkNotFound(String),
     /// The network has a value that this version does not know.
     #[error("this version of the operator cannot read TesseraNetwork {network}: {why}")]
