@@ -84,10 +84,11 @@ pub(crate) fn prepare(
 ) -> io::Result<OpenSegment> {
     let disk = &*files.disk;
     let unfinished = unfinished_name(id);
-    // An earlier attempt may have failed to remove it.
-    match remove_durably(disk, &unfinished) {
+    // An earlier attempt may have failed to remove it, or to remove it durably: were only the renaming
+    // below to survive a power cut, it would give that file the segment's name.
+    match disk.remove(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        _ => disk.sync_dir()?,
     }
     let file = disk.create(&unfinished)?;
     let finished = fill(&*file, id, identity, size)
