@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<namespace>.org-a (operator's namespace)
+//!                 image-check-org-a-<hash> (pod)
 //! node node-a     node-a  node-a-p2p  node-a-config  node-a-dynamic  node-a-tls  node-a-admin-tls
 //!                 node-a-client-quorum-a  tessera-node-node-a
 //!                 tessera-node-a (StatefulSet)  tessera-node-a-0 (pod)  data-tessera-node-a-0 (claim)
@@ -42,6 +43,8 @@ pub mod label {
     pub const NODE_APP: &str = "tessera-node";
     /// [`NAME`] of what belongs to a network.
     pub const NETWORK_APP: &str = "tessera-network";
+    /// [`NAME`] of a pod that tries an image. Only the operator may give it; the chart's policy sees to that.
+    pub const IMAGE_CHECK_APP: &str = "tessera-image-check";
 }
 
 /// Names that follow from a network.
@@ -70,6 +73,11 @@ pub mod network {
     /// The Secret with the certificate of the scraper `scraper`.
     pub fn monitoring_secret(network: &str, scraper: &str) -> String {
         format!("{network}-monitoring-{scraper}")
+    }
+
+    /// The pod that tries an image before a node that serves gets it. `hash` tells images, and where they are tried, apart.
+    pub fn image_check(network: &str, hash: &str) -> String {
+        format!("image-check-{network}-{hash}")
     }
 
     const CA_STATE: &str = "tessera-ca-";

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 pub struct Settings {
     /// `localhost:5001/tessera-node@sha256:…`
     pub node_image: String,
+    /// `localhost:5001/tessera-node-next@sha256:…`: the same node under another digest.
+    pub next_image: String,
     /// `localhost:5001/tessera-client@sha256:…`
     pub client_image: String,
     /// The plug-in's binary.
@@ -24,6 +26,7 @@ impl Settings {
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             node_image: var("TESSERA_NODE_IMAGE")?,
+            next_image: var("TESSERA_NEXT_IMAGE")?,
             client_image: var("TESSERA_CLIENT_IMAGE")?,
             kubectl_tessera: var("KUBECTL_TESSERA")?,
             vault_address: var("TESSERA_VAULT_ADDR")?,

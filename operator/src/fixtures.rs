@@ -96,7 +96,9 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         cluster_name: settings().cluster_name,
         authorities: Ok(Some(authorities())),
         store: Some(ObservedStore::State(StoreState::Ready)),
+        store_ca_sha256: Some("00".repeat(32)),
         secrets: BTreeMap::new(),
+        untried: Vec::new(),
         nodes: Vec::new(),
         now: now(),
     }

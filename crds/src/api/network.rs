@@ -267,6 +267,15 @@ pub struct NodeDefaults {
     pub pod: PodSettings,
 }
 
+/// What was read about a network's secret store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretStoreStatus {
+    /// SHA-256 of the CA bundle that vault.caBundleRef leads to, in hexadecimal. Its change is an Event: nodes go on with the
+    /// bundle that they have for as long as that verifies the store.
+    pub ca_bundle_sha256: String,
+}
+
 /// What a network is seen to be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -286,6 +295,9 @@ pub struct TesseraNetworkStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["fingerprint".into()]))]
     pub cas: Vec<CaStatus>,
+    /// What was read about the secret store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store: Option<SecretStoreStatus>,
     /// The ConfigMap of this namespace that holds the public bundle for ledger nodes, under ca.crt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_config_map: Option<String>,

@@ -57,6 +57,62 @@ async fn image_not_pullable() -> Result<()> {
     fleet.done().await
 }
 
+/// One wrong letter in the image of all nodes restarts none that serves; an image that runs reaches all.
+#[tokio::test]
+async fn default_image_not_pullable() -> Result<()> {
+    let fleet = Fleet::start("e2e-default-image", &["a", "b"]).await?;
+    let (a, key) = (fleet.ledger("a").await?, fleet.public_key("b").await?);
+    let before = pods(&fleet).await?;
+    let want = async |image: &str| {
+        let edit = json!({"spec": {"nodeDefaults": {"image": image}}});
+        fleet.cluster.edit(Kind::TesseraNetwork, &fleet.namespace, NETWORK, &edit).await
+    };
+    let nowhere = format!("localhost:5001/tessera-node@sha256:{}", "0".repeat(64));
+    want(&nowhere).await?;
+    for node in ["a", "b"] {
+        wait::until("the change waits, and says why", Duration::from_mins(2), || async {
+            let found = fleet.node(node).await?;
+            let (status, reason, message) = condition(&found, "Reconciling").context("no condition")?;
+            ensure!((status, reason) == ("True", "RolloutWaiting"), "{reason}: {message}");
+            ensure!(message.contains(&nowhere) && message.contains("cannot be pulled"), "{message}");
+            Ok(())
+        })
+        .await?;
+        fleet.node_ready(node).await?;
+    }
+    a.send(b"while the image cannot be pulled", std::slice::from_ref(&key)).await?;
+    ensure!(pods(&fleet).await? == before, "no pod was replaced or restarted");
+
+    want(&fleet.settings.next_image).await?;
+    wait::until("both run the next image", Duration::from_mins(4), || async {
+        for node in ["a", "b"] {
+            let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, &format!("tessera-{node}-0")).await?;
+            ensure!(pod["spec"]["containers"][0]["image"] == fleet.settings.next_image, "{node} does not");
+        }
+        let tried = fleet
+            .cluster
+            .list(Kind::Pod, &fleet.namespace, "app.kubernetes.io/name=tessera-image-check")
+            .await?;
+        ensure!(tried.is_empty(), "{} pods still try images", tried.len());
+        Ok(())
+    })
+    .await?;
+    for node in ["a", "b"] {
+        fleet.node_ready(node).await?;
+    }
+    a.send(b"with the next image", &[key]).await?;
+    fleet.done().await
+}
+
+/// The pods of the nodes: which they are, and how often they were started.
+async fn pods(fleet: &Fleet) -> Result<Vec<(Value, Value)>> {
+    let pods = fleet.cluster.list(Kind::Pod, &fleet.namespace, "tessera.rs/node").await?;
+    let identity = |pod: &Value| {
+        (pod["metadata"]["uid"].clone(), pod["status"]["containerStatuses"][0]["restartCount"].clone())
+    };
+    Ok(pods.iter().map(identity).collect())
+}
+
 #[tokio::test]
 async fn no_permission() -> Result<()> {
     const ROLE: &str = "tessera-operator";

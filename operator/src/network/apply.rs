@@ -1,16 +1,25 @@
 //! [IO, write] Brings the desired objects about.
 
-use k8s_openapi::api::core::v1::Secret;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::core::ApiResource;
 
 use super::desired::Desired;
 use super::inputs::Inputs;
 use super::resolve::Resolved;
 use crate::controller::context::Context;
 use crate::issue::leaf::StoredLeaf;
+use crate::kube::meta::name_of;
 use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 use crate::kube::prune::prune;
 use crate::kube::writer::{Ensured, Outcome, WriteError};
+use crate::node::image_check;
+use crate::report::error::chain;
+use crate::watch::kept::KeptPod;
+
+/// When a pod that tried an image and failed (an eviction) is made again.
+const MADE_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 /// What came of it.
 #[derive(Default)]
@@ -48,8 +57,49 @@ pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: 
     }
     if desired.authorities.is_none() {
         applied.failures.extend(prune(&network.owner, &desired.names(network), ctx).await);
+        try_images(desired, network, inputs.now, ctx).await;
     }
     applied
+}
+
+/// Makes the pods that try images, and removes those that nobody waits for or that failed a while ago. What cannot be made
+/// is told by the nodes that wait: the network is as ready as before.
+async fn try_images(desired: &Desired, network: &Resolved, now: Timestamp, ctx: &Context) {
+    let seen = ctx.caches.pods.indexed(&network.owner.reference.uid);
+    let is_wanted =
+        |pod: &KeptPod| desired.image_checks.iter().any(|planned| planned.id.name == name_of(&pod.0));
+    let mut failures = Vec::new();
+    for pod in seen.iter().filter(|pod| !is_wanted(pod) || has_failed(pod, now)) {
+        let id = ObjectId::of::<Pod>(&network.owner.namespace, name_of(&pod.0));
+        if image_check::network_of(pod).is_some() && pod.0.metadata.deletion_timestamp.is_none() {
+            let removed = ctx.writer.remove(&ApiResource::erase::<Pod>(&()), &id, &pod.0.metadata).await;
+            failures.extend(removed.err());
+        }
+    }
+    for planned in &desired.image_checks {
+        if seen.iter().any(|pod| name_of(&pod.0) == planned.id.name) {
+            continue;
+        }
+        match ctx.writer.create_new(planned).await {
+            Ok(()) => tracing::info!(object = %planned, "an image is tried before nodes that serve get it"),
+            // Ours, and the watch has not shown it yet; or somebody else's.
+            Err(WriteError::Conflict { .. }) => failures.extend(ctx.writer.name_conflict(planned).await),
+            Err(error) => failures.push(error),
+        }
+    }
+    let refused = failures.first().map(|failure| chain(failure));
+    if ctx.rollouts.image_checks_made(&network.name, refused.clone(), ctx) {
+        if let Some(error) = refused {
+            tracing::warn!(network = network.name, error, "an image cannot be tried");
+        }
+        ctx.rollouts.wake_waiting(&network.name, ctx);
+    }
+}
+
+/// Failed, which the kubelet leaves as it is, and not just now.
+fn has_failed(pod: &KeptPod, now: Timestamp) -> bool {
+    let made = pod.0.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+    image_check::phase(pod) == Some("Failed") && now.duration_since(made) > MADE_AGAIN_AFTER
 }
 
 impl Applied {

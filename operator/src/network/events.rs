@@ -44,7 +44,18 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
         ConditionType::SecretStoreReady,
         ConditionType::AuthorityReplaced,
     ];
-    types.into_iter().filter_map(|type_| of_condition(type_, before, after)).collect()
+    let conditions = types.into_iter().filter_map(|type_| of_condition(type_, before, after));
+    conditions.chain(store_ca_changed(before, after)).collect()
+}
+
+/// Whoever can write the bundle decides whom nodes that start show their tokens, so every change of it is told.
+fn store_ca_changed(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Option<EventRecord> {
+    let (then, now) = (before.secret_store.as_ref()?, after.secret_store.as_ref()?);
+    let note = format!(
+        "the secret store's CA bundle changed: SHA-256 was {} and is {}. Nodes go on with the one that they have for as long as it verifies the store",
+        then.ca_bundle_sha256, now.ca_bundle_sha256
+    );
+    (then != now).then(|| EventRecord::warning("SecretStoreCAChanged", note))
 }
 
 /// Reasons of Ready: nodes report their own coming and going, and the store's state by its own condition.
@@ -78,4 +89,25 @@ fn of_condition(
     let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
     let reported_elsewhere = type_ == ConditionType::Ready && REPORTED_ELSEWHERE.contains(reason);
     (!reported_elsewhere).then(|| EventRecord::warning(reason.as_str(), now.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_crds::api::network::SecretStoreStatus;
+
+    use super::*;
+
+    #[test]
+    fn each_change_of_the_store_s_ca_bundle_is_told_once_and_its_first_sight_is_none() {
+        let status = |sha256: Option<&str>| TesseraNetworkStatus {
+            secret_store: sha256.map(|sha256| SecretStoreStatus { ca_bundle_sha256: sha256.to_owned() }),
+            ..TesseraNetworkStatus::default()
+        };
+        let told = |before, after| of_transition(&status(before), &status(after));
+        assert!(told(None, Some("aa")).is_empty(), "the first sight is no change");
+        assert!(told(Some("aa"), Some("aa")).is_empty() && told(Some("aa"), None).is_empty());
+        let [event] = told(Some("aa"), Some("bb")).try_into().unwrap();
+        assert!(event.warning && event.reason == "SecretStoreCAChanged");
+        assert!(event.note.contains("was aa and is bb"), "{}", event.note);
+    }
 }

@@ -12,6 +12,7 @@ use crate::controller::error::Error;
 use crate::issue::authorities::AuthoritiesError;
 use crate::issue::leaf::StoredLeaf;
 use crate::kube::meta::{name_of, uid_of};
+use crate::node::image_check::{self, Untried};
 use crate::node::inputs::read_leaves;
 use crate::probe::stores::ObservedStore;
 
@@ -23,10 +24,14 @@ pub struct Inputs {
     pub authorities: Result<Option<Arc<CaState>>, AuthoritiesError>,
     /// What the last probe of the secret store found; `None`: what the spec says now was not probed yet.
     pub store: Option<ObservedStore>,
+    /// SHA-256 of the store's CA bundle, in hexadecimal; `None`: it was not read yet.
+    pub store_ca_sha256: Option<String>,
     /// What is known of the scrapers' Secrets; only ours.
     pub secrets: BTreeMap<String, StoredLeaf>,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
+    /// Images that nodes wait for until a pod has tried them.
+    pub untried: Vec<Untried>,
     /// The time at which all this is so.
     pub now: Timestamp,
 }
@@ -36,12 +41,15 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
     let name = name_of(network);
     let monitoring = network.spec.monitoring.iter();
     let secrets = monitoring.map(|scraper| names::network::monitoring_secret(name, &scraper.name)).collect();
+    let nodes = ctx.caches.nodes_of(name);
     Ok(Inputs {
         cluster_name: ctx.settings.cluster_name.clone(),
         authorities: ctx.authorities.refresh(network).await,
         store: ctx.stores.of(network),
+        store_ca_sha256: ctx.stores.ca_bundle_sha256(network),
         secrets: read_leaves(ctx, uid_of(network), secrets).await?,
-        nodes: ctx.caches.nodes_of(name),
+        untried: image_check::untried(network, &nodes, ctx),
+        nodes,
         now,
     })
 }

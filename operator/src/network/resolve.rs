@@ -11,6 +11,7 @@ use super::inputs::Inputs;
 use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
+use crate::node::image_check::Untried;
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
 
@@ -32,6 +33,8 @@ pub struct Resolved {
     pub monitoring: Vec<Leaf>,
     /// The P2P URLs of the nodes, sorted.
     pub peers: Vec<String>,
+    /// Images to try.
+    pub untried: Vec<Untried>,
     /// Nothing is written but status.
     pub paused: bool,
 }
@@ -77,6 +80,7 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         scrapers,
         monitoring,
         peers: peers(inputs),
+        untried: inputs.untried.clone(),
         paused: network.spec.paused,
         name,
     })

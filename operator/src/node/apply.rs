@@ -5,7 +5,8 @@ use kube::api::{DynamicObject, ObjectMeta};
 use tessera_crds::{TesseraNode, names};
 
 use super::desired::Desired;
-use super::inputs::Inputs;
+use super::image_check;
+use super::inputs::{Inputs, NetworkInput};
 use super::resolve::Resolved;
 use crate::controller::context::Context;
 use crate::issue::leaf::StoredLeaf;
@@ -142,8 +143,15 @@ fn admission(
     if stays || node.replicas == 0 || !rollout::serves(uid, ctx) {
         return Admission::Free;
     }
-    let admitted =
-        node.store_ready.clone().and_then(|()| ctx.rollouts.admit(object, &node.rollout, ctx, inputs.now));
+    let may_run = || match &inputs.network {
+        NetworkInput::Found(network) => image_check::was_run(&node.image, network, ctx),
+        NetworkInput::Missing | NetworkInput::Unreadable(_) => Ok(()),
+    };
+    let ready = node.store_ready.clone().and_then(|()| may_run());
+    if ready.is_err() {
+        ctx.rollouts.waits(object, ctx);
+    }
+    let admitted = ready.and_then(|()| ctx.rollouts.admit(object, &node.rollout, ctx, inputs.now));
     match admitted {
         Ok(()) => Admission::InTurn,
         Err(why) => Admission::Waits(why),

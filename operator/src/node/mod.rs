@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod desired;
 mod events;
+pub mod image_check;
 pub mod inputs;
 pub mod observe;
 pub mod resolve;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! node does not serve ───────────────────────────────────────────────► at once, and takes nothing of the budget
-//! node serves ──► store found ready at the network's generation? ──► fewer than maxUnavailable others away? ──► goes
-//!                         no: waits                                         no: waits
+//! node serves ──► store found ready at the network's generation? ──► image known to run? ──► fewer than maxUnavailable others away? ──► goes
+//!                         no: waits                                      no: waits                 no: waits
 //! ```
 //!
 //! A node is *away* when it got a new template while it served and is not back yet, or when it served until a moment ago (a
@@ -80,6 +80,8 @@ struct Rollout {
     admitted: BTreeMap<String, Option<i64>>,
     /// Names of nodes that wait.
     waiting: BTreeSet<String>,
+    /// Why the pod that would try their image cannot be made.
+    no_check: Option<String>,
 }
 
 impl Rollouts {
@@ -113,6 +115,27 @@ impl Rollouts {
             "rollout.maxUnavailable of the network is {max}, and {} not back yet: repair, pause or stop what does not come back",
             listed(&away)
         ))
+    }
+
+    /// `node` waits for something else: it is woken with those that wait for their turn.
+    pub fn waits(&self, node: &TesseraNode, ctx: &Context) {
+        let mut all = self.lock();
+        let rollout = all.entry(key(ctx, &node.spec.network_ref.name)).or_default();
+        rollout.waiting.insert(name_of(node).to_owned());
+    }
+
+    /// The pods that try images were made, or why one could not be; says whether that is news.
+    pub fn image_checks_made(&self, network: &str, refused: Option<String>, ctx: &Context) -> bool {
+        let mut all = self.lock();
+        let no_check = &mut all.entry(key(ctx, network)).or_default().no_check;
+        let is_news = *no_check != refused;
+        *no_check = refused;
+        is_news
+    }
+
+    /// Why a pod that would try an image could not be made.
+    pub fn no_image_check(&self, network: &str, ctx: &Context) -> Option<String> {
+        self.lock().get(&key(ctx, network))?.no_check.clone()
     }
 
     /// The write that `node` was admitted to is done: its workload has this generation now; `None`: it failed.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use sha2::{Digest, Sha256};
 use tessera_crds::api::network::VaultStore;
 use tessera_crds::{TesseraNetwork, names};
 
@@ -84,6 +85,14 @@ impl StoreReports {
         let is_current = |report: &Report| report.subject.store == network.spec.secret_store.vault;
         self.reports.get(uid_of(network)).filter(is_current).map(|report| report.observed)
     }
+
+    /// SHA-256 of the CA bundle that the spec of `network` leads to now, in hexadecimal; `None`: it was not read yet.
+    pub fn ca_bundle_sha256(&self, network: &TesseraNetwork) -> Option<String> {
+        let report = self.reports.get(uid_of(network))?;
+        let is_read =
+            report.subject.store == network.spec.secret_store.vault && !report.subject.ca_pem.is_empty();
+        is_read.then(|| hex::encode(Sha256::digest(&report.subject.ca_pem)))
+    }
 }
 
 /// Starts the workers of one namespace.
@@ -141,7 +150,7 @@ impl Report {
     }
 
     fn differs_from(&self, other: &Self) -> bool {
-        self.observed != other.observed || self.subject.store != other.subject.store
+        self.observed != other.observed || self.subject != other.subject
     }
 }
 

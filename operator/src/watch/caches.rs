@@ -37,7 +37,7 @@ pub struct Caches {
     pub networks: Cache<Parsed<TesseraNetwork>>,
     /// Nodes, by network.
     pub nodes: Cache<Parsed<TesseraNode>>,
-    /// Pods of nodes, by StatefulSet.
+    /// Pods of nodes, by StatefulSet; and those that try an image, by network.
     pub pods: Cache<KeptPod>,
     /// Volume claims of nodes.
     pub claims: Cache<KeptClaim>,

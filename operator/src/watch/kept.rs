@@ -1,6 +1,6 @@
 //! What caches keep of objects: no more than the operator reads, since thousands of them lie in memory.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec, Secret};
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub struct Text {
     text: Box<str>,
 }
 
-/// A pod without its spec.
+/// A pod; of its spec, the images.
 pub struct KeptPod(pub Pod);
 /// A volume claim.
 pub struct KeptClaim(pub PersistentVolumeClaim);
@@ -75,12 +75,21 @@ impl Text {
 }
 
 impl KeptPod {
-    /// Keeps metadata and status.
+    /// Keeps metadata, images and status.
     pub fn keep(mut pod: Pod) -> Self {
         trim(&mut pod.metadata);
         pod.metadata.annotations = None;
-        pod.spec = None;
+        let containers = pod.spec.take().map(|spec| spec.containers).unwrap_or_default();
+        let image_of = |container: Container| Container { image: container.image, ..Container::default() };
+        let containers = containers.into_iter().map(image_of).collect();
+        pod.spec = Some(PodSpec { containers, ..PodSpec::default() });
         Self(pod)
+    }
+
+    /// Whether one of its containers is made from `image`.
+    pub fn has_image(&self, image: &str) -> bool {
+        let containers = self.0.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        containers.iter().any(|container| container.image.as_deref() == Some(image))
     }
 }
 
@@ -152,7 +161,7 @@ impl Cached for Text {
     }
 }
 
-/// By the UID of the StatefulSet.
+/// By the UID of the StatefulSet, or of the network whose image it tries.
 impl Cached for KeptPod {
     fn name(&self) -> &str {
         name_of(&self.0)

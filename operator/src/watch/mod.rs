@@ -35,6 +35,12 @@ use triggers::Triggers;
 /// Starts all watches of the context's namespace.
 pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, tasks: &mut Tasks) {
     let (all, of_nodes, ours) = (Config::default(), labelled(label::NAME, label::NODE_APP), managed_by_us());
+    let with_image_checks = Config::default().labels(&format!(
+        "{} in ({},{})",
+        label::NAME,
+        label::NODE_APP,
+        label::IMAGE_CHECK_APP
+    ));
     let triggers = Triggers::new(Arc::clone(context));
     let mut starter = Starter { client, namespace: &context.namespace, health, tasks, triggers };
     let caches = &context.caches;
@@ -43,7 +49,7 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
     let nodes = starter.api::<DeserializeGuard<TesseraNode>>();
     starter.watch("nodes", nodes, &all, &caches.nodes, Parsed::keep, Triggers::node);
     let pods = starter.api::<Pod>();
-    starter.watch("pods", pods, &of_nodes, &caches.pods, KeptPod::keep, Triggers::pod);
+    starter.watch("pods", pods, &with_image_checks, &caches.pods, KeptPod::keep, Triggers::pod);
     let claims = starter.api::<PersistentVolumeClaim>();
     starter.watch("claims", claims, &of_nodes, &caches.claims, KeptClaim::keep, Triggers::claim);
     let secrets = starter.api::<PartialObjectMeta<Secret>>();

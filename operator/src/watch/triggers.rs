@@ -4,7 +4,8 @@
 //! TesseraNode ───────┬──► that node; its network, when what the network counts or lists changed
 //! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; its store's probe
 //! owned objects ─────┼──► their owner, unless the change is our own last write
-//! pods, claims ──────┴──► their node; the pod's probe
+//! pods, claims ──────┼──► their node; the pod's probe
+//! image checks ──────┴──► their network; its nodes that wait
 //! ```
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use crate::controller::context::Context;
 use crate::kube::meta::name_of;
 use crate::kube::planned::controller_of;
+use crate::node::image_check;
 use crate::node::rollout::STORE_VOUCHED_FOR;
 use crate::report::conditions::{find, is_true};
 
@@ -81,6 +83,11 @@ impl Triggers {
     pub(super) fn pod(&self, change: &Change<KeptPod>) {
         self.forget_deleted(change);
         let Some(pod) = change.after.as_ref().or(change.before.as_ref()) else { return };
+        if let Some(network) = image_check::network_of(pod) {
+            self.0.queues.networks.touch(&network.to_owned());
+            self.0.rollouts.wake_waiting(network, &self.0);
+            return;
+        }
         self.labelled(&pod.0.metadata);
         self.0.queues.pods.touch(&pod.name().to_owned());
     }
@@ -145,7 +152,8 @@ fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
     (metadata.generation, is_deleted, vouched, status.cas, store)
 }
 
-/// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer.
+/// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer,
+/// what its spec says of its image.
 fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
     let conditions = node.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     (
@@ -153,5 +161,6 @@ fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
         node.metadata.deletion_timestamp.is_some(),
         is_true(conditions, ConditionType::Ready),
         crate::node::resolve::is_stalled_without_key(node),
+        node.metadata.generation,
     )
 }

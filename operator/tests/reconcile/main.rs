@@ -15,6 +15,7 @@ mod drift;
 mod election;
 mod events;
 mod faults;
+mod images;
 mod killed;
 mod leftovers;
 mod operator;

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use serde_json::json;
-use tessera_crds::names;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tessera_crds::names::{self, label};
 use tessera_node_api::paths::ADMIN_PORT;
 
 use crate::world::World;
@@ -42,7 +42,10 @@ pub(crate) async fn try_make(world: &World, node: &str) -> Result<Pod, kube::Err
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": metadata["name"],
                 "uid": metadata["uid"], "controller": true}],
         },
-        "spec": {"containers": [{"name": "tessera-node", "image": "x"}], "automountServiceAccountToken": false},
+        "spec": {
+            "containers": [{"name": "tessera-node", "image": set["spec"]["template"]["spec"]["containers"][0]["image"]}],
+            "automountServiceAccountToken": false,
+        },
     });
     let pod = serde_json::from_value(pod).expect("a pod");
     pods(world).create(&PostParams::default(), &pod).await
@@ -57,6 +60,24 @@ pub(crate) async fn set_running(world: &World, node: &str, address: IpAddr, read
     let name = names::node::pod(node, 0);
     let patched = pods(world).patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await;
     patched.expect("the status is admitted");
+}
+
+/// The pod of a node is gone, as the StatefulSet controller would delete it.
+pub(crate) async fn delete(world: &World, node: &str) {
+    pods(world).delete(&names::node::pod(node, 0), &DeleteParams::default()).await.expect("it was there");
+}
+
+/// The pods that try images.
+pub(crate) async fn image_checks(world: &World) -> Vec<Pod> {
+    let selector = format!("{}={}", label::NAME, label::IMAGE_CHECK_APP);
+    let listed = pods(world).list(&ListParams::default().labels(&selector)).await;
+    listed.expect("pods can be listed").items
+}
+
+/// What the kubelet says of a pod.
+pub(crate) async fn set_status(world: &World, pod: &str, status: Value) {
+    let status = Patch::Merge(json!({"status": status}));
+    pods(world).patch_status(pod, &PatchParams::default(), &status).await.expect("the status is admitted");
 }
 
 fn pods(world: &World) -> Api<Pod> {

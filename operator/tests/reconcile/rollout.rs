@@ -15,7 +15,7 @@ const SERVING: [&str; 3] = ["a", "b", "c"];
 const BROKEN: &str = "d";
 
 /// Nobody listens there: what the node says of itself does not matter here.
-const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
+pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
 
 async fn selector(world: &World, node: &str) -> Value {
     let set = world.get("StatefulSet", &names::node::stateful_set(node)).await.unwrap();
@@ -34,7 +34,7 @@ async fn changed(world: &World, disk: &str) -> Vec<&'static str> {
 }
 
 /// The StatefulSet controller has brought the newest template to the pod.
-async fn bring_back(world: &World, node: &str) {
+pub(crate) async fn bring_back(world: &World, node: &str) {
     let name = names::node::stateful_set(node);
     let generation = world.get("StatefulSet", &name).await.unwrap()["metadata"]["generation"].clone();
     let status = json!({"status": {"observedGeneration": generation, "replicas": 1, "readyReplicas": 1,
@@ -49,13 +49,13 @@ async fn want_disk(world: &World, disk: &str) {
 }
 
 /// A person says that the nodes reach the store, which in this world nobody does.
-async fn vouch(world: &World) {
+pub(crate) async fn vouch(world: &World) {
     let generation = world.network().await.metadata.generation.unwrap();
     let annotation = json!({"metadata": {"annotations": {STORE_VOUCHED_FOR: generation.to_string()}}});
     world.edit("TesseraNetwork", "net", annotation).await;
 }
 
-async fn until_waits(world: &World, node: &str, cause: &str) {
+pub(crate) async fn until_waits(world: &World, node: &str, cause: &str) {
     let waits = |object: &Value| {
         condition(object, "Reconciling").is_some_and(|found| {
             found["reason"] == "RolloutWaiting" && found["message"].to_string().contains(cause)

@@ -6,6 +6,7 @@
 mod accept_loss;
 mod chart;
 mod connect;
+mod image_checks;
 mod network_policies;
 mod objects;
 mod operator;

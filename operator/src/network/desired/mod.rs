@@ -2,6 +2,7 @@
 
 mod config_map;
 mod network_policy;
+mod pod;
 mod secret;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,8 @@ pub struct Desired {
     pub authorities: Option<Planned>,
     /// The rest.
     pub objects: Vec<Planned>,
+    /// The pods that try images: made or removed, never changed, since the name of each follows from what it is.
+    pub image_checks: Vec<Planned>,
 }
 
 impl Desired {
@@ -41,7 +44,11 @@ pub fn desired(network: &Resolved, settings: &ClusterSettings) -> Desired {
     let mut objects = network_policy::build(network, &settings.dns);
     objects.extend(config_map::build(network));
     objects.extend(secret::build(network));
-    Desired { authorities, objects }
+    Desired {
+        authorities,
+        objects,
+        image_checks: network.untried.iter().map(|it| pod::build(network, it)).collect(),
+    }
 }
 
 #[cfg(test)]

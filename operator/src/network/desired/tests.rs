@@ -3,6 +3,7 @@
 use super::{Desired, desired};
 use crate::fixtures::{assert_golden, network, network_inputs, network_json, node, node_json, settings};
 use crate::network::resolve::resolve;
+use crate::node::image_check::Untried;
 
 fn desired_with(isolation: &str) -> Desired {
     let mut json = network_json();
@@ -17,6 +18,24 @@ fn every_object_is_as_it_was_agreed() {
     for planned in &desired.objects {
         assert_golden("network", planned);
     }
+}
+
+#[test]
+fn the_pod_that_tries_an_image_is_as_it_was_agreed() {
+    let mut inputs = network_inputs();
+    let pod =
+        serde_json::json!({"imagePullSecrets": [{"name": "registry"}], "nodeSelector": {"disk": "fast"}});
+    let image = |digit: &str| format!("registry.example/tessera-node@sha256:{}", digit.repeat(64));
+    let untried = |digit, pod: &serde_json::Value| Untried {
+        image: image(digit),
+        pod: serde_json::from_value(pod.clone()).unwrap(),
+    };
+    inputs.untried = vec![untried("1", &pod), untried("2", &pod), untried("2", &serde_json::json!({}))];
+    let desired = desired(&resolve(&network(network_json()), &inputs).unwrap(), &settings());
+    assert_golden("network", &desired.image_checks[0]);
+    let names: std::collections::BTreeSet<_> =
+        desired.image_checks.iter().map(|planned| &planned.id.name).collect();
+    assert_eq!(names.len(), 3, "a change of the image, or of where it is tried, is another pod");
 }
 
 #[test]

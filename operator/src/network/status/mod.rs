@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tessera_crds::api::network::{CaRole, CaStatus, NodeCounts};
+use tessera_crds::api::network::{CaRole, CaStatus, NodeCounts, SecretStoreStatus};
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
 use tessera_pki::{Ca, CaState};
@@ -54,6 +54,7 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         nodes: Some(counts),
         // Only what is stored is said: what is said counts as existing from then on.
         cas: if stored(seen) { cas(&seen.network.authorities) } else { before.cas },
+        secret_store: secret_store(inputs).or(before.secret_store),
         bundle_config_map: Some(names::network::ca_bundle(name_of(object))),
         conditions: conditions.into_list(),
     }
@@ -86,6 +87,7 @@ pub fn of_unresolved(
         cluster_name: before.cluster_name,
         nodes: Some(count(nodes)),
         cas: before.cas,
+        secret_store: before.secret_store,
         bundle_config_map: before.bundle_config_map,
         conditions: conditions.into_list(),
     }
@@ -116,6 +118,10 @@ fn cas(authorities: &CaState) -> Vec<CaStatus> {
         not_after: ca.certificate().not_after().to_string().into(),
     };
     vec![status(CaRole::Network, &authorities.network), status(CaRole::Admin, &authorities.admin)]
+}
+
+fn secret_store(inputs: &Inputs) -> Option<SecretStoreStatus> {
+    inputs.store_ca_sha256.clone().map(|ca_bundle_sha256| SecretStoreStatus { ca_bundle_sha256 })
 }
 
 fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condition]) -> ConditionValue {

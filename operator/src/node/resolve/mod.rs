@@ -171,7 +171,11 @@ pub fn resolve(
         trust_domain: network.spec.trust_domain.to_string(),
         identity: Identity::node(&network.spec.trust_domain, &name)?,
         workload: inputs.stateful_set.as_ref().map(LiveWorkload::of),
-        image: image(node, &defaults)?,
+        image: image(node, &defaults).ok_or_else(|| {
+            Unresolved::InvalidConfiguration(
+                "no image: set spec.image, or spec.nodeDefaults.image of the network".to_owned(),
+            )
+        })?,
         replicas: node.spec.replicas,
         size: embedded(node)?.size.to_string(),
         volume: volume(node, &defaults)?,
@@ -203,13 +207,9 @@ fn stamp(network: &TesseraNetwork, settings: &ClusterSettings) -> Result<Stamp, 
         .map_err(|error| Unresolved::InvalidConfiguration(error.to_string()))
 }
 
-fn image(node: &TesseraNode, defaults: &NodeDefaults) -> Result<String, Unresolved> {
-    let image = node.spec.image.as_ref().or(defaults.image.as_ref());
-    image.map(ToString::to_string).ok_or_else(|| {
-        Unresolved::InvalidConfiguration(
-            "no image: set spec.image, or spec.nodeDefaults.image of the network".to_owned(),
-        )
-    })
+/// The node's image, or that of all nodes of its network.
+pub fn image(node: &TesseraNode, defaults: &NodeDefaults) -> Option<String> {
+    node.spec.image.as_ref().or(defaults.image.as_ref()).map(ToString::to_string)
 }
 
 fn store(network: &TesseraNetwork) -> Result<VaultStore, Unresolved> {
