@@ -29,6 +29,8 @@ use super::schema;
     derive = "PartialEq",
     doc = "TesseraNetwork is one trust domain: an organisation's part in a consortium. It holds what its nodes share: certificate authority, secret store, defaults.",
     validation = schema::object_name_rule(),
+    validation = schema::trust_domain_rule(),
+    validation = schema::key_location_rule(),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether all nodes of the network serve."),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why the network is ready or not."),
     printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total", description = "All nodes of the network."),
@@ -41,9 +43,8 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TesseraNetworkSpec {
-    /// The SPIFFE trust domain of every certificate in this network, for example org-a.example. Immutable: identities
-    /// are made of it.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("trustDomain is immutable: identities are made of it"))]
+    /// The SPIFFE trust domain of every certificate in this network, for example org-a.example. Immutable while the network
+    /// has nodes: identities are made of it.
     pub trust_domain: TrustDomain,
 
     /// Dedicated: every pod of the namespace is denied all traffic but what policies allow. Shared: only our own pods
@@ -180,8 +181,7 @@ pub struct VaultStore {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub source_cidrs: Vec<Cidr>,
-    /// Where keys lie. Immutable: existing keys would be lost from sight.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("vault.kv is immutable: existing keys would be lost from sight"))]
+    /// Where keys lie. Immutable while the network has nodes: their keys would be lost from sight.
     pub kv: VaultKv,
 }
 

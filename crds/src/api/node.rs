@@ -28,6 +28,9 @@ use super::schema;
     doc = "TesseraNode is one logical transaction manager of a network: its keys, its storage and who may use it.",
     validation = schema::object_name_rule(),
     validation = schema::volume_size_rule(),
+    validation = schema::volume_class_rule(),
+    validation = schema::network_ref_rule(),
+    validation = schema::keys_rule(),
     selectable = ".spec.networkRef.name",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
@@ -43,8 +46,8 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TesseraNodeSpec {
-    /// The network of the node, in this namespace. Immutable: identity and keys belong to it.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("networkRef is immutable: identity and keys belong to the network"))]
+    /// The network of the node, in this namespace. Immutable once the node has a key or a volume: identity and keys belong
+    /// to it.
     pub network_ref: NetworkRef,
 
     /// The node image, pinned by digest; absent means the network's default.
@@ -63,14 +66,13 @@ pub struct TesseraNodeSpec {
     /// Where the node keeps payloads.
     pub storage: Storage,
 
-    /// The node's keys. A key is an address that stored payloads and privacy groups name permanently, so none is removed.
+    /// The node's keys. A key is an address that stored payloads and privacy groups name permanently, so none is removed that
+    /// status.keys has.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
         validation = Rule::new("self.filter(k, k.default).size() == 1")
             .message("keys needs exactly one key with default: true"),
-        validation = Rule::new("oldSelf.all(old, self.exists(k, k.name == old.name))")
-            .message("keys: a key cannot be removed, since stored payloads need it"),
         validation = Rule::new("self.map(k, k.?rotation.?trigger.orValue(0) + 1).sum() <= 256")
             .message("keys may have 256 versions together (one each, and one for each rotation.trigger, which is a count, no timestamp): each is a permanent address"),
     )]
@@ -142,16 +144,12 @@ pub enum StorageType {
 }
 
 /// The volume of the embedded store.
-// The rule on the class stands here and not on the field: one on an optional field is bypassed by removing the field and
-// adding it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
-    .message("embedded.storageClassName is immutable, also from absent to present and back: a volume cannot change its class").field_path(".storageClassName"))]
 pub struct EmbeddedStorage {
     /// The volume's size. A volume only grows; a size that it did not reach may be taken back to what status.volumes says.
     pub size: StorageSize,
-    /// The volume's class; absent means the network's default or else the cluster's. Immutable.
+    /// The volume's class; absent means the network's default or else the cluster's. Immutable once there is a volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<ObjectName>,
 }
@@ -181,13 +179,13 @@ pub enum KeyType {
 }
 
 /// When a key is followed by a new version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// Add one to ask for a new version; each is a permanent address. It only grows.
+    /// Add one to ask for a new version; each is a permanent address. It may be taken back for versions that status.keys does
+    /// not have.
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
-    #[x_kube(validation = Rule::new("self >= oldSelf").message("rotation.trigger must not be lowered: it only grows"))]
     pub trigger: i32,
 }
 
@@ -275,6 +273,7 @@ pub struct Endpoints {
 #[serde(rename_all = "camelCase")]
 pub struct KeyStatus {
     /// The key's name in the spec.
+    #[schemars(length(max = 63))]
     pub name: String,
     /// The version, from 1.
     pub version: i32,
@@ -343,6 +342,10 @@ pub struct VolumeStatus {
     pub claim: String,
     /// The size that the volume has.
     pub capacity: StorageSize,
+    /// The class that the volume is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
 }
 
 /// A pod of the node, as it reports itself.

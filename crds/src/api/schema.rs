@@ -13,18 +13,87 @@ pub(super) fn object_name_rule() -> Rule {
     )
 }
 
-/// The rule on a volume's size. On the whole object, since it compares with what the status says that the volume has.
+// The rules below stand on the whole object, since they compare with what the status says: what was set by mistake can be
+// taken back for as long as nothing came of it. A status without conditions was never written, and says nothing.
+
+/// The operator has looked at a node, and it has no volume.
+const NO_VOLUME: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) \
+     && (!has(oldSelf.status.volumes) || oldSelf.status.volumes.size() == 0))";
+
+/// The rule on a volume's size.
 pub(super) fn volume_size_rule() -> Rule {
     const SIZE: &str = "spec.storage.embedded.size";
     let at_least = |other: &str| format!("quantity(self.{SIZE}).compareTo(quantity({other})) >= 0");
     Rule::new(format!(
-        "!has(self.spec.storage.embedded) || !has(oldSelf.spec.storage.embedded) || {grows} || (has(oldSelf.status) \
+        "!has(self.spec.storage.embedded) || !has(oldSelf.spec.storage.embedded) || {grows} || {NO_VOLUME} || (has(oldSelf.status) \
          && has(oldSelf.status.volumes) && oldSelf.status.volumes.size() > 0 && oldSelf.status.volumes.all(volume, {holds}))",
         grows = at_least(&format!("oldSelf.{SIZE}")),
         holds = at_least("volume.capacity"),
     ))
     .message("embedded.size must not shrink below what status.volumes says that the volume has: a volume only grows")
     .field_path(".spec.storage.embedded.size")
+}
+
+/// The rule on a volume's class.
+// Not on the field: a rule on an optional field is bypassed by removing the field and adding it again.
+pub(super) fn volume_class_rule() -> Rule {
+    const VOLUME: &str = "spec.storage.embedded";
+    const CLASS: &str = "spec.storage.embedded.storageClassName";
+    Rule::new(format!(
+        "!has(self.{VOLUME}) || !has(oldSelf.{VOLUME}) || (has(self.{CLASS}) ? has(oldSelf.{CLASS}) && self.{CLASS} == oldSelf.{CLASS} : !has(oldSelf.{CLASS})) \
+         || {NO_VOLUME} || (has(self.{CLASS}) && has(oldSelf.status) && has(oldSelf.status.volumes) && oldSelf.status.volumes.size() > 0 \
+         && oldSelf.status.volumes.all(volume, has(volume.storageClassName) && volume.storageClassName == self.{CLASS}))"
+    ))
+    .message("embedded.storageClassName is immutable, also from absent to present and back, once status.volumes names a volume: it cannot change its class")
+    .field_path(".spec.storage.embedded.storageClassName")
+}
+
+/// The rule on a node's network.
+pub(super) fn network_ref_rule() -> Rule {
+    Rule::new(format!(
+        "self.spec.networkRef.name == oldSelf.spec.networkRef.name \
+         || {NO_VOLUME} && (!has(oldSelf.status.keys) || oldSelf.status.keys.size() == 0)"
+    ))
+    .message("networkRef is immutable once the node has a key or a volume: identity and keys belong to the network")
+    .field_path(".spec.networkRef")
+}
+
+/// The rule on keys and their versions.
+pub(super) fn keys_rule() -> Rule {
+    let trigger = |key: &str| format!("{key}.?rotation.?trigger.orValue(0)");
+    Rule::new(format!(
+        "oldSelf.spec.keys.all(old, self.spec.keys.exists(k, k.name == old.name && {new} >= {old})) \
+         || (has(oldSelf.status) && has(oldSelf.status.conditions) && (!has(oldSelf.status.keys) \
+         || oldSelf.status.keys.all(s, self.spec.keys.exists(k, k.name == s.name && {new} + 1 >= s.version))))",
+        new = trigger("k"),
+        old = trigger("old"),
+    ))
+    .message("keys: a key must not be removed and its rotation.trigger not be lowered below the versions in status.keys: each is an address that stored payloads need")
+    .field_path(".spec.keys")
+}
+
+/// The network has no nodes.
+const NO_NODES: &str =
+    "(has(oldSelf.status) && has(oldSelf.status.nodes) && oldSelf.status.nodes.total == 0)";
+
+/// The rule on a network's trust domain.
+pub(super) fn trust_domain_rule() -> Rule {
+    Rule::new(format!("self.spec.trustDomain == oldSelf.spec.trustDomain || {NO_NODES}"))
+        .message("trustDomain is immutable while the network has nodes: identities are made of it")
+        .field_path(".spec.trustDomain")
+}
+
+/// The rule on where the keys of a network lie.
+pub(super) fn key_location_rule() -> Rule {
+    const VAULT: &str = "spec.secretStore.vault";
+    let same = |field: &str| format!("self.{VAULT}.kv.{field} == oldSelf.{VAULT}.kv.{field}");
+    Rule::new(format!(
+        "!has(self.{VAULT}) || !has(oldSelf.{VAULT}) || ({} && {}) || {NO_NODES}",
+        same("mount"),
+        same("pathPrefix")
+    ))
+    .message("vault.kv is immutable while the network has nodes: their keys would be lost from sight")
+    .field_path(".spec.secretStore.vault.kv")
 }
 
 /// A label selector.

@@ -2,7 +2,7 @@
 
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts};
+use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts, SecretStoreStatus};
 use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
     TesseraNode, TesseraNodeStatus, VolumeStatus,
@@ -136,6 +136,7 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
                 not_after: "2028-11-22T00:00:00Z".into(),
             },
         ],
+        secret_store: Some(SecretStoreStatus { ca_bundle_sha256: "00".repeat(32) }),
         bundle_config_map: Some("org-a-ca".into()),
         conditions: conditions("NodesNotReady", "False"),
     };
@@ -242,7 +243,11 @@ fn node_status() -> TesseraNodeStatus {
             born_at: Some("2026-11-22T17:00:00.123456Z".into()),
             store: Some(StoreLocation { path: "secret/prod-eu1/org-a".into(), version: 1 }),
         }],
-        volumes: vec![VolumeStatus { claim: "data-tessera-node-a-0".into(), capacity: "10Gi".into() }],
+        volumes: vec![VolumeStatus {
+            claim: "data-tessera-node-a-0".into(),
+            capacity: "10Gi".into(),
+            storage_class_name: Some("standard".into()),
+        }],
         certificate: Some(CertificateStatus {
             serial: "01".into(),
             not_after: "2026-11-23T00:00:00Z".into(),

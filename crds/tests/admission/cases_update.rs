@@ -1,13 +1,76 @@
 //! Changes to live objects that must be refused: what is immutable, what only grows, what may not go.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::case::{ABSENT, Case, check_update, network, node};
+use crate::case::{ABSENT, Case, check_admitted, check_update, network, node};
 use crate::fixture::key;
 
 #[tokio::test]
 async fn forbidden_changes_are_refused_and_their_twins_admitted() {
     check_update("update", [networks(), storage(), keys()].into_iter().flatten().collect()).await;
+}
+
+/// The status of a node that the operator has looked at.
+fn observed(more: &Value) -> Value {
+    let mut status = json!({"conditions": [{"type": "Ready", "status": "False", "reason": "Progressing", "message": "m",
+        "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
+    status.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    status
+}
+
+fn with_volume(class: &str) -> Value {
+    let volume = json!({ "claim": "data-tessera-node-a-0", "capacity": "10Gi", "storageClassName": class });
+    observed(&json!({ "volumes": [volume] }))
+}
+
+fn with_keys(versions: &[(&str, i32)]) -> Value {
+    let key = |(name, version): &(&str, i32)| json!({"name": name, "version": version, "publicKey": "AAAA", "state": "Receiving"});
+    observed(&json!({ "keys": versions.iter().map(key).collect::<Vec<_>>() }))
+}
+
+/// What was set by mistake and led to nothing is taken back; the refused twins are above.
+#[tokio::test]
+async fn what_led_to_nothing_can_be_taken_back() {
+    check_admitted("take-back", taken_back()).await;
+}
+
+fn taken_back() -> Vec<Case> {
+    let no_nodes = || json!({"nodes": {"total": 0, "ready": 0}});
+    vec![
+        network("a trust domain")
+            .given("/status", no_nodes())
+            .at("/spec/trustDomain")
+            .admits(json!("org-b.example")),
+        network("a place for keys")
+            .given("/status", no_nodes())
+            .at("/spec/secretStore/vault/kv/pathPrefix")
+            .admits(json!("prod-eu1/org-b")),
+        node("a network")
+            .given("/status", observed(&json!({})))
+            .at("/spec/networkRef/name")
+            .admits(json!("org-b")),
+        node("a size")
+            .given("/status", observed(&json!({})))
+            .at("/spec/storage/embedded/size")
+            .admits(json!("1Gi")),
+        node("a class")
+            .given("/status", observed(&json!({})))
+            .at("/spec/storage/embedded/storageClassName")
+            .admits(json!("fast")),
+        node("a class, removed")
+            .given("/status", observed(&json!({})))
+            .at("/spec/storage/embedded/storageClassName")
+            .admits(ABSENT),
+        node("a key")
+            .given("/spec/keys/1", key("second"))
+            .given("/status", with_keys(&[("main", 1)]))
+            .at("/spec/keys/1")
+            .admits(ABSENT),
+        node("a trigger")
+            .given("/status", with_keys(&[("main", 1), ("main", 2)]))
+            .at("/spec/keys/0/rotation/trigger")
+            .admits(json!(1)),
+    ]
 }
 
 fn networks() -> Vec<Case> {
@@ -18,6 +81,18 @@ fn networks() -> Vec<Case> {
             .saying(&["spec.trustDomain", "immutable"])
             .admits(json!("org-a.example")),
         network("another prefix in the store")
+            .at("/spec/secretStore/vault/kv/pathPrefix")
+            .refuses(json!("prod-eu1/org-b"))
+            .saying(&["spec.secretStore.vault.kv", "immutable"])
+            .admits(json!("prod-eu1/org-a")),
+        network("another trust domain, with nodes")
+            .given("/status", json!({"nodes": {"total": 1, "ready": 0}}))
+            .at("/spec/trustDomain")
+            .refuses(json!("org-b.example"))
+            .saying(&["spec.trustDomain", "immutable while the network has nodes"])
+            .admits(json!("org-a.example")),
+        network("another prefix in the store, with nodes")
+            .given("/status", json!({"nodes": {"total": 1, "ready": 0}}))
             .at("/spec/secretStore/vault/kv/pathPrefix")
             .refuses(json!("prod-eu1/org-b"))
             .saying(&["spec.secretStore.vault.kv", "immutable"])
@@ -42,6 +117,18 @@ fn networks() -> Vec<Case> {
 
 fn storage() -> Vec<Case> {
     vec![
+        node("another network, with a key")
+            .given("/status", with_keys(&[("main", 1)]))
+            .at("/spec/networkRef/name")
+            .refuses(json!("org-b"))
+            .saying(&["spec.networkRef", "immutable"])
+            .admits(json!("org-a")),
+        node("another network, with a volume")
+            .given("/status", with_volume("standard"))
+            .at("/spec/networkRef/name")
+            .refuses(json!("org-b"))
+            .saying(&["spec.networkRef", "immutable"])
+            .admits(json!("org-a")),
         node("another network")
             .at("/spec/networkRef/name")
             .refuses(json!("org-b"))
@@ -52,6 +139,18 @@ fn storage() -> Vec<Case> {
             .refuses(json!("9Gi"))
             .saying(&["spec.storage.embedded.size", "must not shrink"])
             .admits(json!("11Gi")),
+        node("the class of a volume that there is")
+            .given("/status", with_volume("standard"))
+            .at("/spec/storage/embedded/storageClassName")
+            .refuses(json!("fast"))
+            .saying(&["spec.storage.embedded.storageClassName", "immutable", "status.volumes"])
+            .admits(json!("standard")),
+        node("a class that the volume does not have, taken back")
+            .given("/status", with_volume("fast"))
+            .at("/spec/storage/embedded/storageClassName")
+            .refuses(json!("slow"))
+            .saying(&["spec.storage.embedded.storageClassName", "immutable"])
+            .admits(json!("fast")),
         node("a smaller volume in another unit")
             .at("/spec/storage/embedded/size")
             .refuses(json!("10G"))
@@ -66,7 +165,7 @@ fn storage() -> Vec<Case> {
             .refuses(json!("255Mi"))
             .saying(&["spec.storage.embedded.size", "must not shrink below what status.volumes says"])
             .admits(json!("256Mi")),
-        node("a size taken back while no volume is known")
+        node("a size taken back of which nothing was seen yet")
             .given("/status", json!({ "volumes": [] }))
             .at("/spec/storage/embedded/size")
             .refuses(json!("256Mi"))
@@ -102,17 +201,30 @@ fn keys() -> Vec<Case> {
             .given("/spec/keys/1", key("second"))
             .at("/spec/keys/1")
             .refuses(ABSENT)
-            .saying(&["spec.keys", "cannot be removed"])
+            .saying(&["spec.keys", "must not be removed"])
             .admits(key("second")),
+        node("a key that the node has removed")
+            .given("/spec/keys/1", key("second"))
+            .given("/status", with_keys(&[("main", 1), ("second", 1)]))
+            .at("/spec/keys/1")
+            .refuses(ABSENT)
+            .saying(&["spec.keys", "must not be removed"])
+            .admits(key("second")),
+        node("a version that the node has taken back")
+            .given("/status", with_keys(&[("main", 1), ("main", 3)]))
+            .at("/spec/keys/0/rotation/trigger")
+            .refuses(json!(1))
+            .saying(&["spec.keys", "status.keys"])
+            .admits(json!(2)),
         node("a key renamed")
             .at("/spec/keys/0/name")
             .refuses(json!("renamed"))
-            .saying(&["spec.keys", "cannot be removed"])
+            .saying(&["spec.keys", "must not be removed"])
             .admits(json!("main")),
         node("a trigger lowered")
             .at("/spec/keys/0/rotation/trigger")
             .refuses(json!(2))
-            .saying(&["spec.keys[0].rotation.trigger", "must not be lowered"])
+            .saying(&["spec.keys", "not be lowered"])
             .admits(json!(4)),
         node("a timestamp for a trigger")
             .at("/spec/keys/0/rotation/trigger")
@@ -128,7 +240,7 @@ fn keys() -> Vec<Case> {
         node("a trigger removed, to be added again from zero")
             .at("/spec/keys/0/rotation")
             .refuses(ABSENT)
-            .saying(&["spec.keys[0].rotation.trigger", "must not be lowered"])
+            .saying(&["spec.keys", "not be lowered"])
             .admits(json!({ "trigger": 3 })),
         node("the default key unset with no other")
             .given("/spec/keys/1", key("second"))

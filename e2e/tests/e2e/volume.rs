@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 use tessera_e2e::cluster::{Kind, condition};
 use tessera_e2e::fleet::{Fleet, Ledger};
 use tessera_e2e::wait;
@@ -33,6 +34,28 @@ async fn volume_replaced() -> Result<()> {
     fleet.cluster.delete(Kind::Pod, &fleet.namespace, "tessera-a-0").await?;
     fleet.node_ready("a").await?;
     answers(&a, &hash, 404).await?;
+    fleet.done().await
+}
+
+/// A class that does not exist gives no volume, and can be corrected.
+#[tokio::test]
+async fn class_taken_back() -> Result<()> {
+    let fleet = Fleet::start("e2e-take-back", &["b"]).await?;
+    let mut manifest = fleet.node_manifest("a");
+    manifest["spec"]["storage"]["embedded"] = json!({"size": "256Ti", "storageClassName": "nowhere"});
+    fleet.cluster.apply(Kind::TesseraNode, &fleet.namespace, &manifest).await?;
+    wait::until("the node says which class there is none of", Duration::from_mins(2), || async {
+        let node = fleet.node("a").await?;
+        let (status, _, message) = condition(&node, "Ready").context("no condition")?;
+        ensure!(status == "False" && message.contains("nowhere"), "{message}");
+        Ok(())
+    })
+    .await?;
+    fleet.cluster.apply(Kind::TesseraNode, &fleet.namespace, &fleet.node_manifest("a")).await?;
+    let node = fleet.node_ready("a").await?;
+    ensure!(node["status"]["volumes"][0]["storageClassName"] == "standard", "{}", node["status"]["volumes"]);
+    let key = fleet.public_key("b").await?;
+    fleet.ledger("a").await?.send(b"on the volume of the second try", &[key]).await?;
     fleet.done().await
 }
 

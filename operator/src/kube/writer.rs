@@ -264,7 +264,27 @@ impl Writer {
         id: &ObjectId,
         metadata: &ObjectMeta,
     ) -> Result<(), WriteError> {
-        let preconditions = Preconditions { uid: metadata.uid.clone(), resource_version: None };
+        self.remove_if(resource, id, Preconditions { uid: metadata.uid.clone(), resource_version: None })
+            .await
+    }
+
+    /// The same, only while it is still as it was seen.
+    pub async fn remove_unchanged(
+        &self,
+        resource: &ApiResource,
+        id: &ObjectId,
+        metadata: &ObjectMeta,
+    ) -> Result<(), WriteError> {
+        let resource_version = metadata.resource_version.clone();
+        self.remove_if(resource, id, Preconditions { uid: metadata.uid.clone(), resource_version }).await
+    }
+
+    async fn remove_if(
+        &self,
+        resource: &ApiResource,
+        id: &ObjectId,
+        preconditions: Preconditions,
+    ) -> Result<(), WriteError> {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let api = self.api(resource, &id.namespace);
         match self.faults.around(api.delete(&id.name, &params)).await {

@@ -7,6 +7,7 @@ use tessera_crds::{TesseraNode, names};
 use super::desired::Desired;
 use super::image_check;
 use super::inputs::{Inputs, NetworkInput};
+use super::remake;
 use super::resolve::Resolved;
 use crate::controller::context::Context;
 use crate::issue::leaf::StoredLeaf;
@@ -68,7 +69,7 @@ pub async fn apply(
         applied.note(planned, result);
     }
     applied.failures.extend(prune(&node.owner, &desired.names(node), ctx).await);
-    apply_workload(object, desired, &admission, inputs, ctx, &mut applied).await;
+    apply_workload(object, desired, node, &admission, inputs, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied
 }
@@ -161,6 +162,7 @@ fn admission(
 async fn apply_workload(
     object: &TesseraNode,
     desired: &Desired,
+    node: &Resolved,
     admission: &Admission,
     inputs: &Inputs,
     ctx: &Context,
@@ -186,6 +188,12 @@ async fn apply_workload(
             return;
         }
         Admission::Free => {}
+    }
+    match remake::remove_unbound(node, &planned, live, ctx).await {
+        Ok(false) => {}
+        // The watch shows when both are gone.
+        Ok(true) => return,
+        Err(error) => return applied.failures.push(error),
     }
     let claim = names::node::volume_claim(name_of(object), 0);
     let claimed = ctx.caches.claims.get(&claim).is_some_and(|claim| is_bound(&claim.0));

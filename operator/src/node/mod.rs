@@ -11,6 +11,7 @@ mod events;
 pub mod image_check;
 pub mod inputs;
 pub mod observe;
+mod remake;
 pub mod resolve;
 pub mod rollout;
 pub mod status;

@@ -214,7 +214,12 @@ fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
     let kept = ctx.caches.claims.get(&claim)?;
     let status = kept.0.status.as_ref()?;
     let capacity = status.capacity.as_ref()?.get("storage")?.0.as_str().into();
-    (status.phase.as_deref() == Some("Bound")).then_some(VolumeStatus { claim, capacity })
+    let class = kept.0.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+    (status.phase.as_deref() == Some("Bound")).then_some(VolumeStatus {
+        claim,
+        capacity,
+        storage_class_name: class,
+    })
 }
 
 async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {

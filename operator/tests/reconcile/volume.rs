@@ -3,7 +3,8 @@
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
+use tessera_crds::names;
 
 use crate::operator::Operator;
 use crate::world::{World, condition};
@@ -84,4 +85,68 @@ async fn a_class_that_does_not_grow_stalls_the_node_with_the_reason() {
     world.until("TesseraNode", "a", |node| condition(node, "Stalled").is_none()).await;
     // Readiness does not speak of it: what is wrong in this world is that the claim's volume does not exist.
     world.until_reason("TesseraNode", "a", "Ready", "VolumeLost").await;
+}
+
+/// The claim as the StatefulSet controller makes it; nobody provisions a volume for it.
+async fn pending_claim(world: &World, class: &str) -> Api<PersistentVolumeClaim> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), &world.namespace);
+    let claim = json!({
+        "metadata": {"name": "data-tessera-a-0", "labels": {"app.kubernetes.io/name": "tessera-node", "tessera.rs/node": "a"}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class,
+            "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+    claims
+}
+
+/// The claim is gone, once nothing guards it any more.
+async fn until_removed(claims: &Api<PersistentVolumeClaim>) {
+    let going = |claim: Option<&PersistentVolumeClaim>| {
+        claim.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some())
+    };
+    let waited = kube::runtime::wait::await_condition(claims.clone(), "data-tessera-a-0", going);
+    tokio::time::timeout(crate::world::DEADLINE, waited).await.expect("it is removed").unwrap();
+    // The controller that takes this finalizer away does not run here.
+    let unguarded = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    let _ = claims.patch("data-tessera-a-0", &PatchParams::default(), &unguarded).await;
+}
+
+#[tokio::test]
+async fn a_class_or_a_size_that_gives_no_volume_can_be_taken_back() {
+    let world = World::new("take-back").await;
+    let _operator = Operator::start(&world);
+    world.create_fleet(&["a"]).await;
+    world.until_brought_up(&["a"]).await;
+    let embedded = |class: &str, size: &str| json!({"spec": {"storage": {"embedded": {"storageClassName": class, "size": size}}}});
+    let set = names::node::stateful_set("a");
+    let asks = |set: &Value, class: &str, size: &str| {
+        let spec = &set["spec"]["volumeClaimTemplates"][0]["spec"];
+        spec["storageClassName"] == class && spec["resources"]["requests"]["storage"] == size
+    };
+
+    // Nobody has a claim yet: the workload alone comes again.
+    world.edit("TesseraNode", "a", embedded("nowhere", "1Gi")).await;
+    world.until("StatefulSet", &set, |set| asks(set, "nowhere", "1Gi")).await;
+
+    // The claim waits for a volume that never comes.
+    let claims = pending_claim(&world, "nowhere").await;
+    let before = world.get("StatefulSet", &set).await.unwrap()["metadata"]["uid"].clone();
+    world.edit("TesseraNode", "a", embedded("standard", "1Gi")).await;
+    until_removed(&claims).await;
+    let made_again = |set: &Value| asks(set, "standard", "1Gi") && set["metadata"]["uid"] != before;
+    world.until("StatefulSet", &set, made_again).await;
+    world.edit("TesseraNode", "a", embedded("standard", "512Mi")).await;
+    world.until("StatefulSet", &set, |set| asks(set, "standard", "512Mi")).await;
+
+    // With a volume, nothing of the kind.
+    bound_claim(&world, "standard").await;
+    world
+        .until("TesseraNode", "a", |node| node["status"]["volumes"][0]["storageClassName"] == "standard")
+        .await;
+    let kept = world.get("StatefulSet", &set).await.unwrap()["metadata"]["uid"].clone();
+    let api = world.api("TesseraNode");
+    let refused = api.patch("a", &PatchParams::default(), &Patch::Merge(embedded("nowhere", "512Mi"))).await;
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("storageClassName is immutable"), "{message}");
+    assert_eq!(world.get("StatefulSet", &set).await.unwrap()["metadata"]["uid"], kept);
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{MANAGED, User, create, delete, metadata, patch, put, stateful_set};
 
 const POLICY: &str = "tessera-operator-writes";
+const CLAIMS: &str = "v1/persistentvolumeclaims";
 
 #[tokio::test]
 async fn it_writes_nothing_that_is_not_its_own() {
@@ -49,6 +50,13 @@ async fn it_grows_the_claims_of_its_nodes_only() {
         async |name: &str| patch(User::Operator, "v1/persistentvolumeclaims", MANAGED, name, &note).await;
     touch("data-tessera-a-0").await.is_admitted();
     touch("data-geth-0").await.is_refused(POLICY, &["data-geth-0"]);
+    // One without a volume can only be made anew; one with a volume holds payloads.
+    let mut bound = claim("data-tessera-b-0");
+    bound["spec"]["volumeName"] = json!("pv");
+    put(User::StatefulSetController, CLAIMS, MANAGED, &bound).await;
+    delete(User::Operator, CLAIMS, MANAGED, "data-tessera-a-0").await.is_admitted();
+    delete(User::Operator, CLAIMS, MANAGED, "data-tessera-b-0").await.is_refused(POLICY, &["with a volume"]);
+    delete(User::Operator, CLAIMS, MANAGED, "data-geth-0").await.is_refused(POLICY, &["data-geth-0"]);
 }
 
 #[tokio::test]
