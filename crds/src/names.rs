@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Every name is a function of the object that it belongs to, so that an object that was deleted comes back under the
-//! same name. Two names may still meet (node `a-admin` and the admin Secret of node `a`): the later one is
-//! `Stalled NameConflict`, never an adoption.
+//! same name. No two meet, since networks and nodes have no name that is made of such words ([`RESERVED_ENDS`],
+//! [`RESERVED_WORDS`]). One that somebody else has is `Stalled NameConflict`, never an adoption.
 
 /// The operator's field manager, and the value of the label [`label::MANAGED_BY`].
 pub const FIELD_MANAGER: &str = "tessera-operator";
@@ -19,6 +19,12 @@ pub const PROVISIONER: &str = "tessera-provisioner";
 /// The start of the name of every StatefulSet, pod and ServiceAccount of ours, reserved by the chart's admission policies:
 /// a request to exec into a pod shows a policy the pod's name and nothing else of the pod.
 pub const RESERVED_PREFIX: &str = "tessera-";
+
+/// No network or node has a name with such an end: node `a-admin` would want the Secret of the admin port of node `a`.
+pub const RESERVED_ENDS: [&str; 4] = ["-admin", "-p2p", "-default-deny", "-nodes-deny"];
+/// No network or node has such a word in its name, but as the first: node `a-client` would want the Secret of client `tls` of
+/// node `a`.
+pub const RESERVED_WORDS: [&str; 2] = ["client", "monitoring"];
 
 /// Keys and values of labels and annotations.
 pub mod label {
@@ -216,6 +222,70 @@ mod tests {
         assert_eq!(BTreeSet::from(secrets).len(), 5);
         assert_eq!(BTreeSet::from(config_maps).len(), 3);
         assert_eq!(BTreeSet::from(services).len(), 2);
+    }
+
+    fn is_reserved(name: &str) -> bool {
+        RESERVED_ENDS.iter().any(|end| name.ends_with(end))
+            || RESERVED_WORDS.iter().any(|word| format!("{name}-").contains(&format!("-{word}-")))
+    }
+
+    /// All names of up to `most` words of which names of ours are made.
+    fn words(most: usize) -> Vec<String> {
+        const WORDS: [&str; 11] = [
+            "x",
+            "admin",
+            "client",
+            "monitoring",
+            "tls",
+            "p2p",
+            "default",
+            "nodes",
+            "deny",
+            "config",
+            "peers",
+        ];
+        let mut all: Vec<String> = WORDS.map(str::to_owned).into();
+        let mut last = all.clone();
+        for _ in 1..most {
+            last = last.iter().flat_map(|start| WORDS.map(|word| format!("{start}-{word}"))).collect();
+            all.extend(last.iter().cloned());
+        }
+        all
+    }
+
+    #[test]
+    fn no_two_objects_of_networks_and_nodes_meet() {
+        let mut owners = std::collections::HashMap::new();
+        let mut own = |kind: &'static str, object: String, owner: String| {
+            let before = owners.insert((kind, object), owner.clone());
+            assert!(before.is_none_or(|before| before == owner), "{kind}: {owner} wants another's");
+        };
+        let clients = words(2);
+        for name in words(3).iter().filter(|name| !is_reserved(name)) {
+            let owner = format!("node {name}");
+            own("Service", node::client_service(name), owner.clone());
+            own("Service", node::p2p_service(name), format!("{owner}, p2p"));
+            own("ConfigMap", node::static_config(name), owner.clone());
+            own("ConfigMap", node::dynamic_config(name), format!("{owner}, dynamic"));
+            own("Secret", node::tls_secret(name), owner.clone());
+            own("Secret", node::admin_tls_secret(name), format!("{owner}, admin"));
+            own("NetworkPolicy", node::network_policy(name), owner.clone());
+            for client in &clients {
+                let owner = format!("{owner}, client {client}");
+                own("Secret", node::client_secret(name, client), owner.clone());
+                own("NetworkPolicy", node::client_secret(name, client), owner);
+            }
+            let owner = format!("network {name}");
+            own("ConfigMap", network::ca_bundle(name), owner.clone());
+            own("ConfigMap", network::peers(name), format!("{owner}, peers"));
+            own("NetworkPolicy", network::default_deny(name), format!("{owner}, default"));
+            own("NetworkPolicy", network::nodes_deny(name), format!("{owner}, nodes"));
+            for scraper in &clients {
+                let owner = format!("{owner}, scraper {scraper}");
+                own("Secret", network::monitoring_secret(name, scraper), owner.clone());
+                own("NetworkPolicy", network::monitoring_secret(name, scraper), owner);
+            }
+        }
     }
 
     #[test]

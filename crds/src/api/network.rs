@@ -29,6 +29,7 @@ use super::schema;
     derive = "PartialEq",
     doc = "TesseraNetwork is one trust domain: an organisation's part in a consortium. It holds what its nodes share: certificate authority, secret store, defaults.",
     validation = schema::object_name_rule(),
+    validation = schema::reserved_name_rule(),
     validation = schema::trust_domain_rule(),
     validation = schema::key_location_rule(),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether all nodes of the network serve."),

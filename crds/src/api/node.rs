@@ -27,6 +27,7 @@ use super::schema;
     derive = "PartialEq",
     doc = "TesseraNode is one logical transaction manager of a network: its keys, its storage and who may use it.",
     validation = schema::object_name_rule(),
+    validation = schema::reserved_name_rule(),
     validation = schema::volume_size_rule(),
     validation = schema::volume_class_rule(),
     validation = schema::network_ref_rule(),

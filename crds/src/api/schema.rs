@@ -6,11 +6,25 @@ use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::names::{RESERVED_ENDS, RESERVED_WORDS};
+
 /// The rule on a kind's own name: it becomes the name of Services and pods and the value of labels.
 pub(super) fn object_name_rule() -> Rule {
     Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
         "metadata.name must be a DNS label of at most 40 characters: lower-case letters, digits and '-', starting with a letter, ending with a letter or digit",
     )
+}
+
+/// No name that objects of ours are made of.
+pub(super) fn reserved_name_rule() -> Rule {
+    let ends = RESERVED_ENDS.map(|end| format!("self.metadata.name.endsWith('{end}')"));
+    let words = RESERVED_WORDS.map(|word| format!("(self.metadata.name + '-').contains('-{word}-')"));
+    let message = format!(
+        "metadata.name must not end in {}, and have none of the words {} but as its first: such names belong to objects that the operator makes",
+        RESERVED_ENDS.join(", "),
+        RESERVED_WORDS.join(", "),
+    );
+    Rule::new(format!("!({} || {})", ends.join(" || "), words.join(" || "))).message(message.as_str())
 }
 
 // The rules below stand on the whole object, since they compare with what the status says: what was set by mistake can be

@@ -18,6 +18,26 @@ fn identity() -> Vec<Case> {
             .refuses(json!("n".repeat(41)))
             .saying(&["metadata.name", "at most 40 characters"])
             .admits(json!("n".repeat(40))),
+        node("a name of an object of others")
+            .at("/metadata/name")
+            .refuses(json!("a-admin"))
+            .saying(&["metadata.name", "belong to objects that the operator makes"])
+            .admits(json!("admin")),
+        node("a name of an object of others")
+            .at("/metadata/name")
+            .refuses(json!("a-client"))
+            .saying(&["metadata.name", "belong to objects that the operator makes"])
+            .admits(json!("client-a")),
+        node("a name of an object of others")
+            .at("/metadata/name")
+            .refuses(json!("a-monitoring-b"))
+            .saying(&["metadata.name", "belong to objects that the operator makes"])
+            .admits(json!("monitoring-b")),
+        node("a name of an object of others")
+            .at("/metadata/name")
+            .refuses(json!("a-nodes-deny"))
+            .saying(&["metadata.name", "belong to objects that the operator makes"])
+            .admits(json!("a-nodes")),
         node("a name that starts with a digit")
             .at("/metadata/name")
             .refuses(json!("4-node"))
