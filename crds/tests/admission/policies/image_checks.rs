@@ -57,9 +57,17 @@ async fn it_can_reach_and_hold_nothing() {
         ("an init container", |pod| {
             pod["spec"]["initContainers"] = json!([{"name": "i", "image": NODE_IMAGE}]);
         }),
-        ("a label that selects", |pod| pod["metadata"]["labels"]["app"] = json!("ledger")),
+        ("one variable", |pod| {
+            pod["spec"]["containers"][0]["env"] =
+                json!([{"name": "k", "valueFrom": {"secretKeyRef": {"name": "a-tls", "key": "tls.key"}}}]);
+        }),
         ("no owner", |pod| pod["metadata"]["ownerReferences"] = json!([])),
     ];
+    // What the webhooks of a cluster add to all pods.
+    let mut marked = check("image-check-b");
+    marked["metadata"]["labels"]["topology"] = json!("a");
+    marked["spec"]["containers"][0]["env"] = json!([{"name": "ZONE", "value": "a"}]);
+    create(User::Operator, PODS, MANAGED, &marked).await.is_admitted();
     for (what, change) in changes {
         let mut pod = check("image-check-b");
         change(&mut pod);

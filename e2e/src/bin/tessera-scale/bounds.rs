@@ -7,9 +7,10 @@ use crate::Args;
 
 /// Bytes of peers ConfigMaps that one node may add to a network.
 const PEER_BYTES: usize = 256;
-/// What the clock asks for in a minute, of a network and not of its nodes: twice the ConfigMap with the store's CA, with each
-/// look at the store, and now and then the Secret with the network's own.
-const READS_A_MINUTE: u64 = 4;
+/// What the clock asks for in a minute, of a network and not of its nodes: twice or three times the ConfigMap with the store's
+/// CA, with each look at the store; the Secret with the network's own; and, for what deleted networks left, the list of those
+/// Secrets and whether the network is there.
+const READS_A_MINUTE: u64 = 6;
 /// Until deleted budgets must be back, whatever the silent nodes do.
 const REPAIR_WITHIN: Duration = Duration::from_secs(2);
 

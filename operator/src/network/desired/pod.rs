@@ -13,11 +13,16 @@ use crate::kube::planned::Planned;
 use crate::network::resolve::Resolved;
 use crate::node::image_check::Untried;
 
+/// What the cluster autoscaler goes by.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+
 pub(super) fn build(network: &Resolved, untried: &Untried) -> Planned {
     let spec = spec(untried);
     let mut metadata = network.owner.metadata(names::network::image_check(&network.name, &hash(&spec)));
     // None of the labels by which NetworkPolicies and Services find nodes.
     metadata.labels = Some([(label::NAME.to_owned(), label::IMAGE_CHECK_APP.to_owned())].into());
+    // One that waits for its image keeps no machine from being taken away.
+    metadata.annotations = Some([(SAFE_TO_EVICT.to_owned(), "true".to_owned())].into());
     Planned::new(&Pod { metadata, spec: Some(spec), status: None })
 }
 
