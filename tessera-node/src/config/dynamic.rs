@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tessera_node_api::dynamic_config::{DynamicConfig, PeerList, VERSION};
-use tessera_node_api::identity::{Identity, Role};
+use tessera_node_api::identity::{Identity, IdentityError, Role};
 use tessera_node_api::paths::PEERS_FILE;
 
-use tessera_store::StoreId;
+use tessera_store::{InvalidStoreId, StoreId};
 
-use crate::peers::NodeUrl;
+use crate::peers::{NodeUrl, NodeUrlError};
 
 /// A verified dynamic configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,10 +46,52 @@ pub enum DynamicError {
     /// A version of the document that this node does not know.
     #[error("dynamic configuration has version {0}, and this node knows only {VERSION}")]
     Version(u32),
-    /// A member says what cannot be.
-    #[error("dynamic configuration: {0}")]
-    Invalid(String),
+    /// `acceptedPayloadStore` is no store's identifier.
+    #[error("dynamic configuration: acceptedPayloadStore {text:?} cannot be used")]
+    PayloadStore {
+        /// What it is.
+        text: String,
+        /// What is wrong with it.
+        source: InvalidStoreId,
+    },
+    /// A peer's URL cannot be used.
+    #[error("dynamic configuration: one of peers cannot be used")]
+    Peer(#[source] NodeUrlError),
+    /// A peer's URL is of plain HTTP.
+    #[error("dynamic configuration: peers: {0:?} must start with https://")]
+    PlainPeer(String),
+    /// A URI is no identity.
+    #[error("dynamic configuration: one of {member} cannot be used")]
+    Identity {
+        /// `clients` or `monitoring`.
+        member: &'static str,
+        /// Why.
+        source: IdentityError,
+    },
+    /// An identity, and not that of a client.
+    #[error("dynamic configuration: {member}: {uri:?} is not the identity of a client")]
+    NotAClient {
+        /// `clients` or `monitoring`.
+        member: &'static str,
+        /// The identity.
+        uri: String,
+    },
+    /// A key's name stands there twice.
+    #[error("dynamic configuration: keys: {0:?} is listed twice")]
+    KeyTwice(String),
+    /// A key's name cannot be part of a path.
+    #[error("dynamic configuration: keys: {0:?} is not a DNS label")]
+    KeyName(String),
+    /// A key has no version, or too many.
+    #[error("dynamic configuration: keys: {0:?} must have 1 to {MOST_VERSIONS} versions")]
+    KeyVersions(String),
+    /// Not exactly one key is the default.
+    #[error("dynamic configuration: keys: exactly one must be the default, and {0} are")]
+    DefaultKeys(usize),
 }
+
+/// Versions of one key, at most.
+const MOST_VERSIONS: u32 = 10_000;
 
 /// Reads the file, and the list of peers beside it if there is one, and checks both.
 pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
@@ -90,46 +132,42 @@ pub fn parse(bytes: &[u8], peers: Option<&[u8]>) -> Result<Dynamic, DynamicError
 }
 
 fn store_id(text: &str) -> Result<StoreId, DynamicError> {
-    text.parse().map_err(|error| DynamicError::Invalid(format!("acceptedPayloadStore: {text:?} is {error}")))
+    text.parse().map_err(|source| DynamicError::PayloadStore { text: text.to_owned(), source })
 }
 
 fn peer_url(text: &str) -> Result<NodeUrl, DynamicError> {
-    let url = text.parse::<NodeUrl>().map_err(|error| DynamicError::Invalid(format!("peers: {error}")))?;
-    if url.is_https() {
-        Ok(url)
-    } else {
-        Err(DynamicError::Invalid(format!("peers: {text:?} must start with https://")))
-    }
+    let url = text.parse::<NodeUrl>().map_err(DynamicError::Peer)?;
+    if url.is_https() { Ok(url) } else { Err(DynamicError::PlainPeer(text.to_owned())) }
 }
 
-fn clients(member: &str, uris: &[String]) -> Result<Vec<Identity>, DynamicError> {
+fn clients(member: &'static str, uris: &[String]) -> Result<Vec<Identity>, DynamicError> {
     let parse = |uri: &String| match uri.parse::<Identity>() {
         Ok(identity) if identity.role() == Role::Client => Ok(identity),
-        Ok(_) => Err(DynamicError::Invalid(format!("{member}: {uri:?} is not the identity of a client"))),
-        Err(error) => Err(DynamicError::Invalid(format!("{member}: {error}"))),
+        Ok(_) => Err(DynamicError::NotAClient { member, uri: uri.clone() }),
+        Err(source) => Err(DynamicError::Identity { member, source }),
     };
     uris.iter().map(parse).collect()
 }
 
 fn check_keys(file: &DynamicConfig) -> Result<(), DynamicError> {
-    let invalid = |message: String| Err(DynamicError::Invalid(message));
     let mut names = HashSet::new();
     for key in &file.keys {
+        let name = || key.name.clone();
         if !names.insert(&key.name) {
-            return invalid(format!("keys: {:?} is listed twice", key.name));
+            return Err(DynamicError::KeyTwice(name()));
         }
         let path_safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if key.name.is_empty() || key.name.len() > 63 || !key.name.bytes().all(path_safe) {
-            return invalid(format!("keys: {:?} is not a DNS label", key.name));
+            return Err(DynamicError::KeyName(name()));
         }
-        if key.versions == 0 || key.versions > 10_000 {
-            return invalid(format!("keys: {:?} must have 1 to 10000 versions", key.name));
+        if key.versions == 0 || key.versions > MOST_VERSIONS {
+            return Err(DynamicError::KeyVersions(name()));
         }
     }
     match file.keys.iter().filter(|key| key.default).count() {
         1 => Ok(()),
         0 if file.keys.is_empty() => Ok(()),
-        n => invalid(format!("keys: exactly one must be the default, and {n} are")),
+        defaults => Err(DynamicError::DefaultKeys(defaults)),
     }
 }
 
@@ -180,7 +218,10 @@ mod tests {
             ("\"monitoring\"", "\"scrapers\"", "malformed"),
         ] {
             let text = GOOD.replacen(good, bad, 1);
-            assert!(parse(text.as_bytes(), None).unwrap_err().to_string().contains(says), "{bad}");
+            assert!(
+                crate::telemetry::chain(&parse(text.as_bytes(), None).unwrap_err()).contains(says),
+                "{bad}"
+            );
         }
     }
 }

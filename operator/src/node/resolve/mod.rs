@@ -100,7 +100,7 @@ pub struct Volume {
 pub enum Unresolved {
     /// No such network.
     #[error(
-        "there is no TesseraNetwork {0} in this namespace: create it, or delete this TesseraNode (spec.networkRef is immutable)"
+        "there is no TesseraNetwork {0} in this namespace: create it, or correct spec.networkRef, which is immutable only once the node has a key or a volume"
     )]
     NetworkNotFound(String),
     /// The network has a value that this version does not know.

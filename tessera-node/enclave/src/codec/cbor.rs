@@ -89,7 +89,7 @@ struct Fields {
 
 impl Fields {
     fn into_parts(self) -> Result<PayloadParts, DecodeError> {
-        let missing = |name: &str| DecodeError::Cbor(format!("entry '{name}' is missing"));
+        let missing = DecodeError::Missing;
         Ok(PayloadParts {
             sender: self.sender.ok_or_else(|| missing("sender"))?,
             cipher_text: self.cipher_text.ok_or_else(|| missing("cipherText"))?,

@@ -46,6 +46,9 @@ pub enum DecodeError {
     /// Not CBOR, or CBOR of another shape.
     #[error("Unable to decode payload data. {0}")]
     Cbor(String),
+    /// An entry that every payload has is not there.
+    #[error("Unable to decode payload data. entry '{0}' is missing")]
+    Missing(&'static str),
     /// A map key that should be a transaction hash is not base64.
     #[error(transparent)]
     Base64(#[from] Base64Error),
