@@ -1,157 +1,141 @@
 //! Types and reasons of conditions. `Ready`, `Reconciling` and `Stalled` follow kstatus.
 
-use std::fmt;
+use strum::{Display, EnumString, IntoStaticStr};
 
-/// An enum whose variants are written as their names.
-macro_rules! names {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $enum {
-            $($(#[$variant_doc])* $variant,)*
-        }
-
-        impl $enum {
-            /// All of them, in the order of their declaration.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// The name, as it stands in a condition.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => stringify!($variant),)*
-                }
-            }
-        }
-
-        impl fmt::Display for $enum {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
+/// What a condition speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Display, IntoStaticStr)]
+pub enum ConditionType {
+    /// Network, node: it does what it is for. Operation only, never the checklist.
+    Ready,
+    /// Network, node: the operator is still changing things. Present only while true.
+    Reconciling,
+    /// Network, node: only a person can get it going. Present only while true.
+    Stalled,
+    /// Network: certificates are renewed in time.
+    CertificatesCurrent,
+    /// Network: the secret store answers and lets us in.
+    SecretStoreReady,
+    /// Network: its CA is younger than keys of its nodes, so all who trusted the one before must take this one. Present
+    /// only while true.
+    AuthorityReplaced,
+    /// Node: every key is in the store and in the node's memory.
+    KeysReady,
+    /// Node: the pods serve the certificate that was issued.
+    CertificatesServed,
+    /// Node: the volume outlives its claim.
+    DataProtected,
 }
 
-names! {
-    /// What a condition speaks of.
-    ConditionType {
-        /// Network, node: it does what it is for. Operation only, never the checklist.
-        Ready,
-        /// Network, node: the operator is still changing things. Present only while true.
-        Reconciling,
-        /// Network, node: only a person can get it going. Present only while true.
-        Stalled,
-        /// Network: certificates are renewed in time.
-        CertificatesCurrent,
-        /// Network: the secret store answers and lets us in.
-        SecretStoreReady,
-        /// Network: its CA is younger than keys of its nodes, so all who trusted the one before must take this one. Present
-        /// only while true.
-        AuthorityReplaced,
-        /// Node: every key is in the store and in the node's memory.
-        KeysReady,
-        /// Node: the pods serve the certificate that was issued.
-        CertificatesServed,
-        /// Node: the volume outlives its claim.
-        DataProtected,
+impl ConditionType {
+    /// The name, as it stands in a condition.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-names! {
-    /// Why a condition is what it is.
-    Reason {
-        // AuthorityReplaced
-        /// AuthorityReplaced: a node had its key before the CA was made.
-        KeysPredateAuthority,
-        // Ready
-        /// Ready, KeysReady, SecretStoreReady: all is well.
-        Ready,
-        /// Ready of a network: the secret store does not answer. Of a node: the same, while it starts.
-        StoreUnreachable,
-        /// Ready: certificates cannot be issued.
-        IssuerUnavailable,
-        /// Ready: the operator lacks a right; the message says which.
-        PermissionDenied,
-        /// Ready: a ResourceQuota refuses an object or the pod; the message says which.
-        QuotaExceeded,
-        /// Ready: an admission policy, a webhook or a LimitRange refuses an object or the pod; the message says which.
-        AdmissionDenied,
-        /// Ready of a network: at least one node is not ready.
-        NodesNotReady,
-        /// Ready: paused by the spec.
-        Paused,
-        /// Ready of a node: no such network in the namespace.
-        NetworkNotFound,
-        /// Ready of a node: the network's CA or settings are not there yet.
-        NetworkNotReady,
-        /// Ready of a node: the image cannot be pulled.
-        ImagePullFailed,
-        /// Ready of a node: the scheduler finds no machine for its pod; the message is the scheduler's.
-        Unschedulable,
-        /// Ready of a node: its volume cannot be bound, attached or mounted; the message says why.
-        VolumePending,
-        /// Ready of a node: its container cannot be made, or ends again and again; the message says how.
-        ContainerFailed,
-        /// Ready of a node: the volume that held its payloads is gone.
-        VolumeLost,
-        /// Ready of a node: its keys were generated with another volume, whose payloads are lost until somebody accepts that.
-        VolumeReplaced,
-        /// Ready of a node: the store lacks a key that existed.
-        KeyMissing,
-        /// Ready of a node: the node's certificate is expired or cannot be used.
-        CertificateInvalid,
-        /// Ready of a node: its pod is being started.
-        Starting,
-        /// Ready of a node: its pod runs but is not ready; the message says what it awaits.
-        NotReady,
-        /// Ready of a node, Unknown: its pod is ready, and the node does not answer the operator.
-        NodeUnreachable,
-        /// Ready of a node: replicas is 0.
-        ScaledToZero,
-        // Reconciling
-        /// Reconciling: the newest spec is being put in place.
-        Progressing,
-        /// Reconciling of a node: a change of its pod waits for its turn or for the secret store; the message says which.
-        RolloutWaiting,
-        // Stalled
-        /// Stalled: an object of a name that we need exists and is not ours.
-        NameConflict,
-        /// Ready: somebody undoes what we write; the message says to which object.
-        Contested,
-        /// Stalled of a network: a reference leads to nothing usable.
-        InvalidReference,
-        /// Stalled of a node: the spec cannot work as it stands; the message names the field.
-        InvalidConfiguration,
-        // KeysReady
-        /// KeysReady: the node has not reported all its keys yet. Any, when Unknown: nobody looks at it now; Ready says why.
-        Waiting,
-        // CertificatesServed
-        /// CertificatesServed: the pods serve the certificate that was issued.
-        Served,
-        /// CertificatesServed: a pod still serves another certificate.
-        IssuedNotServed,
-        /// CertificatesServed: what is served has expired.
-        Expired,
-        /// CertificatesServed: what lies in the Secret cannot be used; the node keeps the last good one.
-        Garbage,
-        // CertificatesCurrent
-        /// CertificatesCurrent: nothing is due for renewal.
-        Current,
-        /// CertificatesCurrent: a renewal is due and fails, or nothing can make it.
-        RenewalFailing,
-        // SecretStoreReady
-        /// SecretStoreReady: the store is sealed.
-        Sealed,
-        /// SecretStoreReady: the store does not answer.
-        Unreachable,
-        /// SecretStoreReady, Ready of a network: the store refuses the login.
-        LoginDenied,
-        /// SecretStoreReady, Ready of a network: the store answers, but role or auth method are not there.
-        NotProvisioned,
-        // DataProtected
-        /// DataProtected: the volume's reclaim policy is Retain.
-        Protected,
-        /// DataProtected: the volume goes with its claim.
-        ReclaimPolicyDelete,
+/// Why a condition is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
+pub enum Reason {
+    // AuthorityReplaced
+    /// AuthorityReplaced: a node had its key before the CA was made.
+    KeysPredateAuthority,
+    // Ready
+    /// Ready, KeysReady, SecretStoreReady: all is well.
+    Ready,
+    /// Ready of a network: the secret store does not answer. Of a node: the same, while it starts.
+    StoreUnreachable,
+    /// Ready: certificates cannot be issued.
+    IssuerUnavailable,
+    /// Ready: the operator lacks a right; the message says which.
+    PermissionDenied,
+    /// Ready: a ResourceQuota refuses an object or the pod; the message says which.
+    QuotaExceeded,
+    /// Ready: an admission policy, a webhook or a LimitRange refuses an object or the pod; the message says which.
+    AdmissionDenied,
+    /// Ready of a network: at least one node is not ready.
+    NodesNotReady,
+    /// Ready: paused by the spec.
+    Paused,
+    /// Ready of a node: no such network in the namespace.
+    NetworkNotFound,
+    /// Ready of a node: the network's CA or settings are not there yet.
+    NetworkNotReady,
+    /// Ready of a node: the image cannot be pulled.
+    ImagePullFailed,
+    /// Ready of a node: the scheduler finds no machine for its pod; the message is the scheduler's.
+    Unschedulable,
+    /// Ready of a node: its volume cannot be bound, attached or mounted; the message says why.
+    VolumePending,
+    /// Ready of a node: its container cannot be made, or ends again and again; the message says how.
+    ContainerFailed,
+    /// Ready of a node: the volume that held its payloads is gone.
+    VolumeLost,
+    /// Ready of a node: its keys were generated with another volume, whose payloads are lost until somebody accepts that.
+    VolumeReplaced,
+    /// Ready of a node: the store lacks a key that existed.
+    KeyMissing,
+    /// Ready of a node: the node's certificate is expired or cannot be used.
+    CertificateInvalid,
+    /// Ready of a node: its pod is being started.
+    Starting,
+    /// Ready of a node: its pod runs but is not ready; the message says what it awaits.
+    NotReady,
+    /// Ready of a node, Unknown: its pod is ready, and the node does not answer the operator.
+    NodeUnreachable,
+    /// Ready of a node: replicas is 0.
+    ScaledToZero,
+    // Reconciling
+    /// Reconciling: the newest spec is being put in place.
+    Progressing,
+    /// Reconciling of a node: a change of its pod waits for its turn or for the secret store; the message says which.
+    RolloutWaiting,
+    // Stalled
+    /// Stalled: an object of a name that we need exists and is not ours.
+    NameConflict,
+    /// Ready: somebody undoes what we write; the message says to which object.
+    Contested,
+    /// Stalled of a network: a reference leads to nothing usable.
+    InvalidReference,
+    /// Stalled of a node: the spec cannot work as it stands; the message names the field.
+    InvalidConfiguration,
+    // KeysReady
+    /// KeysReady: the node has not reported all its keys yet. Any, when Unknown: nobody looks at it now; Ready says why.
+    Waiting,
+    // CertificatesServed
+    /// CertificatesServed: the pods serve the certificate that was issued.
+    Served,
+    /// CertificatesServed: a pod still serves another certificate.
+    IssuedNotServed,
+    /// CertificatesServed: what is served has expired.
+    Expired,
+    /// CertificatesServed: what lies in the Secret cannot be used; the node keeps the last good one.
+    Garbage,
+    // CertificatesCurrent
+    /// CertificatesCurrent: nothing is due for renewal.
+    Current,
+    /// CertificatesCurrent: a renewal is due and fails, or nothing can make it.
+    RenewalFailing,
+    // SecretStoreReady
+    /// SecretStoreReady: the store is sealed.
+    Sealed,
+    /// SecretStoreReady: the store does not answer.
+    Unreachable,
+    /// SecretStoreReady, Ready of a network: the store refuses the login.
+    LoginDenied,
+    /// SecretStoreReady, Ready of a network: the store answers, but role or auth method are not there.
+    NotProvisioned,
+    // DataProtected
+    /// DataProtected: the volume's reclaim policy is Retain.
+    Protected,
+    /// DataProtected: the volume goes with its claim.
+    ReclaimPolicyDelete,
+}
+
+impl Reason {
+    /// The name, as it stands in a condition.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -161,15 +145,17 @@ mod tests {
 
     #[test]
     fn every_reason_is_one_that_the_api_server_accepts() {
-        for reason in Reason::ALL {
+        for reason in <Reason as strum::VariantArray>::VARIANTS {
             let name = reason.as_str();
             assert!(name.starts_with(|c: char| c.is_ascii_uppercase()), "{name}");
             assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
+            assert_eq!(name.parse(), Ok(*reason));
         }
     }
 
     #[test]
     fn types_are_written_as_their_names() {
         assert_eq!(ConditionType::CertificatesServed.to_string(), "CertificatesServed");
+        assert_eq!(ConditionType::CertificatesServed.as_str(), "CertificatesServed");
     }
 }

@@ -3,16 +3,14 @@
 //! Not a client library: those at hand cannot set `alias_name_source` of a Kubernetes role, trust the system's roots
 //! beside the given ones, and print the token with their settings.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue, InvalidHeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, redirect};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::Value;
+use tessera_node_api::plain_words::root_cause;
+use tessera_node_api::tls_client::{self, BundleError};
 
 /// Ends a path whose names are asked for.
 pub(crate) const LIST: &str = "?list=true";
@@ -21,9 +19,9 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VaultError {
-    /// The CA bundle is not one.
-    #[error("the CA bundle of the secret store is not a PEM bundle of certificates: {0}")]
-    CaBundle(String),
+    /// The CA bundle cannot be the client's roots.
+    #[error("the CA bundle of the secret store is unusable: {}", root_cause(.0))]
+    CaBundle(BundleError),
     /// The token cannot stand in a header.
     #[error("the token for the secret store holds characters that no token has")]
     Token(#[source] InvalidHeaderValue),
@@ -113,8 +111,9 @@ impl Vault {
                 HeaderValue::from_str(namespace).map_err(|_| VaultError::Namespace(namespace.to_owned()))?;
             headers.insert("X-Vault-Namespace", value);
         }
+        let roots = tls_client::roots(ca_pem).map_err(VaultError::CaBundle)?;
         let http = Client::builder()
-            .tls_backend_preconfigured(tls_config(ca_pem)?)
+            .tls_backend_preconfigured(tls_client::without_certificate(roots))
             .default_headers(headers)
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -186,31 +185,4 @@ fn capabilities(verb: &str, path: &str) -> &'static str {
         _ if path.starts_with("sys/auth/") => "\"create\", \"update\" and \"sudo\"",
         _ => "\"create\" and \"update\"",
     }
-}
-
-/// The innermost error: the outer ones only say that sending failed.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-fn tls_config(ca_pem: &[u8]) -> Result<ClientConfig, VaultError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
-        let certificate = certificate.map_err(|error| VaultError::CaBundle(error.to_string()))?;
-        roots.add(certificate).map_err(|error| VaultError::CaBundle(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(VaultError::CaBundle("it holds no certificate".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider's own defaults hold TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }

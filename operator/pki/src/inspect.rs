@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tessera_node_api::identity::Identity;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::leaf::Usage;
+use crate::usage::Usage;
 
 /// Why a text is not a certificate that we can read.
 #[derive(Debug, thiserror::Error)]

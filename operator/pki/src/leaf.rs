@@ -6,34 +6,12 @@ use rcgen::{
 };
 use tessera_node_api::identity::Identity;
 
-use crate::ca::CaError;
+use crate::error::CaError;
 use crate::key::PrivateKeyPem;
+use crate::usage::Usage;
 
 /// The longest common name that X.520 allows.
 const COMMON_NAME_MAX: usize = 64;
-
-/// In which part of a handshake a leaf may stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Usage {
-    /// A peer: it accepts connections and makes them.
-    ServerAndClient,
-    /// A server only.
-    Server,
-    /// A client only.
-    Client,
-}
-
-impl Usage {
-    /// Whether the leaf may serve.
-    pub fn server(self) -> bool {
-        self != Self::Client
-    }
-
-    /// Whether the leaf may connect.
-    pub fn client(self) -> bool {
-        self != Self::Server
-    }
-}
 
 /// What a leaf is to say. Whom it is signed by is the choice of the [`crate::Ca`] that issues it.
 #[derive(Debug, Clone, PartialEq, Eq)]

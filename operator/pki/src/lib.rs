@@ -18,18 +18,22 @@
 //! [`PrivateKeyPem`] has no `Debug` or `Display`.
 
 mod ca;
+mod error;
 mod inspect;
 mod key;
 mod leaf;
 pub mod policy;
 pub mod renewal;
 mod state;
+mod usage;
 
-pub use ca::{Ca, CaError, CaSpec};
+pub use ca::{Ca, CaSpec};
+pub use error::CaError;
 pub use inspect::{Certificate, InspectError};
 pub use key::PrivateKeyPem;
-pub use leaf::{Leaf, LeafSpec, Usage};
+pub use leaf::{Leaf, LeafSpec};
 pub use state::{CaState, STATE_VERSION, StateError};
+pub use usage::Usage;
 
 /// How far certificates are backdated: a verifier whose clock lags this much still accepts a new one.
 pub const BACKDATE: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::ca::{Ca, CaError, CaSpec};
+use crate::ca::{Ca, CaSpec};
+use crate::error::CaError;
 use crate::key::PrivateKeyPem;
 
 /// The version of the document.

@@ -1,12 +1,10 @@
 //! Why a reconcile of any kind will be tried again.
 
-use tessera_crds::condition::Reason;
-
 use crate::issue::authorities::AuthoritiesError;
 use crate::issue::leaf::LeafError;
 use crate::kube::refusal::is_unauthorized;
 use crate::kube::writer::WriteError;
-use crate::report::error::chain;
+use crate::report::unreadable::Unreadable;
 
 /// Why a reconcile will be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -33,15 +31,6 @@ pub enum Error {
     Write(#[from] WriteError),
 }
 
-/// Inputs that a person must repair before anything can be made of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
-    /// What kind of repair.
-    pub reason: Reason,
-    /// What cannot be read, and why.
-    pub message: String,
-}
-
 impl Error {
     /// What a person must repair before anything can be read. `None`: the API server failed in a way that may pass, and the
     /// status stays.
@@ -51,13 +40,5 @@ impl Error {
             Self::ReadSecret { source, .. } if is_unauthorized(source) => Some(Unreadable::forbidden(self)),
             Self::ReadSecret { .. } | Self::Write(_) | Self::Leaf(_) | Self::Unavailable(_) => None,
         }
-    }
-}
-
-impl Unreadable {
-    /// Our own rights do not suffice.
-    pub fn forbidden(error: &(dyn std::error::Error + 'static)) -> Self {
-        let message = format!("{}: check the operator's Role", chain(error));
-        Self { reason: Reason::PermissionDenied, message }
     }
 }

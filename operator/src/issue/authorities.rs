@@ -12,13 +12,13 @@ use tessera_crds::{TesseraNetwork, names};
 use tessera_pki::{CaState, StateError};
 use tokio::sync::RwLock;
 
-use crate::controller::error::Unreadable;
 use crate::kube::meta::{Owner, name_of, namespace_of, uid_of};
 use crate::kube::planned::Planned;
 use crate::kube::prune::remove_as_listed;
 use crate::kube::refusal::is_unauthorized;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::report::error::chain;
+use crate::report::unreadable::Unreadable;
 
 /// The member of the Secret.
 const STATE: &str = "state.json";

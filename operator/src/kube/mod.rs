@@ -20,6 +20,7 @@ pub mod planned;
 pub mod prune;
 pub mod quantity;
 pub mod refusal;
+mod refused_growth;
 pub mod requests;
 pub mod write_error;
 pub mod writer;

@@ -9,23 +9,28 @@ use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Preconditions};
 use kube::core::ApiResource;
 
-use crate::controller::context::Context;
 use crate::kube::meta::Owner;
 use crate::kube::object_id::ObjectId;
-use crate::kube::writer::WriteError;
+use crate::kube::writer::{WriteError, Writer};
+use crate::watch::caches::Caches;
 
 /// Removes all Secrets and policies of `owner` that are not `named`; returns what could not be removed.
-pub async fn prune(owner: &Owner, named: &BTreeSet<ObjectId>, ctx: &Context) -> Vec<WriteError> {
+pub async fn prune(
+    owner: &Owner,
+    named: &BTreeSet<ObjectId>,
+    caches: &Caches,
+    writer: &Writer,
+) -> Vec<WriteError> {
     let uid = &owner.reference.uid;
-    let secrets = ctx.caches.secrets.indexed(uid);
+    let secrets = caches.secrets.indexed(uid);
     let secrets = secrets.iter().map(|secret| (ApiResource::erase::<Secret>(&()), &secret.0));
-    let policies = ctx.caches.network_policies_of(uid);
+    let policies = caches.network_policies_of(uid);
     let policies = policies.iter().map(|policy| (ApiResource::erase::<NetworkPolicy>(&()), &policy.metadata));
     let mut failures = Vec::new();
     for (resource, metadata) in secrets.chain(policies) {
         let id = id(&owner.namespace, &resource, metadata);
         if metadata.deletion_timestamp.is_none() && !named.contains(&id) {
-            failures.extend(ctx.writer.remove(&resource, &id, metadata).await.err());
+            failures.extend(writer.remove(&resource, &id, metadata).await.err());
         }
     }
     failures

@@ -26,16 +26,6 @@ pub struct Token {
     pub renew_at: Instant,
 }
 
-/// After how long a refused growth is asked for again: the storage class may have been changed.
-const REFUSED_FOR: Duration = Duration::from_mins(5);
-
-/// A growth that the API server refused.
-pub(super) struct RefusedGrowth {
-    size: String,
-    message: String,
-    at: Instant,
-}
-
 impl Writer {
     /// A token of `service_account` for `audience` alone.
     pub async fn request_token(
@@ -68,7 +58,7 @@ impl Writer {
         let name = claim.metadata.name.as_deref().unwrap_or_default();
         let object = || ObjectId::of::<PersistentVolumeClaim>(namespace, name);
         let uid = claim.metadata.uid.clone().unwrap_or_default();
-        if let Some(message) = self.refused_growth(&uid, size) {
+        if let Some(message) = self.refused_growths.why(&uid, size) {
             return Err(WriteError::Invalid { object: object(), message });
         }
         let patch = json!({
@@ -86,20 +76,11 @@ impl Writer {
                 | WriteError::OverQuota { message, .. }
                 | WriteError::NotAdmitted { message, .. } = failure
                 {
-                    let size = size.to_owned();
-                    let refused = RefusedGrowth { size, message: message.clone(), at: Instant::now() };
-                    self.refused.put(&uid, refused);
+                    self.refused_growths.put(&uid, size, &message);
                     return Err(WriteError::Invalid { object: object(), message });
                 }
                 Err(failure)
             }
         }
-    }
-
-    fn refused_growth(&self, uid: &str, size: &str) -> Option<String> {
-        let message = |before: &mut RefusedGrowth| {
-            (before.size == size && before.at.elapsed() < REFUSED_FOR).then(|| before.message.clone())
-        };
-        self.refused.with(uid, message).flatten()
     }
 }

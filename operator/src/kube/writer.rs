@@ -24,7 +24,7 @@ use super::fault::Faults;
 use super::object_id::ObjectId;
 use super::ownership::{foreign, is_ours};
 use super::planned::Planned;
-use super::requests::RefusedGrowth;
+use super::refused_growth::RefusedGrowths;
 use super::write_error::classify;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::watch::kept::Text;
@@ -92,7 +92,7 @@ pub struct Writer {
     settled: Arc<PerObject<String>>,
     conflicts: ConflictTracker,
     /// Claims whose growth was refused.
-    pub(super) refused: Arc<PerObject<RefusedGrowth>>,
+    pub(super) refused_growths: RefusedGrowths,
 }
 
 struct Verified {
@@ -109,7 +109,7 @@ impl Writer {
             verified: registry.per_object(),
             settled: registry.per_object(),
             conflicts: ConflictTracker::default(),
-            refused: registry.per_object(),
+            refused_growths: RefusedGrowths::new(registry),
         }
     }
 

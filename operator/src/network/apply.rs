@@ -56,7 +56,9 @@ pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: 
         }
     }
     if desired.authorities.is_none() {
-        applied.failures.extend(prune(&network.owner, &desired.names(network), ctx).await);
+        applied
+            .failures
+            .extend(prune(&network.owner, &desired.names(network), &ctx.caches, &ctx.writer).await);
         try_images(desired, network, inputs.now, ctx).await;
     }
     applied

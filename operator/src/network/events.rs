@@ -86,8 +86,8 @@ fn of_condition(
     if now.status == "True" {
         return Some(EventRecord::normal(type_.as_str(), now.message.clone()));
     }
-    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
-    let reported_elsewhere = type_ == ConditionType::Ready && REPORTED_ELSEWHERE.contains(reason);
+    let reason: Reason = now.reason.parse().ok()?;
+    let reported_elsewhere = type_ == ConditionType::Ready && REPORTED_ELSEWHERE.contains(&reason);
     (!reported_elsewhere).then(|| EventRecord::warning(reason.as_str(), now.message.clone()))
 }
 

@@ -8,12 +8,12 @@ use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
-use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::node::image_check::Untried;
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
+use crate::report::unreadable::Unreadable;
 
 /// A network with everything settled.
 pub struct Resolved {

@@ -68,7 +68,7 @@ pub async fn apply(
         }
         applied.note(planned, result);
     }
-    applied.failures.extend(prune(&node.owner, &desired.names(node), ctx).await);
+    applied.failures.extend(prune(&node.owner, &desired.names(node), &ctx.caches, &ctx.writer).await);
     apply_workload(object, desired, node, &admission, inputs, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied

@@ -96,8 +96,8 @@ fn readiness(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<Ev
         return Some(EventRecord::normal("Ready", now.message.clone()));
     }
     let expected = [Reason::Starting, Reason::NetworkNotReady, Reason::Paused, Reason::ScaledToZero];
-    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == now.reason)?;
-    if expected.contains(reason) {
+    let reason: Reason = now.reason.parse().ok()?;
+    if expected.contains(&reason) {
         return None;
     }
     Some(EventRecord::warning(reason.as_str(), now.message.clone()))

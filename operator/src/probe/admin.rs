@@ -18,6 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tessera_node_api::admin::{STATUS_PATH, Status};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths::ADMIN_PORT;
+use tessera_node_api::tls_client;
 use tessera_pki::{CaError, CaState, Certificate, LeafSpec};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -204,14 +205,5 @@ fn tls_config(
     roots.add(root).map_err(tls)?;
     let certificate = CertificateDer::from_pem_slice(certificate_pem).map_err(pem)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(pem)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(tls)?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![certificate], key)
-        .map_err(tls)?;
-    // A resumed session is served without asking the verifier.
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
+    tls_client::with_certificate(roots, vec![certificate], key).map_err(tls)
 }

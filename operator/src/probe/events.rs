@@ -19,6 +19,7 @@ use kube::api::ListParams;
 use tessera_crds::names;
 use tessera_crds::{TesseraNode, condition::Reason};
 
+use super::workers;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, uid_of};
 use crate::kube::refusal::{Refusal, refusal_in};
@@ -118,17 +119,12 @@ fn is_waiting_on_its_machine(pod: &KeptPod) -> bool {
 
 /// Starts the worker of one namespace.
 pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
-    let ctx = Arc::clone(context);
-    tasks.spawn_until_stop(async move {
-        ctx.caches.until_filled().await;
-        loop {
-            let node = ctx.queues.events.next().await;
-            let wait = read(&node, &ctx).await;
-            ctx.queues.events.done(&node, wait);
-            if wait.is_some() {
-                tokio::time::sleep(PAUSE).await;
-            }
+    workers::start(1, &context.queues.events, context, tasks, |node, ctx| async move {
+        let wait = read(&node, &ctx).await;
+        if wait.is_some() {
+            tokio::time::sleep(PAUSE).await;
         }
+        wait
     });
 }
 

@@ -7,3 +7,4 @@ pub mod nodes;
 pub mod store;
 pub mod stores;
 pub mod vault;
+mod workers;

@@ -17,6 +17,7 @@ use tessera_node_api::identity::Identity;
 use tessera_pki::CaState;
 
 use super::admin::{AdminClient, AdminError};
+use super::workers;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::memory::backoff::{Backoff, jittered};
@@ -102,17 +103,9 @@ impl NodeAnswers {
 
 /// Starts the workers of one namespace.
 pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
-    for _ in 0..WORKERS {
-        let ctx = Arc::clone(context);
-        tasks.spawn_until_stop(async move {
-            ctx.caches.until_filled().await;
-            loop {
-                let pod = ctx.queues.pods.next().await;
-                let wait = probe(&pod, &ctx).await;
-                ctx.queues.pods.done(&pod, wait);
-            }
-        });
-    }
+    workers::start(WORKERS, &context.queues.pods, context, tasks, |pod, ctx| async move {
+        probe(&pod, &ctx).await
+    });
 }
 
 /// Asks the pod called `name`, if it can be asked; returns when to ask again.

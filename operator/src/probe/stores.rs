@@ -19,6 +19,7 @@ use tessera_crds::{TesseraNetwork, names};
 
 use super::store::StoreState;
 use super::vault::Vault;
+use super::workers;
 use crate::controller::context::Context;
 use crate::kube::meta::{namespace_of, uid_of};
 use crate::kube::refusal::is_unauthorized;
@@ -97,17 +98,9 @@ impl StoreReports {
 
 /// Starts the workers of one namespace.
 pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
-    for _ in 0..WORKERS {
-        let ctx = Arc::clone(context);
-        tasks.spawn_until_stop(async move {
-            ctx.caches.until_filled().await;
-            loop {
-                let network = ctx.queues.stores.next().await;
-                let wait = probe(&network, &ctx).await;
-                ctx.queues.stores.done(&network, wait);
-            }
-        });
-    }
+    workers::start(WORKERS, &context.queues.stores, context, tasks, |network, ctx| async move {
+        probe(&network, &ctx).await
+    });
 }
 
 async fn probe(name: &str, ctx: &Context) -> Option<Duration> {

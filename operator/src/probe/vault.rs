@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, redirect};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 use tessera_crds::api::network::VaultStore;
 use tessera_node_api::plain_words::root_cause;
 use tessera_node_api::secret_store::{lookup_name, require_audience};
+use tessera_node_api::tls_client::{self, BundleError};
 use zeroize::Zeroizing;
 
 use super::store::StoreState;
@@ -24,18 +22,9 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 /// Why no client for the store can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The CA bundle holds no certificate.
-    #[error("the CA bundle of the secret store holds no PEM certificate")]
-    NoCertificate,
-    /// The CA bundle holds something else than certificates.
-    #[error("the CA bundle of the secret store cannot be read")]
-    Pem(#[source] rustls_pki_types::pem::Error),
-    /// A certificate in the bundle cannot be a root.
-    #[error("a certificate in the CA bundle of the secret store is unusable")]
-    Root(#[source] rustls::Error),
-    /// The TLS library refuses its own defaults.
-    #[error("no TLS client for the secret store")]
-    Tls(#[source] rustls::Error),
+    /// The CA bundle cannot be the client's roots.
+    #[error("the CA bundle of the secret store is unusable")]
+    CaBundle(#[source] BundleError),
     /// The HTTP library cannot be set up.
     #[error("no HTTP client for the secret store")]
     Http(#[source] reqwest::Error),
@@ -54,8 +43,9 @@ impl Vault {
     /// A client that trusts `ca_pem` alone, follows no redirect and uses no proxy and no search domain: a token must go
     /// nowhere else.
     pub fn new(store: &VaultStore, ca_pem: &[u8]) -> Result<Self, VaultError> {
+        let roots = tls_client::roots(ca_pem).map_err(VaultError::CaBundle)?;
         let http = Client::builder()
-            .tls_backend_preconfigured(tls_config(ca_pem)?)
+            .tls_backend_preconfigured(tls_client::without_certificate(roots))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .dns_resolver(Arc::new(AbsoluteNames))
@@ -231,24 +221,6 @@ async fn bounded(mut answer: Response) -> Zeroizing<Vec<u8>> {
     body
 }
 
-fn tls_config(ca_pem: &[u8]) -> Result<ClientConfig, VaultError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
-        roots.add(certificate.map_err(VaultError::Pem)?).map_err(VaultError::Root)?;
-    }
-    if roots.is_empty() {
-        return Err(VaultError::NoCertificate);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(VaultError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,11 +263,6 @@ mod tests {
             panic!("it was sent: the port is closed")
         };
         assert!(message.contains("https://vault.vault.svc:8200"), "{message}");
-    }
-
-    #[test]
-    fn a_bundle_without_certificates_is_refused() {
-        assert!(matches!(tls_config(b"nothing"), Err(VaultError::NoCertificate)));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn value(conditions: &[Condition], type_: ConditionType) -> Option<Condition
         "False" => ConditionStatus::False,
         _ => ConditionStatus::Unknown,
     };
-    let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+    let reason = condition.reason.parse().ok()?;
     Some((status, reason, condition.message.clone()))
 }
 

@@ -5,6 +5,7 @@
 //! operator ◄─────────── GET /v1/status over mTLS ──────────── tessera-node     (admin)
 //! everybody ── certificate with a URI SAN ──► everybody                         (identity)
 //! both ── token made for its address ──► secret store                           (secret_store)
+//! both ── TLS of a client that trusts given roots ──► store, admin port             (tls_client)
 //! both ── what failed on a connection ──► conditions                            (plain_words)
 //! ```
 //!
@@ -20,3 +21,4 @@ pub mod plain_words;
 pub mod secret_store;
 pub mod stamp;
 pub mod static_config;
+pub mod tls_client;

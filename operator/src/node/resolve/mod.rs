@@ -13,11 +13,11 @@ use tessera_node_api::stamp::Stamp;
 use tessera_pki::{CaState, LeafSpec};
 
 use super::inputs::{Inputs, NetworkInput};
-use crate::controller::error::Unreadable;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, node_labels};
 use crate::node::rollout::{self, LiveWorkload};
 use crate::report::conditions;
+use crate::report::unreadable::Unreadable;
 use crate::settings::ClusterSettings;
 
 /// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported

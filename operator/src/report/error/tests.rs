@@ -3,7 +3,8 @@
 use std::io;
 
 use rustls::{AlertDescription, CertificateError};
-use rustls_pki_types::{ServerName, UnixTime, pem};
+use rustls_pki_types::{ServerName, UnixTime};
+use tessera_node_api::tls_client::BundleError;
 
 use super::*;
 use crate::probe::admin::AdminError;
@@ -133,11 +134,8 @@ fn so_is_every_error_of_a_store_s_ca_bundle() {
     let encoded = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let error = Vault::new(&vault_store(), encoded.as_bytes()).err().expect("it is no certificate");
     assert_plain(&chain(&error));
-    let pem = pem::Error::IllegalSectionStart { line: b"-----B".to_vec() };
-    assert_plain(&chain(&VaultError::Pem(pem)));
     for error in tls_errors() {
-        assert_plain(&chain(&VaultError::Root(error.clone())));
-        assert_plain(&chain(&VaultError::Tls(error)));
+        assert_plain(&chain(&VaultError::CaBundle(BundleError::Root(error))));
     }
 }
 

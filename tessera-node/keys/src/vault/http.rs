@@ -8,14 +8,10 @@ use std::{fs, io};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use rustify::errors::ClientError as RestError;
-use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use tessera_node_api::plain_words::root_cause;
 use tessera_node_api::secret_store::lookup_name;
+use tessera_node_api::tls_client;
 use url::Url;
 use vaultrs::error::ClientError;
 
@@ -52,16 +48,10 @@ pub(super) struct Bundle {
 /// A client that trusts the store's CA and nothing else (vaultrs by itself would add it to the system's roots), and that
 /// carries the token nowhere else: no redirect, no proxy, no search domain.
 pub(super) fn client(bundle: &Bundle) -> Result<reqwest::Client, VaultError> {
-    let problem = |error: &(dyn Error + 'static)| VaultError::Client { problem: root_cause(error) };
-    let mut tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| problem(&error))?
-        .with_root_certificates(bundle.roots()?)
-        .with_no_client_auth();
-    // A resumed session asks no verifier.
-    tls.resumption = Resumption::disabled();
+    let roots = tls_client::roots(&bundle.pem)
+        .map_err(|error| VaultError::Ca { path: bundle.path.clone(), problem: root_cause(&error) })?;
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls_client::without_certificate(roots))
         .https_only(true)
         .no_proxy()
         .dns_resolver(Arc::new(AbsoluteNames))
@@ -69,19 +59,7 @@ pub(super) fn client(bundle: &Bundle) -> Result<reqwest::Client, VaultError> {
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .build()
-        .map_err(|error| problem(&error))
-}
-
-impl Bundle {
-    fn roots(&self) -> Result<RootCertStore, VaultError> {
-        let refuse = |problem: String| VaultError::Ca { path: self.path.clone(), problem };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&self.pem) {
-            let certificate = certificate.map_err(|_| refuse("not PEM".to_owned()))?;
-            roots.add(certificate).map_err(|error| refuse(root_cause(&error)))?;
-        }
-        if roots.is_empty() { Err(refuse("no certificate in it".to_owned())) } else { Ok(roots) }
-    }
+        .map_err(|error| VaultError::Client { problem: root_cause(&error) })
 }
 
 /// Looks names up as [`lookup_name`] says; the TLS client verifies the name that was asked for.

@@ -1,0 +1,80 @@
+//! The TLS of each client of ours that trusts given roots alone: those of the secret store (node, operator and plug-in), and
+//! the operator at a node's admin port. Pure.
+//!
+//! The provider is named here, so that nothing depends on which default a binary installed. No session is resumed: a resumed
+//! session is used without asking the verifier.
+
+use std::sync::Arc;
+
+use rustls::client::{Resumption, WantsClientCert};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion};
+
+/// Why a CA bundle cannot be the roots of a client. The bundle is named by the sentence that this ends.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BundleError {
+    /// The text holds no certificate.
+    #[error("it holds no PEM certificate")]
+    Empty,
+    /// The text begins a PEM section and breaks off. What the library says of it quotes the bytes.
+    #[error("it is not PEM")]
+    NotPem,
+    /// A certificate cannot be a root.
+    #[error("a certificate in it cannot be a root")]
+    Root(#[source] rustls::Error),
+}
+
+/// The certificates of a PEM bundle. One bad certificate refuses the whole bundle: trusting a part would hide the mistake.
+pub fn roots(pem: &[u8]) -> Result<RootCertStore, BundleError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|_| BundleError::NotPem)?).map_err(BundleError::Root)?;
+    }
+    if roots.is_empty() { Err(BundleError::Empty) } else { Ok(roots) }
+}
+
+/// A client without a certificate, of a server that is not ours: TLS 1.2 and 1.3.
+pub fn without_certificate(roots: RootCertStore) -> ClientConfig {
+    without_resumption(builder(roots, DEFAULT_VERSIONS).with_no_client_auth())
+}
+
+/// A client with a certificate, of a server that is ours: TLS 1.3 alone.
+pub fn with_certificate(
+    roots: RootCertStore,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, rustls::Error> {
+    builder(roots, &[&rustls::version::TLS13]).with_client_auth_cert(chain, key).map(without_resumption)
+}
+
+fn builder(
+    roots: RootCertStore,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("the provider has cipher suites of TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+}
+
+fn without_resumption(mut config: ClientConfig) -> ClientConfig {
+    config.resumption = Resumption::disabled();
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_is_not_wholly_certificates_is_refused() {
+        let refused = |pem: &str| roots(pem.as_bytes()).expect_err(pem);
+        assert_eq!(refused(""), BundleError::Empty);
+        assert_eq!(refused("nothing"), BundleError::Empty);
+        assert_eq!(refused("-----BEGIN CERTIFICATE-----\nMIIB"), BundleError::NotPem);
+        let encoded = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(refused(encoded), BundleError::Root(_)));
+    }
+}
