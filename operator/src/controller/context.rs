@@ -14,7 +14,7 @@ use crate::kube::writer::Writer;
 use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
-use crate::node::observe::KnownVolume;
+use crate::node::observe::known_volume::KnownVolume;
 use crate::node::rollout::Rollouts;
 use crate::probe::events::EventReports;
 use crate::probe::nodes::NodeAnswers;

@@ -8,6 +8,7 @@
 //!                                           too often of late: Contested, nothing is written
 //! ```
 
+mod body;
 mod conflict_tracker;
 pub mod drift;
 pub mod events;

@@ -4,20 +4,20 @@
 //! over objects that were there before us. POST never adopts; PUT at a resourceVersion replaces the whole object, so an
 //! addition goes, a field that we no longer set goes, and a leader that was replaced meanwhile gets a conflict.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, TypeMeta};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::FIELD_MANAGER;
+use super::body::{as_value, dynamic, replacement};
 use super::conflict_tracker::ConflictTracker;
 use super::drift::{self, Drift};
 use super::fault::Faults;
@@ -363,55 +363,6 @@ fn content_of(planned: &Planned) -> u64 {
 
 fn is_plain_data(resource: &ApiResource) -> bool {
     matches!(resource.kind.as_str(), "ConfigMap" | "Secret")
-}
-
-/// The planned object at the live one's version, with the labels, annotations and finalizers of others.
-fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
-    let mut body = planned.body.clone();
-    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
-        metadata.insert("uid".into(), json!(live.metadata.uid));
-        if let Some(finalizers) = &live.metadata.finalizers {
-            metadata.insert("finalizers".into(), json!(finalizers));
-        }
-        keep(metadata, "labels", live.metadata.labels.as_ref());
-        keep(metadata, "annotations", live.metadata.annotations.as_ref());
-    }
-    body
-}
-
-/// Keeps the live entries of `member` that are not reserved for the operator and not planned.
-fn keep(metadata: &mut Map<String, Value>, member: &str, live: Option<&BTreeMap<String, String>>) {
-    let planned = metadata.entry(member).or_insert_with(|| Value::Object(Map::new()));
-    let Some(planned) = planned.as_object_mut() else { return };
-    for (key, value) in live.into_iter().flatten().filter(|(key, _)| !drift::is_reserved(key)) {
-        planned.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
-    }
-}
-
-fn dynamic(planned: &Planned, body: Value) -> DynamicObject {
-    let mut object = DynamicObject {
-        types: Some(TypeMeta {
-            api_version: planned.resource.api_version.clone(),
-            kind: planned.resource.kind.clone(),
-        }),
-        metadata: ObjectMeta::default(),
-        data: Value::Null,
-    };
-    if let Value::Object(mut members) = body {
-        members.remove("apiVersion");
-        members.remove("kind");
-        let metadata = members.remove("metadata").unwrap_or_default();
-        object.metadata =
-            serde_json::from_value(metadata).expect("`Planned::new` serialised it from the same type");
-        object.data = Value::Object(members);
-    }
-    object
-}
-
-/// The whole object as JSON.
-pub fn as_value(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).expect("a JSON object with typed metadata serialises")
 }
 
 fn fail(verb: &'static str, planned: &Planned, error: &kube::Error) -> WriteError {

@@ -90,11 +90,11 @@ async fn try_images(desired: &Desired, network: &Resolved, now: Timestamp, ctx: 
         }
     }
     let refused = failures.first().map(|failure| chain(failure));
-    if ctx.rollouts.image_checks_made(&network.name, refused.clone(), ctx) {
+    if ctx.rollouts.image_checks_made(&ctx.namespace, &network.name, refused.clone()) {
         if let Some(error) = refused {
             tracing::warn!(network = network.name, error, "an image cannot be tried");
         }
-        ctx.rollouts.wake_waiting(&network.name, ctx);
+        ctx.rollouts.wake_waiting(&ctx.namespace, &network.name, &ctx.queues.nodes);
     }
 }
 

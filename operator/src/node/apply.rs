@@ -141,7 +141,7 @@ fn admission(
     let template = live.metadata.annotations.as_ref().and_then(|all| all.get(TEMPLATE_HASH));
     let stays = template.map(String::as_str) == planned.as_str();
     let uid = live.metadata.uid.as_deref().unwrap_or_default();
-    if stays || node.replicas == 0 || !rollout::serves(uid, ctx) {
+    if stays || node.replicas == 0 || !rollout::serves(uid, &ctx.caches) {
         return Admission::Free;
     }
     let may_run = || match &inputs.network {
@@ -150,9 +150,9 @@ fn admission(
     };
     let ready = node.store_ready.clone().and_then(|()| may_run());
     if ready.is_err() {
-        ctx.rollouts.waits(object, ctx);
+        ctx.rollouts.waits(object);
     }
-    let admitted = ready.and_then(|()| ctx.rollouts.admit(object, &node.rollout, ctx, inputs.now));
+    let admitted = ready.and_then(|()| ctx.rollouts.admit(object, &node.rollout, &ctx.caches, inputs.now));
     match admitted {
         Ok(()) => Admission::InTurn,
         Err(why) => Admission::Waits(why),
@@ -200,7 +200,7 @@ async fn apply_workload(
     let result = ctx.writer.ensure(&planned, live).await;
     if matches!(admission, Admission::InTurn) {
         let generation = result.as_ref().ok().and_then(|ensured| ensured.metadata.generation);
-        ctx.rollouts.settled(object, generation, ctx);
+        ctx.rollouts.settled(object, generation);
     }
     if claimed && matches!(&result, Ok(ensured) if ensured.outcome == Outcome::Created) {
         applied.kept_volume = Some(claim);

@@ -18,7 +18,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, uid_of};
 use crate::kube::planned::controller_of;
-use crate::node::observe::{is_ready, start};
+use crate::node::observe::start;
 use crate::node::resolve::image;
 use crate::watch::kept::KeptPod;
 
@@ -61,7 +61,7 @@ pub fn was_run(image: &str, network: &TesseraNetwork, ctx: &Context) -> Result<(
         return Ok(());
     }
     let Some(check) = checks.first() else {
-        let why = ctx.rollouts.no_image_check(name_of(network), ctx).map(|why| format!(": {why}"));
+        let why = ctx.rollouts.no_image_check(&ctx.namespace, name_of(network)).map(|why| format!(": {why}"));
         let why = why.unwrap_or_default();
         return Err(format!("image {image} is to be tried by a pod of its own first{why}"));
     };
@@ -89,6 +89,6 @@ fn ready_pods(node: &TesseraNode, ctx: &Context) -> Vec<Arc<KeptPod>> {
     let workload = ctx.caches.workload_of(uid_of(node));
     let uid = workload.as_ref().and_then(|workload| workload.metadata.uid.as_deref());
     let mut pods = uid.map(|uid| ctx.caches.pods.indexed(uid)).unwrap_or_default();
-    pods.retain(|pod| is_ready(&pod.0));
+    pods.retain(|pod| pod.is_ready());
     pods
 }

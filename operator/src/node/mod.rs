@@ -114,7 +114,7 @@ async fn reconcile_resolved(
     });
     let is_waiting = applied.waiting.is_some();
     if !is_waiting && observed.serves_newest() && rollout::is_rolled(applied.stateful_set.as_ref()) {
-        ctx.rollouts.wake_waiting(&resolved.network, ctx);
+        ctx.rollouts.wake_waiting(&ctx.namespace, &resolved.network, &ctx.queues.nodes);
     }
     if !is_settled {
         ask_again(&observed, ctx);

@@ -1,17 +1,19 @@
 //! [IO, read] How the node is: its pods as the kubelet reports them, its volume, and what the node last said of itself.
 
+pub mod known_volume;
 pub mod start;
 
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use tessera_crds::api::node::VolumeStatus;
 use tessera_crds::{TesseraNode, names};
 use tessera_node_api::admin;
 
+use self::known_volume::KnownVolume;
 use self::start::Problem;
 use super::apply::Applied;
 use super::resolve::Resolved;
@@ -101,14 +103,6 @@ impl std::fmt::Display for Silence {
     }
 }
 
-/// What was read of a volume.
-#[derive(Debug, Clone)]
-pub struct KnownVolume {
-    claim_version: Option<String>,
-    reclaim_policy: String,
-    read_at: Instant,
-}
-
 /// The volume of payloads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ObservedVolume {
@@ -185,18 +179,10 @@ fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
     ObservedPod {
         name: name_of(pod).to_owned(),
         image_id: container.map(|container| container.image_id.clone()).filter(|image| !image.is_empty()),
-        ready: is_ready(pod),
+        ready: kept.is_ready(),
         problem: start::problem(pod),
         status: last_answer(kept, ctx, now),
     }
-}
-
-/// Whether the kubelet finds a pod ready, and nobody has deleted it.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn last_answer(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Result<admin::Status, Silence> {

@@ -27,7 +27,7 @@ pub(super) async fn remove_unbound(
     let claim = ctx.caches.claims.get(&name);
     let claim = claim.as_ref().map(|claim| &claim.0);
     let uid = live.and_then(|live| live.metadata.uid.as_deref()).unwrap_or_default();
-    if claim.is_some_and(has_volume) || rollout::serves(uid, ctx) {
+    if claim.is_some_and(has_volume) || rollout::serves(uid, &ctx.caches) {
         return Ok(false);
     }
     let asks_otherwise =

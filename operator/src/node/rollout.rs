@@ -20,10 +20,10 @@ use tessera_crds::api::network::Rollout as Budget;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
-use crate::controller::context::Context;
-use crate::kube::meta::{name_of, uid_of};
-use crate::node::observe::is_ready;
+use crate::controller::queue::Queue;
+use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::report::conditions::find;
+use crate::watch::caches::Caches;
 use crate::watch::kept::Text;
 
 /// Annotation of a StatefulSet: the hash of its template, so that a change of it is told from any other.
@@ -65,8 +65,8 @@ pub fn store_ready(network: &TesseraNetwork) -> Result<(), String> {
 }
 
 /// Whether the kubelet finds a pod of this workload ready.
-pub fn serves(workload_uid: &str, ctx: &Context) -> bool {
-    ctx.caches.pods.indexed(workload_uid).iter().any(|pod| is_ready(&pod.0))
+pub fn serves(workload_uid: &str, caches: &Caches) -> bool {
+    caches.pods.indexed(workload_uid).iter().any(|pod| pod.is_ready())
 }
 
 /// The rollouts of all networks.
@@ -92,18 +92,18 @@ impl Rollouts {
         &self,
         node: &TesseraNode,
         budget: &Budget,
-        ctx: &Context,
+        caches: &Caches,
         now: Timestamp,
     ) -> Result<(), String> {
         let network = node.spec.network_ref.name.to_string();
-        let nodes = ctx.caches.nodes_of(&network);
+        let nodes = caches.nodes_of(&network);
         let max = budget.budget(nodes.len());
         let others = nodes.iter().filter(|other| uid_of(&***other) != uid_of(node));
         let mut all = self.lock();
-        let rollout = all.entry(key(ctx, &network)).or_default();
-        rollout.admitted.retain(|uid, generation| !is_seen(uid, *generation, ctx));
+        let rollout = all.entry(key(namespace_of(node), &network)).or_default();
+        rollout.admitted.retain(|uid, generation| !is_seen(uid, *generation, caches));
         let away = others
-            .filter(|other| rollout.admitted.contains_key(uid_of(&***other)) || is_away(other, ctx, now));
+            .filter(|other| rollout.admitted.contains_key(uid_of(&***other)) || is_away(other, caches, now));
         let away: Vec<_> = away.map(|other| name_of(&**other).to_owned()).collect();
         if away.len() < max {
             rollout.waiting.remove(name_of(node));
@@ -118,42 +118,42 @@ impl Rollouts {
     }
 
     /// `node` waits for something else: it is woken with those that wait for their turn.
-    pub fn waits(&self, node: &TesseraNode, ctx: &Context) {
+    pub fn waits(&self, node: &TesseraNode) {
         let mut all = self.lock();
-        let rollout = all.entry(key(ctx, &node.spec.network_ref.name)).or_default();
+        let rollout = all.entry(key(namespace_of(node), &node.spec.network_ref.name)).or_default();
         rollout.waiting.insert(name_of(node).to_owned());
     }
 
     /// The pods that try images were made, or why one could not be; says whether that is news.
-    pub fn image_checks_made(&self, network: &str, refused: Option<String>, ctx: &Context) -> bool {
+    pub fn image_checks_made(&self, namespace: &str, network: &str, refused: Option<String>) -> bool {
         let mut all = self.lock();
-        let no_check = &mut all.entry(key(ctx, network)).or_default().no_check;
+        let no_check = &mut all.entry(key(namespace, network)).or_default().no_check;
         let is_news = *no_check != refused;
         *no_check = refused;
         is_news
     }
 
     /// Why a pod that would try an image could not be made.
-    pub fn no_image_check(&self, network: &str, ctx: &Context) -> Option<String> {
-        self.lock().get(&key(ctx, network))?.no_check.clone()
+    pub fn no_image_check(&self, namespace: &str, network: &str) -> Option<String> {
+        self.lock().get(&key(namespace, network))?.no_check.clone()
     }
 
     /// The write that `node` was admitted to is done: its workload has this generation now; `None`: it failed.
-    pub fn settled(&self, node: &TesseraNode, generation: Option<i64>, ctx: &Context) {
+    pub fn settled(&self, node: &TesseraNode, generation: Option<i64>) {
         let mut all = self.lock();
-        let rollout = all.entry(key(ctx, &node.spec.network_ref.name)).or_default();
+        let rollout = all.entry(key(namespace_of(node), &node.spec.network_ref.name)).or_default();
         match generation {
             Some(generation) => rollout.admitted.insert(uid_of(node).to_owned(), Some(generation)),
             None => rollout.admitted.remove(uid_of(node)),
         };
     }
 
-    /// A node of the network is as it should be: the next that wait may try again.
-    pub fn wake_waiting(&self, network: &str, ctx: &Context) {
+    /// A node of the network is as it should be: the next that wait may try again, by way of the queue of `nodes`.
+    pub fn wake_waiting(&self, namespace: &str, network: &str, nodes: &Queue<String>) {
         let waiting =
-            self.lock().get_mut(&key(ctx, network)).map(|rollout| std::mem::take(&mut rollout.waiting));
+            self.lock().get_mut(&key(namespace, network)).map(|rollout| std::mem::take(&mut rollout.waiting));
         for name in waiting.unwrap_or_default() {
-            ctx.queues.nodes.touch(&name);
+            nodes.touch(&name);
         }
     }
 
@@ -162,8 +162,8 @@ impl Rollouts {
     }
 }
 
-fn key(ctx: &Context, network: &str) -> String {
-    format!("{}/{network}", ctx.namespace)
+fn key(namespace: &str, network: &str) -> String {
+    format!("{namespace}/{network}")
 }
 
 /// Three names are enough to go on with.
@@ -177,8 +177,8 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Whether the watch shows what an admitted node's write made; then the workload itself says whether it is back.
-fn is_seen(node_uid: &str, generation: Option<i64>, ctx: &Context) -> bool {
-    let seen = ctx.caches.workload_of(node_uid);
+fn is_seen(node_uid: &str, generation: Option<i64>, caches: &Caches) -> bool {
+    let seen = caches.workload_of(node_uid);
     let seen = seen.and_then(|workload| workload.metadata.generation);
     generation.is_some_and(|generation| seen.is_some_and(|seen| seen >= generation))
 }
@@ -193,12 +193,12 @@ fn has_rolled(workload: &ObjectMeta) -> bool {
     annotation(ROLLED).is_some() && annotation(ROLLED) == annotation(TEMPLATE_HASH)
 }
 
-fn is_away(node: &TesseraNode, ctx: &Context, now: Timestamp) -> bool {
+fn is_away(node: &TesseraNode, caches: &Caches, now: Timestamp) -> bool {
     if node.spec.replicas == 0 || node.spec.paused {
         return false;
     }
-    let Some(workload) = ctx.caches.workload_of(uid_of(node)) else { return false };
-    let serves = serves(workload.metadata.uid.as_deref().unwrap_or_default(), ctx);
+    let Some(workload) = caches.workload_of(uid_of(node)) else { return false };
+    let serves = serves(workload.metadata.uid.as_deref().unwrap_or_default(), caches);
     has_rolled(&workload.metadata) && !(serves && is_up_to_date(&workload))
         || !serves && stopped_a_moment_ago(node, now)
 }

@@ -86,6 +86,14 @@ impl KeptPod {
         Self(pod)
     }
 
+    /// Whether the kubelet finds it ready, and nobody has deleted it.
+    pub fn is_ready(&self) -> bool {
+        let conditions = self.0.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let mut conditions = conditions.into_iter().flatten();
+        self.0.metadata.deletion_timestamp.is_none()
+            && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    }
+
     /// Whether one of its containers is made from `image`.
     pub fn has_image(&self, image: &str) -> bool {
         let containers = self.0.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();

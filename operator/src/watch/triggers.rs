@@ -85,7 +85,7 @@ impl Triggers {
         let Some(pod) = change.after.as_ref().or(change.before.as_ref()) else { return };
         if let Some(network) = image_check::network_of(pod) {
             self.0.queues.networks.touch(&network.to_owned());
-            self.0.rollouts.wake_waiting(network, &self.0);
+            self.0.rollouts.wake_waiting(&self.0.namespace, network, &self.0.queues.nodes);
             return;
         }
         self.labelled(&pod.0.metadata);
