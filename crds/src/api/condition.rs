@@ -88,7 +88,8 @@ pub enum Reason {
     // Reconciling
     /// Reconciling: the newest spec is being put in place.
     Progressing,
-    /// Reconciling of a node: a change of its pod waits for its turn or for the secret store; the message says which.
+    /// Reconciling of a node: a change of its pod waits for its turn, for the secret store or for its image to be tried; the
+    /// message says which.
     RolloutWaiting,
     // Stalled
     /// Stalled: an object of a name that we need exists and is not ours.
