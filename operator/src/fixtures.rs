@@ -13,7 +13,7 @@ use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
 use crate::node::inputs::{Inputs, NetworkInput};
 use crate::probe::store::StoreState;
-use crate::probe::stores::ObservedStore;
+use crate::probe::store_reports::ObservedStore;
 use crate::settings::ClusterSettings;
 
 /// The time of all fixtures.

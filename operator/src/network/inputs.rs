@@ -14,7 +14,7 @@ use crate::issue::leaf::StoredLeaf;
 use crate::kube::meta::{name_of, uid_of};
 use crate::node::image_check::{self, Untried};
 use crate::node::inputs::read_leaves;
-use crate::probe::stores::ObservedStore;
+use crate::probe::store_reports::ObservedStore;
 
 /// What was read.
 pub struct Inputs {

@@ -19,12 +19,11 @@ use kube::api::ListParams;
 use tessera_crds::names;
 use tessera_crds::{TesseraNode, condition::Reason};
 
+use super::event_reports::{Report, Subject, SubjectKind};
 use super::workers;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, uid_of};
 use crate::kube::refusal::{Refusal, refusal_in};
-use crate::memory::backoff::Backoff;
-use crate::memory::per_object::{PerObject, Registry};
 use crate::node::observe::start::{Problem, problem, stable};
 use crate::process::tasks::Tasks;
 use crate::report::error::chain;
@@ -35,8 +34,6 @@ use crate::watch::kept::KeptPod;
 const PAUSE: Duration = Duration::from_millis(200);
 /// What a node that is brought up without trouble takes: nothing is read before.
 pub const FIRST_WAIT: Duration = Duration::from_secs(2);
-const FIRST_BACKOFF: Duration = Duration::from_secs(5);
-const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// Of how many Events of one object the newest is looked for.
 const MAX_EVENTS: u32 = 100;
 /// How old an Event may be: the StatefulSet controller tries again within 17 minutes.
@@ -44,49 +41,6 @@ const EVENT_COUNTS: SignedDuration = SignedDuration::from_mins(20);
 /// How long the cause stays the one that was reported while another is reported as well: the kubelet tells two in turn, every
 /// two minutes.
 const CAUSE_STAYS: SignedDuration = SignedDuration::from_secs(150);
-
-/// The object whose Events tell why a node's pod does not come up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    uid: String,
-    kind: SubjectKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SubjectKind {
-    /// There is no pod.
-    StatefulSet,
-    /// The pod waits for its volume.
-    Claim,
-    /// The pod is scheduled, and no container starts.
-    Pod,
-}
-
-/// What was read of each node, by the node's UID. Shared by all namespaces.
-pub struct EventReports {
-    reports: Arc<PerObject<Report>>,
-    backoff: Backoff,
-}
-
-#[derive(Clone)]
-struct Report {
-    subject: Subject,
-    cause: Option<Problem>,
-}
-
-impl EventReports {
-    /// Nothing was read yet.
-    pub fn new(registry: &Registry) -> Self {
-        let backoff = Backoff::new(registry, FIRST_BACKOFF, LONGEST_BACKOFF);
-        Self { reports: registry.per_object(), backoff }
-    }
-
-    /// The cause that the Events of `subject` tell; `None`: they were not read yet.
-    pub fn of(&self, node_uid: &str, subject: &Subject) -> Option<Option<Problem>> {
-        let report = self.reports.get(node_uid).filter(|report| report.subject == *subject);
-        report.map(|report| report.cause)
-    }
-}
 
 /// Whose Events to read; `None`: the pod's own status tells, or the node has no workload.
 pub fn subject(node: &TesseraNode, ctx: &Context) -> Option<Subject> {

@@ -2,9 +2,12 @@
 //! reconciles read what was last answered.
 
 pub mod admin;
+pub mod answers;
+pub mod event_reports;
 pub mod events;
 pub mod nodes;
 pub mod store;
+pub mod store_reports;
 pub mod stores;
 pub mod vault;
 mod workers;

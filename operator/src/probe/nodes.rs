@@ -7,21 +7,19 @@
 //! ```
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tessera_crds::{TesseraNode, names};
 use tessera_node_api::admin;
 use tessera_node_api::identity::Identity;
-use tessera_pki::CaState;
 
-use super::admin::{AdminClient, AdminError};
+use super::answers::PERIOD;
 use super::workers;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, namespace_of, uid_of};
-use crate::memory::backoff::{Backoff, jittered};
-use crate::memory::per_object::{PerObject, Registry};
+use crate::memory::backoff::jittered;
 use crate::process::tasks::Tasks;
 use crate::report::error::chain;
 use crate::watch::cache::Cached;
@@ -29,77 +27,8 @@ use crate::watch::kept::KeptPod;
 
 /// Pods that are asked at once in one namespace.
 const WORKERS: usize = 16;
-/// How often a pod that answers is asked.
-const PERIOD: Duration = Duration::from_secs(30);
 /// How often one whose node is not as it should be yet.
 const PERIOD_WHILE_CHANGING: Duration = Duration::from_secs(3);
-const FIRST_BACKOFF: Duration = Duration::from_secs(3);
-
-/// What the pods answered, and what it takes to ask them. Shared by all namespaces.
-pub struct NodeAnswers {
-    clients: Arc<PerObject<AdminClient>>,
-    answers: Arc<PerObject<Answers>>,
-    backoff: Backoff,
-    issuing: Mutex<()>,
-}
-
-/// What one pod answered of late.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Answers {
-    /// The last answer, and when it came.
-    pub last: Option<(admin::Status, Timestamp)>,
-    /// Why the attempt after it failed.
-    pub failure: Option<String>,
-}
-
-impl NodeAnswers {
-    /// No answers yet.
-    pub fn new(registry: &Registry) -> Self {
-        Self {
-            clients: registry.per_object(),
-            answers: registry.per_object(),
-            backoff: Backoff::new(registry, FIRST_BACKOFF, PERIOD),
-            issuing: Mutex::new(()),
-        }
-    }
-
-    /// What the pod with this UID answered; `None`: it was not asked yet.
-    pub fn of(&self, pod_uid: &str) -> Option<Answers> {
-        self.answers.get(pod_uid)
-    }
-
-    /// Takes in one attempt; returns whether it says something else than the one before.
-    fn take_in(&self, pod_uid: &str, attempt: Result<admin::Status, String>, now: Timestamp) -> bool {
-        self.answers.with_default(pod_uid, |answers| {
-            let before = answers.clone();
-            match attempt {
-                Ok(status) => *answers = Answers { last: Some((status, now)), failure: None },
-                Err(failure) => answers.failure = Some(failure),
-            }
-            let content = |answers: &Answers| answers.last.as_ref().map(|(status, _)| status.clone());
-            before.failure != answers.failure || content(&before) != content(answers)
-        })
-    }
-
-    /// Credentials for the admin ports of the network with this UID.
-    fn client(
-        &self,
-        network_uid: &str,
-        trust_domain: &str,
-        authorities: &CaState,
-        now: Timestamp,
-    ) -> Result<AdminClient, AdminError> {
-        // One at a time: when credentials run out, all workers need new ones.
-        let _issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.clients.get(network_uid);
-        if let Some(client) = known.filter(|client| client.is_current(authorities, now)) {
-            return Ok(client);
-        }
-        let client = AdminClient::new(authorities, trust_domain, now)?;
-        self.clients.put(network_uid, client.clone());
-        Ok(client)
-    }
-}
 
 /// Starts the workers of one namespace.
 pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
@@ -153,25 +82,4 @@ async fn ask(node: &TesseraNode, address: IpAddr, ctx: &Context) -> Result<admin
     let identity = Identity::node(trust_domain, name).map_err(|error| error.to_string())?;
     let host = names::node::service_host(&names::node::p2p_service(name), namespace);
     client.status(address, &host, &identity).await.map_err(|error| chain(&error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures::{now, report_of_a_ready_node};
-
-    #[test]
-    fn only_what_changes_is_passed_on_and_a_failure_keeps_the_last_answer() {
-        let answers = NodeAnswers::new(&Registry::default());
-        let silent = || Err("no answer".to_owned());
-        assert!(answers.take_in("p", Ok(report_of_a_ready_node()), now()));
-        let later = now() + jiff::SignedDuration::from_secs(30);
-        assert!(!answers.take_in("p", Ok(report_of_a_ready_node()), later), "the same");
-        assert_eq!(answers.of("p").and_then(|answers| answers.last).map(|last| last.1), Some(later));
-        assert!(answers.take_in("p", silent(), later));
-        assert!(!answers.take_in("p", silent(), later), "as silent as before");
-        let all = answers.of("p").unwrap();
-        assert_eq!((all.last.is_some(), all.failure.as_deref()), (true, Some("no answer")));
-        assert!(answers.take_in("p", Ok(report_of_a_ready_node()), later));
-    }
 }

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use sha2::{Digest, Sha256};
 use tessera_crds::api::network::VaultStore;
 use tessera_crds::{TesseraNetwork, names};
 
 use super::store::StoreState;
+use super::store_reports::{ObservedStore, PERIOD, Report, Subject};
 use super::vault::Vault;
 use super::workers;
 use crate::controller::context::Context;
@@ -25,76 +25,12 @@ use crate::kube::meta::{namespace_of, uid_of};
 use crate::kube::refusal::is_unauthorized;
 use crate::kube::requests::Token;
 use crate::kube::writer::WriteError;
-use crate::memory::backoff::{Backoff, jittered};
-use crate::memory::per_object::{PerObject, Registry};
+use crate::memory::backoff::jittered;
 use crate::process::tasks::Tasks;
 use crate::report::error::chain;
 
 /// Stores that are probed at once in one namespace.
 const WORKERS: usize = 4;
-/// How often a store that is well is asked for its health.
-const PERIOD: Duration = Duration::from_secs(30);
-const FIRST_BACKOFF: Duration = Duration::from_secs(5);
-/// How long a login that worked counts.
-const LOGIN_COUNTS: Duration = Duration::from_mins(10);
-
-/// What was found out about each network's store, by the network's UID.
-pub struct StoreReports {
-    reports: Arc<PerObject<Report>>,
-    /// The token that a network's store is probed with, and what it is for.
-    tokens: Arc<PerObject<(String, Token)>>,
-    backoff: Backoff,
-}
-
-#[derive(Clone)]
-struct Report {
-    subject: Subject,
-    observed: ObservedStore,
-    logged_in: Option<Instant>,
-}
-
-/// What was probed.
-#[derive(Clone, PartialEq)]
-struct Subject {
-    store: Option<VaultStore>,
-    ca_pem: String,
-}
-
-/// What can be said of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ObservedStore {
-    /// The probe's result.
-    State(StoreState),
-    /// The spec leads to nothing that could be probed.
-    InvalidReference(String),
-    /// We may not probe.
-    PermissionDenied(String),
-}
-
-impl StoreReports {
-    /// No reports yet.
-    pub fn new(registry: &Registry) -> Self {
-        Self {
-            reports: registry.per_object(),
-            tokens: registry.per_object(),
-            backoff: Backoff::new(registry, FIRST_BACKOFF, PERIOD),
-        }
-    }
-
-    /// What was found of the store that the spec of `network` says now; `None`: that one was not probed yet.
-    pub fn of(&self, network: &TesseraNetwork) -> Option<ObservedStore> {
-        let is_current = |report: &Report| report.subject.store == network.spec.secret_store.vault;
-        self.reports.get(uid_of(network)).filter(is_current).map(|report| report.observed)
-    }
-
-    /// SHA-256 of the CA bundle that the spec of `network` leads to now, in hexadecimal; `None`: it was not read yet.
-    pub fn ca_bundle_sha256(&self, network: &TesseraNetwork) -> Option<String> {
-        let report = self.reports.get(uid_of(network))?;
-        let is_read =
-            report.subject.store == network.spec.secret_store.vault && !report.subject.ca_pem.is_empty();
-        is_read.then(|| hex::encode(Sha256::digest(&report.subject.ca_pem)))
-    }
-}
 
 /// Starts the workers of one namespace.
 pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
@@ -135,16 +71,6 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
         ctx.queues.networks.touch(&name.to_owned());
     }
     Some(jittered(wait))
-}
-
-impl Report {
-    fn fresh_login(&self) -> Option<Instant> {
-        self.logged_in.filter(|at| at.elapsed() < LOGIN_COUNTS)
-    }
-
-    fn differs_from(&self, other: &Self) -> bool {
-        self.observed != other.observed || self.subject != other.subject
-    }
 }
 
 /// Why the store's CA bundle is not there.

@@ -16,7 +16,7 @@ use super::resolve::{Resolved, Unresolved};
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::write_error::{WriteError, most_urgent, name_conflicts};
 use crate::probe::store::StoreState;
-use crate::probe::stores::ObservedStore;
+use crate::probe::store_reports::ObservedStore;
 use crate::report::conditions::{self, ConditionStatus, ConditionValue, Conditions, is_true};
 use crate::report::error::chain;
 
