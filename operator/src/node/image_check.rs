@@ -34,7 +34,7 @@ pub struct Untried {
     pub pod: PodSettings,
 }
 
-/// Images that nodes which serve want, and that no pod of the network was ever ready with, in the order of their names.
+/// Images that nodes which serve want, and that no pod of the network is ready with: those that most nodes want.
 pub fn untried(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], ctx: &Context) -> Vec<Untried> {
     let defaults = network.spec.node_defaults.clone().unwrap_or_default();
     let mut wanted = BTreeMap::new();
@@ -42,11 +42,20 @@ pub fn untried(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], ctx: &Conte
         let Some(image) = image(node, &defaults) else { continue };
         let ready = ready_pods(node, ctx);
         if !ready.is_empty() && !ready.iter().any(|pod| pod.has_image(&image)) {
-            wanted.entry(image).or_insert_with(|| node.spec.pod.clone().or(defaults.pod.clone()));
+            let first = || (0, node.spec.pod.clone().or(defaults.pod.clone()));
+            wanted.entry(image).or_insert_with(first).0 += 1;
         }
     }
     wanted.retain(|image, _| !runs(nodes, image, ctx));
-    wanted.into_iter().take(AT_ONCE).map(|(image, pod)| Untried { image, pod }).collect()
+    most_wanted(wanted)
+}
+
+/// What is wrong with the images of single nodes keeps the image of all from being tried by no more than its turn.
+fn most_wanted(wanted: BTreeMap<String, (usize, PodSettings)>) -> Vec<Untried> {
+    let mut wanted: Vec<_> = wanted.into_iter().collect();
+    // Stable: of those that as many nodes want, in the order of their names.
+    wanted.sort_by_key(|(_, (nodes, _))| std::cmp::Reverse(*nodes));
+    wanted.into_iter().take(AT_ONCE).map(|(image, (_, pod))| Untried { image, pod }).collect()
 }
 
 /// Whether `image` is known to run; else how far it is.
@@ -54,19 +63,32 @@ pub fn was_run(image: &str, network: &TesseraNetwork, ctx: &Context) -> Result<(
     if runs(&ctx.caches.nodes_of(name_of(network)), image, ctx) {
         return Ok(());
     }
-    let checks = ctx.caches.pods.indexed(uid_of(network));
-    let checks: Vec<_> =
-        checks.iter().filter(|pod| network_of(pod).is_some() && pod.has_image(image)).collect();
+    let mut all = ctx.caches.pods.indexed(uid_of(network));
+    all.retain(|pod| network_of(pod).is_some());
+    let checks: Vec<_> = all.iter().filter(|pod| pod.has_image(image)).collect();
     if checks.iter().any(|pod| phase(pod) == Some("Succeeded")) {
         return Ok(());
     }
     let Some(check) = checks.first() else {
-        let why = ctx.rollouts.no_image_check(&ctx.namespace, name_of(network)).map(|why| format!(": {why}"));
-        let why = why.unwrap_or_default();
-        return Err(format!("image {image} is to be tried by a pod of its own first{why}"));
+        let refused = ctx.rollouts.no_image_check(&ctx.namespace, name_of(network));
+        return Err(format!(
+            "image {image} is to be tried by a pod of its own first{}",
+            why_not_yet(refused, &all)
+        ));
     };
     let problem = start::problem(&check.0).map(|(_, problem)| format!(": {problem}")).unwrap_or_default();
     Err(format!("image {image} was not run yet; pod {} tries it{problem}", name_of(&check.0)))
+}
+
+fn why_not_yet(refused: Option<String>, others: &[Arc<KeptPod>]) -> String {
+    if let Some(why) = refused {
+        return format!(": {why}");
+    }
+    if others.len() < AT_ONCE {
+        return String::new();
+    }
+    let names: Vec<_> = others.iter().map(|pod| name_of(&pod.0)).collect();
+    format!(", after {}: correct the images that these cannot run", names.join(", "))
 }
 
 /// The network whose image this pod tries.
@@ -91,4 +113,32 @@ fn ready_pods(node: &TesseraNode, ctx: &Context) -> Vec<Arc<KeptPod>> {
     let mut pods = uid.map(|uid| ctx.caches.pods.indexed(uid)).unwrap_or_default();
     pods.retain(|pod| pod.is_ready());
     pods
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_image_that_most_nodes_want_is_tried_whatever_single_nodes_want() {
+        let single = ["a", "b", "c", "d", "e"].map(|image| (image.to_owned(), (1, PodSettings::default())));
+        let of_all = ("z".to_owned(), (7, PodSettings::default()));
+        let tried = most_wanted(single.into_iter().chain([of_all]).collect());
+        let images: Vec<_> = tried.iter().map(|untried| untried.image.as_str()).collect();
+        assert_eq!(images, ["z", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_keeps_an_image_from_being_tried_is_said() {
+        let pod = |name: &str| {
+            let pod = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            Arc::new(KeptPod(pod))
+        };
+        let four = ["p1", "p2", "p3", "p4"].map(pod);
+        assert_eq!(why_not_yet(None, &four[..3]), "");
+        assert!(why_not_yet(None, &four).contains("after p1, p2, p3, p4"));
+        assert_eq!(why_not_yet(Some("exceeded quota".to_owned()), &four), ": exceeded quota");
+    }
 }
