@@ -23,6 +23,7 @@ pub mod quantity;
 pub mod refusal;
 mod refused_growth;
 pub mod requests;
+pub mod restricted;
 pub mod write_error;
 pub mod writer;
 

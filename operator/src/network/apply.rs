@@ -65,7 +65,7 @@ pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: 
 }
 
 /// Makes the pods that try images, and removes those that nobody waits for or that failed a while ago. What cannot be made
-/// is told by the nodes that wait: the network is as ready as before.
+/// stands in the status of the nodes that wait: the network is as ready as before.
 async fn try_images(desired: &Desired, network: &Resolved, now: Timestamp, ctx: &Context) {
     let seen = ctx.caches.pods.indexed(&network.owner.reference.uid);
     let is_wanted =

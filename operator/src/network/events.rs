@@ -48,7 +48,7 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
     conditions.chain(store_ca_changed(before, after)).collect()
 }
 
-/// Whoever can write the bundle decides whom nodes that start show their tokens, so every change of it is told.
+/// A node that starts shows its token to whom the bundle verifies, so each change of it is reported.
 fn store_ca_changed(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Option<EventRecord> {
     let (then, now) = (before.secret_store.as_ref()?, after.secret_store.as_ref()?);
     let note = format!(
@@ -98,15 +98,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_change_of_the_store_s_ca_bundle_is_told_once_and_its_first_sight_is_none() {
+    fn each_change_of_the_store_s_ca_bundle_is_reported_once_and_its_first_reading_is_none() {
         let status = |sha256: Option<&str>| TesseraNetworkStatus {
             secret_store: sha256.map(|sha256| SecretStoreStatus { ca_bundle_sha256: sha256.to_owned() }),
             ..TesseraNetworkStatus::default()
         };
-        let told = |before, after| of_transition(&status(before), &status(after));
-        assert!(told(None, Some("aa")).is_empty(), "the first sight is no change");
-        assert!(told(Some("aa"), Some("aa")).is_empty() && told(Some("aa"), None).is_empty());
-        let [event] = told(Some("aa"), Some("bb")).try_into().unwrap();
+        let reported = |before, after| of_transition(&status(before), &status(after));
+        assert!(reported(None, Some("aa")).is_empty(), "the first reading is no change");
+        assert!(reported(Some("aa"), Some("aa")).is_empty() && reported(Some("aa"), None).is_empty());
+        let [event] = reported(Some("aa"), Some("bb")).try_into().unwrap();
         assert!(event.warning && event.reason == "SecretStoreCAChanged");
         assert!(event.note.contains("was aa and is bb"), "{}", event.note);
     }

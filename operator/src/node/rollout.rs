@@ -124,13 +124,13 @@ impl Rollouts {
         rollout.waiting.insert(name_of(node).to_owned());
     }
 
-    /// The pods that try images were made, or why one could not be; says whether that is news.
+    /// The pods that try images were made, or why one could not be; says whether that changed.
     pub fn image_checks_made(&self, namespace: &str, network: &str, refused: Option<String>) -> bool {
         let mut all = self.lock();
         let no_check = &mut all.entry(key(namespace, network)).or_default().no_check;
-        let is_news = *no_check != refused;
+        let changed = *no_check != refused;
         *no_check = refused;
-        is_news
+        changed
     }
 
     /// Why a pod that would try an image could not be made.

@@ -65,9 +65,9 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     // The network may have gone meanwhile, and its memory with it.
     ctx.caches.networks.get(name)?;
     let report = Report { subject, observed, logged_in };
-    let is_news = before.is_none_or(|before| before.differs_from(&report));
+    let changed = before.is_none_or(|before| before.differs_from(&report));
     ctx.stores.reports.put(uid, report);
-    if is_news {
+    if changed {
         ctx.queues.networks.touch(&name.to_owned());
     }
     Some(jittered(wait))

@@ -57,9 +57,9 @@ async fn each_repair_is_told_with_its_object_and_no_peer_list_of_ours() {
     }
 }
 
-/// Who can write the bundle decides whom nodes show their tokens, also while the operator is away.
+/// A change made while the operator is away is reported as well.
 #[tokio::test]
-async fn each_change_of_the_store_s_ca_bundle_is_told_once() {
+async fn each_change_of_the_store_s_ca_bundle_is_reported_once() {
     let world = World::new("store-ca-event").await;
     let operator = Operator::start(&world);
     world.create_fleet(&[]).await;

@@ -7,7 +7,7 @@ use tessera_crds::names;
 
 use crate::operator::Operator;
 use crate::pods;
-use crate::rollout::{ADDRESS, bring_back, until_waits, vouch};
+use crate::rollout::{serve, until_waits, vouch};
 use crate::world::{DEADLINE, World, condition};
 
 const NODES: [&str; 2] = ["a", "b"];
@@ -62,9 +62,7 @@ async fn an_image_reaches_a_node_that_serves_only_after_a_pod_has_run_it() {
     world.create_fleet(&NODES).await;
     world.until_brought_up(&NODES).await;
     for node in NODES {
-        pods::make(&world, node).await;
-        pods::set_running(&world, node, ADDRESS, true).await;
-        bring_back(&world, node).await;
+        serve(&world, node).await;
         world.until_reason("TesseraNode", node, "Ready", "NodeUnreachable").await;
     }
 
@@ -105,9 +103,7 @@ async fn an_image_reaches_a_node_that_serves_only_after_a_pod_has_run_it() {
 
     // Once a node serves with it, that is proof enough.
     pods::delete(&world, first).await;
-    pods::make(&world, first).await;
-    pods::set_running(&world, first, ADDRESS, true).await;
-    bring_back(&world, first).await;
+    serve(&world, first).await;
     let changed = |set: &Value| set["spec"]["template"]["spec"]["containers"][0]["image"] == image("2");
     world.until("StatefulSet", &names::node::stateful_set(second), changed).await;
     until_tried(&world, &[]).await;

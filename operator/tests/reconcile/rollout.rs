@@ -15,7 +15,7 @@ const SERVING: [&str; 3] = ["a", "b", "c"];
 const BROKEN: &str = "d";
 
 /// Nobody listens there: what the node says of itself does not matter here.
-pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
 
 async fn selector(world: &World, node: &str) -> Value {
     let set = world.get("StatefulSet", &names::node::stateful_set(node)).await.unwrap();
@@ -34,13 +34,20 @@ async fn changed(world: &World, disk: &str) -> Vec<&'static str> {
 }
 
 /// The StatefulSet controller has brought the newest template to the pod.
-pub(crate) async fn bring_back(world: &World, node: &str) {
+async fn bring_back(world: &World, node: &str) {
     let name = names::node::stateful_set(node);
     let generation = world.get("StatefulSet", &name).await.unwrap()["metadata"]["generation"].clone();
     let status = json!({"status": {"observedGeneration": generation, "replicas": 1, "readyReplicas": 1,
         "currentRevision": "newest", "updateRevision": "newest"}});
     let api = world.api("StatefulSet");
     api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+}
+
+/// A pod of the node runs, and the kubelet finds it ready.
+pub(crate) async fn serve(world: &World, node: &str) {
+    pods::make(world, node).await;
+    pods::set_running(world, node, ADDRESS, true).await;
+    bring_back(world, node).await;
 }
 
 async fn want_disk(world: &World, disk: &str) {
@@ -72,9 +79,7 @@ async fn a_change_reaches_nodes_that_serve_one_by_one_and_only_onto_a_store_that
     world.create_fleet(&all).await;
     world.until_brought_up(&all).await;
     for node in SERVING {
-        pods::make(&world, node).await;
-        pods::set_running(&world, node, ADDRESS, true).await;
-        bring_back(&world, node).await;
+        serve(&world, node).await;
         world.until_reason("TesseraNode", node, "Ready", "NodeUnreachable").await;
     }
 
@@ -123,9 +128,7 @@ async fn a_template_that_keeps_one_node_from_coming_back_goes_to_no_other() {
     world.create_fleet(&SERVING).await;
     world.until_brought_up(&SERVING).await;
     for node in SERVING {
-        pods::make(&world, node).await;
-        pods::set_running(&world, node, ADDRESS, true).await;
-        bring_back(&world, node).await;
+        serve(&world, node).await;
     }
     want_disk(&world, "wrong").await;
     vouch(&world).await;

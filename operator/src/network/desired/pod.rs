@@ -1,15 +1,13 @@
 //! The pod that tries an image: it prints the version of the node in it and ends. It can reach and hold nothing: no token, no
 //! volume, no Secret but those that the image is pulled with.
 
-use k8s_openapi::api::core::v1::{
-    Capabilities, Container, LocalObjectReference, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecurityContext,
-};
+use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use sha2::{Digest, Sha256};
 use tessera_crds::names::{self, label};
 
 use crate::kube::planned::Planned;
+use crate::kube::restricted;
 use crate::network::resolve::Resolved;
 use crate::node::image_check::Untried;
 
@@ -40,14 +38,7 @@ fn spec(Untried { image, pod }: &Untried) -> PodSpec {
         // The kubelet tries again by itself, ever less often.
         restart_policy: Some("OnFailure".to_owned()),
         termination_grace_period_seconds: Some(1),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(restricted::pod()),
         node_selector: pod.node_selector.clone(),
         tolerations: pod.tolerations.clone(),
         affinity: pod.affinity.clone(),
@@ -65,13 +56,7 @@ fn container(image: &str) -> Container {
         command: Some(vec!["/tessera-node".to_owned()]),
         args: Some(vec!["--version".to_owned()]),
         resources: Some(resources()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(restricted::container()),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }

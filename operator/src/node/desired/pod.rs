@@ -1,10 +1,10 @@
 //! The pod: one process with nothing around it, under Pod Security `restricted` and a read-only root.
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-    ExecAction, KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource,
-    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection,
-    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
+    ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, ExecAction,
+    KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource,
+    SecretVolumeSource, ServiceAccountTokenProjection, TopologySpreadConstraint, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::names;
@@ -12,6 +12,7 @@ use tessera_crds::names::label;
 use tessera_node_api::paths;
 
 use crate::kube::meta::selector;
+use crate::kube::restricted;
 use crate::node::resolve::Resolved;
 
 /// The one container.
@@ -37,16 +38,11 @@ pub(super) fn spec(node: &Resolved) -> PodSpec {
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(30),
         security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            // The image says which user, or the platform does (OpenShift); Secrets and volume are readable by group.
+            // Secrets and volume are readable by group.
             fs_group: node.settings.node_fs_group,
             // A volume full of payloads is not walked at each start.
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
+            ..restricted::pod()
         }),
         node_selector: node.pod.node_selector.clone(),
         tolerations: node.pod.tolerations.clone(),
@@ -95,13 +91,7 @@ fn container(node: &Resolved) -> Container {
         startup_probe: Some(probe("startup", 2, 300)),
         liveness_probe: Some(probe("live", 10, 6)),
         readiness_probe: Some(probe("ready", 5, 2)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(restricted::container()),
         // Its last words stand in the pod's status, and so in `Ready`.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(mounts()),
