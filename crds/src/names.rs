@@ -40,6 +40,8 @@ pub mod label {
     pub const CONFIG_HASH: &str = "tessera.rs/config-hash";
     /// Annotation of a pod template: the node's `spec.restartTrigger`, so that a change of it rolls the pods.
     pub const RESTART_TRIGGER: &str = "tessera.rs/restart-trigger";
+    /// Annotation of what a node has in another namespace, where it can have no owner: [`super::node::path`] of the node.
+    pub const OF_NODE: &str = "tessera.rs/of-node";
     /// Label of a namespace that must not be deleted, since its volumes go with it.
     pub const PROTECT: &str = "tessera.rs/protect";
     /// Annotation of a TesseraNode: the payload store that may go on without the payloads of lost ones. Only a subject that
@@ -106,6 +108,16 @@ pub mod node {
 
     /// The claim template of the node's volume, and so the start of the claim's name.
     pub const VOLUME_CLAIM: &str = "data";
+
+    /// Namespace and name in one, as [`super::label::OF_NODE`] has them.
+    pub fn path(namespace: &str, node: &str) -> String {
+        format!("{namespace}/{node}")
+    }
+
+    /// Namespace and name of a node.
+    pub fn of_path(path: &str) -> Option<(&str, &str)> {
+        path.split_once('/')
+    }
 
     /// The node's ServiceAccount. The admission policies of the chart go by this prefix.
     pub fn service_account(node: &str) -> String {

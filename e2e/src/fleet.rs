@@ -239,10 +239,15 @@ impl Fleet {
 
     /// Starts the ledger stand-in of a node.
     pub async fn ledger(&self, node: &str) -> Result<Ledger> {
+        self.ledger_in(&self.namespace, node).await
+    }
+
+    /// The same in another namespace, with the certificate that the node's client has there.
+    pub async fn ledger_in(&self, namespace: &str, node: &str) -> Result<Ledger> {
         let secret = format!("{node}-client-ledger");
         let pod = ClientPod::start(
             &self.cluster,
-            &self.namespace,
+            namespace,
             &format!("ledger-{node}"),
             &self.settings.client_image,
             Some(&secret),

@@ -9,11 +9,13 @@ install_operator() {
   say "installing the operator for ${#namespaces[@]} test namespaces"
   # The demo's fleet goes on where there is one.
   ! kubectl get namespace org-a >/dev/null 2>&1 || namespaces+=(org-a)
-  for namespace in "${namespaces[@]}"; do
+  # One more is a ledger's, and gets its certificate.
+  for namespace in "${namespaces[@]}" e2e-elsewhere-ledger; do
     printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {pod-security.kubernetes.io/enforce: restricted}}\n---\n' "$namespace"
   done | kubectl apply --server-side -f - >/dev/null
   helm upgrade --install tessera "$ROOT/charts/tessera-operator" --namespace tessera-system --create-namespace \
     "$(chart_image "$(cat "$STATE/images/tessera-operator.digest")")" \
     --set "clusterName=e2e,namespaces={$(IFS=,; echo "${namespaces[*]}")}" --set admission.breakGlass=true \
+    --set "clientNamespaces.e2e-elsewhere-ledger={e2e-elsewhere}" \
     "$@" --wait --timeout 3m >/dev/null
 }

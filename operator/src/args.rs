@@ -8,6 +8,7 @@ use tessera_node_api::stamp::{StampError, is_label};
 
 use crate::kube::fault::FaultPoint;
 use crate::settings::ClusterSettings;
+use crate::watch::client_namespaces::ClientNamespaces;
 
 /// Runs fleets of Tessera nodes from TesseraNetwork and TesseraNode resources.
 #[derive(Debug, Clone, Parser)]
@@ -16,6 +17,10 @@ pub struct Args {
     /// The namespaces to manage, separated by commas.
     #[arg(long, env = "TESSERA_NAMESPACES", value_delimiter = ',', required = true)]
     pub namespaces: Vec<String>,
+    /// Namespaces that are not managed and may hold certificates of clients, each with a managed namespace whose nodes may put
+    /// them there, separated by commas: `ledger-a=org-a,ledger-b=org-b`.
+    #[arg(long, env = "TESSERA_CLIENT_NAMESPACES", value_delimiter = ',', value_parser = client_namespace)]
+    pub client_namespaces: Vec<(String, String)>,
     /// The cluster's name, which stands on the keys of its nodes in the secret store: two clusters with one store need two
     /// names, and a cluster that is rebuilt keeps its own.
     #[arg(long, env = "TESSERA_CLUSTER_NAME", value_parser = cluster_name)]
@@ -59,6 +64,13 @@ impl Args {
         }
     }
 
+    /// Where else clients may have their certificates.
+    pub fn client_namespaces(&self) -> ClientNamespaces {
+        ClientNamespaces::new(
+            self.client_namespaces.iter().map(|(namespace, of)| (namespace.as_str(), of.as_str())),
+        )
+    }
+
     /// The managed namespaces, each once.
     pub fn managed_namespaces(&self) -> Vec<String> {
         let mut namespaces: Vec<_> = self
@@ -91,6 +103,13 @@ pub struct FsGroup(pub Option<i64>);
 
 fn cluster_name(text: &str) -> Result<String, String> {
     is_label(text).then(|| text.to_owned()).ok_or_else(|| StampError::Cluster.to_string())
+}
+
+fn client_namespace(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').map(|(namespace, of)| (namespace.trim(), of.trim()));
+    let pair = pair.filter(|(namespace, of)| !namespace.is_empty() && !of.is_empty());
+    pair.map(|(namespace, of)| (namespace.to_owned(), of.to_owned()))
+        .ok_or_else(|| "must be a namespace and a managed one, as in ledger-a=org-a".to_owned())
 }
 
 fn fs_group(text: &str) -> Result<FsGroup, String> {
@@ -144,6 +163,15 @@ mod tests {
         for name in ["", "Prod", "a/b", "-a", "a."] {
             assert!(with(&["--cluster-name", name]).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn namespaces_of_clients_name_whose_they_are() {
+        let with =
+            |pairs| parse(&["--namespaces", "a", "--operator-namespace", "o", "--client-namespaces", pairs]);
+        let all = with("ledger=a,other=a").unwrap().client_namespaces();
+        assert!(all.given_to("a", "other").is_some() && all.given_to("b", "other").is_none());
+        assert!(with("ledger").is_err() && with("=a").is_err());
     }
 
     #[test]

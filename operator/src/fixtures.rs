@@ -85,6 +85,7 @@ pub(crate) fn inputs() -> Inputs {
         network: NetworkInput::Found(Arc::new(network(network_json()))),
         authorities: Some(authorities()),
         secrets: BTreeMap::new(),
+        unread: Vec::new(),
         stateful_set: None,
         now: now(),
     }

@@ -62,6 +62,39 @@ matchExpressions:
     values: {{ .Values.namespaces | toJson }}
 {{- end }}
 
+{{/* The namespaces where the operator writes, but for its own: those managed, and those of clients. */}}
+{{- define "tessera-operator.written" -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: In
+    values: {{ concat .Values.namespaces (keys .Values.clientNamespaces | sortAlpha) | toJson }}
+{{- end }}
+
+{{/* All namespaces where the operator writes. */}}
+{{- define "tessera-operator.writtenAndOwn" -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: In
+    values: {{ concat .Values.namespaces (keys .Values.clientNamespaces | sortAlpha) (list .Release.Namespace) | toJson }}
+{{- end }}
+
+{{/* Where clients may have their certificates, as the operator takes it: ledger-a=org-a,ledger-b=org-b. */}}
+{{- define "tessera-operator.clientNamespaces" -}}
+{{- $pairs := list }}
+{{- range $namespace, $of := .Values.clientNamespaces }}
+{{- if has $namespace (append $.Values.namespaces $.Release.Namespace) }}
+{{- fail (printf "clientNamespaces holds %q, which is managed or the release's own: a node's own namespace needs no entry, and another managed one would show its Secrets to the nodes' editors" $namespace) }}
+{{- end }}
+{{- range $of }}
+{{- if not (has . $.Values.namespaces) }}
+{{- fail (printf "clientNamespaces gives %q to nodes of %q, which namespaces does not hold" $namespace .) }}
+{{- end }}
+{{- $pairs = append $pairs (printf "%s=%s" $namespace .) }}
+{{- end }}
+{{- end }}
+{{- $pairs | sortAlpha | join "," }}
+{{- end }}
+
 {{/* The managed namespaces and the operator's own: where nobody may take a token of a ServiceAccount of ours. */}}
 {{- define "tessera-operator.guarded" -}}
 matchExpressions:
@@ -96,12 +129,12 @@ that is off, and nobody has an empty name. */}}
 {{- list "app" "name" "component" "role" "tier" "k8s-app" "job-name" "batch.kubernetes.io/job-name" "pod-template-hash" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" | toJson }}
 {{- end }}
 
-{{/* The managed namespaces that can hold objects now: those that exist, where the cluster can be asked. */}}
-{{- define "tessera-operator.namespaces" -}}
+{{/* Those of the namespaces that can hold objects now: those that exist, where the cluster can be asked. */}}
+{{- define "tessera-operator.existing" -}}
 {{- $found := list }}
 {{- /* `helm template` and GitOps tools that render without a cluster find not even this one; then nothing is known. */}}
 {{- $known := lookup "v1" "Namespace" "" "kube-system" }}
-{{- range .Values.namespaces }}
+{{- range . }}
 {{- $namespace := lookup "v1" "Namespace" "" . }}
 {{- if or (not $known) (and $namespace (not $namespace.metadata.deletionTimestamp)) }}
 {{- $found = append $found . }}

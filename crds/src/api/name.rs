@@ -95,6 +95,19 @@ text! {
 }
 
 text! {
+    /// The name of a namespace.
+    NamespaceName, {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 63,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "message": "must be the name of a namespace: lower-case letters, digits and '-', starting and ending with a letter or digit",
+        }],
+    }
+}
+
+text! {
     /// The name of another Kubernetes object, for example of a ConfigMap.
     ObjectName, {
         "type": "string",

@@ -252,6 +252,16 @@ fn clients() -> Vec<Case> {
             .refuses(json!({ "lifetime": "9m", "renewBefore": "5m" }))
             .saying(&["spec.clients[0].certificate.lifetime", "at least 10m"])
             .admits(json!({ "lifetime": "10m", "renewBefore": "5m" })),
+        node("a client's certificate with one of two durations")
+            .at("/spec/clients/0/certificate")
+            .refuses(json!({ "lifetime": "2160h" }))
+            .saying(&["spec.clients[0].certificate", "set together"])
+            .admits(json!({ "secretNamespace": "ledger-a" })),
+        node("a client's Secret in no namespace")
+            .at("/spec/clients/0/certificate")
+            .refuses(json!({ "secretNamespace": "ledger.a" }))
+            .saying(&["spec.clients[0].certificate.secretNamespace", "name of a namespace"])
+            .admits(json!({ "secretNamespace": "0-ledger" })),
         node("a client whose name is in capitals")
             .at("/spec/clients/0/name")
             .refuses(json!("Quorum"))

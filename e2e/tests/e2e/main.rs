@@ -4,6 +4,7 @@ mod access;
 mod admission_policies;
 mod certificates;
 mod ciphertext;
+mod client_namespace;
 mod drift;
 mod faults;
 mod isolation;

@@ -22,6 +22,7 @@ use crate::probe::store_reports::StoreReports;
 use crate::process::metrics::Metrics;
 use crate::settings::ClusterSettings;
 use crate::watch::caches::Caches;
+use crate::watch::client_namespaces::ClientNamespaces;
 
 /// Reads, writes and remembers. Pure stages receive none of it.
 pub struct Context {
@@ -37,6 +38,8 @@ pub struct Context {
     pub events: Events,
     /// What the watches of this namespace last saw.
     pub caches: Caches,
+    /// Where else its nodes' clients may have their certificates, shared by all namespaces.
+    pub client_namespaces: ClientNamespaces,
     /// What is to be worked on.
     pub queues: Queues,
     /// Releases the memory of deleted objects.

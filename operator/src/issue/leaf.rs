@@ -15,10 +15,12 @@ use tessera_pki::policy::{self, Reason, Stored, Wanted};
 use tessera_pki::{Ca, CaError, Certificate, InspectError, LeafSpec};
 use zeroize::Zeroizing;
 
+use crate::kube::object_id::ObjectId;
+
 /// A leaf as it should lie in its Secret.
 pub struct Leaf {
     /// The Secret.
-    pub secret: String,
+    pub secret: ObjectId,
     /// What it says.
     pub certificate: Certificate,
     /// When it must be checked again at the latest.
@@ -73,7 +75,7 @@ pub enum StoredLeaf {
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
     /// The authority does not issue.
-    #[error("the certificate for Secret {secret} cannot be issued")]
+    #[error("the certificate for {secret} cannot be issued")]
     Issue {
         /// The Secret that it is for.
         secret: String,
@@ -81,7 +83,7 @@ pub enum LeafError {
         source: CaError,
     },
     /// The authority issues what we cannot read.
-    #[error("the certificate issued for Secret {secret} is unreadable")]
+    #[error("the certificate issued for {secret} is unreadable")]
     Inspect {
         /// The Secret that it is for.
         secret: String,
@@ -118,7 +120,7 @@ pub fn keep_or_issue(
     ca: &Ca,
     spec: &LeafSpec,
     renew_before: SignedDuration,
-    secret: String,
+    secret: ObjectId,
     stored: Option<&StoredLeaf>,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
@@ -155,7 +157,7 @@ pub fn keep_or_issue(
 fn keep_or_replace(
     ca: &Ca,
     criteria: Criteria,
-    secret: String,
+    secret: ObjectId,
     data: &BTreeMap<String, Zeroizing<Vec<u8>>>,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
@@ -181,17 +183,17 @@ fn keep_or_replace(
 fn issue(
     ca: &Ca,
     criteria: Criteria,
-    secret: String,
+    secret: ObjectId,
     reason: Reason,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
     let leaf = match ca.issue(&criteria.spec, now) {
         Ok(leaf) => leaf,
-        Err(source) => return Err(LeafError::Issue { secret, source }),
+        Err(source) => return Err(LeafError::Issue { secret: secret.to_string(), source }),
     };
     let certificate = match Certificate::parse(leaf.certificate_pem.as_bytes()) {
         Ok(certificate) => certificate,
-        Err(source) => return Err(LeafError::Inspect { secret, source }),
+        Err(source) => return Err(LeafError::Inspect { secret: secret.to_string(), source }),
     };
     let wanted = Wanted { spec: &criteria.spec, ca: ca.certificate(), renew_before: criteria.renew_before };
     Ok(Leaf {

@@ -1,10 +1,12 @@
-//! [IO] Removes the CA state of networks that no longer exist. The Secret has no owner that the garbage collector would
-//! follow, and nobody may have watched when its network was deleted, so all of them are listed from time to time.
+//! [IO] Removes the CA state of networks that no longer exist, and the certificates in other namespaces of clients of nodes
+//! that no longer exist. Such a Secret has no owner that the garbage collector would follow, and nobody may have watched when
+//! its network or node was deleted, so all of them are looked through from time to time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DynamicObject, ListParams, ObjectMeta};
 use kube::core::ApiResource;
 use kube::{Api, Client};
@@ -12,21 +14,25 @@ use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::authorities::Authorities;
+use crate::kube::ownership::node_path_of;
+use crate::kube::prune::remove_as_listed;
 use crate::kube::refusal::is_unauthorized;
 use crate::process::tasks::Tasks;
+use crate::watch::cache::Cached as _;
+use crate::watch::caches::Caches;
+use crate::watch::client_namespaces::ClientNamespaces;
 
 /// Between two lists. A network that comes back sooner may find its CA.
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// Starts the one task for all `namespaces`, which are those that this operator manages.
-pub fn start(client: Client, authorities: Arc<Authorities>, namespaces: Vec<String>, tasks: &mut Tasks) {
-    let sweep = Sweep { client, authorities, namespaces };
+/// Starts the one task for all namespaces.
+pub fn start(sweep: Sweep, tasks: &mut Tasks) {
     tasks.spawn_until_stop(async move {
         let mut failure = None;
         loop {
             let result = sweep.run().await.err().map(|error| error.to_string());
             if let Some(error) = result.as_ref().filter(|_| result != failure) {
-                tracing::warn!(error, "cannot look for CA state of deleted networks");
+                tracing::warn!(error, "cannot look for what deleted networks and nodes left");
             }
             failure = result;
             tokio::time::sleep(PERIOD).await;
@@ -34,15 +40,26 @@ pub fn start(client: Client, authorities: Arc<Authorities>, namespaces: Vec<Stri
     });
 }
 
-struct Sweep {
-    client: Client,
-    authorities: Arc<Authorities>,
-    namespaces: Vec<String>,
+/// What it takes.
+pub struct Sweep {
+    /// For looking whether networks and nodes exist.
+    pub client: Client,
+    /// The CA states.
+    pub authorities: Arc<Authorities>,
+    /// Where clients' certificates may be.
+    pub client_namespaces: ClientNamespaces,
+    /// The namespaces that this operator manages, and what their watches saw.
+    pub managed: BTreeMap<String, Caches>,
 }
 
 impl Sweep {
-    /// Asks the API server itself, never a cache: a network that was not seen yet is no network that is gone.
     async fn run(&self) -> kube::Result<()> {
+        self.ca_states().await?;
+        self.client_secrets().await
+    }
+
+    /// Asks the API server itself, never a cache: a network that was not seen yet is no network that is gone.
+    async fn ca_states(&self) -> kube::Result<()> {
         let ours = format!("{}={}", label::MANAGED_BY, names::FIELD_MANAGER);
         let listed = self.authorities.secrets().list_metadata(&ListParams::default().labels(&ours)).await?;
         for secret in listed.items {
@@ -66,7 +83,7 @@ impl Sweep {
     /// The network whose CA state this is; `None`: it is none of this operator's.
     fn network_of<'m>(&self, secret: &'m ObjectMeta) -> Option<(&'m str, &'m str)> {
         let owner = names::network::of_ca_state(secret.name.as_deref()?)?;
-        self.namespaces.iter().any(|namespace| namespace == owner.0).then_some(owner)
+        self.managed.contains_key(owner.0).then_some(owner)
     }
 
     /// Whether neither the network nor a node of it exists. Of what the API server does not say, nothing is gone.
@@ -75,12 +92,50 @@ impl Sweep {
         match networks.get_metadata_opt(network).await {
             Ok(Some(_)) => Ok(false),
             Ok(None) => Ok(!self.has_nodes(namespace, network).await?),
-            // The Role goes with its namespace.
-            Err(error) if is_unauthorized(&error) => {
-                let namespaces: Api<Namespace> = Api::all(self.client.clone());
-                Ok(namespaces.get_metadata_opt(namespace).await?.is_none())
+            Err(error) => self.is_namespace_gone(namespace, error).await,
+        }
+    }
+
+    /// The Role goes with its namespace, so a refusal may mean that all in it is gone.
+    async fn is_namespace_gone(&self, namespace: &str, error: kube::Error) -> kube::Result<bool> {
+        if !is_unauthorized(&error) {
+            return Err(error);
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        Ok(namespaces.get_metadata_opt(namespace).await?.is_none())
+    }
+
+    /// What a node that exists no longer needs, it removes itself.
+    async fn client_secrets(&self) -> kube::Result<()> {
+        for (namespace, secrets) in self.client_namespaces.all() {
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+            for secret in secrets.objects() {
+                let path = node_path_of(secret.0.annotations.as_ref()).and_then(names::node::of_path);
+                let Some((managed, node)) = path.filter(|path| self.may_be_gone(*path)) else { continue };
+                if self.is_node_gone(managed, node).await? && remove_as_listed(&api, &secret.0).await? {
+                    let name = secret.name();
+                    tracing::info!(
+                        namespace,
+                        name,
+                        node,
+                        "removed the certificate of a client of a deleted node"
+                    );
+                }
             }
-            Err(error) => Err(error),
+        }
+        Ok(())
+    }
+
+    /// Of a thousand nodes that are there, the API server is asked for none.
+    fn may_be_gone(&self, (namespace, node): (&str, &str)) -> bool {
+        self.managed.get(namespace).is_some_and(|caches| caches.nodes.get(node).is_none())
+    }
+
+    async fn is_node_gone(&self, namespace: &str, node: &str) -> kube::Result<bool> {
+        let nodes: Api<TesseraNode> = Api::namespaced(self.client.clone(), namespace);
+        match nodes.get_metadata_opt(node).await {
+            Ok(found) => Ok(found.is_none()),
+            Err(error) => self.is_namespace_gone(namespace, error).await,
         }
     }
 

@@ -3,3 +3,4 @@
 pub mod authorities;
 pub mod leaf;
 pub mod leftovers;
+pub mod stored;

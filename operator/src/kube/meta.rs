@@ -6,7 +6,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use kube::Resource;
 use kube::api::ObjectMeta;
-use tessera_crds::names::{FIELD_MANAGER, label};
+use tessera_crds::names::{self, FIELD_MANAGER, label};
+
+use super::object_id::ObjectId;
 
 /// The labels of what belongs to a network.
 pub fn network_labels(network: &str) -> BTreeMap<String, String> {
@@ -75,6 +77,26 @@ impl Owner {
             owner_references: Some(vec![self.reference.clone()]),
             ..ObjectMeta::default()
         }
+    }
+
+    /// The metadata of a node's object that may be in another namespace: there an owner is not possible, and an annotation
+    /// says whose it is.
+    pub fn metadata_of(&self, object: &ObjectId) -> ObjectMeta {
+        let owned = self.metadata(object.name.clone());
+        if object.namespace == self.namespace {
+            return owned;
+        }
+        ObjectMeta {
+            namespace: Some(object.namespace.clone()),
+            annotations: Some([(label::OF_NODE.to_owned(), self.node_path())].into()),
+            owner_references: None,
+            ..owned
+        }
+    }
+
+    /// Namespace and name of this node in one.
+    pub fn node_path(&self) -> String {
+        names::node::path(&self.namespace, &self.reference.name)
     }
 }
 

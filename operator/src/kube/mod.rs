@@ -16,7 +16,7 @@ pub mod fault;
 pub mod lease;
 pub mod meta;
 pub mod object_id;
-mod ownership;
+pub mod ownership;
 pub mod planned;
 pub mod prune;
 pub mod quantity;

@@ -1,19 +1,31 @@
 //! Whether an object of a name that we need is ours. Pure.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
+use tessera_crds::names::label;
 
 use super::planned::{Planned, controller_of};
 use super::write_error::WriteError;
 
-/// Ours: controlled by the owner that the plan names; for CA state, which has no owner, made for the same network.
+/// Ours: controlled by the owner that the plan names; in another namespace, where no owner is possible, made for the same
+/// node; for CA state, which has no owner either, by its name.
 pub(super) fn is_ours(live: &ObjectMeta, planned: &Planned) -> bool {
     match &planned.owner {
         Some(ours) => {
             controller_of(live.owner_references.as_deref()).is_some_and(|owner| owner.uid == ours.uid)
         }
-        None => controller_of(live.owner_references.as_deref()).is_none(),
+        None => {
+            controller_of(live.owner_references.as_deref()).is_none()
+                && node_path_of(live.annotations.as_ref()) == planned.node_path()
+        }
     }
+}
+
+/// Namespace and name of the node that something in another namespace is made for.
+pub fn node_path_of(annotations: Option<&BTreeMap<String, String>>) -> Option<&str> {
+    annotations?.get(label::OF_NODE).map(String::as_str)
 }
 
 /// Whose it is. What a deleted namesake of our owner left behind is in the way for a moment only.
@@ -23,7 +35,8 @@ pub(super) fn foreign(live: &ObjectMeta, planned: &Planned) -> WriteError {
     let namesake = |owner: &OwnerReference| {
         planned.owner.as_ref().is_some_and(|ours| (&ours.kind, &ours.name) == (&owner.kind, &owner.name))
     };
-    let text = controller.map(|owner| format!("{} {}", owner.kind, owner.name));
+    let of_node = || node_path_of(live.annotations.as_ref()).map(|path| format!("TesseraNode {path}"));
+    let text = controller.map(|owner| format!("{} {}", owner.kind, owner.name)).or_else(of_node);
     match text {
         Some(owner) if controller.is_some_and(namesake) => WriteError::LeftOver { object, owner },
         controller => WriteError::NameConflict { object, controller },

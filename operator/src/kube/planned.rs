@@ -6,6 +6,7 @@ use kube::core::ApiResource;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use tessera_crds::names::label;
 
 use super::object_id::ObjectId;
 
@@ -20,7 +21,7 @@ pub struct Planned {
     pub resource: ApiResource,
     /// Kind, namespace and name.
     pub id: ObjectId,
-    /// What controls it. Absent for CA state, which must outlive its network.
+    /// What controls it. Absent for CA state, which must outlive its network, and in another namespace.
     pub owner: Option<OwnerReference>,
     /// The whole object, with [`HASH_ANNOTATION`].
     pub body: Value,
@@ -62,6 +63,11 @@ impl Planned {
             body,
             hash,
         }
+    }
+
+    /// Namespace and name of the node that it is made for in another namespace.
+    pub fn node_path(&self) -> Option<&str> {
+        self.body["metadata"]["annotations"][label::OF_NODE].as_str()
     }
 
     /// Adds an annotation that is no part of the plan: it is written with the object and then left alone.

@@ -13,6 +13,7 @@ use crate::kube::meta::Owner;
 use crate::kube::object_id::ObjectId;
 use crate::kube::writer::{WriteError, Writer};
 use crate::watch::caches::Caches;
+use crate::watch::client_namespaces::ClientNamespaces;
 
 /// Removes all Secrets and policies of `owner` that are not `named`; returns what could not be removed.
 pub async fn prune(
@@ -31,6 +32,26 @@ pub async fn prune(
         let id = id(&owner.namespace, &resource, metadata);
         if metadata.deletion_timestamp.is_none() && !named.contains(&id) {
             failures.extend(writer.remove(&resource, &id, metadata).await.err());
+        }
+    }
+    failures
+}
+
+/// Removes all Secrets of the node `owner` in other namespaces that are not `named`; returns what could not be removed.
+pub async fn prune_elsewhere(
+    owner: &Owner,
+    named: &BTreeSet<ObjectId>,
+    namespaces: &ClientNamespaces,
+    writer: &Writer,
+) -> Vec<WriteError> {
+    let resource = ApiResource::erase::<Secret>(&());
+    let mut failures = Vec::new();
+    for (namespace, secrets) in namespaces.all() {
+        for secret in secrets.indexed(&owner.node_path()) {
+            let id = id(namespace, &resource, &secret.0);
+            if secret.0.deletion_timestamp.is_none() && !named.contains(&id) {
+                failures.extend(writer.remove(&resource, &id, &secret.0).await.err());
+            }
         }
     }
     failures

@@ -7,7 +7,7 @@ use super::refusal::{Refusal, refusal_of};
 use crate::report::error::chain;
 
 /// Why an object could not be brought about.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
     /// Somebody else's object has the name.
     #[error("{object} exists and {}", whose(.controller.as_deref()))]
@@ -56,6 +56,16 @@ pub enum WriteError {
         object: ObjectId,
         /// What the API server says.
         message: String,
+    },
+    /// The operator's settings give the namespace to nobody, or to others.
+    #[error(
+        "{object} is left as it is: the chart's value clientNamespaces does not give namespace {} to nodes of namespace {to}: add it there, or correct secretNamespace", .object.namespace
+    )]
+    NamespaceNotGiven {
+        /// Kind, namespace and name.
+        object: ObjectId,
+        /// Where the node is.
+        to: String,
     },
     /// A ResourceQuota leaves no room.
     #[error("failed to {verb} {object}: raise the ResourceQuota, or ask for less: {message}")]
@@ -117,6 +127,7 @@ impl WriteError {
             | Self::Conflict { object }
             | Self::Contested { object }
             | Self::PermissionDenied { object, .. }
+            | Self::NamespaceNotGiven { object, .. }
             | Self::OverQuota { object, .. }
             | Self::NotAdmitted { object, .. }
             | Self::Invalid { object, .. }
@@ -138,7 +149,7 @@ impl WriteError {
         match self {
             Self::NameConflict { .. } => Reason::NameConflict,
             Self::Contested { .. } => Reason::Contested,
-            Self::PermissionDenied { .. } => Reason::PermissionDenied,
+            Self::PermissionDenied { .. } | Self::NamespaceNotGiven { .. } => Reason::PermissionDenied,
             Self::OverQuota { .. } => Reason::QuotaExceeded,
             Self::NotAdmitted { .. } => Reason::AdmissionDenied,
             Self::Invalid { .. } => Reason::InvalidConfiguration,
@@ -153,7 +164,7 @@ impl WriteError {
         match self {
             Self::NameConflict { .. } => 0,
             Self::Contested { .. } => 1,
-            Self::PermissionDenied { .. } => 2,
+            Self::PermissionDenied { .. } | Self::NamespaceNotGiven { .. } => 2,
             Self::Invalid { .. } => 3,
             Self::OverQuota { .. } | Self::NotAdmitted { .. } => 4,
             Self::LeftOver { .. } | Self::Terminating { .. } | Self::Conflict { .. } | Self::Api { .. } => 5,
@@ -174,8 +185,11 @@ pub fn most_urgent(failures: &[WriteError]) -> Option<(Reason, String)> {
 /// Every object of others whose name is needed, and the command that lists them.
 pub fn name_conflicts(failures: &[WriteError]) -> Option<String> {
     let is_conflict = |failure: &&WriteError| matches!(failure, WriteError::NameConflict { .. });
-    let conflicts: Vec<_> = failures.iter().filter(is_conflict).collect();
-    let namespace = &conflicts.first()?.object().namespace;
+    let first = failures.iter().find(is_conflict)?;
+    // One command for one namespace: that of the node before those of its clients.
+    let namespace = &first.object().namespace;
+    let is_there = |failure: &&WriteError| failure.object().namespace == *namespace;
+    let conflicts: Vec<_> = failures.iter().filter(is_conflict).filter(is_there).collect();
     let sentences: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
     let of_kubectl = |failure: &&WriteError| {
         let object = failure.object();
@@ -186,7 +200,7 @@ pub fn name_conflicts(failures: &[WriteError]) -> Option<String> {
 }
 
 /// What a failed request means.
-pub(super) fn classify(verb: &'static str, object: ObjectId, error: &kube::Error) -> WriteError {
+pub fn classify(verb: &'static str, object: ObjectId, error: &kube::Error) -> WriteError {
     let message = chain(error);
     let kube::Error::Api(status) = error else { return WriteError::Api { verb, object, message } };
     match refusal_of(status) {

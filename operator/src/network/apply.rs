@@ -1,7 +1,7 @@
 //! [IO, write] Brings the desired objects about.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::core::ApiResource;
 
 use super::desired::Desired;
@@ -44,10 +44,8 @@ pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: 
         }
     }
     for planned in &desired.objects {
-        let result = match inputs.secrets.get(&planned.id.name) {
-            Some(StoredLeaf::Read(secret)) if planned.id.is_a::<Secret>() => {
-                ctx.writer.ensure(planned, Some(secret)).await
-            }
+        let result = match inputs.secrets.get(&planned.id) {
+            Some(StoredLeaf::Read(secret)) => ctx.writer.ensure(planned, Some(secret)).await,
             _ => ctx.writer.ensure(planned, ctx.caches.seen(&planned.id).as_deref()).await,
         };
         match result {
@@ -106,8 +104,8 @@ fn has_failed(pod: &KeptPod, now: Timestamp) -> bool {
 
 impl Applied {
     fn note(&mut self, planned: &Planned, ensured: Ensured, network: &Resolved, ctx: &Context) {
-        let leaf = network.monitoring.iter().find(|leaf| leaf.secret == planned.id.name);
-        if let Some(leaf) = leaf.filter(|_| planned.id.is_a::<Secret>()) {
+        let leaf = network.monitoring.iter().find(|leaf| leaf.secret == planned.id);
+        if let Some(leaf) = leaf {
             let uid = ensured.metadata.uid.as_deref().unwrap_or_default();
             ctx.leaves.put(uid, leaf.known_in(&ensured.metadata));
         }

@@ -1,6 +1,5 @@
 //! [pure] What a person wants to know of a network, at the moment it becomes so.
 
-use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::TesseraNetworkStatus;
 use tessera_crds::condition::{ConditionType, Reason};
 
@@ -16,8 +15,8 @@ use crate::report::conditions::find;
 /// Of what was written: new authorities, what was put back.
 pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<EventRecord> {
     let reissued = |object: &ObjectId| {
-        let is_new = |leaf: &Leaf| leaf.reissued.is_some() && leaf.secret == object.name;
-        object.is_a::<Secret>() && network.monitoring.iter().any(is_new)
+        let is_new = |leaf: &Leaf| leaf.reissued.is_some() && leaf.secret == *object;
+        network.monitoring.iter().any(is_new)
     };
     let mut records = Vec::new();
     if network.authorities_are_new && !applied.written.is_empty() {

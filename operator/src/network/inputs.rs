@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
@@ -11,9 +13,10 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::issue::authorities::AuthoritiesError;
 use crate::issue::leaf::StoredLeaf;
+use crate::issue::stored;
 use crate::kube::meta::{name_of, uid_of};
+use crate::kube::object_id::ObjectId;
 use crate::node::image_check::{self, Untried};
-use crate::node::inputs::read_leaves;
 use crate::probe::store_reports::ObservedStore;
 
 /// What was read.
@@ -27,7 +30,7 @@ pub struct Inputs {
     /// SHA-256 of the store's CA bundle, in hexadecimal; `None`: it was not read yet.
     pub store_ca_sha256: Option<String>,
     /// What is known of the scrapers' Secrets; only ours.
-    pub secrets: BTreeMap<String, StoredLeaf>,
+    pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
     /// Images that nodes wait for until a pod has tried them.
@@ -40,14 +43,17 @@ pub struct Inputs {
 pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> Result<Inputs, Error> {
     let name = name_of(network);
     let monitoring = network.spec.monitoring.iter();
-    let secrets = monitoring.map(|scraper| names::network::monitoring_secret(name, &scraper.name)).collect();
+    let secret = |scraper: &Scraper| {
+        ObjectId::of::<Secret>(&ctx.namespace, &names::network::monitoring_secret(name, &scraper.name))
+    };
+    let secrets = monitoring.map(secret).collect();
     let nodes = ctx.caches.nodes_of(name);
     Ok(Inputs {
         cluster_name: ctx.settings.cluster_name.clone(),
         authorities: ctx.authorities.refresh(network).await,
         store: ctx.stores.of(network),
         store_ca_sha256: ctx.stores.ca_bundle_sha256(network),
-        secrets: read_leaves(ctx, uid_of(network), secrets).await?,
+        secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
         nodes,
         now,

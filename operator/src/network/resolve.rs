@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::network::{NamespaceIsolation, Scraper};
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::identity::{Identity, IdentityError};
@@ -10,6 +11,7 @@ use tessera_pki::{CaError, CaState, LeafSpec};
 use super::inputs::Inputs;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
+use crate::kube::object_id::ObjectId;
 use crate::node::image_check::Untried;
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
@@ -119,7 +121,8 @@ fn monitoring(
     let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
     let leaf = |scraper: &Scraper| {
         let identity = Identity::monitoring(&network.spec.trust_domain, &scraper.name)?;
-        let secret = names::network::monitoring_secret(name_of(network), &scraper.name);
+        let name = names::network::monitoring_secret(name_of(network), &scraper.name);
+        let secret = ObjectId::of::<Secret>(namespace_of(network), &name);
         let stored = inputs.secrets.get(&secret);
         let spec = LeafSpec::client(identity, lifetime);
         Ok(leaf::keep_or_issue(&authorities.network, &spec, renew_before, secret, stored, inputs.now)?)

@@ -1,6 +1,6 @@
 //! [IO, write] Brings the desired objects about.
 
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{DynamicObject, ObjectMeta};
 use tessera_crds::{TesseraNode, names};
 
@@ -15,7 +15,7 @@ use crate::kube::drift::Drift;
 use crate::kube::meta::name_of;
 use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
-use crate::kube::prune::prune;
+use crate::kube::prune::{prune, prune_elsewhere};
 use crate::kube::quantity;
 use crate::kube::write_error::name_conflicts;
 use crate::kube::writer::{Ensured, Outcome, WriteError};
@@ -47,7 +47,8 @@ pub async fn apply(
     ctx: &Context,
 ) -> Applied {
     let admission = admission(desired, object, node, inputs, ctx);
-    let mut applied = Applied { waiting: admission.waiting(), ..Applied::default() };
+    let mut applied =
+        Applied { waiting: admission.waiting(), failures: inputs.unread.clone(), ..Applied::default() };
     // A process that is restarted meanwhile must find the configuration that its template was made for.
     let waits = |planned: &&Planned| {
         let is_static = planned.id.name == names::node::static_config(&node.name);
@@ -55,27 +56,25 @@ pub async fn apply(
     };
     let supports: Vec<_> = desired.supports.iter().filter(waits).collect();
     for planned in supports {
-        let result = match inputs.secrets.get(&planned.id.name) {
-            Some(StoredLeaf::Read(secret)) if planned.id.is_a::<Secret>() => {
-                ctx.writer.ensure(planned, Some(secret)).await
-            }
+        let result = match inputs.secrets.get(&planned.id) {
+            Some(StoredLeaf::Read(secret)) => ctx.writer.ensure(planned, Some(secret)).await,
             _ => ctx.writer.ensure(planned, ctx.caches.seen(&planned.id).as_deref()).await,
         };
-        if let Ok(ensured) = &result
-            && planned.id.is_a::<Secret>()
-        {
-            remember_leaf(node, &planned.id.name, &ensured.metadata, ctx);
+        if let Ok(ensured) = &result {
+            remember_leaf(node, &planned.id, &ensured.metadata, ctx);
         }
         applied.note(planned, result);
     }
-    applied.failures.extend(prune(&node.owner, &desired.names(node), &ctx.caches, &ctx.writer).await);
+    let named = desired.names(node);
+    applied.failures.extend(prune(&node.owner, &named, &ctx.caches, &ctx.writer).await);
+    applied.failures.extend(prune_elsewhere(&node.owner, &named, &ctx.client_namespaces, &ctx.writer).await);
     apply_workload(object, desired, node, &admission, inputs, ctx, &mut applied).await;
     grow_volume(node, ctx, &mut applied).await;
     applied
 }
 
-fn remember_leaf(node: &Resolved, secret: &str, metadata: &ObjectMeta, ctx: &Context) {
-    if let Some(leaf) = node.leaves().find(|leaf| leaf.secret == secret) {
+fn remember_leaf(node: &Resolved, written: &ObjectId, metadata: &ObjectMeta, ctx: &Context) {
+    if let Some(leaf) = node.leaves().find(|leaf| leaf.secret == *written) {
         ctx.leaves.put(metadata.uid.as_deref().unwrap_or_default(), leaf.known_in(metadata));
     }
 }
@@ -180,7 +179,7 @@ async fn apply_workload(
             planned.note(ROLLED, hash.as_str().unwrap_or_default());
         }
         // A new one waits for all that its pod needs. One that exists has it, and must not stay as somebody left it.
-        Admission::Free if live.is_none() && !applied.failures.is_empty() => {
+        Admission::Free if live.is_none() && applied.failed_in(&node.owner.namespace) => {
             // A person who makes room for the others must learn of this one, too.
             if name_conflicts(&applied.failures).is_some() {
                 applied.failures.extend(ctx.writer.name_conflict(&planned).await);
@@ -214,10 +213,14 @@ impl Applied {
         Self { stateful_set: inputs.stateful_set.clone(), ..Self::default() }
     }
 
-    /// Whether the Secret called `name` in `namespace` was written just now.
-    pub fn wrote_secret(&self, namespace: &str, name: &str) -> bool {
-        let id = ObjectId::of::<Secret>(namespace, name);
-        self.written.iter().any(|(written, _)| *written == id)
+    /// Whether `object` was written just now.
+    pub fn wrote(&self, object: &ObjectId) -> bool {
+        self.written.iter().any(|(written, _)| written == object)
+    }
+
+    /// Whether something that a pod in `namespace` may need is missing.
+    fn failed_in(&self, namespace: &str) -> bool {
+        self.failures.iter().any(|failure| failure.object().namespace == namespace)
     }
 
     fn note(&mut self, planned: &Planned, result: Result<Ensured, WriteError>) -> Option<DynamicObject> {

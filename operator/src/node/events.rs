@@ -1,7 +1,6 @@
 //! [pure] What a person wants to know of a node, at the moment it becomes so.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::TesseraNodeStatus;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_pki::policy::Reason as Renewal;
@@ -39,26 +38,23 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<EventRecord> 
 }
 
 fn is_renewal(node: &Resolved, object: &ObjectId) -> bool {
-    object.is_a::<Secret>() && node.leaves().any(|leaf| leaf.reissued.is_some() && leaf.secret == object.name)
+    node.leaves().any(|leaf| leaf.reissued.is_some() && leaf.secret == *object)
 }
 
 fn certificates(node: &Resolved, applied: &Applied) -> Vec<EventRecord> {
-    let was_written = |secret: &str| applied.wrote_secret(&node.owner.namespace, secret);
     let record = |leaf: &crate::issue::leaf::Leaf| {
         let (secret, end) = (&leaf.secret, leaf.certificate.not_after());
         Some(match leaf.reissued.as_ref()? {
-            Renewal::Missing => EventRecord::normal(
-                "CertificateIssued",
-                format!("Secret {secret} holds a certificate until {end}"),
-            ),
-            Renewal::RenewalDue { .. } | Renewal::LifetimeReduced { .. } => EventRecord::normal(
-                "CertificateRenewed",
-                format!("Secret {secret} holds a certificate until {end}"),
-            ),
-            why => EventRecord::warning("CertificateReplaced", format!("Secret {secret}: {why}")),
+            Renewal::Missing => {
+                EventRecord::normal("CertificateIssued", format!("{secret} holds a certificate until {end}"))
+            }
+            Renewal::RenewalDue { .. } | Renewal::LifetimeReduced { .. } => {
+                EventRecord::normal("CertificateRenewed", format!("{secret} holds a certificate until {end}"))
+            }
+            why => EventRecord::warning("CertificateReplaced", format!("{secret}: {why}")),
         })
     };
-    node.leaves().filter(|leaf| was_written(&leaf.secret)).filter_map(record).collect()
+    node.leaves().filter(|leaf| applied.wrote(&leaf.secret)).filter_map(record).collect()
 }
 
 /// Of a change of status: keys that were generated, and readiness gained or lost.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use kube::api::{DynamicObject, ObjectMeta};
-use kube::core::ApiResource;
+use kube::api::DynamicObject;
+use tessera_crds::api::node::Client;
 use tessera_crds::names;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_pki::CaState;
@@ -15,8 +14,10 @@ use tessera_pki::CaState;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::issue::leaf::StoredLeaf;
-use crate::kube::meta::{name_of, uid_of};
-use crate::kube::planned::controller_of;
+use crate::issue::stored;
+use crate::kube::meta::{name_of, namespace_of, uid_of};
+use crate::kube::object_id::ObjectId;
+use crate::kube::write_error::WriteError;
 
 /// What was read.
 pub struct Inputs {
@@ -25,7 +26,9 @@ pub struct Inputs {
     /// The network's authorities, if it has any yet.
     pub authorities: Option<Arc<CaState>>,
     /// The Secrets that hold this node's leaves, as they are; only ours.
-    pub secrets: BTreeMap<String, StoredLeaf>,
+    pub secrets: BTreeMap<ObjectId, StoredLeaf>,
+    /// Secrets of clients in other namespaces that could not be read, or must not be: nothing is issued for them.
+    pub unread: Vec<WriteError>,
     /// The workload as it is.
     pub stateful_set: Option<DynamicObject>,
     /// The time at which all this is so.
@@ -51,8 +54,12 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
         NetworkInput::Found(network) => ctx.authorities.get(network).await?,
         _ => None,
     };
+    let elsewhere = stored::read_elsewhere(ctx, name, client_secrets_elsewhere(node)).await;
+    let mut secrets = stored::read(ctx, uid_of(node), own_secrets(node)).await?;
+    secrets.extend(elsewhere.found);
     Ok(Inputs {
-        secrets: read_leaves(ctx, uid_of(node), secret_names(node)).await?,
+        secrets,
+        unread: elsewhere.failures,
         stateful_set: ctx.caches.stateful_set(name).map(|set| set.object()),
         network,
         authorities,
@@ -70,44 +77,24 @@ fn network(node: &TesseraNode, ctx: &Context) -> NetworkInput {
     }
 }
 
-fn secret_names(node: &TesseraNode) -> Vec<String> {
-    let name = name_of(node);
-    let clients = node.spec.clients.iter().map(|client| names::node::client_secret(name, &client.name));
-    [names::node::tls_secret(name), names::node::admin_tls_secret(name)].into_iter().chain(clients).collect()
+/// The Secret for a client of the node called `node` in `namespace`.
+pub fn client_secret(namespace: &str, node: &str, client: &Client) -> ObjectId {
+    let elsewhere =
+        client.certificate.as_ref().and_then(|certificate| certificate.secret_namespace.as_deref());
+    ObjectId::of::<Secret>(elsewhere.unwrap_or(namespace), &names::node::client_secret(node, &client.name))
 }
 
-/// What is known of the named Secrets that the object with this UID controls: what a stranger's Secret holds is no input.
-/// Only those are read that changed since they were last checked.
-pub async fn read_leaves(
-    ctx: &Context,
-    owner_uid: &str,
-    names: Vec<String>,
-) -> Result<BTreeMap<String, StoredLeaf>, Error> {
-    let resource = ApiResource::erase::<Secret>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &ctx.namespace, &resource);
-    let mut found = BTreeMap::new();
-    for name in names {
-        if let Some(known) = known_leaf(ctx, owner_uid, &name) {
-            found.insert(name, known);
-            continue;
-        }
-        let secret = api.get_opt(&name).await;
-        let secret =
-            secret.map_err(|source| Error::ReadSecret { name: name.clone(), source: Box::new(source) })?;
-        if let Some(secret) = secret.filter(|secret| is_of(&secret.metadata, owner_uid)) {
-            found.insert(name, StoredLeaf::Read(secret));
-        }
-    }
-    Ok(found)
+fn client_secrets(node: &TesseraNode) -> impl Iterator<Item = ObjectId> {
+    node.spec.clients.iter().map(|client| client_secret(namespace_of(node), name_of(node), client))
 }
 
-fn known_leaf(ctx: &Context, owner_uid: &str, name: &str) -> Option<StoredLeaf> {
-    let seen = ctx.caches.secrets.get(name)?;
-    let known = ctx.leaves.get(seen.0.uid.as_deref()?)?;
-    let is_current = known.is_of(&seen.0) && is_of(&seen.0, owner_uid);
-    (is_current && seen.0.deletion_timestamp.is_none()).then_some(StoredLeaf::Known(known))
+fn own_secrets(node: &TesseraNode) -> Vec<ObjectId> {
+    let (name, namespace) = (name_of(node), namespace_of(node));
+    let of_node = [names::node::tls_secret(name), names::node::admin_tls_secret(name)];
+    let of_node = of_node.map(|secret| ObjectId::of::<Secret>(namespace, &secret));
+    of_node.into_iter().chain(client_secrets(node).filter(|secret| secret.namespace == namespace)).collect()
 }
 
-fn is_of(metadata: &ObjectMeta, owner_uid: &str) -> bool {
-    controller_of(metadata.owner_references.as_deref()).is_some_and(|owner| owner.uid == owner_uid)
+fn client_secrets_elsewhere(node: &TesseraNode) -> Vec<ObjectId> {
+    client_secrets(node).filter(|secret| secret.namespace != namespace_of(node)).collect()
 }

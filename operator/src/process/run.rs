@@ -15,7 +15,7 @@ use crate::args::Args;
 use crate::controller::context::{Context, Queues};
 use crate::issue::authorities::Authorities;
 use crate::issue::leaf::KnownLeaf;
-use crate::issue::leftovers;
+use crate::issue::leftovers::{self, Sweep};
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
@@ -31,6 +31,7 @@ use crate::process::health::{self, Health};
 use crate::process::metrics::Metrics;
 use crate::process::tasks::{Tasks, UnexpectedEnd};
 use crate::watch::caches::Caches;
+use crate::watch::client_namespaces::ClientNamespaces;
 use crate::{controller, probe, watch};
 
 pub use crate::report::error::chain;
@@ -183,15 +184,23 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
     let shared = Shared::new(clients, args);
-    leftovers::start(clients.probes.clone(), Arc::clone(&shared.authorities), namespaces.clone(), tasks);
-    for namespace in namespaces {
-        let context = Arc::new(shared.context(namespace, args, metrics));
-        watch::start(&clients.watches, &context, health, tasks);
-        probe::nodes::start(&context, tasks);
-        probe::stores::start(&context, tasks);
-        probe::events::start(&context, tasks);
-        controller::start::<TesseraNetwork>(&context, tasks);
-        controller::start::<TesseraNode>(&context, tasks);
+    let contexts: Vec<_> =
+        namespaces.into_iter().map(|namespace| Arc::new(shared.context(namespace, args, metrics))).collect();
+    let sweep = Sweep {
+        client: clients.probes.clone(),
+        authorities: Arc::clone(&shared.authorities),
+        client_namespaces: shared.client_namespaces.clone(),
+        managed: contexts.iter().map(|it| (it.namespace.clone(), it.caches.clone())).collect(),
+    };
+    leftovers::start(sweep, tasks);
+    watch::start_client_namespaces(&clients.watches, &contexts, health, tasks);
+    for context in &contexts {
+        watch::start(&clients.watches, context, health, tasks);
+        probe::nodes::start(context, tasks);
+        probe::stores::start(context, tasks);
+        probe::events::start(context, tasks);
+        controller::start::<TesseraNetwork>(context, tasks);
+        controller::start::<TesseraNode>(context, tasks);
     }
 }
 
@@ -210,6 +219,7 @@ struct Shared {
     answers: Arc<NodeAnswers>,
     stores: Arc<StoreReports>,
     event_reports: Arc<EventReports>,
+    client_namespaces: ClientNamespaces,
 }
 
 impl Shared {
@@ -233,6 +243,7 @@ impl Shared {
             answers: Arc::new(NodeAnswers::new(&registry)),
             stores: Arc::new(StoreReports::new(&registry)),
             event_reports: Arc::new(EventReports::new(&registry)),
+            client_namespaces: args.client_namespaces(),
             registry,
         }
     }
@@ -245,6 +256,7 @@ impl Shared {
             writer: Arc::clone(&self.writer),
             events: Events::new(self.client.clone(), &args.identity),
             caches: Caches::default(),
+            client_namespaces: self.client_namespaces.clone(),
             queues: Queues::default(),
             registry: Arc::clone(&self.registry),
             authorities: Arc::clone(&self.authorities),

@@ -58,6 +58,11 @@ impl<T: Cached> Cache<T> {
         self.read().by_name.get(name).cloned()
     }
 
+    /// All objects.
+    pub fn objects(&self) -> Vec<Arc<T>> {
+        self.read().by_name.values().cloned().collect()
+    }
+
     /// All objects with this index, by name.
     pub fn indexed(&self, index: &str) -> Vec<Arc<T>> {
         let objects = self.read();

@@ -9,6 +9,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 use super::cache::Cached;
 use crate::kube::drift;
 use crate::kube::meta::{name_of, uid_of};
+use crate::kube::ownership::node_path_of;
 use crate::kube::planned::controller_of;
 
 /// A network or node, or why this version of the operator cannot read it.
@@ -198,7 +199,7 @@ impl Cached for KeptClaim {
     }
 }
 
-/// By the UID of the controller.
+/// By the UID of the controller; in a namespace of clients, by the node that it is made for.
 impl Cached for KeptSecret {
     fn name(&self) -> &str {
         self.0.name.as_deref().unwrap_or_default()
@@ -209,7 +210,7 @@ impl Cached for KeptSecret {
     }
 
     fn index(&self) -> Option<&str> {
-        controller_uid(&self.0)
+        controller_uid(&self.0).or_else(|| node_path_of(self.0.annotations.as_ref()))
     }
 }
 

@@ -1,10 +1,11 @@
-//! The watches of one namespace: each fills a cache and touches the queues of what a change concerns.
+//! The watches: each fills a cache and touches the queues of what a change concerns.
 //!
 //! Each watch has its own backoff and its own task. One backoff over all of them would let a single failing watch stop
 //! the others, and a watch that ends takes the process with it.
 
 pub mod cache;
 pub mod caches;
+pub mod client_namespaces;
 pub mod kept;
 mod triggers;
 
@@ -30,7 +31,7 @@ use crate::process::health::Health;
 use crate::process::tasks::Tasks;
 use cache::{Cache, Cached, Change};
 use kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
-use triggers::Triggers;
+use triggers::{ClientTriggers, Triggers};
 
 /// Starts all watches of the context's namespace.
 pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, tasks: &mut Tasks) {
@@ -42,7 +43,7 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
         label::IMAGE_CHECK_APP
     ));
     let triggers = Triggers::new(Arc::clone(context));
-    let mut starter = Starter { client, namespace: &context.namespace, health, tasks, triggers };
+    let mut starter = Starter { client, namespace: &context.namespace, health, tasks, triggers: &triggers };
     let caches = &context.caches;
     let networks = starter.api::<DeserializeGuard<TesseraNetwork>>();
     starter.watch("networks", networks, &all, &caches.networks, Parsed::keep, Triggers::network);
@@ -60,6 +61,22 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
     }
 }
 
+/// Starts the watches of the namespaces that hold Secrets of clients. `managed` has every context.
+pub fn start_client_namespaces(
+    client: &Client,
+    managed: &[Arc<Context>],
+    health: &Arc<Health>,
+    tasks: &mut Tasks,
+) {
+    let Some(first) = managed.first() else { return };
+    let triggers = ClientTriggers::new(managed);
+    for (namespace, secrets) in first.client_namespaces.all() {
+        let mut starter = Starter { client, namespace, health, tasks, triggers: &triggers };
+        let api = starter.api::<PartialObjectMeta<Secret>>();
+        starter.watch("secrets", api, &managed_by_us(), secrets, KeptSecret::keep, ClientTriggers::secret);
+    }
+}
+
 fn labelled(key: &str, value: &str) -> Config {
     Config::default().labels(&format!("{key}={value}"))
 }
@@ -68,15 +85,15 @@ fn managed_by_us() -> Config {
     labelled(label::MANAGED_BY, FIELD_MANAGER)
 }
 
-struct Starter<'a> {
+struct Starter<'a, T> {
     client: &'a Client,
     namespace: &'a str,
     health: &'a Arc<Health>,
     tasks: &'a mut Tasks,
-    triggers: Triggers,
+    triggers: &'a T,
 }
 
-impl Starter<'_> {
+impl<R: Clone + Send + 'static> Starter<'_, R> {
     fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
@@ -91,7 +108,7 @@ impl Starter<'_> {
         config: &Config,
         cache: &Cache<T>,
         keep: fn(K) -> T,
-        on: fn(&Triggers, &Change<T>),
+        on: fn(&R, &Change<T>),
     ) where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
         T: Cached,

@@ -4,6 +4,7 @@
 //! TesseraNode ───────┬──► that node; its network, when what the network counts or lists changed
 //! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; its store's probe
 //! owned objects ─────┼──► their owner, unless the change is our own last write
+//! Secrets of clients ┼──► the node that they are made for, the same
 //! pods, claims ──────┼──► their node; the pod's probe
 //! image checks ──────┴──► their network; its nodes that wait
 //! ```
@@ -12,13 +13,14 @@ use std::sync::Arc;
 
 use kube::api::ObjectMeta;
 use tessera_crds::condition::ConditionType;
-use tessera_crds::names::label;
+use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::cache::{Cached, Change};
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use crate::controller::context::Context;
 use crate::kube::meta::name_of;
+use crate::kube::ownership::node_path_of;
 use crate::kube::planned::controller_of;
 use crate::node::image_check;
 use crate::node::rollout::STORE_VOUCHED_FOR;
@@ -133,6 +135,31 @@ impl Triggers {
         let Some(before) = &change.before else { return };
         if change.after.as_ref().is_none_or(|after| after.uid() != before.uid()) {
             self.0.registry.forget(before.uid());
+        }
+    }
+}
+
+/// Touches the queues of all managed namespaces.
+#[derive(Clone)]
+pub(super) struct ClientTriggers(Arc<Vec<Triggers>>);
+
+impl ClientTriggers {
+    pub(super) fn new(managed: &[Arc<Context>]) -> Self {
+        Self(Arc::new(managed.iter().map(|context| Triggers::new(Arc::clone(context))).collect()))
+    }
+
+    /// A Secret in a namespace of clients concerns the node that it is made for.
+    pub(super) fn secret(&self, change: &Change<KeptSecret>) {
+        for secret in [&change.before, &change.after].into_iter().flatten() {
+            let path = node_path_of(secret.0.annotations.as_ref()).and_then(names::node::of_path);
+            let Some((namespace, node)) = path else { continue };
+            let owner = self.0.iter().find(|triggers| triggers.0.namespace == namespace);
+            if let Some(owner) = owner.filter(|owner| !owner.0.writer.is_own_write(&secret.0)) {
+                owner.0.queues.nodes.touch(&node.to_owned());
+            }
+        }
+        if let Some(any) = self.0.first() {
+            any.forget_deleted(change);
         }
     }
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 mod bring_up;
+mod client_namespaces;
 mod drift;
 mod election;
 mod events;

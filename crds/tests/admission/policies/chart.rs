@@ -14,6 +14,8 @@ use super::user::impersonate;
 
 /// A namespace that the operator manages.
 pub(crate) const MANAGED: &str = "policies-managed";
+/// A namespace that may hold certificates of clients.
+pub(crate) const CLIENTS: &str = "policies-clients";
 /// The namespace of the release.
 pub(crate) const RELEASE: &str = "policies-release";
 /// A namespace whose owner guards its pods by a label.
@@ -37,6 +39,7 @@ async fn install() {
     let client = impersonate(None).await;
     for (name, labels) in [
         (MANAGED, json!({})),
+        (CLIENTS, json!({})),
         (RELEASE, json!({})),
         (STORE, json!({"tessera.rs/guard-pods": "true"})),
         (OPEN, json!({})),
@@ -125,6 +128,7 @@ fn render() -> Vec<Value> {
             image_values()
         ))
         .arg(format!("--set=admission.allowedImages={{{ALLOWED_IMAGES}}}"))
+        .arg(format!("--set=clientNamespaces.{CLIENTS}={{{MANAGED}}}"))
         .output()
         .expect("helm runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

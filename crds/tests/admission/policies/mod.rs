@@ -5,6 +5,7 @@
 
 mod accept_loss;
 mod chart;
+mod client_namespaces;
 mod connect;
 mod image_checks;
 mod network_policies;
@@ -20,7 +21,7 @@ mod workloads;
 use http::Request;
 use serde_json::{Value, json};
 
-pub(crate) use chart::{MANAGED, OPEN, RELEASE, STORE};
+pub(crate) use chart::{CLIENTS, MANAGED, OPEN, RELEASE, STORE};
 pub(crate) use user::User;
 
 /// What the API server says to a request.

@@ -7,8 +7,6 @@ mod secret;
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Secret;
-
 use super::resolve::Resolved;
 use crate::issue::authorities;
 use crate::kube::object_id::ObjectId;
@@ -30,9 +28,7 @@ impl Desired {
     /// Every object by its identity, with the Secrets that are known to be as they should.
     pub fn names(&self, network: &Resolved) -> BTreeSet<ObjectId> {
         let planned = self.objects.iter().map(|planned| planned.id.clone());
-        let leaf =
-            |leaf: &crate::issue::leaf::Leaf| ObjectId::of::<Secret>(&network.owner.namespace, &leaf.secret);
-        planned.chain(network.monitoring.iter().map(leaf)).collect()
+        planned.chain(network.monitoring.iter().map(|leaf| leaf.secret.clone())).collect()
     }
 }
 

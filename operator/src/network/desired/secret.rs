@@ -6,7 +6,7 @@ use crate::network::resolve::Resolved;
 /// Those that are not known to be stored already.
 pub(super) fn build(network: &Resolved) -> Vec<Planned> {
     let secret = |leaf: &crate::issue::leaf::Leaf| {
-        leaf.to_secret(network.owner.metadata(leaf.secret.clone())).as_ref().map(Planned::new)
+        leaf.to_secret(network.owner.metadata(leaf.secret.name.clone())).as_ref().map(Planned::new)
     };
     network.monitoring.iter().filter_map(secret).collect()
 }

@@ -13,8 +13,7 @@ pub use network_policy::pods_let_out;
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Secret;
-
+use super::inputs::client_secret;
 use super::resolve::Resolved;
 use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
@@ -30,11 +29,13 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// Every object by its identity, with the Secrets that are known to be as they should.
+    /// Every object by its identity, with the Secrets that are known to be as they should, or that could not be read.
     pub fn names(&self, node: &Resolved) -> BTreeSet<ObjectId> {
         let planned = self.supports.iter().chain([&self.workload]).map(|planned| planned.id.clone());
-        let leaves = node.leaves().map(|leaf| ObjectId::of::<Secret>(&node.owner.namespace, &leaf.secret));
-        planned.chain(leaves).collect()
+        let leaves = node.leaves().map(|leaf| leaf.secret.clone());
+        let clients = node.clients.iter();
+        let clients = clients.map(|client| client_secret(&node.owner.namespace, &node.name, client));
+        planned.chain(leaves).chain(clients).collect()
     }
 }
 

@@ -162,8 +162,8 @@ fn volumes(node: &Resolved) -> Vec<Volume> {
     vec![
         config_map(volume::STATIC, names::node::static_config(&node.name)),
         projected(volume::DYNAMIC, 0o444, dynamic(node)),
-        secret(volume::TLS, node.tls.secret.clone()),
-        secret(volume::ADMIN_TLS, node.admin_tls.secret.clone()),
+        secret(volume::TLS, node.tls.secret.name.clone()),
+        secret(volume::ADMIN_TLS, node.admin_tls.secret.name.clone()),
         projected(volume::STORE_CA, 0o444, vec![store_ca(node)]),
         projected(volume::STORE_TOKEN, GROUP_READABLE, vec![store_token(node)]),
         Volume {

@@ -1,4 +1,4 @@
-//! The leaves: two for the node, one for each of its clients to mount.
+//! The leaves: two for the node, one for each of its clients to mount, where the client is.
 
 use crate::kube::planned::Planned;
 use crate::node::resolve::Resolved;
@@ -6,7 +6,7 @@ use crate::node::resolve::Resolved;
 /// Those that are not known to be stored already.
 pub(super) fn build(node: &Resolved) -> Vec<Planned> {
     let secret = |leaf: &crate::issue::leaf::Leaf| {
-        leaf.to_secret(node.owner.metadata(leaf.secret.clone())).as_ref().map(Planned::new)
+        leaf.to_secret(node.owner.metadata_of(&leaf.secret)).as_ref().map(Planned::new)
     };
     node.leaves().filter_map(secret).collect()
 }

@@ -19,6 +19,19 @@ fn every_object_is_as_it_was_agreed() {
 }
 
 #[test]
+fn a_client_in_another_namespace_has_its_secret_there_without_an_owner() {
+    let mut json = node_json("node-a");
+    json["spec"]["clients"][0]["certificate"] = serde_json::json!({"secretNamespace": "ledger-a"});
+    let resolved = resolve(&node(json), &inputs(), &settings()).unwrap();
+    let desired = desired(&resolved);
+    let elsewhere: Vec<_> =
+        desired.supports.iter().filter(|planned| planned.id.namespace == "ledger-a").collect();
+    assert_eq!(elsewhere.len(), 1);
+    assert_golden("elsewhere", elsewhere[0]);
+    assert!(desired.names(&resolved).contains(&elsewhere[0].id));
+}
+
+#[test]
 fn in_a_shared_namespace_no_client_needs_to_be_let_out() {
     let mut resolved = resolve(&node(node_json("node-a")), &inputs(), &settings()).unwrap();
     resolved.dedicated = false;

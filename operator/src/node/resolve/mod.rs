@@ -1,6 +1,6 @@
 //! [pure] From the spec and what it refers to, to a value that cannot be wrong: everything after this is infallible.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper, VaultStore};
 use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
@@ -12,9 +12,10 @@ use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_node_api::stamp::Stamp;
 use tessera_pki::{CaState, LeafSpec};
 
-use super::inputs::{Inputs, NetworkInput};
+use super::inputs::{Inputs, NetworkInput, client_secret};
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, node_labels};
+use crate::kube::object_id::ObjectId;
 use crate::node::rollout::{self, LiveWorkload};
 use crate::report::conditions;
 use crate::report::unreadable::Unreadable;
@@ -76,7 +77,7 @@ pub struct Resolved {
     pub tls: Leaf,
     /// The leaf of its admin port.
     pub admin_tls: Leaf,
-    /// A leaf for each client, in the order of `clients`.
+    /// A leaf for each client whose Secret can be read, in the order of `clients`.
     pub client_tls: Vec<Leaf>,
     /// Node or network are paused: nothing is written but status.
     pub paused: bool,
@@ -279,22 +280,34 @@ fn leaves(
     let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
     let identity = Identity::node(trust_domain, name)?;
     let dns_names = dns_names(name, namespace);
-    let decide = |ca, spec: &LeafSpec, renew_before, secret: String| {
+    let decide = |ca, spec: &LeafSpec, renew_before, secret: ObjectId| {
         let stored = inputs.secrets.get(&secret);
         leaf::keep_or_issue(ca, spec, renew_before, secret, stored, inputs.now)
     };
+    let is_unread = |secret: &ObjectId| inputs.unread.iter().any(|failure| failure.object() == secret);
     let mut clients = Vec::with_capacity(node.spec.clients.len());
     for client in sorted(node.spec.clients.clone(), |client| client.name.to_string()) {
-        let own = Lifetimes::from(client.certificate.as_ref().unwrap_or(&network.spec.pki.leaf));
+        let secret = client_secret(namespace, name, &client);
+        // What lies there may be good: another would only end the client's connections.
+        if is_unread(&secret) {
+            continue;
+        }
+        let own = client.certificate.clone().unwrap_or_default();
+        let own = Lifetimes::from(&own.policy(&network.spec.pki.leaf));
         let spec = LeafSpec::client(Identity::client(trust_domain, name, &client.name)?, own.lifetime);
-        let secret = names::node::client_secret(name, &client.name);
         clients.push(decide(&authorities.network, &spec, own.renew_before, secret)?);
     }
+    let own = |secret: String| ObjectId::of::<Secret>(namespace, &secret);
     let node_spec = LeafSpec::node(identity.clone(), dns_names.clone(), lifetime);
     let admin_spec = LeafSpec::node_admin(identity, dns_names, lifetime);
     Ok(Leaves {
-        node: decide(&authorities.network, &node_spec, renew_before, names::node::tls_secret(name))?,
-        admin: decide(&authorities.admin, &admin_spec, renew_before, names::node::admin_tls_secret(name))?,
+        node: decide(&authorities.network, &node_spec, renew_before, own(names::node::tls_secret(name)))?,
+        admin: decide(
+            &authorities.admin,
+            &admin_spec,
+            renew_before,
+            own(names::node::admin_tls_secret(name)),
+        )?,
         clients,
     })
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::fixtures::{inputs, network, network_json, node, node_json, settings};
 use crate::issue::leaf::StoredLeaf;
 use crate::kube::planned::Planned;
+use crate::kube::write_error::WriteError;
 
 fn resolved(node_json: Value, inputs: &Inputs) -> Resolved {
     resolve(&node(node_json), inputs, &settings()).unwrap()
@@ -56,7 +57,7 @@ fn a_good_leaf_is_kept_and_one_that_is_due_is_replaced() {
     assert!(first.tls.reissued.is_some());
     let secret = Planned::new(&first.tls.to_secret(first.owner.metadata("node-a-tls".into())).unwrap());
     let live: DynamicObject = serde_json::from_value(secret.body).unwrap();
-    inputs.secrets.insert("node-a-tls".into(), StoredLeaf::Read(live));
+    inputs.secrets.insert(first.tls.secret.clone(), StoredLeaf::Read(live));
 
     let second = resolved(node_json("node-a"), &inputs);
     assert!(second.tls.reissued.is_none());
@@ -64,7 +65,7 @@ fn a_good_leaf_is_kept_and_one_that_is_due_is_replaced() {
 
     // What is known of an unchanged Secret is as good as reading it.
     let version = kube::api::ObjectMeta { resource_version: Some("7".into()), ..Default::default() };
-    inputs.secrets.insert("node-a-tls".into(), StoredLeaf::Known(first.tls.known_in(&version)));
+    inputs.secrets.insert(first.tls.secret.clone(), StoredLeaf::Known(first.tls.known_in(&version)));
     let unread = resolved(node_json("node-a"), &inputs);
     assert!(unread.tls.reissued.is_none() && unread.tls.to_secret(version.clone()).is_none());
     assert!(first.tls.known_in(&version).is_of(&version));
@@ -126,4 +127,17 @@ fn a_client_may_have_a_certificate_that_lives_longer() {
     let ends = |leaf: &Leaf| leaf.certificate.not_after().duration_since(inputs().now);
     assert!(ends(&resolved.client_tls[0]) > SignedDuration::from_hours(2159));
     assert!(ends(&resolved.tls) <= SignedDuration::from_hours(24));
+}
+
+#[test]
+fn nothing_is_issued_for_a_client_whose_secret_cannot_be_read() {
+    let mut json = node_json("node-a");
+    json["spec"]["clients"][0]["certificate"] = json!({"secretNamespace": "ledger-a"});
+    let secret = ObjectId::of::<Secret>("ledger-a", "node-a-client-quorum-a");
+    let with = resolved(json.clone(), &inputs());
+    assert_eq!(with.client_tls[0].secret, secret);
+    let failure = WriteError::NamespaceNotGiven { object: secret, to: "org-a".into() };
+    let without = resolved(json, &Inputs { unread: vec![failure], ..inputs() });
+    assert_eq!(without.client_tls.len(), with.client_tls.len() - 1);
+    assert_eq!(without.clients, with.clients);
 }

@@ -195,8 +195,8 @@ fn default_key(keys: &[KeyStatus]) -> Option<String> {
 /// The certificate that lies in the Secret. One that was issued and could not be stored is gone: said here, each attempt
 /// would change the status, and each change of the status is another attempt.
 fn certificate(seen: &Seen<'_>) -> Option<CertificateStatus> {
-    let (node, leaf) = (seen.node, &seen.node.tls);
-    let stored = leaf.reissued.is_none() || seen.applied.wrote_secret(&node.owner.namespace, &leaf.secret);
+    let leaf = &seen.node.tls;
+    let stored = leaf.reissued.is_none() || seen.applied.wrote(&leaf.secret);
     stored.then(|| CertificateStatus {
         serial: leaf.certificate.serial().to_owned(),
         not_after: leaf.certificate.not_after().to_string().into(),

@@ -114,7 +114,7 @@ fn a_status_made_of_itself_is_itself() {
     let mut inputs = inputs();
     let leaf = resolve(&node(node_json("node-a")), &inputs, &settings()).unwrap().tls;
     let version = kube::api::ObjectMeta { resource_version: Some("7".into()), ..Default::default() };
-    inputs.secrets.insert("node-a-tls".into(), StoredLeaf::Known(leaf.known_in(&version)));
+    inputs.secrets.insert(leaf.secret.clone(), StoredLeaf::Known(leaf.known_in(&version)));
     let status = ready().status_upon(&inputs);
     assert!(status.certificate.is_some() && status.pods[0].served_fingerprint.is_some());
     let mut second = ready();
