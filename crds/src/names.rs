@@ -114,9 +114,14 @@ pub mod node {
         format!("{namespace}/{node}")
     }
 
-    /// Namespace and name of a node.
+    /// Namespace and name of a node; `None`: nobody has such names. Others may have written it, and it becomes part of a
+    /// request's path.
     pub fn of_path(path: &str) -> Option<(&str, &str)> {
-        path.split_once('/')
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        path.split_once('/').filter(|(namespace, node)| is_name(namespace) && is_name(node))
     }
 
     /// The node's ServiceAccount. The admission policies of the chart go by this prefix.
@@ -207,6 +212,14 @@ mod tests {
 
     /// A label value and a Service name hold 63 characters; a pod's label `controller-revision-hash` is the name of the
     /// StatefulSet and eleven more.
+    #[test]
+    fn a_path_that_no_node_has_is_none() {
+        assert_eq!(node::of_path(&node::path("org-a", "node-a")), Some(("org-a", "node-a")));
+        for path in ["", "org-a", "/a", "org-a/", "org-a/../b", "org-a/a/status", "org-a/a?x", "org-a/A"] {
+            assert_eq!(node::of_path(path), None, "{path:?}");
+        }
+    }
+
     #[test]
     fn the_longest_names_fit_their_limits() {
         let longest = "n".repeat(40);
