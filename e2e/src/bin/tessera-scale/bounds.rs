@@ -19,6 +19,8 @@ pub(crate) struct Figures {
     pub(crate) args: Args,
     /// From the first create until every node had a status.
     pub(crate) status: Duration,
+    /// Who used the CPUs until then.
+    pub(crate) cpu: Cpu,
     /// From the first create until every node that answers was Ready, and no other.
     pub(crate) settled: Duration,
     pub(crate) idle: Idle,
@@ -27,6 +29,13 @@ pub(crate) struct Figures {
     pub(crate) peers: Peers,
     /// MiB.
     pub(crate) memory: u64,
+}
+
+/// CPU time. What the operator did not use went to the API server, its store, its controllers, and what stands for kubelets.
+pub(crate) struct Cpu {
+    pub(crate) operator: Duration,
+    /// Of all processes, and the kernel.
+    pub(crate) all: Duration,
 }
 
 /// What the operator did while nothing changed.
@@ -55,12 +64,15 @@ impl Figures {
 
     fn line(&self) -> String {
         format!(
-            "scale: {} nodes, {} silent in ten: every status after {:.1} s, settled after {:.1} s, peak memory {} MiB, \
+            "scale: {} nodes, {} silent in ten: every status after {:.1} s ({:.0} of {:.0} CPU seconds \
+             were the operator's), settled after {:.1} s, peak memory {} MiB, \
              {} reads and {} writes in {} idle reconciles, {} peers ConfigMaps with {} bytes, \
              deleted budgets back after {:.1} s",
             self.args.nodes,
             self.args.silent,
             self.status.as_secs_f32(),
+            self.cpu.operator.as_secs_f32(),
+            self.cpu.all.as_secs_f32(),
             self.settled.as_secs_f32(),
             self.memory,
             self.idle.reads.len(),

@@ -10,6 +10,7 @@
 
 mod audit;
 mod bounds;
+mod cpu;
 mod fake_node;
 mod kubelet;
 mod load;
@@ -23,7 +24,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use tessera_e2e::cluster::Cluster;
 
-use crate::bounds::Figures;
+use crate::bounds::{Cpu, Figures};
 use crate::load::Load;
 use crate::operator::Operator;
 
@@ -76,14 +77,16 @@ async fn measure(args: Args) -> Result<Figures> {
     kubelet::start(&cluster, &args.namespace, args.silent);
     let load = Load::new(cluster, &args);
     let operator = Operator::start(&args).await?;
+    let before = cpu::of_machine()?;
     let began = load.create_nodes().await?;
     let status = load.every_node_has_a_status(began).await?;
+    let cpu = Cpu { operator: operator.cpu()?, all: cpu::of_machine()?.saturating_sub(before) };
     let settled = load.every_node_is_settled(began).await?;
     let idle = audit::observe_idle(&args, &operator).await?;
     let repair = load.repair_budgets().await?;
     let peers = load.peers().await?;
     let memory = operator.peak_memory().context("the operator's peak memory")?;
-    Ok(Figures { args, status, settled, idle, repair, peers, memory })
+    Ok(Figures { args, status, cpu, settled, idle, repair, peers, memory })
 }
 
 /// Prints progress to standard error, with the seconds since `began`.

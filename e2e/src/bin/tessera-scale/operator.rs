@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::Args;
+use crate::{Args, cpu};
 
 /// Until the operator says where it serves its metrics.
 const START: Duration = Duration::from_secs(30);
@@ -40,6 +40,11 @@ impl Operator {
         let log = process.stdout.take().context("its output is piped")?;
         let address = timeout(START, health_address(log)).await.context("the operator does not start")??;
         Ok(Self { process, metrics: format!("http://{address}/metrics") })
+    }
+
+    /// What it has used of the CPUs.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        cpu::of_process(self.process.id().context("the operator has ended")?)
     }
 
     /// VmHWM in MiB.
