@@ -56,6 +56,12 @@ impl Certificate {
         Ok(Self { pem: String::from_utf8_lossy(pem).into_owned(), ..Self::from_der(&der)? })
     }
 
+    /// The same without [`Self::pem`], for a memory of thousands.
+    #[must_use]
+    pub fn without_pem(&self) -> Self {
+        Self { pem: String::new(), ..self.clone() }
+    }
+
     /// Reads a certificate in DER; its [`Self::pem`] is empty.
     pub fn from_der(der: &CertificateDer<'_>) -> Result<Self, InspectError> {
         let (rest, x509) = X509Certificate::from_der(der).map_err(|_| InspectError::Der)?;

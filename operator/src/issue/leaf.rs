@@ -231,7 +231,8 @@ impl Leaf {
         KnownLeaf {
             version: secret.resource_version.clone(),
             criteria: self.criteria.clone(),
-            certificate: self.certificate.clone(),
+            // Its PEM is needed only by who writes it.
+            certificate: self.certificate.without_pem(),
             due_at: self.due_at,
         }
     }

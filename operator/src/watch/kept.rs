@@ -1,9 +1,12 @@
 //! What caches keep of objects: no more than the operator reads, since thousands of them lie in memory.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec, Secret};
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde_json::Value;
+use tessera_crds::names::label;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::cache::Cached;
@@ -11,10 +14,11 @@ use crate::kube::drift;
 use crate::kube::meta::{name_of, uid_of};
 use crate::kube::ownership::node_path_of;
 use crate::kube::planned::controller_of;
+use crate::node::rollout;
 
 /// A network or node, or why this version of the operator cannot read it.
 pub struct Parsed<K> {
-    /// Its metadata without `managedFields`.
+    /// Its metadata; of an object that can be read, what [`slim`] leaves.
     pub metadata: ObjectMeta,
     /// The object; or what in it is unknown to this version.
     pub object: Result<std::sync::Arc<K>, String>,
@@ -22,8 +26,9 @@ pub struct Parsed<K> {
 
 /// An owned object as text: a tree of values takes ten times the memory, and is needed only when something changed.
 pub struct Text {
-    /// Its metadata; of `managedFields`, what other managers set.
+    /// Of its metadata, what [`slim`] leaves.
     pub metadata: ObjectMeta,
+    /// Whole; of `managedFields`, what other managers set.
     text: Box<str>,
 }
 
@@ -40,7 +45,9 @@ impl<K: kube::Resource> Parsed<K> {
         match guarded.0 {
             Ok(mut object) => {
                 trim(object.meta_mut());
-                Self { metadata: object.meta().clone(), object: Ok(std::sync::Arc::new(object)) }
+                let mut metadata = object.meta().clone();
+                slim(&mut metadata);
+                Self { metadata, object: Ok(std::sync::Arc::new(object)) }
             }
             Err(mut invalid) => {
                 trim(&mut invalid.metadata);
@@ -60,7 +67,7 @@ impl Text {
     pub fn keep(mut object: DynamicObject) -> Self {
         drift::keep_foreign_fields(&mut object.metadata);
         let text = serde_json::to_string(&object).expect("a JSON object with typed metadata serialises");
-        object.metadata.managed_fields = None;
+        slim(&mut object.metadata);
         Self { metadata: object.metadata, text: text.into() }
     }
 
@@ -103,23 +110,50 @@ impl KeptPod {
 }
 
 impl KeptClaim {
-    /// Keeps all but `managedFields`.
+    /// Keeps all but `managedFields` and annotations.
     pub fn keep(mut claim: PersistentVolumeClaim) -> Self {
         trim(&mut claim.metadata);
+        claim.metadata.annotations = None;
         Self(claim)
     }
 }
 
 impl KeptSecret {
-    /// Keeps the metadata but `managedFields`.
+    /// Keeps what [`slim`] leaves.
     pub fn keep(mut secret: PartialObjectMeta<Secret>) -> Self {
-        trim(&mut secret.metadata);
+        slim(&mut secret.metadata);
         Self(secret.metadata)
     }
 }
 
+/// The annotations that are read of what is cached as text, or as metadata alone.
+const ANNOTATIONS: [&str; 3] = [label::OF_NODE, rollout::ROLLED, rollout::TEMPLATE_HASH];
+
+/// `kubectl apply` writes the whole object there once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 fn trim(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+/// Leaves who it is, in which version, whose, and the few labels and annotations that are read: all of them take as much
+/// memory again as the text of the object.
+fn slim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    metadata.finalizers = None;
+    keep_only(&mut metadata.annotations, &ANNOTATIONS);
+    // The label names the node where no owner does.
+    let labels: &[&str] = if controller_uid(metadata).is_some() { &[] } else { &[label::NODE] };
+    keep_only(&mut metadata.labels, labels);
+}
+
+fn keep_only(entries: &mut Option<BTreeMap<String, String>>, keys: &[&str]) {
+    let kept: BTreeMap<_, _> =
+        entries.take().into_iter().flatten().filter(|(key, _)| keys.contains(&key.as_str())).collect();
+    *entries = (!kept.is_empty()).then_some(kept);
 }
 
 fn controller_uid(metadata: &ObjectMeta) -> Option<&str> {
@@ -256,5 +290,27 @@ mod tests {
         assert_eq!(value["data"], live["data"]);
         assert_eq!(value["metadata"]["managedFields"], json!([entry("somebody")]));
         assert_eq!(kept.object().metadata.name.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn of_the_metadata_beside_the_text_stays_what_is_read() {
+        let kept = |owners: Value| {
+            let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+                "name": "c", "uid": "u", "ownerReferences": owners,
+                "labels": {"tessera.rs/node": "a", "team": "x"},
+                "annotations": {"tessera.rs/of-node": "org-a/a", LAST_APPLIED: "{}", "note": "y"},
+            }});
+            Text::keep(serde_json::from_value(live).unwrap())
+        };
+        let owned = kept(
+            json!([{"apiVersion": "v", "kind": "TesseraNode", "name": "a", "uid": "o", "controller": true}]),
+        );
+        assert_eq!((owned.index(), owned.uid()), (Some("o"), "u"));
+        assert_eq!(owned.metadata.labels, None, "the owner says whose it is");
+        assert_eq!(owned.value()["metadata"]["labels"]["team"], "x");
+        let stripped = kept(json!([]));
+        assert_eq!(stripped.metadata.labels, Some([("tessera.rs/node".to_owned(), "a".to_owned())].into()));
+        let annotation = ("tessera.rs/of-node".to_owned(), "org-a/a".to_owned());
+        assert_eq!(stripped.metadata.annotations, Some([annotation].into()));
     }
 }

@@ -18,10 +18,16 @@ pub(crate) fn of_process(pid: u32) -> Result<Duration> {
 /// What all processes and the kernel have used since the machine started.
 pub(crate) fn of_machine() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/stat")?;
-    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no cpu in /proc/stat")?;
+    let line =
+        stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no cpu in /proc/stat")?;
     let fields: Vec<_> = line.split_whitespace().collect();
     // user, nice, system; without idle and iowait; irq, softirq.
-    sum(fields.iter().copied().enumerate().filter(|(at, _)| matches!(at, 0..=2 | 5 | 6)).map(|(_, field)| field))
+    sum(fields
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(at, _)| matches!(at, 0..=2 | 5 | 6))
+        .map(|(_, field)| field))
 }
 
 fn sum<'a>(ticks: impl Iterator<Item = &'a str>) -> Result<Duration> {
