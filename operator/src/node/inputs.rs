@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
-use tessera_crds::api::node::Client;
+use tessera_crds::api::client::Client;
 use tessera_crds::names;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_pki::CaState;

@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use tessera_crds::api::client::Client;
 use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper, VaultStore};
-use tessera_crds::api::node::{Client, EmbeddedStorage, Key};
+use tessera_crds::api::node::{EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
 use tessera_crds::api::pod::PodSettings;
 use tessera_crds::condition::ConditionType;
