@@ -67,7 +67,7 @@ matchExpressions:
 matchExpressions:
   - key: kubernetes.io/metadata.name
     operator: In
-    values: {{ concat .Values.namespaces (keys .Values.clientNamespaces | sortAlpha) | toJson }}
+    values: {{ concat .Values.namespaces (keys .Values.clientNamespaces | sortAlpha) | default list | toJson }}
 {{- end }}
 
 {{/* All namespaces where the operator writes. */}}
