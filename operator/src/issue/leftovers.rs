@@ -18,7 +18,6 @@ use crate::kube::ownership::node_path_of;
 use crate::kube::prune::remove_as_listed;
 use crate::kube::refusal::is_unauthorized;
 use crate::process::tasks::Tasks;
-use crate::watch::cache::Cached as _;
 use crate::watch::caches::Caches;
 use crate::watch::client_namespaces::ClientNamespaces;
 
@@ -54,8 +53,8 @@ pub struct Sweep {
 
 impl Sweep {
     async fn run(&self) -> kube::Result<()> {
-        self.ca_states().await?;
-        self.client_secrets().await
+        let ca_states = self.ca_states().await;
+        self.client_secrets().await.and(ca_states)
     }
 
     /// Asks the API server itself, never a cache: a network that was not seen yet is no network that is gone.
@@ -105,23 +104,32 @@ impl Sweep {
         Ok(namespaces.get_metadata_opt(namespace).await?.is_none())
     }
 
-    /// What a node that exists no longer needs, it removes itself.
+    /// What a node that exists no longer needs, it removes itself. A namespace that refuses keeps no other from being swept.
     async fn client_secrets(&self) -> kube::Result<()> {
+        let mut failure = None;
         for (namespace, secrets) in self.client_namespaces.all() {
-            let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
             for secret in secrets.objects() {
-                let path = node_path_of(secret.0.annotations.as_ref()).and_then(names::node::of_path);
-                let Some((managed, node)) = path.filter(|path| self.may_be_gone(*path)) else { continue };
-                if self.is_node_gone(managed, node).await? && remove_as_listed(&api, &secret.0).await? {
-                    let name = secret.name();
-                    tracing::info!(
-                        namespace,
-                        name,
-                        node,
-                        "removed the certificate of a client of a deleted node"
-                    );
-                }
+                failure = self.client_secret(namespace, &secret.0).await.err().or(failure);
             }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn client_secret(&self, namespace: &str, secret: &ObjectMeta) -> kube::Result<()> {
+        let path = node_path_of(secret.annotations.as_ref()).and_then(names::node::of_path);
+        let Some((managed, node)) = path.filter(|path| self.may_be_gone(*path)) else { return Ok(()) };
+        if secret.deletion_timestamp.is_some() || !self.is_node_gone(managed, node).await? {
+            return Ok(());
+        }
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        if remove_as_listed(&api, secret).await? {
+            tracing::info!(
+                namespace,
+                name = secret.name,
+                managed,
+                node,
+                "removed the certificate of a client of a deleted node"
+            );
         }
         Ok(())
     }
