@@ -46,8 +46,10 @@ pub enum Outcome {
 pub trait Seen {
     /// Its metadata.
     fn metadata(&self) -> &ObjectMeta;
-    /// The whole of it.
-    fn object(&self) -> DynamicObject;
+    /// The whole of it, if it is still kept.
+    fn object(&self) -> Option<DynamicObject>;
+    /// It is as planned: nobody will read the whole of it again.
+    fn forget_content(&self) {}
 }
 
 impl Seen for DynamicObject {
@@ -55,8 +57,8 @@ impl Seen for DynamicObject {
         &self.metadata
     }
 
-    fn object(&self) -> DynamicObject {
-        self.clone()
+    fn object(&self) -> Option<DynamicObject> {
+        Some(self.clone())
     }
 }
 
@@ -65,8 +67,12 @@ impl Seen for Text {
         &self.metadata
     }
 
-    fn object(&self) -> DynamicObject {
-        Self::object(self)
+    fn object(&self) -> Option<DynamicObject> {
+        self.read()
+    }
+
+    fn forget_content(&self) {
+        Self::forget_content(self);
     }
 }
 
@@ -131,9 +137,10 @@ impl Writer {
             && is_ours(seen.metadata(), planned)
             && seen.metadata().deletion_timestamp.is_none()
             && (self.is_verified(planned, seen.metadata())
-                || self.difference(planned, &seen.object()).is_none())
+                || seen.object().is_some_and(|object| self.difference(planned, &object).is_none()))
         {
             self.verify(planned, seen.metadata());
+            seen.forget_content();
             let metadata = seen.metadata().clone();
             return Ok(Ensured { metadata, outcome: Outcome::Unchanged, answer: None });
         }

@@ -60,7 +60,7 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
     Ok(Inputs {
         secrets,
         unread: elsewhere.failures,
-        stateful_set: ctx.caches.stateful_set(name).map(|set| set.object()),
+        stateful_set: ctx.caches.stateful_set(name).and_then(|set| set.read()),
         network,
         authorities,
         now,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::StatefulSetStatus;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::Value;
 use tessera_crds::api::network::Rollout as Budget;
@@ -205,8 +205,8 @@ fn is_away(node: &TesseraNode, caches: &Caches, now: Timestamp) -> bool {
 
 /// Whether the newest template runs everywhere, by the StatefulSet controller's account.
 fn is_up_to_date(workload: &Text) -> bool {
-    let status = serde_json::from_value::<StatefulSetStatus>(workload.value()["status"].take());
-    status.is_ok_and(|status| {
+    let set: Option<StatefulSet> = workload.read();
+    set.and_then(|set| set.status).is_some_and(|status| {
         status.observed_generation >= workload.metadata.generation
             && status.current_revision == status.update_revision
     })

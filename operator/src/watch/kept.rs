@@ -1,11 +1,12 @@
 //! What caches keep of objects: no more than the operator reads, since thousands of them lie in memory.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec, Secret};
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use tessera_crds::names::label;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
@@ -28,8 +29,8 @@ pub struct Parsed<K> {
 pub struct Text {
     /// Of its metadata, what [`slim`] leaves.
     pub metadata: ObjectMeta,
-    /// Whole; of `managedFields`, what other managers set.
-    text: Box<str>,
+    /// Whole; of `managedFields`, what other managers set. `None`: forgotten.
+    text: Mutex<Option<Box<str>>>,
 }
 
 /// A pod; of its spec, the images.
@@ -68,17 +69,19 @@ impl Text {
         drift::keep_foreign_fields(&mut object.metadata);
         let text = serde_json::to_string(&object).expect("a JSON object with typed metadata serialises");
         slim(&mut object.metadata);
-        Self { metadata: object.metadata, text: text.into() }
+        Self { metadata: object.metadata, text: Mutex::new(Some(text.into())) }
     }
 
-    /// The whole object.
-    pub fn value(&self) -> Value {
-        serde_json::from_str(&self.text).expect("`keep` wrote it")
+    /// The whole object, as a tree or as metadata and a tree; `None`: its content was forgotten.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.as_deref().map(|text| serde_json::from_str(text).expect("`keep` wrote it"))
     }
 
-    /// The whole object.
-    pub fn object(&self) -> DynamicObject {
-        serde_json::from_str(&self.text).expect("`keep` wrote it")
+    /// Frees the content, which half of a fleet's memory would be: of an object that is as planned nobody reads it before the
+    /// plan changes, and then the API server is asked anyway.
+    pub fn forget_content(&self) {
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -251,7 +254,7 @@ impl Cached for KeptSecret {
 #[cfg(test)]
 mod tests {
     use kube::runtime::watcher::Event;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::fixtures::network_json;
@@ -286,10 +289,12 @@ mod tests {
             "metadata": {"name": "c", "managedFields": [entry("tessera-operator"), entry("somebody")]}});
         let kept = Text::keep(serde_json::from_value(live.clone()).unwrap());
         assert!(kept.metadata.managed_fields.is_none());
-        let value = kept.value();
+        let value: Value = kept.read().unwrap();
         assert_eq!(value["data"], live["data"]);
         assert_eq!(value["metadata"]["managedFields"], json!([entry("somebody")]));
-        assert_eq!(kept.object().metadata.name.as_deref(), Some("c"));
+        kept.forget_content();
+        assert!(kept.read::<Value>().is_none());
+        assert_eq!(kept.metadata.name.as_deref(), Some("c"));
     }
 
     #[test]
@@ -307,7 +312,7 @@ mod tests {
         );
         assert_eq!((owned.index(), owned.uid()), (Some("o"), "u"));
         assert_eq!(owned.metadata.labels, None, "the owner says whose it is");
-        assert_eq!(owned.value()["metadata"]["labels"]["team"], "x");
+        assert_eq!(owned.read::<Value>().unwrap()["metadata"]["labels"]["team"], "x");
         let stripped = kept(json!([]));
         assert_eq!(stripped.metadata.labels, Some([("tessera.rs/node".to_owned(), "a".to_owned())].into()));
         let annotation = ("tessera.rs/of-node".to_owned(), "org-a/a".to_owned());
