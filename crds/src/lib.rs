@@ -15,9 +15,9 @@ pub mod api;
 pub mod generate;
 pub mod names;
 
-pub use api::condition;
 pub use api::name::{
     Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorageSize, Timestamp,
 };
 pub use api::network::{TesseraNetwork, TesseraNetworkSpec, TesseraNetworkStatus};
 pub use api::node::{TesseraNode, TesseraNodeSpec, TesseraNodeStatus};
+pub use api::{checklist, condition};

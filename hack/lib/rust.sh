@@ -22,6 +22,9 @@ static_release() {
   local command=$1 target mappings
   shift
   target=$(rustc -vV | sed -n 's/^host: //p')
+  # The day of the source, not of the build: the same commit gives the same bytes. No day without a Git checkout.
+  TESSERA_BUILT_ON=$(TZ=UTC git -C "$ROOT" log -1 --date=format-local:%Y-%m-%d --format=%cd 2>/dev/null || true)
+  export TESSERA_BUILT_ON
   mappings=("${CARGO_HOME:-$HOME/.cargo}=/cargo" "$CARGO_TARGET_DIR=/target")
   # No linter's wrapper around the compiler of what is shipped.
   RUSTC_WORKSPACE_WRAPPER='' RUSTFLAGS="-C target-feature=+crt-static$(printf ' --remap-path-prefix=%s' "${mappings[@]}")" \

@@ -9,6 +9,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_node_api::admin::{self, DependencyStatus};
 use tessera_pki::CaState;
 
+use crate::checklist::facts::StoreFacts;
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
 use crate::node::inputs::{Inputs, NetworkInput};
@@ -98,6 +99,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         authorities: Ok(Some(authorities())),
         store: Some(ObservedStore::State(StoreState::Ready)),
         store_ca_sha256: Some("00".repeat(32)),
+        store_facts: Some(StoreFacts { seal_type: "shamir".into() }),
         secrets: BTreeMap::new(),
         untried: Vec::new(),
         nodes: Vec::new(),
@@ -155,6 +157,15 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         dynamic_config_sha256: None,
         egress_closed_since: None,
         peers_reached: Vec::new(),
+        hardening: Some(admin::Hardening {
+            core_soft_limit: Some(0),
+            core_hard_limit: Some(0),
+            dumpable: false,
+            locked_kib: 48,
+            swap_kib: 0,
+            core_pattern: "core".into(),
+        }),
+        built_on: Some("2026-12-24".into()),
     }
 }
 

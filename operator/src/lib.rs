@@ -12,6 +12,7 @@
 //! - [`controller`]: what the controllers of all kinds share
 //! - [`mod@kube`]: talks to the API server, the only writer
 //! - [`probe`]: talks to nodes and secret stores
+//! - [`checklist`]: the lines of the security checklist, judged from what was seen
 //! - [`issue`][]: certificates
 //! - [`memory`]: what is remembered between two reconciles
 //! - [`report`]: conditions and error messages
@@ -19,6 +20,7 @@
 //! The rights that all this needs are listed in `rbac.md` beside this crate.
 
 pub mod args;
+pub mod checklist;
 pub mod controller;
 pub mod issue;
 pub mod kube;

@@ -6,7 +6,9 @@ use futures::FutureExt;
 use futures::future::ready;
 use jiff::Timestamp;
 use tessera_keys::VaultKeys;
-use tessera_node_api::admin::{CertificateStatus, DependencyStatus, PROTOCOL, STATUS_PATH, Status};
+use tessera_node_api::admin::{
+    CertificateStatus, DependencyStatus, Hardening, PROTOCOL, STATUS_PATH, Status,
+};
 use tessera_store::Store;
 use tessera_tls::{CredentialsReceiver, Trust};
 use tokio::sync::watch;
@@ -66,6 +68,8 @@ impl NodeState {
             dynamic_config_sha256: self.configuration.current().map(|dynamic| dynamic.sha256.clone()),
             egress_closed_since: self.egress_closed_since.borrow().clone(),
             peers_reached: self.peers.reached(),
+            hardening: hardening(),
+            built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
         }
     }
 
@@ -118,6 +122,24 @@ impl NodeState {
             self.metrics.set_secret_store(self.secret_store(vault).available);
         }
     }
+}
+
+/// The day of the source, which `hack/image` gives to the compiler.
+const BUILT_ON: Option<&str> = option_env!("TESSERA_BUILT_ON");
+
+/// As the kernel has it now, whatever was set at boot. What cannot be read is not said.
+fn hardening() -> Option<Hardening> {
+    let found = tessera_sys::read_back();
+    let found =
+        found.inspect_err(|error| tracing::debug!(%error, "the hardening cannot be read back")).ok()?;
+    Some(Hardening {
+        core_soft_limit: found.core_soft_limit,
+        core_hard_limit: found.core_hard_limit,
+        dumpable: found.dumpable,
+        locked_kib: found.locked_kib,
+        swap_kib: found.swap_kib,
+        core_pattern: found.core_pattern,
+    })
 }
 
 /// The operator's API.

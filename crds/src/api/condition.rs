@@ -24,6 +24,8 @@ pub enum ConditionType {
     CertificatesServed,
     /// Node: the volume outlives its claim.
     DataProtected,
+    /// Network, node: no line of the security checklist is violated or unknown.
+    ChecklistSatisfied,
 }
 
 impl ConditionType {
@@ -126,6 +128,13 @@ pub enum Reason {
     LoginDenied,
     /// SecretStoreReady, Ready of a network: the store answers, but role or auth method are not there.
     NotProvisioned,
+    // ChecklistSatisfied
+    /// ChecklistSatisfied: every line is Verified, Enforced or Attested.
+    Satisfied,
+    /// ChecklistSatisfied: a line is Violated; the message says which.
+    Violated,
+    /// ChecklistSatisfied: a line is Unknown and none is Violated; the message says which.
+    Unknown,
     // DataProtected
     /// DataProtected: the volume's reclaim policy is Retain.
     Protected,

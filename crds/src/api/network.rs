@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::checklist::{Checklist, ChecklistStatus};
 use super::name::{
     Cidr, ConfigKey, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp, TrustDomain,
 };
@@ -38,6 +39,7 @@ use super::schema;
     printcolumn(name = "Nodes-Ready", type_ = "integer", json_path = ".status.nodes.ready", description = "The nodes that are ready."),
     // A string, since the type `date` is shown as an age and a future time as <invalid>.
     printcolumn(name = "CA-Expires", type_ = "string", json_path = r#".status.cas[?(@.role=="Network")].notAfter"#, description = "End of validity of the network's CA."),
+    printcolumn(name = "Checklist", type_ = "string", json_path = ".status.checklist.summary", description = "How many of the checklist's lines are satisfied."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the network was made."),
     printcolumn(name = "Issuer", type_ = "string", json_path = ".spec.pki.issuer.type", description = "Who issues certificates.", priority = 1),
     printcolumn(name = "Store", type_ = "string", json_path = ".spec.secretStore.type", description = "Where keys are kept.", priority = 1)
@@ -81,6 +83,10 @@ pub struct TesseraNetworkSpec {
     /// How changes reach the nodes that serve.
     #[serde(default)]
     pub rollout: Rollout,
+
+    /// What the security checklist demands, where there is a choice.
+    #[serde(default)]
+    pub checklist: Checklist,
 }
 
 /// Tessera's privacy features that a ledger asks for.
@@ -302,7 +308,10 @@ pub struct TesseraNetworkStatus {
     /// The ConfigMap of this namespace that holds the public bundle for ledger nodes, under ca.crt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_config_map: Option<String>,
-    /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady, AuthorityReplaced.
+    /// The security checklist of the network and all of its nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<ChecklistStatus>,
+    /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady, AuthorityReplaced, ChecklistSatisfied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::checklist::ChecklistStatus;
 use super::client::Client;
 use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
 use super::network::Privacy;
@@ -39,6 +40,7 @@ use super::schema;
     printcolumn(name = "Key", type_ = "string", json_path = ".status.defaultKey", description = "The default public key."),
     // A string, since the type `date` is shown as an age and a future time as <invalid>.
     printcolumn(name = "Cert-Expires", type_ = "string", json_path = ".status.certificate.notAfter", description = "End of validity of the node's certificate."),
+    printcolumn(name = "Checklist", type_ = "string", json_path = ".status.checklist.summary", description = "How many of the checklist's lines that speak of a node are satisfied."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the node was made."),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.pods[0].imageID", description = "What runs.", priority = 1),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas", description = "How many pods are asked for.", priority = 1),
@@ -235,7 +237,10 @@ pub struct TesseraNodeStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub pods: Vec<PodStatus>,
-    /// Ready, Reconciling, Stalled, KeysReady, CertificatesServed, DataProtected.
+    /// The lines of the security checklist that speak of a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<ChecklistStatus>,
+    /// Ready, Reconciling, Stalled, KeysReady, CertificatesServed, DataProtected, ChecklistSatisfied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

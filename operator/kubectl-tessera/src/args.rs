@@ -32,6 +32,42 @@ pub(crate) enum Command {
     /// Raises `spec.restartTrigger`; the operator then replaces the pods, no more at a time than the network's
     /// `rollout.maxUnavailable` allows.
     Restart(Restart),
+    /// Show the security checklist of a TesseraNetwork, or with --node that of a TesseraNode
+    ///
+    /// Each line with its result, who observed it, what was observed, until when that counts, and what to do. Evidence that is
+    /// too old is shown as Unknown. Changes nothing.
+    Checklist(Checklist),
+}
+
+/// Arguments of `checklist`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("whose").required(true).args(["network", "node"]))]
+pub(crate) struct Checklist {
+    /// The TesseraNetwork
+    pub(crate) network: Option<String>,
+
+    /// A TesseraNode instead
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+
+    /// The namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// How to print it; default: for people
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
+}
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// As in the object's status
+    Json,
 }
 
 /// Arguments of `restart`.

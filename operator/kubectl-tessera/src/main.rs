@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! kubectl tessera restart NODE | --all      raises spec.restartTrigger (with the person's own kubeconfig)
+//! kubectl tessera checklist NETWORK         shows the lines of the security checklist
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -15,6 +16,7 @@
 
 mod accept_loss;
 mod args;
+mod checklist;
 mod cluster;
 mod restart;
 mod store_setup;
@@ -36,6 +38,7 @@ async fn main() -> ExitCode {
         Command::StoreSetup(args) => store_setup::run(&args).await,
         Command::AcceptLoss(args) => accept_loss::run(&args).await,
         Command::Restart(args) => restart::run(&args).await,
+        Command::Checklist(args) => checklist::run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

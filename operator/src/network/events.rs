@@ -5,6 +5,7 @@ use tessera_crds::condition::{ConditionType, Reason};
 
 use super::apply::Applied;
 use super::resolve::Resolved;
+use crate::checklist::summary;
 use crate::issue::leaf::Leaf;
 use crate::kube::drift::Drift;
 use crate::kube::events::EventRecord;
@@ -44,7 +45,8 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
         ConditionType::AuthorityReplaced,
     ];
     let conditions = types.into_iter().filter_map(|type_| of_condition(type_, before, after));
-    conditions.chain(store_ca_changed(before, after)).collect()
+    let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
+    conditions.chain(store_ca_changed(before, after)).chain(checklist).collect()
 }
 
 /// A node that starts shows its token to whom the bundle verifies, so each change of it is reported.

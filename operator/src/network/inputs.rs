@@ -9,6 +9,7 @@ use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
+use crate::checklist::facts::StoreFacts;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::issue::authorities::AuthoritiesError;
@@ -29,6 +30,8 @@ pub struct Inputs {
     pub store: Option<ObservedStore>,
     /// SHA-256 of the store's CA bundle, in hexadecimal; `None`: it was not read yet.
     pub store_ca_sha256: Option<String>,
+    /// What the secret store showed of itself; `None`: it did not answer, or was not asked yet.
+    pub store_facts: Option<StoreFacts>,
     /// What is known of the scrapers' Secrets; only ours.
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The nodes of the network.
@@ -53,6 +56,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         authorities: ctx.authorities.refresh(network).await,
         store: ctx.stores.of(network),
         store_ca_sha256: ctx.stores.ca_bundle_sha256(network),
+        store_facts: ctx.stores.facts(network),
         secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
         nodes,

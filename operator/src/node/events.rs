@@ -7,6 +7,7 @@ use tessera_pki::policy::Reason as Renewal;
 
 use super::apply::Applied;
 use super::resolve::Resolved;
+use crate::checklist::summary;
 use crate::kube::drift::Drift;
 use crate::kube::events::EventRecord;
 use crate::kube::object_id::ObjectId;
@@ -57,7 +58,7 @@ fn certificates(node: &Resolved, applied: &Applied) -> Vec<EventRecord> {
     node.leaves().filter(|leaf| applied.wrote(&leaf.secret)).filter_map(record).collect()
 }
 
-/// Of a change of status: keys that were generated, and readiness gained or lost.
+/// Of a change of status: keys that were generated, readiness gained or lost, lines of the checklist that changed.
 pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
     let known =
         |name: &str, version| before.keys.iter().any(|key| key.name == name && key.version == version);
@@ -65,7 +66,8 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
         let note = format!("version {} of key {} is {}", key.version, key.name, key.public_key);
         EventRecord::normal("KeyReady", note)
     });
-    generated.chain(readiness(before, after)).chain(loss_accepted(before, after)).collect()
+    let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
+    generated.chain(readiness(before, after)).chain(loss_accepted(before, after)).chain(checklist).collect()
 }
 
 /// The same store has lost others, and no longer waits for them.

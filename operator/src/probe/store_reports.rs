@@ -8,6 +8,7 @@ use tessera_crds::TesseraNetwork;
 use tessera_crds::api::network::VaultStore;
 
 use super::store::StoreState;
+use crate::checklist::facts::StoreFacts;
 use crate::kube::meta::uid_of;
 use crate::kube::requests::Token;
 use crate::memory::backoff::Backoff;
@@ -32,6 +33,8 @@ pub struct StoreReports {
 pub(super) struct Report {
     pub(super) subject: Subject,
     pub(super) observed: ObservedStore,
+    /// What it showed of itself, if it answered.
+    pub(super) facts: Option<StoreFacts>,
     pub(super) logged_in: Option<Instant>,
 }
 
@@ -69,6 +72,12 @@ impl StoreReports {
         self.reports.get(uid_of(network)).filter(is_current).map(|report| report.observed)
     }
 
+    /// What the store that the spec of `network` says now showed of itself when it was asked last; `None`: nothing.
+    pub fn facts(&self, network: &TesseraNetwork) -> Option<StoreFacts> {
+        let is_current = |report: &Report| report.subject.store == network.spec.secret_store.vault;
+        self.reports.get(uid_of(network)).filter(is_current)?.facts
+    }
+
     /// SHA-256 of the CA bundle that the spec of `network` leads to now, in hexadecimal; `None`: it was not read yet.
     pub fn ca_bundle_sha256(&self, network: &TesseraNetwork) -> Option<String> {
         let report = self.reports.get(uid_of(network))?;
@@ -86,6 +95,6 @@ impl Report {
 
     /// Whether there is something to tell.
     pub(super) fn differs_from(&self, other: &Self) -> bool {
-        self.observed != other.observed || self.subject != other.subject
+        self.observed != other.observed || self.facts != other.facts || self.subject != other.subject
     }
 }

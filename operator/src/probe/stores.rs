@@ -20,6 +20,7 @@ use super::store::StoreState;
 use super::store_reports::{ObservedStore, PERIOD, Report, Subject};
 use super::vault::Vault;
 use super::workers;
+use crate::checklist::facts::StoreFacts;
 use crate::controller::context::Context;
 use crate::kube::meta::{namespace_of, uid_of};
 use crate::kube::refusal::is_unauthorized;
@@ -52,10 +53,11 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     let subject = Subject { store: network.spec.secret_store.vault.clone(), ca_pem };
     let before = ctx.stores.reports.get(uid);
     let logged_in = before.as_ref().filter(|report| report.subject == subject).and_then(Report::fresh_login);
-    let (observed, logged_in) = match error {
-        Some(observed) => (observed, None),
+    let (found, facts) = match error {
+        Some(observed) => ((observed, None), None),
         None => look(network, &subject, logged_in, ctx).await,
     };
+    let (observed, logged_in) = found;
     let wait = if observed == ObservedStore::State(StoreState::Ready) {
         ctx.stores.backoff.reset(uid);
         PERIOD
@@ -64,7 +66,7 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     };
     // The network may have gone meanwhile, and its memory with it.
     ctx.caches.networks.get(name)?;
-    let report = Report { subject, observed, logged_in };
+    let report = Report { subject, observed, facts, logged_in };
     let changed = before.is_none_or(|before| before.differs_from(&report));
     ctx.stores.reports.put(uid, report);
     if changed {
@@ -104,23 +106,36 @@ async fn read_ca(network: &TesseraNetwork, ctx: &Context) -> Result<String, Unre
     text.ok_or_else(|| invalid(format!("{object} has no key {:?}", bundle.key.as_str())))
 }
 
-/// Asks for the store's health, and logs in unless `logged_in` still counts.
+/// How the store is, and when the login was made that shows it.
+type Found = (ObservedStore, Option<Instant>);
+
+/// Asks for the store's health, logs in unless `logged_in` still counts, and asks what a stranger may know.
 async fn look(
     network: &TesseraNetwork,
     subject: &Subject,
     logged_in: Option<Instant>,
     ctx: &Context,
-) -> (ObservedStore, Option<Instant>) {
-    let Some(spec) = &subject.store else {
-        return (ObservedStore::InvalidReference("spec.secretStore.vault is missing".to_owned()), None);
-    };
+) -> (Found, Option<StoreFacts>) {
+    let invalid = |message: String| ((ObservedStore::InvalidReference(message), None), None);
+    let Some(spec) = &subject.store else { return invalid("spec.secretStore.vault is missing".to_owned()) };
     let vault = match Vault::new(spec, subject.ca_pem.as_bytes()) {
         Ok(vault) => vault,
-        Err(error) => return (ObservedStore::InvalidReference(chain(&error)), None),
+        Err(error) => return invalid(chain(&error)),
     };
     if let Some(state) = vault.health().await {
-        return (ObservedStore::State(state), None);
+        return ((ObservedStore::State(state), None), None);
     }
+    let facts = vault.seal_type().await.map(|seal_type| StoreFacts { seal_type });
+    (log_in(network, spec, &vault, logged_in, ctx).await, facts)
+}
+
+async fn log_in(
+    network: &TesseraNetwork,
+    spec: &VaultStore,
+    vault: &Vault,
+    logged_in: Option<Instant>,
+    ctx: &Context,
+) -> Found {
     if logged_in.is_some() {
         return (ObservedStore::State(StoreState::Ready), logged_in);
     }

@@ -83,6 +83,18 @@ impl Vault {
         }
     }
 
+    /// What unseals the store, by its own words; `None`: it does not say. Anyone may ask.
+    pub async fn seal_type(&self) -> Option<String> {
+        let answer = self.http.get(format!("{}/v1/sys/seal-status", self.address)).send().await.ok()?;
+        if !answer.status().is_success() {
+            return None;
+        }
+        let status = serde_json::from_slice::<SealStatus>(&bounded(answer).await).ok()?;
+        // It ends in a status: one short word, or none.
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        Some(status.seal_type).filter(|seal| (1..=32).contains(&seal.len()) && seal.chars().all(is_word))
+    }
+
     /// Logs in with `token` and gives the login back at once.
     pub async fn try_login(&self, token: &str) -> StoreState {
         if let Err(problem) = require_audience(token, &self.address) {
@@ -196,6 +208,12 @@ struct Login {
 #[derive(Deserialize)]
 struct LoginAuth {
     client_token: String,
+}
+
+#[derive(Deserialize)]
+struct SealStatus {
+    #[serde(rename = "type")]
+    seal_type: String,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use kube::api::ObjectMeta;
+use tessera_crds::checklist::LineResult;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraNetwork, TesseraNode};
@@ -189,5 +190,13 @@ fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
         is_true(conditions, ConditionType::Ready),
         crate::node::resolve::is_stalled_without_key(node),
         node.metadata.generation,
+        checklist_of(node),
     )
+}
+
+/// What the network's checklist is made of; not until when the evidence counts, which each node renews twice an hour.
+fn checklist_of(node: &TesseraNode) -> Vec<(LineResult, String)> {
+    let lines =
+        node.status.iter().flat_map(|status| &status.checklist).flat_map(|checklist| &checklist.lines);
+    lines.map(|line| (line.result, line.observed.clone())).collect()
 }

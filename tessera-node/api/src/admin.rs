@@ -48,6 +48,32 @@ pub struct Status {
     pub egress_closed_since: Option<String>,
     /// The URLs of the peers that this node has reached with party info, sorted.
     pub peers_reached: Vec<String>,
+    /// What keeps its memory off every disk, read back now; absent in the status of older nodes, and where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardening: Option<Hardening>,
+    /// The day (UTC) of the source that the program was built from, for example `2026-11-29`; absent if the build did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_on: Option<String>,
+}
+
+/// What keeps the memory of a process off every disk, as the kernel has it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hardening {
+    /// The soft limit of a core file, in bytes; absent: unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_soft_limit: Option<u64>,
+    /// The hard limit of a core file, in bytes; absent: unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_hard_limit: Option<u64>,
+    /// Whether the kernel may dump the process, or let others of its user read its memory.
+    pub dumpable: bool,
+    /// How much of its memory is locked, in KiB: never swapped.
+    pub locked_kib: u64,
+    /// How much swap its memory may go to, in KiB; 0 if the machine has none or its control group may use none.
+    pub swap_kib: u64,
+    /// Where the kernel puts core dumps: a file, or a program after `|`.
+    pub core_pattern: String,
 }
 
 /// One version of one key.

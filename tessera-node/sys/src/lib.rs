@@ -13,7 +13,9 @@
 mod arena;
 mod descriptors;
 mod harden;
+mod read_back;
 
 pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES, install};
 pub use descriptors::{MAX_DESCRIPTORS, raise_descriptor_limit};
 pub use harden::{HardenError, harden};
+pub use read_back::{MemoryProtection, read_back};

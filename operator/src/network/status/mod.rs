@@ -1,5 +1,7 @@
 //! [pure] From what was seen to the status.
 
+mod checklist;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +15,7 @@ use tessera_pki::{Ca, CaState};
 use super::apply::Applied;
 use super::inputs::Inputs;
 use super::resolve::{Resolved, Unresolved};
+use crate::checklist::summary;
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::write_error::{WriteError, most_urgent, name_conflicts};
 use crate::probe::store::StoreState;
@@ -48,6 +51,8 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         None => conditions.keep(ConditionType::SecretStoreReady, store),
     }
     conditions.set_while(ConditionType::AuthorityReplaced, authority_replaced(seen, inputs));
+    let checklist = checklist::judge(object, inputs, before.checklist.as_ref());
+    add(&mut conditions, ConditionType::ChecklistSatisfied, summary::condition(&checklist.lines));
     TesseraNetworkStatus {
         observed_generation: object.metadata.generation,
         cluster_name: Some(inputs.cluster_name.clone()),
@@ -56,6 +61,7 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         cas: if stored(seen) { cas(&seen.network.authorities) } else { before.cas },
         secret_store: secret_store(inputs).or(before.secret_store),
         bundle_config_map: Some(names::network::ca_bundle(name_of(object))),
+        checklist: Some(checklist),
         conditions: conditions.into_list(),
     }
 }
@@ -89,6 +95,7 @@ pub fn of_unresolved(
         cas: before.cas,
         secret_store: before.secret_store,
         bundle_config_map: before.bundle_config_map,
+        checklist: before.checklist,
         conditions: conditions.into_list(),
     }
 }

@@ -1,5 +1,6 @@
 //! [pure] From the spec and what it refers to, to a value that cannot be wrong: everything after this is infallible.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::client::Client;
@@ -86,6 +87,8 @@ pub struct Resolved {
     pub store_ready: Result<(), String>,
     /// How many nodes of the network may be away at once.
     pub rollout: Rollout,
+    /// How old the image may be.
+    pub max_image_age: SignedDuration,
 }
 
 /// The claim template of a new workload. Kubernetes cannot change it in a StatefulSet that exists.
@@ -199,6 +202,7 @@ pub fn resolve(
         paused: node.spec.paused || network.spec.paused,
         store_ready: rollout::store_ready(network),
         rollout: network.spec.rollout.clone(),
+        max_image_age: leaf::signed(network.spec.checklist.max_image_age.as_std()),
         network: network_name,
         name,
     })

@@ -1,5 +1,6 @@
 //! [pure] From what was seen to the status: conditions, keys, certificate, pods.
 
+mod checklist;
 mod ready;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use tessera_node_api::admin;
 use super::apply::Applied;
 use super::observe::{Observed, ObservedPod, ObservedVolume};
 use super::resolve::{Resolved, Unresolved};
+use crate::checklist::summary;
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::write_error::{WriteError, name_conflicts};
 use crate::node::rollout::TEMPLATE_REVISION;
@@ -66,6 +68,9 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
         certificates_served(seen, status.certificate.as_ref()),
     );
     add(&mut conditions, ConditionType::DataProtected, data_protected(seen.observed));
+    let checklist = checklist::judge(seen, status.checklist.as_ref());
+    add(&mut conditions, ConditionType::ChecklistSatisfied, summary::condition(&checklist.lines));
+    status.checklist = Some(checklist);
     status.conditions = conditions.into_list();
     status
 }

@@ -1,0 +1,274 @@
+//! The checklist: fourteen lines, each with its result, the evidence for it, and what to do where it does not hold.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
+
+use super::name::{Duration, Timestamp};
+
+/// A line of the security checklist, in the checklist's order.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
+pub enum Line {
+    /// Nodes run in an independent network segment.
+    NetworkSegment,
+    /// Every dependency is authenticated with certificates, both ways.
+    MutualTls,
+    /// Encryption keys live in HSM-class storage.
+    HardwareKeys,
+    /// The secret store supports the rotation of keys, and keys are rotated.
+    KeyRotation,
+    /// Encryption keys are backed up in offline, secured locations.
+    OfflineKeyBackup,
+    /// The secret store is isolated from external networks.
+    SecretStoreIsolation,
+    /// No credential and no connection string lies in clear text in configuration.
+    NoClearTextCredentials,
+    /// The secret store serves nobody else.
+    SecretStoreTenancy,
+    /// Traffic in and out is limited to the services used, DNS and time included.
+    HostFirewall,
+    /// The secret store is reachable from allow-listed addresses only, and asks people for a second factor.
+    SecretStoreAccess,
+    /// No remote root access to the hosts of nodes and secret store.
+    NoRemoteRoot,
+    /// Logs of nodes and their dependencies are kept remotely, in one place.
+    CentralLogging,
+    /// No core dumps.
+    NoCoreDumps,
+    /// Upgrades are immutable and frequent.
+    ImmutableUpgrades,
+}
+
+impl Line {
+    /// All of them, in the checklist's order.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The id, as it stands in status, metrics and documents.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What can be said of a line. The order is that of severity: of several parts the worst counts, and it comes first.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
+pub enum LineResult {
+    /// It was observed not to hold.
+    Violated,
+    /// It could not be observed, or the evidence is too old.
+    Unknown,
+    /// A person states it, for a time; only of what a cluster cannot see.
+    Attested,
+    /// The objects that bring it about are in place; that they do was not observed.
+    Enforced,
+    /// It was observed, by something that could have come out otherwise.
+    Verified,
+}
+
+impl LineResult {
+    /// Whether the line counts as satisfied.
+    pub fn is_satisfied(self) -> bool {
+        self >= Self::Attested
+    }
+
+    /// The result, as it stands in status, metrics and documents.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Who observed a line.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+)]
+pub enum Observer {
+    /// The node, of itself.
+    Node,
+    /// The operator, by trying it.
+    Operator,
+    /// The API server, by its objects.
+    ApiServer,
+    /// The secret store, of itself.
+    Store,
+}
+
+/// One line of the checklist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LineStatus {
+    /// Which line.
+    pub id: Line,
+    /// Verified: observed. Enforced: the objects are in place. Attested: stated by a person. Violated: observed not to hold.
+    /// Unknown: none of these.
+    pub result: LineResult,
+    /// Why, in one word.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// Who observed it; absent if nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer: Option<Observer>,
+    /// What was observed, or why nothing was.
+    #[schemars(length(max = 1024))]
+    pub observed: String,
+    /// What a person can do about it; absent if nothing is to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub remedy: Option<String>,
+    /// The parts of a line that speaks of hosts; the worst of them is the line's result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub parts: Vec<LinePart>,
+    /// Since when the result is this one.
+    pub last_transition_time: Timestamp,
+    /// Past this time the evidence is too old, and the line counts as Unknown; absent: it does not grow old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+}
+
+impl LineStatus {
+    /// The result for a reader at `now`: Unknown, once the evidence is too old.
+    pub fn result_at(&self, now: jiff::Timestamp) -> LineResult {
+        match self.valid_until.as_deref().map(str::parse::<jiff::Timestamp>) {
+            None => self.result,
+            Some(Ok(end)) if now <= end => self.result,
+            // What cannot be read proves nothing.
+            Some(_) => LineResult::Unknown,
+        }
+    }
+}
+
+/// Whom a part of a line speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+pub enum PartName {
+    /// The node's pods.
+    Pod,
+    /// The machines that they run on.
+    Host,
+    /// The machines of the secret store.
+    StoreHost,
+}
+
+/// A part of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinePart {
+    /// Whom it speaks of.
+    pub name: PartName,
+    /// Its own result.
+    pub result: LineResult,
+    /// What was observed, or why nothing was.
+    #[schemars(length(max = 1024))]
+    pub observed: String,
+}
+
+/// The checklist of a network or of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChecklistStatus {
+    /// How many lines are Verified, Enforced or Attested, of how many: 9/14.
+    #[schemars(length(max = 5))]
+    pub summary: String,
+    /// The lines, in the checklist's order. Those of a network stand for all of its nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 14))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub lines: Vec<LineStatus>,
+}
+
+/// What the checklist demands of a network, where there is a choice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Checklist {
+    /// How old the image of a node may be; an older one violates ImmutableUpgrades.
+    #[serde(default = "Checklist::default_max_image_age")]
+    pub max_image_age: Duration,
+}
+
+impl Checklist {
+    fn default_max_image_age() -> Duration {
+        Duration::from_hours(2160)
+    }
+}
+
+impl Default for Checklist {
+    fn default() -> Self {
+        Self { max_image_age: Self::default_max_image_age() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(result: LineResult, valid_until: Option<&str>) -> LineStatus {
+        LineStatus {
+            id: Line::NoCoreDumps,
+            result,
+            reason: String::new(),
+            observer: None,
+            observed: String::new(),
+            remedy: None,
+            parts: Vec::new(),
+            last_transition_time: "2027-01-01T00:00:00Z".into(),
+            valid_until: valid_until.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn evidence_that_is_too_old_or_unreadable_proves_nothing() {
+        let now = "2027-01-01T12:00:00Z".parse().unwrap();
+        let at = |result, until| line(result, until).result_at(now);
+        assert_eq!(at(LineResult::Verified, Some("2027-01-01T13:00:00Z")), LineResult::Verified);
+        assert_eq!(at(LineResult::Verified, Some("2027-01-01T11:59:59Z")), LineResult::Unknown);
+        assert_eq!(at(LineResult::Verified, Some("tomorrow")), LineResult::Unknown);
+        assert_eq!(at(LineResult::Enforced, None), LineResult::Enforced);
+    }
+
+    #[test]
+    fn there_are_fourteen_lines() {
+        assert_eq!(Line::ALL.len(), 14);
+    }
+}

@@ -1,0 +1,95 @@
+//! What the lines are judged from. Pure. Each fact may be missing, and a missing one proves nothing.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use tessera_crds::TesseraNode;
+use tessera_crds::api::network::VaultStore;
+use tessera_crds::checklist::LineResult;
+use tessera_node_api::admin;
+
+use super::finding::Finding;
+
+/// What is known of one node.
+#[derive(Debug, Clone)]
+pub struct NodeFacts {
+    /// How many pods it should have.
+    pub replicas: usize,
+    /// The image that it should run, by digest.
+    pub image: String,
+    /// How old an image may be.
+    pub max_image_age: SignedDuration,
+    /// Whether its newest template runs everywhere, as the StatefulSet controller says.
+    pub is_rolled_out: Option<bool>,
+    /// Whether its NetworkPolicies were last found or made as planned.
+    pub policies_in_place: Option<bool>,
+    /// Its pods.
+    pub pods: Vec<PodFacts>,
+}
+
+/// What is known of one pod.
+#[derive(Debug, Clone)]
+pub struct PodFacts {
+    /// Its name.
+    pub name: String,
+    /// The image that runs, by digest, as the kubelet says.
+    pub image_id: Option<String>,
+    /// What the node in it said of itself a moment ago.
+    pub report: Option<admin::Status>,
+}
+
+/// What is known of a network.
+pub struct NetworkFacts<'a> {
+    /// The settings of its secret store.
+    pub vault: Option<&'a VaultStore>,
+    /// What its secret store showed.
+    pub store: Option<StoreFacts>,
+    /// Its nodes, by name.
+    pub nodes: &'a [Arc<TesseraNode>],
+}
+
+/// What a secret store shows to a stranger: the operator, without a client certificate and without a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFacts {
+    /// What unseals it, by its own words, for example `shamir` or `awskms`.
+    pub seal_type: String,
+}
+
+impl NodeFacts {
+    /// The worst that its pods show; the first by name of those that are equally bad.
+    pub(super) fn worst_pod(&self, judge: impl Fn(&PodFacts) -> Finding) -> Finding {
+        let missing = self.pods.len() < self.replicas;
+        let worst = self.pods.iter().map(judge).min_by_key(|finding| finding.result);
+        match worst {
+            Some(worst) if !missing || worst.result < LineResult::Unknown => worst,
+            _ if self.replicas == 0 => {
+                Finding::unknown("NoPod", "the node is stopped: it has no pod", "set spec.replicas to 1")
+            }
+            _ => Finding::unknown(
+                "NoPod",
+                "a pod of the node is missing",
+                "kubectl describe the TesseraNode: Ready says why",
+            ),
+        }
+    }
+}
+
+impl PodFacts {
+    /// Nothing can be said of a pod that does not answer.
+    pub(super) fn silent(&self) -> Finding {
+        Finding::unknown(
+            "NodeSilent",
+            format!("pod {} does not answer the operator", self.name),
+            "kubectl describe the TesseraNode: Ready says why",
+        )
+    }
+
+    /// Its node is of a version that does not say `what`.
+    pub(super) fn too_old(&self, what: &str) -> Finding {
+        Finding::unknown(
+            "NodeTooOld",
+            format!("the node in pod {} does not say {what}", self.name),
+            "use a node image of the operator's version",
+        )
+    }
+}

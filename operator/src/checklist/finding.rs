@@ -1,0 +1,83 @@
+//! What one line comes to. Pure.
+
+use jiff::Timestamp;
+use tessera_crds::checklist::{LinePart, LineResult, Observer, PartName};
+
+/// What a line comes to now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The result.
+    pub result: LineResult,
+    /// Why, in one word.
+    pub reason: String,
+    /// Who observed it.
+    pub observer: Option<Observer>,
+    /// What was observed, or why nothing was. The same observation gives the same text.
+    pub observed: String,
+    /// What a person can do.
+    pub remedy: Option<String>,
+    /// The parts that speak of pods and of hosts.
+    pub parts: Vec<LinePart>,
+    /// The end of the evidence that it rests on, if that may come before its own.
+    pub rests_on_evidence_until: Option<Timestamp>,
+}
+
+impl Finding {
+    fn new(result: LineResult, reason: &str, observed: impl Into<String>) -> Self {
+        Self {
+            result,
+            reason: reason.to_owned(),
+            observer: None,
+            observed: observed.into(),
+            remedy: None,
+            parts: Vec::new(),
+            rests_on_evidence_until: None,
+        }
+    }
+
+    /// It was observed to hold.
+    pub fn verified(observer: Observer, what: impl Into<String>) -> Self {
+        Self { observer: Some(observer), ..Self::new(LineResult::Verified, "Observed", what) }
+    }
+
+    /// What brings it about is in place.
+    pub fn enforced(reason: &str, observed: impl Into<String>, remedy: &str) -> Self {
+        Self { remedy: Some(remedy.to_owned()), ..Self::new(LineResult::Enforced, reason, observed) }
+    }
+
+    /// It was observed not to hold.
+    pub fn violated(reason: &str, observer: Observer, what: impl Into<String>, remedy: &str) -> Self {
+        Self {
+            observer: Some(observer),
+            remedy: Some(remedy.to_owned()),
+            ..Self::new(LineResult::Violated, reason, what)
+        }
+    }
+
+    /// Nothing can be said.
+    pub fn unknown(reason: &str, observed: impl Into<String>, remedy: &str) -> Self {
+        Self { remedy: Some(remedy.to_owned()), ..Self::new(LineResult::Unknown, reason, observed) }
+    }
+
+    /// The worst of its parts, all of which are shown.
+    pub fn of_parts(parts: Vec<(PartName, Self)>) -> Self {
+        let shown = parts.iter().map(|(name, finding)| LinePart {
+            name: *name,
+            result: finding.result,
+            observed: finding.observed.clone(),
+        });
+        let shown: Vec<_> = shown.collect();
+        let worst = parts.into_iter().map(|(_, finding)| finding).min_by_key(|finding| finding.result);
+        let worst = worst.unwrap_or_else(|| Self::unknown("NotObserved", "nothing was observed", ""));
+        Self { parts: shown, ..worst }
+    }
+}
+
+/// The part that no cluster sees: only a person can speak for the machines.
+pub fn not_attested(what: &str) -> Finding {
+    Finding::unknown(
+        "NotAttested",
+        format!("nobody has stated that {what}"),
+        "a person who administers the machines must state it; this version cannot take the statement yet",
+    )
+}

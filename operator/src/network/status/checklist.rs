@@ -1,0 +1,31 @@
+//! [pure] From what was read of a network to the fourteen lines of the security checklist.
+
+use std::sync::Arc;
+
+use tessera_crds::TesseraNetwork;
+use tessera_crds::checklist::ChecklistStatus;
+
+use super::Inputs;
+use crate::checklist::evidence::{self, Judged, Renew};
+use crate::checklist::facts::NetworkFacts;
+use crate::checklist::{NETWORK_LINES, summary};
+use crate::kube::meta::name_of;
+
+/// The lines as they are now, upon those of `before`.
+pub(super) fn judge(
+    network: &TesseraNetwork,
+    inputs: &Inputs,
+    before: Option<&ChecklistStatus>,
+) -> ChecklistStatus {
+    let mut nodes: Vec<_> = inputs.nodes.iter().map(Arc::clone).collect();
+    nodes.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
+    let vault = network.spec.secret_store.vault.as_ref();
+    let facts = NetworkFacts { vault, store: inputs.store_facts.clone(), nodes: &nodes };
+    let judged = NETWORK_LINES.iter().map(|line| Judged {
+        id: line.id,
+        finding: (line.judge)(&facts, inputs.now),
+        lasts: line.evidence_lasts,
+    });
+    let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
+    summary::status(evidence::lines(before, judged.collect(), Renew::AtThreeQuarters, inputs.now))
+}

@@ -1,0 +1,39 @@
+//! [pure] From what was seen of a node to its lines of the security checklist.
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use tessera_crds::checklist::ChecklistStatus;
+
+use super::Seen;
+use crate::checklist::evidence::{self, Judged, Renew};
+use crate::checklist::facts::{NodeFacts, PodFacts};
+use crate::checklist::{NODE_LINES, summary};
+
+/// The lines as they are now, upon those of `before`.
+pub(super) fn judge(seen: &Seen<'_>, before: Option<&ChecklistStatus>) -> ChecklistStatus {
+    let facts = facts(seen);
+    let judged = NODE_LINES.iter().map(|line| Judged {
+        id: line.id,
+        finding: (line.judge)(&facts, seen.now),
+        lasts: line.evidence_lasts,
+    });
+    let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
+    summary::status(evidence::lines(before, judged.collect(), Renew::AtHalf, seen.now))
+}
+
+fn facts(seen: &Seen<'_>) -> NodeFacts {
+    let node = seen.node;
+    let not_written = seen.applied.failures.iter().any(|failure| failure.object().is_a::<NetworkPolicy>());
+    let pods = seen.observed.pods.iter().map(|pod| PodFacts {
+        name: pod.name.clone(),
+        image_id: pod.image_id.clone(),
+        report: pod.status.clone().ok(),
+    });
+    NodeFacts {
+        replicas: usize::try_from(node.replicas).unwrap_or(0),
+        image: node.image.clone(),
+        max_image_age: node.max_image_age,
+        is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),
+        policies_in_place: (!node.paused).then_some(!not_written),
+        pods: pods.collect(),
+    }
+}
