@@ -158,16 +158,16 @@ impl Fleet {
         let token = std::fs::read_to_string(&self.settings.vault_token_file)?;
         let store = ["--vault-addr", &self.settings.vault_address, "--ca-file", &self.settings.vault_ca_file];
         let all = [&["store-setup", NETWORK], &store[..], arguments].concat();
-        self.plugin(&all, &[("VAULT_TOKEN", token.trim())]).await
+        self.plugin(&all, &[("VAULT_TOKEN", token.trim())]).await.map(drop)
     }
 
     /// What a person does when a node's volume is lost for good: `kubectl tessera accept-loss`.
     pub async fn accept_loss(&self, node: &str) -> Result<()> {
-        self.plugin(&["accept-loss", node], &[]).await
+        self.plugin(&["accept-loss", node], &[]).await.map(drop)
     }
 
-    /// `kubectl tessera …` in the test's namespace.
-    async fn plugin(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    /// `kubectl tessera …` in the test's namespace; gives what it prints.
+    pub async fn plugin(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
         let output = tokio::process::Command::new(&self.settings.kubectl_tessera)
             .args(arguments)
             .args(["-n", &self.namespace])
@@ -179,7 +179,7 @@ impl Fleet {
         if !output.status.success() {
             bail!("kubectl tessera {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The TesseraNode as it is.

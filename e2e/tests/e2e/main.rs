@@ -3,6 +3,7 @@
 mod access;
 mod admission_policies;
 mod certificates;
+mod checklist;
 mod ciphertext;
 mod client_namespace;
 mod drift;

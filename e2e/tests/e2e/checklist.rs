@@ -1,0 +1,127 @@
+//! The security checklist says what was observed: a line that somebody breaks shows it, and holds again when it is mended.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tessera_e2e::cluster::Kind;
+use tessera_e2e::fleet::{Fleet, NETWORK};
+use tessera_e2e::{machine, wait};
+
+/// The operator asks a node every 30 s.
+const SEEN: Duration = Duration::from_mins(3);
+
+#[tokio::test]
+async fn a_line_that_is_broken_is_violated_until_it_is_mended() -> Result<()> {
+    let fleet = Fleet::start("e2e-checklist", &["a", "b"]).await?;
+    what_this_cluster_shows(&fleet).await?;
+    the_machine_s_root_raises_a_core_limit(&fleet).await?;
+    an_image_is_older_than_the_network_allows(&fleet).await?;
+    the_plug_in_shows_all_lines(&fleet).await?;
+    fleet.done().await
+}
+
+/// With nothing broken: what was observed, by whom, and no more.
+async fn what_this_cluster_shows(fleet: &Fleet) -> Result<()> {
+    let node = line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Verified", "Observed").await?;
+    let digest = fleet.settings.node_image.rsplit_once('@').context("no digest")?.1;
+    ensure!(node["observed"].as_str().is_some_and(|text| text.contains(digest)), "{node}");
+    ensure!(node["validUntil"].is_string() && node["observer"] == "ApiServer", "{node}");
+    let dumps = line(fleet, Kind::TesseraNode, "a", "NoCoreDumps", "Unknown", "NotAttested").await?;
+    ensure!(part(&dumps, "Pod") == "Verified" && part(&dumps, "Host") == "Unknown", "{dumps}");
+    let firewall = line(fleet, Kind::TesseraNode, "a", "HostFirewall", "Unknown", "NotAttested").await?;
+    ensure!(part(&firewall, "Pod") == "Enforced", "{firewall}");
+    // The store of this cluster unseals itself with a key in software, and serves whoever connects.
+    for (id, reason, observer) in
+        [("HardwareKeys", "SoftwareSeal", "Store"), ("MutualTls", "NoClientCertificate", "Operator")]
+    {
+        let line = line(fleet, Kind::TesseraNetwork, NETWORK, id, "Violated", reason).await?;
+        ensure!(line["observer"] == observer && line["remedy"].is_string(), "{line}");
+    }
+    let network = fleet.cluster.get(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await?;
+    let lines = network["status"]["checklist"]["lines"].as_array().context("no lines")?;
+    ensure!(lines.len() == 14, "{} lines", lines.len());
+    for line in lines {
+        ensure!(line["result"] == "Verified" || line["remedy"].is_string(), "no remedy: {line}");
+    }
+    fleet.node_condition("a", "ChecklistSatisfied", "Unknown", "Unknown").await.map(drop)
+}
+
+/// By something that the operator did not make and does not undo: a limit of a process that runs.
+async fn the_machine_s_root_raises_a_core_limit(fleet: &Fleet) -> Result<()> {
+    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-node-b-0").await?;
+    let pid = machine::node_process(pod["metadata"]["uid"].as_str().context("no UID")?)?;
+    machine::set_core_limit(pid, "unlimited").await?;
+    let broken = line(fleet, Kind::TesseraNode, "b", "NoCoreDumps", "Violated", "CoreLimitRaised").await?;
+    ensure!(broken["observed"].as_str().is_some_and(|text| text.contains("tessera-node-b-0")), "{broken}");
+    let whole =
+        line(fleet, Kind::TesseraNetwork, NETWORK, "NoCoreDumps", "Violated", "CoreLimitRaised").await?;
+    ensure!(whole["observed"].as_str().is_some_and(|text| text.contains("; b: ")), "{whole}");
+    event(fleet, "b", "ChecklistViolated", "NoCoreDumps").await?;
+    line(fleet, Kind::TesseraNode, "a", "NoCoreDumps", "Unknown", "NotAttested").await?;
+    fleet.node_ready("b").await?;
+
+    machine::set_core_limit(pid, "0").await?;
+    let mended = line(fleet, Kind::TesseraNode, "b", "NoCoreDumps", "Unknown", "NotAttested").await?;
+    ensure!(part(&mended, "Pod") == "Verified", "{mended}");
+    line(fleet, Kind::TesseraNetwork, NETWORK, "NoCoreDumps", "Unknown", "NotAttested").await.map(drop)
+}
+
+async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> {
+    let allow = async |age: &str| {
+        let mut network = fleet.network_manifest();
+        network["spec"]["checklist"] = json!({"maxImageAge": age});
+        fleet.cluster.apply(Kind::TesseraNetwork, &fleet.namespace, &network).await
+    };
+    allow("1s").await?;
+    let old = line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
+    ensure!(old["observed"].as_str().is_some_and(|text| text.contains("tessera-node-a-0")), "{old}");
+    line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
+    // Long enough for the source of any clone.
+    allow("87600h").await?;
+    line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Verified", "Observed").await?;
+    line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Verified", "Observed").await.map(drop)
+}
+
+async fn the_plug_in_shows_all_lines(fleet: &Fleet) -> Result<()> {
+    let text = fleet.plugin(&["checklist", NETWORK], &[]).await?;
+    ensure!(text.contains("of the security checklist are satisfied"), "{text}");
+    ensure!(text.matches("    observed:  ").count() == 14, "{text}");
+    let json: Value =
+        serde_json::from_str(&fleet.plugin(&["checklist", "--node", "a", "-o", "json"], &[]).await?)?;
+    ensure!(json["lines"].as_array().is_some_and(|lines| lines.len() == 6), "{json}");
+    Ok(())
+}
+
+/// Waits until the line has this result and reason; gives it back.
+async fn line(fleet: &Fleet, kind: Kind, name: &str, id: &str, result: &str, reason: &str) -> Result<Value> {
+    wait::until(&format!("{name}: {id} {result} {reason}"), SEEN, || async {
+        let object = fleet.cluster.get(kind, &fleet.namespace, name).await?;
+        let lines = object["status"]["checklist"]["lines"].as_array();
+        let found = lines.and_then(|lines| lines.iter().find(|line| line["id"] == id));
+        let found = found.with_context(|| format!("no line yet: {}", object["status"]["checklist"]))?;
+        ensure!(found["result"] == result && found["reason"] == reason, "{found}");
+        Ok(found.clone())
+    })
+    .await
+}
+
+fn part(line: &Value, name: &str) -> String {
+    let parts = line["parts"].as_array();
+    let part = parts.and_then(|parts| parts.iter().find(|part| part["name"] == name));
+    part.and_then(|part| part["result"].as_str()).unwrap_or_default().to_owned()
+}
+
+async fn event(fleet: &Fleet, node: &str, reason: &str, mentions: &str) -> Result<()> {
+    wait::until(&format!("event {reason} of {node}"), SEEN, || async {
+        let events = fleet.cluster.list(Kind::Event, &fleet.namespace, "").await?;
+        let is_it = |event: &Value| {
+            event["reason"] == reason
+                && event["involvedObject"]["name"] == node
+                && event["message"].as_str().is_some_and(|message| message.contains(mentions))
+        };
+        ensure!(events.iter().any(is_it), "not among {} events", events.len());
+        Ok(())
+    })
+    .await
+}
