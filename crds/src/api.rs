@@ -5,6 +5,7 @@
 // Doc comments are what `kubectl explain` prints, where backticks are noise.
 #![allow(clippy::doc_markdown)]
 
+pub mod attestation;
 pub mod checklist;
 pub mod client;
 pub mod condition;

@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{CustomResourceExt, ResourceExt};
 use serde_json::json;
 
-use crate::{TesseraNetwork, TesseraNode};
+use crate::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct File {
 
 /// The definitions of all kinds, as a cluster should install them.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    [TesseraNetwork::crd(), TesseraNode::crd()].into_iter().map(tidied).collect()
+    [TesseraNetwork::crd(), TesseraNode::crd(), TesseraAttestation::crd()].into_iter().map(tidied).collect()
 }
 
 /// The files of `crds/generated`, one for each kind.

@@ -3,6 +3,7 @@
 //! ```text
 //! api/network.rs   TesseraNetwork  one trust domain: an organisation's part in a consortium
 //! api/node.rs      TesseraNode     one logical transaction manager of a network
+//! api/attestation.rs  TesseraAttestation  a person's statement about a line of the checklist
 //!        │
 //!        ├─► generate ─► generated/*.yaml   what `cargo run -p tessera-crds` writes and a cluster installs
 //!        └─► operator, e2e, the plug-in     what Rust code reads and writes
@@ -15,6 +16,7 @@ pub mod api;
 pub mod generate;
 pub mod names;
 
+pub use api::attestation::{TesseraAttestation, TesseraAttestationSpec};
 pub use api::name::{
     Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorageSize, Timestamp,
 };

@@ -1,6 +1,7 @@
 //! The API server, spoken to as a person with kubectl would: objects are JSON, so that a test shows what a user writes.
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
@@ -20,6 +21,8 @@ pub enum Kind {
     TesseraNetwork,
     /// `tessera.rs/v1alpha1`
     TesseraNode,
+    /// A person's statement about the checklist.
+    TesseraAttestation,
     /// `v1`
     ConfigMap,
     /// `v1`
@@ -61,6 +64,9 @@ impl Kind {
         let (group, version, kind, plural) = match self {
             Self::TesseraNetwork => ("tessera.rs", "v1alpha1", "TesseraNetwork", "tesseranetworks"),
             Self::TesseraNode => ("tessera.rs", "v1alpha1", "TesseraNode", "tesseranodes"),
+            Self::TesseraAttestation => {
+                ("tessera.rs", "v1alpha1", "TesseraAttestation", "tesseraattestations")
+            }
             Self::OciRepository => ("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories"),
             Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
@@ -114,6 +120,14 @@ impl Cluster {
         } else {
             Api::namespaced_with(self.client.clone(), namespace, &resource)
         }
+    }
+
+    /// Whom the API server takes us for.
+    pub async fn user(&self) -> Result<String> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await?;
+        let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
+        user.context("the API server does not say who we are")
     }
 
     /// Applies a manifest as `kubectl apply --server-side` does.

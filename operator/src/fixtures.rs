@@ -101,6 +101,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         store_ca_sha256: Some("00".repeat(32)),
         store_facts: Some(StoreFacts { seal_type: "shamir".into() }),
         secrets: BTreeMap::new(),
+        attestations: Vec::new(),
         untried: Vec::new(),
         nodes: Vec::new(),
         now: now(),

@@ -59,6 +59,10 @@ impl Line {
     /// All of them, in the checklist's order.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
+    /// The lines of which a person may state that they hold, for machines that a cluster does not see.
+    pub const ATTESTABLE: [Self; 4] =
+        [Self::SecretStoreTenancy, Self::HostFirewall, Self::NoRemoteRoot, Self::NoCoreDumps];
+
     /// The id, as it stands in status, metrics and documents.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -130,6 +134,8 @@ pub enum Observer {
     Operator,
     /// The API server, by its objects.
     ApiServer,
+    /// Nobody: a person states it.
+    Person,
     /// The secret store, of itself.
     Store,
 }
@@ -161,6 +167,9 @@ pub struct LineStatus {
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub parts: Vec<LinePart>,
+    /// The statement that accepts the violation; absent: nobody accepts it, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<LineException>,
     /// Since when the result is this one.
     pub last_transition_time: Timestamp,
     /// Past this time the evidence is too old, and the line counts as Unknown; absent: it does not grow old.
@@ -178,6 +187,27 @@ impl LineStatus {
             Some(_) => LineResult::Unknown,
         }
     }
+}
+
+impl LineStatus {
+    /// Whether nothing is to be done: the line is satisfied, or a person accepts that it is not.
+    pub fn is_settled(&self) -> bool {
+        self.result.is_satisfied() || self.exception.is_some()
+    }
+}
+
+/// A person's acceptance of a violation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LineException {
+    /// The TesseraAttestation.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Who accepts it.
+    #[schemars(length(max = 256))]
+    pub by: String,
+    /// Until when.
+    pub expires: Timestamp,
 }
 
 /// Whom a part of a line speaks of.
@@ -252,6 +282,7 @@ mod tests {
             observed: String::new(),
             remedy: None,
             parts: Vec::new(),
+            exception: None,
             last_transition_time: "2027-01-01T00:00:00Z".into(),
             valid_until: valid_until.map(Into::into),
         }

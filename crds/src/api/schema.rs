@@ -6,7 +6,25 @@ use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::checklist::Line;
 use crate::names::{RESERVED_ENDS, RESERVED_WORDS};
+
+/// A statement stands as it was made.
+pub(super) fn immutable_spec_rule() -> Rule {
+    Rule::new("self.spec == oldSelf.spec")
+        .message("spec is immutable: delete this TesseraAttestation, or state another beside it")
+}
+
+/// What a cluster can see, a person cannot state.
+pub(super) fn attestable_rule() -> Rule {
+    let lines = Line::ATTESTABLE.map(|line| format!("'{line}'")).join(", ");
+    let message = format!(
+        "type Attestation is for what a cluster cannot see: {}. That the violation of another line is accepted is said by type Exception",
+        Line::ATTESTABLE.map(Line::as_str).join(", ")
+    );
+    Rule::new(format!("self.spec.type != 'Attestation' || self.spec.line in [{lines}]"))
+        .message(message.as_str())
+}
 
 /// The rule on a kind's own name: it becomes the name of Services and pods and the value of labels.
 pub(super) fn object_name_rule() -> Rule {

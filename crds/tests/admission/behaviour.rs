@@ -7,7 +7,8 @@ use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
     TesseraNode, TesseraNodeStatus, VolumeStatus,
 };
-use tessera_crds::{TesseraNetwork, TesseraNetworkStatus};
+use tessera_crds::checklist::ChecklistStatus;
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNetworkStatus};
 
 use crate::api_server::ApiServer;
 use crate::fixture;
@@ -57,10 +58,11 @@ async fn a_new_object_has_not_been_observed() {
 #[tokio::test]
 async fn rust_and_api_server_agree_on_defaults() {
     let server = ApiServer::start("agree").await;
-    for object in [fixture::network(), fixture::node(), smallest_node()] {
+    for object in [fixture::network(), fixture::node(), smallest_node(), fixture::attestation()] {
         let admitted = server.create(&object, true).await.unwrap();
         let round_trip = match object["kind"].as_str() {
             Some("TesseraNetwork") => through::<TesseraNetwork>(&object),
+            Some("TesseraAttestation") => through::<TesseraAttestation>(&object),
             _ => through::<TesseraNode>(&object),
         };
         assert_eq!(round_trip, admitted["spec"]);
@@ -108,6 +110,7 @@ async fn a_full_status_is_kept_whole_and_shown_in_the_table() {
             ("Network", "org-a"),
             ("Key", "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo="),
             ("Cert-Expires", "2026-11-23T00:00:00Z"),
+            ("Checklist", "0/1"),
             ("Image", "localhost:5001/tessera-node@sha256:00"),
             ("Replicas", "1"),
             ("Storage", "Embedded"),
@@ -138,6 +141,7 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
         ],
         secret_store: Some(SecretStoreStatus { ca_bundle_sha256: "00".repeat(32) }),
         bundle_config_map: Some("org-a-ca".into()),
+        checklist: Some(checklist()),
         conditions: conditions("NodesNotReady", "False"),
     };
 
@@ -160,6 +164,7 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
             ("Nodes", "3"),
             ("Nodes-Ready", "2"),
             ("CA-Expires", "2027-11-22T00:00:00Z"),
+            ("Checklist", "0/1"),
             ("Issuer", "BuiltIn"),
             ("Store", "Vault"),
         ]
@@ -265,8 +270,26 @@ fn node_status() -> TesseraNodeStatus {
             trust_fingerprints: vec![fingerprint],
             egress_closed_since: Some("2026-11-22T17:00:00Z".into()),
         }],
+        checklist: Some(checklist()),
         conditions: conditions("Ready", "True"),
     }
+}
+
+/// A checklist of one line, each field set.
+fn checklist() -> ChecklistStatus {
+    let line = json!({
+        "id": "NoCoreDumps",
+        "result": "Violated",
+        "reason": "Dumpable",
+        "observer": "Node",
+        "observed": "the kernel may dump it",
+        "remedy": "restart the pod",
+        "parts": [{"name": "Pod", "result": "Violated", "observed": "the kernel may dump it"}],
+        "exception": {"name": "accepted", "by": "alice@bank", "expires": "2027-06-01T00:00:00Z"},
+        "lastTransitionTime": "2026-11-22T17:00:00Z",
+        "validUntil": "2026-11-22T18:00:00Z",
+    });
+    ChecklistStatus { summary: "0/1".into(), lines: vec![serde_json::from_value(line).unwrap()] }
 }
 
 fn conditions(reason: &str, status: &str) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {

@@ -26,6 +26,10 @@ pub(crate) fn node(name: &'static str) -> Case {
     Case::of(name, fixture::node())
 }
 
+pub(crate) fn attestation(name: &'static str) -> Case {
+    Case::of(name, fixture::attestation())
+}
+
 impl Case {
     fn of(name: &'static str, object: Value) -> Self {
         Self { name, object, field: "", refused: ABSENT, admitted: ABSENT, says: &[] }

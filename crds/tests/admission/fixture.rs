@@ -64,6 +64,22 @@ pub(crate) fn node() -> Value {
     })
 }
 
+pub(crate) fn attestation() -> Value {
+    json!({
+        "apiVersion": "tessera.rs/v1alpha1",
+        "kind": "TesseraAttestation",
+        "metadata": { "name": "tenancy-2027" },
+        "spec": {
+            "networkRef": { "name": "org-a" },
+            "line": "SecretStoreTenancy",
+            "type": "Attestation",
+            "statement": "The Vault serves this network alone.",
+            "by": "alice@bank",
+            "expires": "2027-06-01T00:00:00Z",
+        },
+    })
+}
+
 /// What a user may add to a pod, each field set.
 fn pod() -> Value {
     json!({

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::{Fleet, NETWORK};
@@ -14,9 +15,12 @@ const SEEN: Duration = Duration::from_mins(3);
 #[tokio::test]
 async fn a_line_that_is_broken_is_violated_until_it_is_mended() -> Result<()> {
     let fleet = Fleet::start("e2e-checklist", &["a", "b"]).await?;
+    fleet.cluster.clear(Kind::TesseraAttestation, &fleet.namespace, "").await?;
     what_this_cluster_shows(&fleet).await?;
     the_machine_s_root_raises_a_core_limit(&fleet).await?;
     an_image_is_older_than_the_network_allows(&fleet).await?;
+    a_person_states_what_the_cluster_cannot_see(&fleet).await?;
+    a_person_accepts_a_violation_for_a_time(&fleet).await?;
     the_plug_in_shows_all_lines(&fleet).await?;
     fleet.done().await
 }
@@ -81,6 +85,54 @@ async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> 
     allow("87600h").await?;
     line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Verified", "Observed").await?;
     line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Verified", "Observed").await.map(drop)
+}
+
+async fn a_person_states_what_the_cluster_cannot_see(fleet: &Fleet) -> Result<()> {
+    state(fleet, "no-dumps", "NoCoreDumps", "Attestation", SignedDuration::from_hours(24)).await?;
+    let stated = line(fleet, Kind::TesseraNode, "a", "NoCoreDumps", "Attested", "Stated").await?;
+    ensure!(part(&stated, "Pod") == "Verified" && part(&stated, "Host") == "Attested", "{stated}");
+    line(fleet, Kind::TesseraNetwork, NETWORK, "NoCoreDumps", "Attested", "Stated").await?;
+    // It can be taken back, and nobody can state for another.
+    fleet.cluster.delete(Kind::TesseraAttestation, &fleet.namespace, "no-dumps").await?;
+    line(fleet, Kind::TesseraNode, "a", "NoCoreDumps", "Unknown", "NotAttested").await?;
+    let forged =
+        statement("forged", "alice@bank", "NoCoreDumps", "Attestation", SignedDuration::from_hours(1));
+    let refused = fleet.cluster.apply(Kind::TesseraAttestation, &fleet.namespace, &forged).await;
+    let refused = format!("{:#}", refused.err().context("a statement for another was admitted")?);
+    ensure!(refused.contains("tessera-operator-attestations"), "{refused}");
+    Ok(())
+}
+
+/// The line stays Violated; it is accepted until the statement ends, by itself.
+async fn a_person_accepts_a_violation_for_a_time(fleet: &Fleet) -> Result<()> {
+    state(fleet, "software-seal", "HardwareKeys", "Exception", SignedDuration::from_secs(90)).await?;
+    let accepted = |line: &Value| line["exception"]["name"] == "software-seal";
+    for expected in [true, false] {
+        wait::until(&format!("exception {expected}"), SEEN, || async {
+            let line = line(fleet, Kind::TesseraNetwork, NETWORK, "HardwareKeys", "Violated", "SoftwareSeal")
+                .await?;
+            ensure!(accepted(&line) == expected, "{line}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn state(fleet: &Fleet, name: &str, line: &str, kind: &str, lasts: SignedDuration) -> Result<()> {
+    let statement = statement(name, &fleet.cluster.user().await?, line, kind, lasts);
+    fleet.cluster.apply(Kind::TesseraAttestation, &fleet.namespace, &statement).await.map(drop)
+}
+
+fn statement(name: &str, by: &str, line: &str, kind: &str, lasts: SignedDuration) -> Value {
+    let expires = (Timestamp::now() + lasts).to_string();
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "networkRef": {"name": NETWORK}, "line": line, "type": kind, "by": by,
+            "statement": "Stated by a test of this cluster.", "expires": expires,
+        },
+    })
 }
 
 async fn the_plug_in_shows_all_lines(fleet: &Fleet) -> Result<()> {

@@ -84,6 +84,13 @@ fn table(lines: &[LineStatus]) -> String {
                 part.observed
             );
         }
+        if let Some(exception) = &line.exception {
+            let _ = writeln!(
+                text,
+                "    accepted:  by {} until {} (TesseraAttestation {})",
+                exception.by, exception.expires, exception.name
+            );
+        }
         if let Some(remedy) = line.remedy.as_ref().filter(|_| line.result != LineResult::Verified) {
             let _ = writeln!(text, "    to do:     {remedy}");
         }
@@ -106,6 +113,7 @@ mod tests {
             observed: "sealed by awskms".into(),
             remedy: None,
             parts: Vec::new(),
+            exception: None,
             last_transition_time: "2027-01-01T00:00:00Z".into(),
             valid_until: Some("2027-01-01T01:00:00Z".into()),
         };

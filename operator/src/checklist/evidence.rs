@@ -4,9 +4,10 @@
 //! same evidence observed once more changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
-use tessera_crds::checklist::{Line, LineStatus};
+use tessera_crds::checklist::{Line, LineException, LineResult, LineStatus};
 
 use super::finding::Finding;
+use super::statements::Statements;
 
 /// A finding, and how long its evidence lasts.
 pub struct Judged {
@@ -16,6 +17,16 @@ pub struct Judged {
     pub finding: Finding,
     /// How long its evidence lasts.
     pub lasts: SignedDuration,
+    /// Who accepts that the line is violated, if it is.
+    pub exception: Option<LineException>,
+}
+
+impl Judged {
+    /// `finding` of the line `id`, with what people state about it.
+    pub fn new(id: Line, finding: Finding, lasts: SignedDuration, statements: &Statements) -> Self {
+        let exception = (finding.result == LineResult::Violated).then(|| statements.exception(id)).flatten();
+        Self { id, finding, lasts, exception }
+    }
 }
 
 /// When evidence is written again.
@@ -37,7 +48,7 @@ pub fn lines(before: &[LineStatus], judged: Vec<Judged>, renew: Renew, now: Time
         .into_iter()
         .map(|judged| {
             let known = find(judged.id);
-            let kept = known.filter(|line| !renews && says_the_same(line, &judged.finding));
+            let kept = known.filter(|line| !renews && says_the_same(line, &judged));
             kept.cloned().unwrap_or_else(|| line(judged, known, now))
         })
         .collect()
@@ -55,6 +66,7 @@ fn line(judged: Judged, known: Option<&LineStatus>, now: Timestamp) -> LineStatu
         observed: finding.observed,
         remedy: finding.remedy,
         parts: finding.parts,
+        exception: judged.exception,
         last_transition_time: since
             .map_or_else(|| whole_second(now).to_string().into(), |line| line.last_transition_time.clone()),
         valid_until,
@@ -78,8 +90,10 @@ fn is_due(line: &LineStatus, judged: &Judged, renew: Renew, now: Timestamp) -> b
     written.is_none_or(|written| written.duration_since(now) < left && whole_second(next) > written)
 }
 
-fn says_the_same(line: &LineStatus, finding: &Finding) -> bool {
+fn says_the_same(line: &LineStatus, judged: &Judged) -> bool {
+    let finding = &judged.finding;
     line.result == finding.result
+        && line.exception == judged.exception
         && line.reason == finding.reason
         && line.observer == finding.observer
         && line.observed == finding.observed

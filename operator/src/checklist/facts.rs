@@ -9,6 +9,7 @@ use tessera_crds::checklist::LineResult;
 use tessera_node_api::admin;
 
 use super::finding::Finding;
+use super::statements::Statements;
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct NodeFacts {
     pub is_rolled_out: Option<bool>,
     /// Whether its NetworkPolicies were last found or made as planned.
     pub policies_in_place: Option<bool>,
+    /// What people state about its network.
+    pub statements: Statements,
     /// Its pods.
     pub pods: Vec<PodFacts>,
 }
@@ -44,6 +47,8 @@ pub struct NetworkFacts<'a> {
     pub vault: Option<&'a VaultStore>,
     /// What its secret store showed.
     pub store: Option<StoreFacts>,
+    /// What people state about it.
+    pub statements: Statements,
     /// Its nodes, by name.
     pub nodes: &'a [Arc<TesseraNode>],
 }

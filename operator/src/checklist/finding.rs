@@ -45,6 +45,16 @@ impl Finding {
         Self { remedy: Some(remedy.to_owned()), ..Self::new(LineResult::Enforced, reason, observed) }
     }
 
+    /// A person states it, until `expires`.
+    pub fn attested(observer: Observer, what: impl Into<String>, expires: Timestamp) -> Self {
+        Self {
+            observer: Some(observer),
+            remedy: Some("have it stated anew before that".to_owned()),
+            rests_on_evidence_until: Some(expires),
+            ..Self::new(LineResult::Attested, "Stated", what)
+        }
+    }
+
     /// It was observed not to hold.
     pub fn violated(reason: &str, observer: Observer, what: impl Into<String>, remedy: &str) -> Self {
         Self {
@@ -67,17 +77,9 @@ impl Finding {
             observed: finding.observed.clone(),
         });
         let shown: Vec<_> = shown.collect();
+        let ends = parts.iter().filter_map(|(_, finding)| finding.rests_on_evidence_until).min();
         let worst = parts.into_iter().map(|(_, finding)| finding).min_by_key(|finding| finding.result);
         let worst = worst.unwrap_or_else(|| Self::unknown("NotObserved", "nothing was observed", ""));
-        Self { parts: shown, ..worst }
+        Self { parts: shown, rests_on_evidence_until: ends, ..worst }
     }
-}
-
-/// The part that no cluster sees: only a person can speak for the machines.
-pub fn not_attested(what: &str) -> Finding {
-    Finding::unknown(
-        "NotAttested",
-        format!("nobody has stated that {what}"),
-        "a person who administers the machines must state it; this version cannot take the statement yet",
-    )
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tessera_crds::checklist::{Line, Observer, PartName};
 
 use super::facts::{NodeFacts, PodFacts};
-use super::finding::{Finding, not_attested};
+use super::finding::Finding;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
 pub(super) const OF_NODE: NodeLine =
@@ -21,8 +21,9 @@ pub(super) const OF_NETWORK: NetworkLine = NetworkLine {
 };
 
 fn of_node(facts: &NodeFacts, _: Timestamp) -> Finding {
-    let host = not_attested("a firewall limits what the machine reaches and who reaches it");
-    let store = not_attested("a firewall limits what the secret store's machine reaches and who reaches it");
+    let stated = |what| facts.statements.attested(Line::HostFirewall, what);
+    let host = stated("a firewall limits what the machine reaches and who reaches it");
+    let store = stated("a firewall limits what the secret store's machine reaches and who reaches it");
     Finding::of_parts(vec![
         (PartName::Pod, facts.worst_pod(of_pod)),
         (PartName::Host, host),

@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod facts;
 pub mod finding;
 mod nodes;
+pub mod statements;
 pub mod summary;
 
 mod central_logging;

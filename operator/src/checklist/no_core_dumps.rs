@@ -9,7 +9,7 @@ use tessera_crds::checklist::{Line, Observer, PartName};
 use tessera_node_api::admin::Hardening;
 
 use super::facts::{NodeFacts, PodFacts};
-use super::finding::{Finding, not_attested};
+use super::finding::Finding;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
 pub(super) const OF_NODE: NodeLine =
@@ -21,7 +21,7 @@ pub(super) const OF_NETWORK: NetworkLine = NetworkLine {
 };
 
 fn of_node(facts: &NodeFacts, _: Timestamp) -> Finding {
-    let host = not_attested("the machine keeps no memory dumps");
+    let host = facts.statements.attested(Line::NoCoreDumps, "the machine keeps no memory dumps");
     Finding::of_parts(vec![(PartName::Pod, facts.worst_pod(of_pod)), (PartName::Host, host)])
 }
 

@@ -7,21 +7,22 @@ use jiff::Timestamp;
 use tessera_crds::checklist::{Line, PartName};
 
 use super::facts::NetworkFacts;
-use super::finding::{Finding, not_attested};
+use super::finding::Finding;
 use super::{EVIDENCE_LASTS, NetworkLine};
 
 pub(super) const OF_NETWORK: NetworkLine =
     NetworkLine { id: Line::NoRemoteRoot, evidence_lasts: EVIDENCE_LASTS, judge };
 
-fn judge(_: &NetworkFacts<'_>, _: Timestamp) -> Finding {
+fn judge(facts: &NetworkFacts<'_>, _: Timestamp) -> Finding {
     let pod = Finding::unknown(
         "NotTried",
         "nobody tried whether the chart's policies deny exec into a pod of a node",
         "check that the chart is installed with admission.enabled; this version does not try it itself",
     );
+    let stated = |what| facts.statements.attested(Line::NoRemoteRoot, what);
     Finding::of_parts(vec![
         (PartName::Pod, pod),
-        (PartName::Host, not_attested("nobody has remote root access to the machines")),
-        (PartName::StoreHost, not_attested("nobody has remote root access to the secret store's machines")),
+        (PartName::Host, stated("nobody has remote root access to the machines")),
+        (PartName::StoreHost, stated("nobody has remote root access to the secret store's machines")),
     ])
 }

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use tessera_crds::checklist::Line;
 
 use super::facts::NetworkFacts;
-use super::finding::{Finding, not_attested};
+use super::finding::Finding;
 use super::{EVIDENCE_LASTS, NetworkLine};
 
 pub(super) const OF_NETWORK: NetworkLine =
     NetworkLine { id: Line::SecretStoreTenancy, evidence_lasts: EVIDENCE_LASTS, judge };
 
-fn judge(_: &NetworkFacts<'_>, _: Timestamp) -> Finding {
-    not_attested("the secret store serves this network alone")
+fn judge(facts: &NetworkFacts<'_>, _: Timestamp) -> Finding {
+    facts.statements.attested(Line::SecretStoreTenancy, "the secret store serves this network alone")
 }

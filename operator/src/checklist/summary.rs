@@ -17,7 +17,11 @@ pub fn condition(lines: &[LineStatus]) -> ConditionValue {
     let with = |result| named(lines, result);
     let (violated, unknown) = (with(LineResult::Violated), with(LineResult::Unknown));
     match (violated.is_empty(), unknown.is_empty()) {
-        (true, true) => (ConditionStatus::True, Reason::Satisfied, "every line is satisfied".to_owned()),
+        (true, true) => (
+            ConditionStatus::True,
+            Reason::Satisfied,
+            "every line is satisfied, or its violation accepted".to_owned(),
+        ),
         (true, false) => (ConditionStatus::Unknown, Reason::Unknown, format!("unknown: {unknown}")),
         (false, true) => (ConditionStatus::False, Reason::Violated, format!("violated: {violated}")),
         (false, false) => {
@@ -27,7 +31,7 @@ pub fn condition(lines: &[LineStatus]) -> ConditionValue {
 }
 
 fn named(lines: &[LineStatus], result: LineResult) -> String {
-    let lines = lines.iter().filter(|line| line.result == result);
+    let lines = lines.iter().filter(|line| line.result == result && !line.is_settled());
     lines.map(|line| format!("{} ({})", line.id, line.reason)).collect::<Vec<_>>().join(", ")
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::json;
 use tessera_crds::checklist::{ChecklistStatus, Line, LineResult, LineStatus};
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::evidence::{Judged, Renew, lines};
 use super::facts::{PodFacts, StoreFacts};
 use super::finding::Finding;
+use super::statements::Statements;
 use super::*;
 use crate::fixtures::{network, network_json, node, node_json, now, report_of_a_ready_node};
 
@@ -27,6 +28,7 @@ fn facts() -> NodeFacts {
         max_image_age: SignedDuration::from_hours(2160),
         is_rolled_out: Some(true),
         policies_in_place: Some(true),
+        statements: Statements::default(),
         pods: vec![pod],
     }
 }
@@ -144,7 +146,7 @@ fn of_network(
     let store = store.map(|seal| StoreFacts { seal_type: seal.into() });
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
-    (line.judge)(&NetworkFacts { vault, store, nodes }, now())
+    (line.judge)(&NetworkFacts { vault, store, statements: Statements::default(), nodes }, now())
 }
 
 fn said(finding: &Finding) -> String {
@@ -194,6 +196,7 @@ fn node_with(name: &str, result: LineResult, valid_until: &str) -> Arc<TesseraNo
         observed: format!("seen on {name}"),
         remedy: None,
         parts: Vec::new(),
+        exception: None,
         last_transition_time: now().to_string().into(),
         valid_until: Some(valid_until.into()),
     };
@@ -227,8 +230,68 @@ fn a_network_is_as_good_as_its_worst_node_and_names_it() {
     assert_eq!(said(&of(&[Arc::new(node(node_json("new")))])), "Unknown NotObserved");
 }
 
+fn attestation(line: &str, kind: &str, created: &str, expires: &str) -> Arc<TesseraAttestation> {
+    let json = json!({
+        "apiVersion": "tessera.rs/v1alpha1", "kind": "TesseraAttestation",
+        "metadata": {"name": "t", "namespace": "org-a", "creationTimestamp": created},
+        "spec": {"networkRef": {"name": "org-a"}, "line": line, "type": kind,
+            "statement": "no dumps are kept", "by": "alice@bank", "expires": expires},
+    });
+    Arc::new(serde_json::from_value(json).unwrap())
+}
+
+#[test]
+fn a_statement_counts_until_it_expires_and_no_longer_than_a_year() {
+    let result = |kind, created, expires| {
+        let all = [attestation("NoCoreDumps", kind, created, expires)];
+        after(Line::NoCoreDumps, |facts| facts.statements = Statements::that_count(&all, now()))
+    };
+    let created = "2026-12-01T00:00:00Z";
+    assert_eq!(result("Attestation", created, "2027-06-01T00:00:00Z"), "Attested Stated");
+    assert_eq!(result("Attestation", created, "2027-01-01T00:00:00Z"), "Unknown NotAttested", "it ends now");
+    assert_eq!(result("Attestation", created, "2028-06-01T00:00:00Z"), "Unknown NotAttested", "over a year");
+    assert_eq!(result("Attestation", created, "soon"), "Unknown NotAttested");
+    assert_eq!(
+        result("Exception", created, "2027-06-01T00:00:00Z"),
+        "Unknown NotAttested",
+        "it attests nothing"
+    );
+    let all = [attestation("NoCoreDumps", "Attestation", created, "2027-06-01T00:00:00Z")];
+    let broken = |facts: &mut NodeFacts| {
+        facts.statements = Statements::that_count(&all, now());
+        report(facts).hardening.as_mut().unwrap().dumpable = true;
+    };
+    assert_eq!(after(Line::NoCoreDumps, broken), "Violated Dumpable", "what was observed counts more");
+}
+
+#[test]
+fn an_exception_leaves_the_line_violated_and_settles_it() {
+    let violated =
+        || Finding::violated("NoCollector", tessera_crds::checklist::Observer::ApiServer, "o", "r");
+    let at = |expires| {
+        let all = [attestation("CentralLogging", "Exception", "2026-12-01T00:00:00Z", expires)];
+        let statements = Statements::that_count(&all, now());
+        let judged =
+            Judged::new(Line::CentralLogging, violated(), SignedDuration::from_hours(1), &statements);
+        summary::status(lines(&[], vec![judged], Renew::AtHalf, now()))
+    };
+    let accepted = at("2027-06-01T00:00:00Z");
+    assert_eq!((accepted.summary.as_str(), accepted.lines[0].result), ("0/1", LineResult::Violated));
+    assert_eq!(accepted.lines[0].exception.as_ref().unwrap().by, "alice@bank");
+    assert_eq!(summary::condition(&accepted.lines).1, tessera_crds::condition::Reason::Satisfied);
+    let expired = at("2026-12-31T00:00:00Z");
+    assert_eq!(summary::condition(&expired.lines).1, tessera_crds::condition::Reason::Violated);
+}
+
+#[test]
+fn no_statement_stands_for_what_a_cluster_sees() {
+    let all = [attestation("HardwareKeys", "Attestation", "2026-12-01T00:00:00Z", "2027-06-01T00:00:00Z")];
+    let statements = Statements::that_count(&all, now());
+    assert_eq!(said(&statements.attested(Line::HardwareKeys, "it is so")), "Unknown NotAttested");
+}
+
 fn judged(finding: Finding) -> Vec<Judged> {
-    vec![Judged { id: Line::HardwareKeys, finding, lasts: SignedDuration::from_hours(1) }]
+    vec![Judged::new(Line::HardwareKeys, finding, SignedDuration::from_hours(1), &Statements::default())]
 }
 
 fn sealed() -> Finding {
@@ -274,7 +337,7 @@ fn a_new_result_is_written_at_once_with_its_time() {
 #[test]
 fn the_summary_counts_what_is_satisfied_and_the_condition_names_the_rest() {
     use crate::report::conditions::ConditionStatus;
-    let line = |id, finding| Judged { id, finding, lasts: SignedDuration::from_hours(1) };
+    let line = |id, finding| Judged::new(id, finding, SignedDuration::from_hours(1), &Statements::default());
     let violated = Finding::violated("NoCollector", tessera_crds::checklist::Observer::ApiServer, "o", "r");
     let all = vec![line(Line::HardwareKeys, sealed()), line(Line::CentralLogging, violated)];
     let checklist = summary::status(lines(&[], all, Renew::AtHalf, now()));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::network::Scraper;
-use tessera_crds::{TesseraNetwork, TesseraNode, names};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
 use crate::checklist::facts::StoreFacts;
@@ -36,6 +36,8 @@ pub struct Inputs {
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
+    /// What people state about the network.
+    pub attestations: Vec<Arc<TesseraAttestation>>,
     /// Images that nodes wait for until a pod has tried them.
     pub untried: Vec<Untried>,
     /// The time at which all this is so.
@@ -59,6 +61,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         store_facts: ctx.stores.facts(network),
         secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
+        attestations: ctx.caches.attestations_of(name),
         nodes,
         now,
     })

@@ -3,6 +3,7 @@
 pub mod known_volume;
 pub mod start;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +11,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use tessera_crds::api::node::VolumeStatus;
-use tessera_crds::{TesseraNode, names};
+use tessera_crds::{TesseraAttestation, TesseraNode, names};
 use tessera_node_api::admin;
 
 use self::known_volume::KnownVolume;
@@ -40,6 +41,8 @@ pub struct Observed {
     pub volume: ObservedVolume,
     /// The sizes of its bound claims.
     pub volumes: Vec<VolumeStatus>,
+    /// What people state about its network.
+    pub attestations: Vec<Arc<TesseraAttestation>>,
     /// Why there is no pod or why it does not start, as Events say.
     pub events: EventCause,
 }
@@ -150,6 +153,7 @@ pub async fn observe(
         pods: pods.iter().map(|pod| observe_pod(pod, ctx, now)).collect(),
         volume: volume(node, ctx).await,
         volumes: capacity(node, ctx).into_iter().collect(),
+        attestations: ctx.caches.attestations_of(&node.network),
         events: event_cause(object, ctx),
     }
 }

@@ -12,7 +12,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
 use kube::core::ApiResource;
 use tessera_crds::names::{self, label};
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::cache::Cache;
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
@@ -37,6 +37,8 @@ pub struct Caches {
     pub networks: Cache<Parsed<TesseraNetwork>>,
     /// Nodes, by network.
     pub nodes: Cache<Parsed<TesseraNode>>,
+    /// Statements of people, by network.
+    pub attestations: Cache<Parsed<TesseraAttestation>>,
     /// Pods of nodes, by StatefulSet; and those that try an image, by network.
     pub pods: Cache<KeptPod>,
     /// Volume claims of nodes.
@@ -52,6 +54,7 @@ impl Default for Caches {
         Self {
             networks: Cache::default(),
             nodes: Cache::default(),
+            attestations: Cache::default(),
             pods: Cache::default(),
             claims: Cache::default(),
             secrets: Cache::default(),
@@ -65,6 +68,7 @@ impl Caches {
     pub async fn until_filled(&self) {
         self.networks.until_filled().await;
         self.nodes.until_filled().await;
+        self.attestations.until_filled().await;
         self.pods.until_filled().await;
         self.claims.until_filled().await;
         self.secrets.until_filled().await;
@@ -78,6 +82,12 @@ impl Caches {
         let nodes = self.nodes.indexed(network);
         let readable = nodes.iter().filter_map(|node| node.readable().cloned());
         readable.filter(|node| node.metadata.deletion_timestamp.is_none()).collect()
+    }
+
+    /// All statements about a network that this version can read, by name.
+    pub fn attestations_of(&self, network: &str) -> Vec<Arc<TesseraAttestation>> {
+        let attestations = self.attestations.indexed(network);
+        attestations.iter().filter_map(|attestation| attestation.readable().cloned()).collect()
     }
 
     /// What was last seen of an owned object. Never of a Secret.

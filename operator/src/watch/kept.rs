@@ -8,7 +8,7 @@ use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::de::DeserializeOwned;
 use tessera_crds::names::label;
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::cache::Cached;
 use crate::kube::drift;
@@ -189,6 +189,21 @@ impl Cached for Parsed<TesseraNode> {
 
     fn index(&self) -> Option<&str> {
         self.readable().map(|node| node.spec.network_ref.name.as_str())
+    }
+}
+
+/// By network.
+impl Cached for Parsed<TesseraAttestation> {
+    fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn index(&self) -> Option<&str> {
+        self.readable().map(|attestation| attestation.spec.network_ref.name.as_str())
     }
 }
 

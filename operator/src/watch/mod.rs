@@ -23,7 +23,7 @@ use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tessera_crds::names::{FIELD_MANAGER, label};
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use crate::controller::context::Context;
 use crate::kube::refusal::{Refusal, is_unauthorized, refusal_of};
@@ -49,6 +49,15 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
     starter.watch("networks", networks, &all, &caches.networks, Parsed::keep, Triggers::network);
     let nodes = starter.api::<DeserializeGuard<TesseraNode>>();
     starter.watch("nodes", nodes, &all, &caches.nodes, Parsed::keep, Triggers::node);
+    let attestations = starter.api::<DeserializeGuard<TesseraAttestation>>();
+    starter.watch(
+        "attestations",
+        attestations,
+        &all,
+        &caches.attestations,
+        Parsed::keep,
+        Triggers::attestation,
+    );
     let pods = starter.api::<Pod>();
     starter.watch("pods", pods, &with_image_checks, &caches.pods, KeptPod::keep, Triggers::pod);
     let claims = starter.api::<PersistentVolumeClaim>();

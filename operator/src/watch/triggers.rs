@@ -3,6 +3,7 @@
 //! ```text
 //! TesseraNode ───────┬──► that node; its network, when what the network counts or lists changed
 //! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; its store's probe
+//! TesseraAttestation ┼──► its network, and the nodes of that
 //! owned objects ─────┼──► their owner, unless the change is our own last write
 //! Secrets of clients ┼──► the node that they are made for, the same
 //! pods, claims ──────┼──► their node; the pod's probe
@@ -15,7 +16,7 @@ use kube::api::ObjectMeta;
 use tessera_crds::checklist::LineResult;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::names::{self, label};
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::cache::{Cached, Change};
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
@@ -64,6 +65,15 @@ impl Triggers {
         if before.map(taken_by_network) != after.map(taken_by_network) {
             for node in [before, after].into_iter().flatten() {
                 self.0.queues.networks.touch(&node.spec.network_ref.name.to_string());
+            }
+        }
+    }
+
+    pub(super) fn attestation(&self, change: &Change<Parsed<TesseraAttestation>>) {
+        for attestation in [&change.before, &change.after].into_iter().flatten() {
+            if let Some(network) = attestation.index() {
+                self.0.queues.networks.touch(&network.to_owned());
+                self.nodes_of(network);
             }
         }
     }

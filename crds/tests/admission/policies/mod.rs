@@ -4,6 +4,7 @@
 //! `system:masters`, so that a refusal is never RBAC's. Most are dry runs.
 
 mod accept_loss;
+mod attestations;
 mod chart;
 mod client_namespaces;
 mod connect;

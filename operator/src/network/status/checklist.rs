@@ -8,6 +8,7 @@ use tessera_crds::checklist::ChecklistStatus;
 use super::Inputs;
 use crate::checklist::evidence::{self, Judged, Renew};
 use crate::checklist::facts::NetworkFacts;
+use crate::checklist::statements::Statements;
 use crate::checklist::{NETWORK_LINES, summary};
 use crate::kube::meta::name_of;
 
@@ -20,11 +21,10 @@ pub(super) fn judge(
     let mut nodes: Vec<_> = inputs.nodes.iter().map(Arc::clone).collect();
     nodes.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
     let vault = network.spec.secret_store.vault.as_ref();
-    let facts = NetworkFacts { vault, store: inputs.store_facts.clone(), nodes: &nodes };
-    let judged = NETWORK_LINES.iter().map(|line| Judged {
-        id: line.id,
-        finding: (line.judge)(&facts, inputs.now),
-        lasts: line.evidence_lasts,
+    let statements = Statements::that_count(&inputs.attestations, inputs.now);
+    let facts = NetworkFacts { vault, store: inputs.store_facts.clone(), statements, nodes: &nodes };
+    let judged = NETWORK_LINES.iter().map(|line| {
+        Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });
     let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
     summary::status(evidence::lines(before, judged.collect(), Renew::AtThreeQuarters, inputs.now))

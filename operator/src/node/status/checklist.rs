@@ -6,15 +6,14 @@ use tessera_crds::checklist::ChecklistStatus;
 use super::Seen;
 use crate::checklist::evidence::{self, Judged, Renew};
 use crate::checklist::facts::{NodeFacts, PodFacts};
+use crate::checklist::statements::Statements;
 use crate::checklist::{NODE_LINES, summary};
 
 /// The lines as they are now, upon those of `before`.
 pub(super) fn judge(seen: &Seen<'_>, before: Option<&ChecklistStatus>) -> ChecklistStatus {
     let facts = facts(seen);
-    let judged = NODE_LINES.iter().map(|line| Judged {
-        id: line.id,
-        finding: (line.judge)(&facts, seen.now),
-        lasts: line.evidence_lasts,
+    let judged = NODE_LINES.iter().map(|line| {
+        Judged::new(line.id, (line.judge)(&facts, seen.now), line.evidence_lasts, &facts.statements)
     });
     let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
     summary::status(evidence::lines(before, judged.collect(), Renew::AtHalf, seen.now))
@@ -34,6 +33,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         max_image_age: node.max_image_age,
         is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),
         policies_in_place: (!node.paused).then_some(!not_written),
+        statements: Statements::that_count(&seen.observed.attestations, seen.now),
         pods: pods.collect(),
     }
 }

@@ -40,6 +40,7 @@ fn ready() -> World {
         pods: vec![pod],
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
         volumes: Vec::new(),
+        attestations: Vec::new(),
         events: EventCause::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
