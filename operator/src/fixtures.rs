@@ -9,7 +9,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_node_api::admin::{self, DependencyStatus};
 use tessera_pki::CaState;
 
-use crate::checklist::facts::StoreFacts;
+use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
 use crate::node::inputs::{Inputs, NetworkInput};
@@ -99,7 +99,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         authorities: Ok(Some(authorities())),
         store: Some(ObservedStore::State(StoreState::Ready)),
         store_ca_sha256: Some("00".repeat(32)),
-        store_facts: Some(StoreFacts { seal_type: "shamir".into() }),
+        store_facts: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into() }),
         secrets: BTreeMap::new(),
         attestations: Vec::new(),
         untried: Vec::new(),

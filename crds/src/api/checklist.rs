@@ -100,6 +100,9 @@ pub enum LineResult {
 }
 
 impl LineResult {
+    /// All of them, the worst first.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
     /// Whether the line counts as satisfied.
     pub fn is_satisfied(self) -> bool {
         self >= Self::Attested

@@ -24,9 +24,23 @@ pub struct Judged {
 impl Judged {
     /// `finding` of the line `id`, with what people state about it.
     pub fn new(id: Line, finding: Finding, lasts: SignedDuration, statements: &Statements) -> Self {
+        let finding = bounded(finding);
         let exception = (finding.result == LineResult::Violated).then(|| statements.exception(id)).flatten();
         Self { id, finding, lasts, exception }
     }
+}
+
+/// The longest text that the API takes: people's statements and the machine's words end in it.
+const LONGEST: usize = 1024;
+
+fn bounded(mut finding: Finding) -> Finding {
+    let texts = finding.parts.iter_mut().map(|part| &mut part.observed);
+    for text in texts.chain([&mut finding.observed]).chain(&mut finding.remedy) {
+        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(end);
+        }
+    }
+    finding
 }
 
 /// When evidence is written again.
@@ -48,7 +62,13 @@ pub fn lines(before: &[LineStatus], judged: Vec<Judged>, renew: Renew, now: Time
         .into_iter()
         .map(|judged| {
             let known = find(judged.id);
-            let kept = known.filter(|line| !renews && says_the_same(line, &judged));
+            let kept = known.filter(|line| {
+                if judged.finding.keeps_known {
+                    line.result_at(now) == line.result
+                } else {
+                    !renews && says_the_same(line, &judged)
+                }
+            });
             kept.cloned().unwrap_or_else(|| line(judged, known, now))
         })
         .collect()

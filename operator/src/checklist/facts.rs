@@ -46,11 +46,22 @@ pub struct NetworkFacts<'a> {
     /// The settings of its secret store.
     pub vault: Option<&'a VaultStore>,
     /// What its secret store showed.
-    pub store: Option<StoreFacts>,
+    pub store: StoreAnswer,
     /// What people state about it.
     pub statements: Statements,
     /// Its nodes, by name.
     pub nodes: &'a [Arc<TesseraNode>],
+}
+
+/// What came of asking a secret store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAnswer {
+    /// This process has not asked it yet.
+    NotAskedYet,
+    /// It did not answer.
+    Silent,
+    /// It showed this.
+    Shows(StoreFacts),
 }
 
 /// What a secret store shows to a stranger: the operator, without a client certificate and without a login.

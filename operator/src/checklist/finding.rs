@@ -20,6 +20,8 @@ pub struct Finding {
     pub parts: Vec<LinePart>,
     /// The end of the evidence that it rests on, if that may come before its own.
     pub rests_on_evidence_until: Option<Timestamp>,
+    /// Nothing new is known: what was found before stands.
+    pub keeps_known: bool,
 }
 
 impl Finding {
@@ -32,6 +34,7 @@ impl Finding {
             remedy: None,
             parts: Vec::new(),
             rests_on_evidence_until: None,
+            keeps_known: false,
         }
     }
 
@@ -67,6 +70,15 @@ impl Finding {
     /// Nothing can be said.
     pub fn unknown(reason: &str, observed: impl Into<String>, remedy: &str) -> Self {
         Self { remedy: Some(remedy.to_owned()), ..Self::new(LineResult::Unknown, reason, observed) }
+    }
+
+    /// This process has not asked `whom` yet: what was found before counts until its evidence is too old.
+    pub fn not_asked_yet(whom: &str) -> Self {
+        let observed = format!("{whom} was not asked yet");
+        Self {
+            keeps_known: true,
+            ..Self::unknown("NotAskedYet", observed, "wait: it is asked within a minute")
+        }
     }
 
     /// The worst of its parts, all of which are shown.

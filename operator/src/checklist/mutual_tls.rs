@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use tessera_crds::checklist::{Line, Observer};
 
-use super::facts::{NetworkFacts, NodeFacts};
+use super::facts::{NetworkFacts, NodeFacts, StoreAnswer};
 use super::finding::Finding;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
@@ -32,7 +32,8 @@ fn of_network(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
 
 fn of_store(facts: &NetworkFacts<'_>) -> Finding {
     match (&facts.store, facts.vault) {
-        (Some(_), Some(vault)) => Finding::violated(
+        (StoreAnswer::NotAskedYet, _) => Finding::not_asked_yet("the secret store"),
+        (StoreAnswer::Shows(_), Some(vault)) => Finding::violated(
             "NoClientCertificate",
             Observer::Operator,
             format!(

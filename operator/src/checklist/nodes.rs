@@ -49,5 +49,6 @@ fn finding(line: Option<&LineStatus>, now: Timestamp) -> Finding {
         remedy: line.remedy.clone(),
         parts: line.parts.clone(),
         rests_on_evidence_until: None,
+        keeps_known: false,
     }
 }

@@ -45,14 +45,18 @@ pub fn events(before: Option<&ChecklistStatus>, after: Option<&ChecklistStatus>)
     changed.collect()
 }
 
+/// Reasons of a node that is away: its condition Ready reports that.
+const AWAY: [&str; 4] = ["NoPod", "NodeSilent", "NodeStarting", "RolloutInProgress"];
+
 fn of_change(then: &LineStatus, now: &LineStatus) -> Option<EventRecord> {
     let note =
         || format!("{}: {} ({}), was {}: {}", now.id, now.result, now.reason, then.result, now.observed);
     match (then.result, now.result) {
-        (then, now) if then == now => None,
+        (before, after) if before == after => None,
         (_, LineResult::Violated) => Some(EventRecord::warning("ChecklistViolated", note())),
         // Each node that starts goes through it.
         (LineResult::Unknown, _) => None,
+        (_, LineResult::Unknown) if AWAY.contains(&now.reason.as_str()) => None,
         (_, LineResult::Unknown) => Some(EventRecord::warning("ChecklistUnknown", note())),
         _ => Some(EventRecord::normal("ChecklistChanged", note())),
     }

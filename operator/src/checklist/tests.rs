@@ -8,7 +8,7 @@ use tessera_crds::checklist::{ChecklistStatus, Line, LineResult, LineStatus};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::evidence::{Judged, Renew, lines};
-use super::facts::{PodFacts, StoreFacts};
+use super::facts::{PodFacts, StoreAnswer, StoreFacts};
 use super::finding::Finding;
 use super::statements::Statements;
 use super::*;
@@ -143,7 +143,8 @@ fn of_network(
     nodes: &[Arc<TesseraNode>],
     id: Line,
 ) -> Finding {
-    let store = store.map(|seal| StoreFacts { seal_type: seal.into() });
+    let store =
+        store.map_or(StoreAnswer::Silent, |seal| StoreAnswer::Shows(StoreFacts { seal_type: seal.into() }));
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     (line.judge)(&NetworkFacts { vault, store, statements: Statements::default(), nodes }, now())
@@ -160,8 +161,11 @@ fn keys_are_in_hardware_when_the_store_s_seal_is() {
     let sealed = |seal| said(&of_network(&network, seal, &[], Line::HardwareKeys));
     assert_eq!(sealed(Some("shamir")), "Violated SoftwareSeal");
     assert_eq!(sealed(Some("static")), "Violated SoftwareSeal");
-    assert_eq!(sealed(Some("transit")), "Unknown SealedByAnotherStore");
-    for seal in ["awskms", "azurekeyvault", "gcpckms", "ocikms", "pkcs11"] {
+    assert_eq!(sealed(Some("transit")), "Unknown SealNotKnown");
+    assert_eq!(sealed(Some("something-new")), "Unknown SealNotKnown");
+    // SoftHSM speaks PKCS#11, too.
+    assert_eq!(sealed(Some("pkcs11")), "Enforced ModuleNotSeen");
+    for seal in ["awskms", "azurekeyvault", "gcpckms", "ocikms"] {
         assert_eq!(sealed(Some(seal)), "Verified Observed");
     }
     assert_eq!(sealed(None), "Unknown StoreSilent");
@@ -332,6 +336,25 @@ fn a_new_result_is_written_at_once_with_its_time() {
     let second = lines(&first, judged(silent), Renew::AtHalf, later);
     assert_eq!((second[0].result, second[0].valid_until.as_ref()), (LineResult::Unknown, None));
     assert_eq!(second[0].last_transition_time.as_str(), "2027-01-01T00:00:07Z");
+}
+
+#[test]
+fn what_was_not_asked_yet_stands_as_it_was_until_its_evidence_is_too_old() {
+    let first = lines(&[], judged(sealed()), Renew::AtHalf, now());
+    let pending = || judged(Finding::not_asked_yet("the secret store"));
+    let at =
+        |minutes: i64| lines(&first, pending(), Renew::AtHalf, now() + SignedDuration::from_mins(minutes));
+    assert_eq!(at(59), first, "an operator that starts says nothing of what it has not asked");
+    assert_eq!((at(61)[0].result, at(61)[0].reason.as_str()), (LineResult::Unknown, "NotAskedYet"));
+    assert_eq!(lines(&[], pending(), Renew::AtHalf, now())[0].result, LineResult::Unknown);
+}
+
+#[test]
+fn a_text_is_no_longer_than_the_api_takes() {
+    let long = Finding::unknown("NotAttested", "é".repeat(2000), &"r".repeat(2000));
+    let line = &lines(&[], judged(long), Renew::AtHalf, now())[0];
+    assert_eq!(line.observed.chars().count(), 1024);
+    assert_eq!(line.remedy.as_ref().unwrap().len(), 1024);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
-use crate::checklist::facts::StoreFacts;
+use crate::checklist::facts::StoreAnswer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::issue::authorities::AuthoritiesError;
@@ -30,8 +30,8 @@ pub struct Inputs {
     pub store: Option<ObservedStore>,
     /// SHA-256 of the store's CA bundle, in hexadecimal; `None`: it was not read yet.
     pub store_ca_sha256: Option<String>,
-    /// What the secret store showed of itself; `None`: it did not answer, or was not asked yet.
-    pub store_facts: Option<StoreFacts>,
+    /// What the secret store showed of itself.
+    pub store_facts: StoreAnswer,
     /// What is known of the scrapers' Secrets; only ours.
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The nodes of the network.

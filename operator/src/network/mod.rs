@@ -99,8 +99,11 @@ async fn reconcile_resolved(
         apply::apply(&desired::desired(resolved, &ctx.settings), resolved, inputs, ctx).await
     };
     let seen = status::Seen { network: resolved, applied: &applied };
+    let status = status::of_seen(network, &seen, inputs);
+    let lines = status.checklist.as_ref().map(|checklist| checklist.lines.as_slice());
+    ctx.metrics.checklist(&ctx.namespace, &resolved.name, lines.unwrap_or_default());
     Reconciled {
-        status: Some(status::of_seen(network, &seen, inputs)),
+        status: Some(status),
         events: events::of_writes(resolved, &applied),
         failure: applied.failures.into_iter().next().map(Error::from),
         next: next_check(resolved, inputs.now),

@@ -8,7 +8,7 @@ use tessera_crds::TesseraNetwork;
 use tessera_crds::api::network::VaultStore;
 
 use super::store::StoreState;
-use crate::checklist::facts::StoreFacts;
+use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::kube::meta::uid_of;
 use crate::kube::requests::Token;
 use crate::memory::backoff::Backoff;
@@ -72,10 +72,13 @@ impl StoreReports {
         self.reports.get(uid_of(network)).filter(is_current).map(|report| report.observed)
     }
 
-    /// What the store that the spec of `network` says now showed of itself when it was asked last; `None`: nothing.
-    pub fn facts(&self, network: &TesseraNetwork) -> Option<StoreFacts> {
+    /// What the store that the spec of `network` says now showed of itself when it was asked last.
+    pub fn facts(&self, network: &TesseraNetwork) -> StoreAnswer {
         let is_current = |report: &Report| report.subject.store == network.spec.secret_store.vault;
-        self.reports.get(uid_of(network)).filter(is_current)?.facts
+        match self.reports.get(uid_of(network)).filter(is_current) {
+            None => StoreAnswer::NotAskedYet,
+            Some(report) => report.facts.map_or(StoreAnswer::Silent, StoreAnswer::Shows),
+        }
     }
 
     /// SHA-256 of the CA bundle that the spec of `network` leads to now, in hexadecimal; `None`: it was not read yet.

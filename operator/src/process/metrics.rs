@@ -5,8 +5,10 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tessera_crds::checklist::{Line, LineResult, LineStatus};
 
 /// Which kind was reconciled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -30,6 +32,15 @@ pub struct Metrics {
     failures: Family<OfKind, Counter>,
     requests: Counter,
     event_lists: Counter,
+    checklist: Family<LineOfNetwork, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LineOfNetwork {
+    namespace: String,
+    network: String,
+    line: &'static str,
+    result: &'static str,
 }
 
 impl Default for Metrics {
@@ -44,7 +55,10 @@ impl Default for Metrics {
         let event_lists = Counter::default();
         let help = "Lists of the Events of a pod that does not come up";
         registry.register("event_lists", help, event_lists.clone());
-        Self { registry, durations, failures, requests, event_lists }
+        let checklist = Family::<LineOfNetwork, Gauge>::default();
+        let help = "The result of each line of the security checklist: 1 for the one that it has";
+        registry.register("checklist_line", help, checklist.clone());
+        Self { registry, durations, failures, requests, event_lists, checklist }
     }
 }
 
@@ -71,6 +85,25 @@ impl Metrics {
         self.event_lists.inc();
     }
 
+    /// The checklist of a network; no lines: the network is gone.
+    pub fn checklist(&self, namespace: &str, network: &str, lines: &[LineStatus]) {
+        for line in Line::ALL {
+            for result in LineResult::ALL {
+                let labels = LineOfNetwork {
+                    namespace: namespace.to_owned(),
+                    network: network.to_owned(),
+                    line: line.as_str(),
+                    result: result.as_str(),
+                };
+                if lines.iter().any(|found| found.id == *line && found.result == *result) {
+                    self.checklist.get_or_create(&labels).set(1);
+                } else {
+                    self.checklist.remove(&labels);
+                }
+            }
+        }
+    }
+
     /// All of them as text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -83,6 +116,39 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_one_result_and_a_network_that_is_gone_has_none() {
+        let metrics = Metrics::default();
+        let line = |result| LineStatus {
+            id: Line::HardwareKeys,
+            result,
+            reason: String::new(),
+            observer: None,
+            observed: String::new(),
+            remedy: None,
+            parts: Vec::new(),
+            exception: None,
+            last_transition_time: "2027-01-01T00:00:00Z".into(),
+            valid_until: None,
+        };
+        let shown = |lines: &[LineStatus]| {
+            metrics.checklist("org-a", "net", lines);
+            let text = metrics.encode();
+            text.lines()
+                .filter(|line| line.starts_with("tessera_operator_checklist_line{"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        shown(&[line(LineResult::Unknown)]);
+        assert_eq!(
+            shown(&[line(LineResult::Violated)]),
+            [
+                r#"tessera_operator_checklist_line{namespace="org-a",network="net",line="HardwareKeys",result="Violated"} 1"#
+            ]
+        );
+        assert!(shown(&[]).is_empty());
+    }
 
     #[test]
     fn a_failed_reconcile_is_counted_by_kind() {

@@ -44,6 +44,9 @@ impl Triggers {
         if !self.0.network_statuses.is_own_write(object.uid(), version) {
             self.0.queues.networks.touch(&object.name().to_owned());
         }
+        if change.after.is_none() {
+            self.0.metrics.checklist(&self.0.namespace, object.name(), &[]);
+        }
         let (before, after) = (readable(change.before.as_ref()), readable(change.after.as_ref()));
         if before.map(taken_by_nodes) != after.map(taken_by_nodes) {
             self.nodes_of(object.name());
