@@ -16,7 +16,8 @@ struct Written<S> {
     /// Versions of the object that are older, as far as they can still be seen.
     superseded: Vec<String>,
     version: Option<String>,
-    status: S,
+    /// `None`: the watch has shown it, so that the cache has it, too.
+    status: Option<S>,
 }
 
 /// How many superseded versions are remembered: as many writes can be ahead of the watch.
@@ -42,21 +43,39 @@ impl<S: Clone + Send + 'static> StatusMemo<S> {
         all.retain(|old| Some(old) != version.as_ref());
         let surplus = all.len().saturating_sub(MAX_SUPERSEDED);
         all.drain(..surplus);
-        self.written.put(uid, Written { superseded: all, version, status });
+        self.written.put(uid, Written { superseded: all, version, status: Some(status) });
     }
 
     /// The status and version that are newer than `version` of the object.
     pub fn newer_than(&self, uid: &str, version: Option<&str>) -> Option<(S, Option<String>)> {
         let newer = |written: &mut Written<S>| {
+            if written.version.as_deref() == version {
+                written.forget_status();
+            }
             let is_older = written.superseded.iter().any(|old| Some(old.as_str()) == version);
-            is_older.then(|| (written.status.clone(), written.version.clone()))
+            Some((written.status.clone().filter(|_| is_older)?, written.version.clone()))
         };
         self.written.with(uid, newer).flatten()
     }
 
-    /// Whether an object of this version is the result of our own last write.
+    /// Whether an object of this version, which the watch shows, is the result of our own last write. From then on its
+    /// version alone is remembered.
     pub fn is_own_write(&self, uid: &str, version: Option<&str>) -> bool {
-        self.written.with(uid, |written| written.version.as_deref() == version).unwrap_or(false)
+        let is_own = |written: &mut Written<S>| {
+            let is_own = written.version.as_deref() == version;
+            if is_own {
+                written.forget_status();
+            }
+            is_own
+        };
+        self.written.with(uid, is_own).unwrap_or(false)
+    }
+}
+
+impl<S> Written<S> {
+    /// The cache has it by now.
+    fn forget_status(&mut self) {
+        (self.status, self.superseded) = (None, Vec::new());
     }
 }
 
@@ -76,8 +95,9 @@ mod tests {
         for version in ["1", "2"] {
             assert_eq!(memo.newer_than("u", Some(version)), Some(("second", Some("3".to_owned()))));
         }
-        assert_eq!(memo.newer_than("u", Some("3")), None);
         assert_eq!(memo.newer_than("u", Some("4")), None, "somebody else wrote");
+        assert_eq!(memo.newer_than("u", Some("3")), None, "the watch has shown it");
+        assert_eq!(memo.newer_than("u", Some("2")), None, "and shows nothing older after that");
         assert!(memo.is_own_write("u", Some("3")) && !memo.is_own_write("u", Some("4")));
     }
 

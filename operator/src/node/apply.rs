@@ -201,6 +201,11 @@ async fn apply_workload(
         let generation = result.as_ref().ok().and_then(|ensured| ensured.metadata.generation);
         ctx.rollouts.settled(object, generation);
     }
+    if matches!(&result, Ok(ensured) if ensured.outcome == Outcome::Unchanged)
+        && let Some(seen) = ctx.caches.stateful_set(name_of(object))
+    {
+        seen.forget_content();
+    }
     if claimed && matches!(&result, Ok(ensured) if ensured.outcome == Outcome::Created) {
         applied.kept_volume = Some(claim);
     }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec,
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use tessera_crds::names::label;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
@@ -29,8 +30,18 @@ pub struct Parsed<K> {
 pub struct Text {
     /// Of its metadata, what [`slim`] leaves.
     pub metadata: ObjectMeta,
-    /// Whole; of `managedFields`, what other managers set. `None`: forgotten.
-    text: Mutex<Option<Box<str>>>,
+    /// Of `managedFields`, what other managers set.
+    content: Mutex<Content>,
+}
+
+/// What is kept of an object's content.
+enum Content {
+    /// All of it.
+    Whole(Box<str>),
+    /// All but the pod template, which is most of a workload: the rest of it each reconcile looks at.
+    WithoutTemplate(Box<str>),
+    /// Nothing.
+    Forgotten,
 }
 
 /// A pod; of its spec, the images.
@@ -69,20 +80,35 @@ impl Text {
         drift::keep_foreign_fields(&mut object.metadata);
         let text = serde_json::to_string(&object).expect("a JSON object with typed metadata serialises");
         slim(&mut object.metadata);
-        Self { metadata: object.metadata, text: Mutex::new(Some(text.into())) }
+        Self { metadata: object.metadata, content: Mutex::new(Content::Whole(text.into())) }
     }
 
     /// The whole object, as a tree or as metadata and a tree; `None`: its content was forgotten.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        text.as_deref().map(|text| serde_json::from_str(text).expect("`keep` wrote it"))
+        match &*self.content.lock().unwrap_or_else(PoisonError::into_inner) {
+            Content::Whole(text) | Content::WithoutTemplate(text) => Some(parse(text)),
+            Content::Forgotten => None,
+        }
     }
 
     /// Frees the content, which half of a fleet's memory would be: of an object that is as planned nobody reads it before the
-    /// plan changes, and then the API server is asked anyway.
+    /// plan changes, and then it differs from the plan, so that the API server is asked. Of a workload the template goes.
     pub fn forget_content(&self) {
-        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Content::Whole(text) = &*content {
+            *content = without_template(parse(text)).map_or(Content::Forgotten, Content::WithoutTemplate);
+        }
     }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).expect("`keep` wrote it")
+}
+
+/// The object with an empty pod template; `None`: it has none.
+fn without_template(mut object: Value) -> Option<Box<str>> {
+    *object.pointer_mut("/spec/template")? = Value::Object(Map::new());
+    Some(object.to_string().into())
 }
 
 impl KeptPod {
@@ -269,7 +295,7 @@ impl Cached for KeptSecret {
 #[cfg(test)]
 mod tests {
     use kube::runtime::watcher::Event;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::fixtures::network_json;
@@ -310,6 +336,19 @@ mod tests {
         kept.forget_content();
         assert!(kept.read::<Value>().is_none());
         assert_eq!(kept.metadata.name.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn of_a_workload_all_but_the_template_stays() {
+        let live = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s"},
+            "spec": {"replicas": 1, "template": {"spec": {"containers": []}}}, "status": {"replicas": 1}});
+        let kept = Text::keep(serde_json::from_value(live).unwrap());
+        kept.forget_content();
+        kept.forget_content();
+        let value: Value = kept.read().unwrap();
+        assert_eq!(value["spec"], json!({"replicas": 1, "template": {}}));
+        assert_eq!(value["status"], json!({"replicas": 1}));
+        assert!(kept.read::<k8s_openapi::api::apps::v1::StatefulSet>().is_some());
     }
 
     #[test]

@@ -83,6 +83,10 @@ impl Triggers {
 
     pub(super) fn owned(&self, change: &Change<Text>) {
         self.forget_deleted(change);
+        if let Some(after) = change.after.as_ref().filter(|after| self.0.writer.is_own_write(&after.metadata))
+        {
+            after.forget_content();
+        }
         if let Some(object) = change.after.as_ref().or(change.before.as_ref()) {
             self.owner_of(&object.metadata);
         }
