@@ -30,7 +30,10 @@ impl EventRecord {
 /// Publishes Events.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    /// Counts repetitions, for which it keeps each Event whole for six minutes.
+    warnings: Recorder,
 }
 
 impl Events {
@@ -38,7 +41,17 @@ impl Events {
     pub fn new(client: Client, instance: &str) -> Self {
         let reporter =
             Reporter { controller: super::FIELD_MANAGER.to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { warnings: Recorder::new(client.clone(), reporter.clone()), client, reporter }
+    }
+
+    /// What is as it should be happens once to each object: there is nothing to count, and while a fleet comes up much of the
+    /// memory would be kept for it.
+    fn recorder(&self, record: &EventRecord) -> Recorder {
+        if record.warning {
+            self.warnings.clone()
+        } else {
+            Recorder::new(self.client.clone(), self.reporter.clone())
+        }
     }
 
     /// Publishes each record about the object `about`.
@@ -53,7 +66,7 @@ impl Events {
                 note: Some(truncated(&record.note, NOTE_LIMIT)),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, about).await {
+            if let Err(error) = self.recorder(record).publish(&event, about).await {
                 tracing::warn!(%error, reason = record.reason, "an event could not be published");
             }
         }
