@@ -15,7 +15,6 @@ pub mod capture;
 pub mod client_pod;
 pub mod cluster;
 pub mod fleet;
-pub mod machine;
 pub mod search;
 pub mod settings;
 pub mod vault;

@@ -10,8 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::machine::NODE;
-
 /// One form of one secret.
 struct Form {
     secret: String,
@@ -26,6 +24,8 @@ pub struct Search {
     unread: Mutex<Vec<PathBuf>>,
 }
 
+/// How the command line of a node begins.
+const NODE: &[u8] = b"/tessera-node";
 /// `ESRCH`: what the files of an ended process answer.
 const NO_SUCH_PROCESS: i32 = 3;
 

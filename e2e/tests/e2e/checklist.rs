@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::{Fleet, NETWORK};
-use tessera_e2e::{machine, wait};
+use tessera_e2e::wait;
 
 /// The operator asks a node every 30 s.
 const SEEN: Duration = Duration::from_mins(3);
@@ -17,7 +17,6 @@ async fn a_line_that_is_broken_is_violated_until_it_is_mended() -> Result<()> {
     let fleet = Fleet::start("e2e-checklist", &["a", "b"]).await?;
     fleet.cluster.clear(Kind::TesseraAttestation, &fleet.namespace, "").await?;
     what_this_cluster_shows(&fleet).await?;
-    the_machine_s_root_raises_a_core_limit(&fleet).await?;
     an_image_is_older_than_the_network_allows(&fleet).await?;
     a_person_states_what_the_cluster_cannot_see(&fleet).await?;
     a_person_accepts_a_violation_for_a_time(&fleet).await?;
@@ -51,26 +50,6 @@ async fn what_this_cluster_shows(fleet: &Fleet) -> Result<()> {
     fleet.node_condition("a", "ChecklistSatisfied", "Unknown", "Unknown").await.map(drop)
 }
 
-/// By something that the operator did not make and does not undo: a limit of a process that runs.
-async fn the_machine_s_root_raises_a_core_limit(fleet: &Fleet) -> Result<()> {
-    let pod = fleet.cluster.get(Kind::Pod, &fleet.namespace, "tessera-node-b-0").await?;
-    let pid = machine::node_process(pod["metadata"]["uid"].as_str().context("no UID")?)?;
-    machine::set_core_limit(pid, "unlimited").await?;
-    let broken = line(fleet, Kind::TesseraNode, "b", "NoCoreDumps", "Violated", "CoreLimitRaised").await?;
-    ensure!(broken["observed"].as_str().is_some_and(|text| text.contains("tessera-node-b-0")), "{broken}");
-    let whole =
-        line(fleet, Kind::TesseraNetwork, NETWORK, "NoCoreDumps", "Violated", "CoreLimitRaised").await?;
-    ensure!(whole["observed"].as_str().is_some_and(|text| text.contains("; b: ")), "{whole}");
-    event(fleet, "b", "ChecklistViolated", "NoCoreDumps").await?;
-    line(fleet, Kind::TesseraNode, "a", "NoCoreDumps", "Unknown", "NotAttested").await?;
-    fleet.node_ready("b").await?;
-
-    machine::set_core_limit(pid, "0").await?;
-    let mended = line(fleet, Kind::TesseraNode, "b", "NoCoreDumps", "Unknown", "NotAttested").await?;
-    ensure!(part(&mended, "Pod") == "Verified", "{mended}");
-    line(fleet, Kind::TesseraNetwork, NETWORK, "NoCoreDumps", "Unknown", "NotAttested").await.map(drop)
-}
-
 async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> {
     let allow = async |age: &str| {
         let mut network = fleet.network_manifest();
@@ -79,8 +58,12 @@ async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> 
     };
     allow("1s").await?;
     let old = line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
-    ensure!(old["observed"].as_str().is_some_and(|text| text.contains("tessera-node-a-0")), "{old}");
-    line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
+    ensure!(old["observed"].as_str().is_some_and(|text| text.contains("tessera-a-0")), "{old}");
+    let whole =
+        line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
+    ensure!(whole["observed"].as_str().is_some_and(|text| text.contains("of 2 nodes; a: ")), "{whole}");
+    event(fleet, "a", "ChecklistViolated", "ImmutableUpgrades").await?;
+    fleet.node_ready("a").await?;
     // Long enough for the source of any clone.
     allow("87600h").await?;
     line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Verified", "Observed").await?;
