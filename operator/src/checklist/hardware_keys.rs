@@ -1,8 +1,8 @@
 //! `HardwareKeys`: encryption keys live in HSM-class storage. Pure.
 //!
 //! - Enforced by: the secret store's administrator, who chooses its seal.
-//! - Observed by: the secret store, which says what unseals it. A seal protects the store's disk; whoever may read the path
-//!   in the store, and the node's own memory, have the key in plain.
+//! - Observed by: the secret store, which says what unseals it. A seal protects the store's disk. The key is plain to a client that
+//!   may read its path, and in the node's memory.
 
 use jiff::Timestamp;
 use tessera_crds::checklist::{Line, Observer};

@@ -1,4 +1,4 @@
-//! The verdict over all lines: the summary, the condition and the Events. Pure.
+//! From lines to the summary, the condition `ChecklistSatisfied` and Events. Pure.
 
 use tessera_crds::checklist::{ChecklistStatus, LineResult, LineStatus};
 use tessera_crds::condition::Reason;

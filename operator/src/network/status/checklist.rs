@@ -7,7 +7,7 @@ use tessera_crds::checklist::ChecklistStatus;
 
 use super::Inputs;
 use crate::checklist::evidence::{self, Judged, Renew};
-use crate::checklist::facts::NetworkFacts;
+use crate::checklist::facts::{NetworkFacts, StoreAnswer};
 use crate::checklist::statements::Statements;
 use crate::checklist::{NETWORK_LINES, summary};
 use crate::kube::meta::name_of;
@@ -21,11 +21,21 @@ pub(super) fn judge(
     let mut nodes: Vec<_> = inputs.nodes.iter().map(Arc::clone).collect();
     nodes.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
     let vault = network.spec.secret_store.vault.as_ref();
+    let store = match &inputs.store_facts {
+        // What was found before may be another store's.
+        StoreAnswer::NotAskedYet if has_changed(network) => StoreAnswer::Silent,
+        known => known.clone(),
+    };
     let statements = Statements::that_count(&inputs.attestations, inputs.now);
-    let facts = NetworkFacts { vault, store: inputs.store_facts.clone(), statements, nodes: &nodes };
+    let facts = NetworkFacts { vault, store, statements, nodes: &nodes };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });
     let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
     summary::status(evidence::lines(before, judged.collect(), Renew::AtThreeQuarters, inputs.now))
+}
+
+/// Whether the last status speaks of another spec.
+fn has_changed(network: &TesseraNetwork) -> bool {
+    network.status.as_ref().and_then(|status| status.observed_generation) != network.metadata.generation
 }

@@ -232,3 +232,29 @@ fn a_store_that_was_not_probed_yet_keeps_what_was_found_with_its_generation() {
     world.inputs.store = None;
     assert_eq!(reason(&world.status(), ConditionType::SecretStoreReady), "Unknown Waiting");
 }
+
+/// The result that the checklist shows for the store's seal.
+fn seal(status: &TesseraNetworkStatus) -> String {
+    let lines = &status.checklist.as_ref().unwrap().lines;
+    let line = lines.iter().find(|line| line.id == tessera_crds::checklist::Line::HardwareKeys).unwrap();
+    format!("{} {}", line.result, line.reason)
+}
+
+#[test]
+fn what_one_store_showed_says_nothing_of_another() {
+    let first = ready().status();
+    assert_eq!(seal(&first), "Violated SoftwareSeal");
+    let restarted = |generation: i64| {
+        let mut world = ready();
+        world.object["status"] = serde_json::to_value(&first).unwrap();
+        world.object["metadata"]["generation"] = json!(generation);
+        world.inputs.store_facts = crate::checklist::facts::StoreAnswer::NotAskedYet;
+        seal(&world.status())
+    };
+    assert_eq!(
+        restarted(1),
+        "Violated SoftwareSeal",
+        "the same store, which a new process has not asked yet"
+    );
+    assert_eq!(restarted(2), "Unknown StoreSilent", "the spec may name another store");
+}

@@ -1,0 +1,178 @@
+//! What each line says of facts, and that no missing fact is made up for.
+
+mod evidence;
+mod of_network;
+mod statements;
+
+use proptest::prelude::*;
+use tessera_crds::checklist::{Line, LineResult};
+
+use super::facts::PodFacts;
+use super::finding::Finding;
+use super::statements::Statements;
+use super::*;
+use crate::fixtures::{now, report_of_a_ready_node};
+
+const DIGEST: &str = "registry/tessera-node@sha256:00";
+
+fn facts() -> NodeFacts {
+    let pod = PodFacts {
+        name: "tessera-node-a-0".into(),
+        image_id: Some(DIGEST.into()),
+        report: Some(admin_report()),
+    };
+    NodeFacts {
+        replicas: 1,
+        image: DIGEST.into(),
+        max_image_age: SignedDuration::from_hours(2160),
+        is_rolled_out: Some(true),
+        policies_in_place: Some(true),
+        statements: Statements::default(),
+        pods: vec![pod],
+    }
+}
+
+fn admin_report() -> tessera_node_api::admin::Status {
+    let mut report = report_of_a_ready_node();
+    report.started_at = "2026-12-31T00:00:00Z".into();
+    report.egress_closed_since = Some("2026-12-31T00:00:01Z".into());
+    report
+}
+
+fn of_node(facts: &NodeFacts, id: Line) -> Finding {
+    let line = NODE_LINES.iter().find(|line| line.id == id).unwrap();
+    (line.judge)(facts, now())
+}
+
+/// The result and reason for the line, after `change`.
+fn after(id: Line, change: impl FnOnce(&mut NodeFacts)) -> String {
+    let mut facts = facts();
+    change(&mut facts);
+    let finding = of_node(&facts, id);
+    format!("{} {}", finding.result, finding.reason)
+}
+
+fn report(facts: &mut NodeFacts) -> &mut tessera_node_api::admin::Status {
+    facts.pods[0].report.as_mut().unwrap()
+}
+
+fn part(finding: &Finding, name: &str) -> LineResult {
+    finding.parts.iter().find(|part| part.name.to_string() == name).unwrap().result
+}
+
+#[test]
+fn the_tables_hold_the_lines_in_the_checklist_s_order() {
+    let ids: Vec<_> = NETWORK_LINES.iter().map(|line| line.id).collect();
+    assert_eq!(ids, Line::ALL);
+    assert!(NODE_LINES.is_sorted_by_key(|line| line.id));
+}
+
+#[test]
+fn no_core_dumps_is_what_the_kernel_holds_now() {
+    let line = Line::NoCoreDumps;
+    let holds = of_node(&facts(), line);
+    assert_eq!(part(&holds, "Pod"), LineResult::Verified);
+    assert_eq!(
+        (holds.result, holds.reason.as_str()),
+        (LineResult::Unknown, "NotAttested"),
+        "nobody speaks for the host"
+    );
+    let hardened = |change: fn(&mut tessera_node_api::admin::Hardening)| {
+        after(line, |facts| change(report(facts).hardening.as_mut().unwrap()))
+    };
+    assert_eq!(hardened(|h| h.core_soft_limit = None), "Violated CoreLimitRaised");
+    assert_eq!(hardened(|h| h.core_hard_limit = Some(1)), "Violated CoreLimitRaised");
+    assert_eq!(hardened(|h| h.dumpable = true), "Violated Dumpable");
+    assert_eq!(hardened(|h| h.locked_kib = 0), "Violated KeysNotLocked");
+    assert_eq!(hardened(|h| h.swap_kib = 1), "Violated SwapOn");
+    assert_eq!(after(line, |facts| report(facts).hardening = None), "Unknown NodeTooOld");
+    assert_eq!(after(line, |facts| facts.pods[0].report = None), "Unknown NodeSilent");
+    assert_eq!(after(line, |facts| facts.pods.clear()), "Unknown NoPod");
+}
+
+#[test]
+fn upgrades_are_immutable_when_exactly_the_spec_s_digest_runs_and_is_not_old() {
+    let line = Line::ImmutableUpgrades;
+    assert_eq!(after(line, |_| ()), "Verified Observed");
+    assert_eq!(
+        after(line, |facts| facts.pods[0].image_id = Some("registry/tessera-node@sha256:11".into())),
+        "Violated OtherImage"
+    );
+    assert_eq!(after(line, |facts| facts.image = "registry/tessera-node:latest".into()), "Unknown NoDigest");
+    assert_eq!(
+        after(line, |facts| report(facts).built_on = Some("2026-01-01".into())),
+        "Violated ImageTooOld"
+    );
+    assert_eq!(after(line, |facts| report(facts).built_on = None), "Enforced AgeUnknown");
+    assert_eq!(
+        after(line, |facts| report(facts).built_on = Some("2027-01-01".into())),
+        "Enforced AgeUnknown"
+    );
+    assert_eq!(after(line, |facts| facts.is_rolled_out = Some(false)), "Unknown RolloutInProgress");
+    assert_eq!(after(line, |facts| facts.pods[0].image_id = None), "Unknown NodeSilent");
+}
+
+#[test]
+fn a_firewall_that_was_not_seen_closed_is_violated_once_the_node_is_ready() {
+    let line = Line::HostFirewall;
+    assert_eq!(part(&of_node(&facts(), line), "Pod"), LineResult::Enforced);
+    assert_eq!(after(line, |facts| report(facts).egress_closed_since = None), "Violated EgressOpen");
+    let starting = |facts: &mut NodeFacts| {
+        report(facts).egress_closed_since = None;
+        report(facts).ready = false;
+    };
+    assert_eq!(after(line, starting), "Unknown NodeStarting");
+}
+
+#[test]
+fn policies_and_keys_are_at_most_enforced() {
+    assert_eq!(after(Line::NetworkSegment, |_| ()), "Enforced PolicyOnly");
+    assert_eq!(
+        after(Line::NetworkSegment, |facts| facts.policies_in_place = Some(false)),
+        "Unknown PolicyNotWritten"
+    );
+    assert_eq!(after(Line::KeyRotation, |_| ()), "Enforced NoSchedule");
+    assert_eq!(after(Line::KeyRotation, |facts| report(facts).keys.clear()), "Unknown NoKey");
+    assert_eq!(after(Line::MutualTls, |_| ()), "Enforced ListenersNotTried");
+}
+
+fn said(finding: &Finding) -> String {
+    format!("{} {}", finding.result, finding.reason)
+}
+
+proptest! {
+    /// No combination with a missing, contradicting or damaged fact is Verified.
+    #[test]
+    fn a_missing_fact_is_never_made_up_for(
+        missing in 0_usize..9,
+        other in 0_usize..9,
+        replicas in 1_usize..3,
+    ) {
+        let mut facts = facts();
+        facts.replicas = replicas;
+        for remove in [missing, other] {
+            let Some(pod) = facts.pods.first_mut() else { continue };
+            match (remove, &mut pod.report) {
+                (0, report) => *report = None,
+                (1, Some(report)) => report.hardening = None,
+                (2, Some(report)) => report.built_on = None,
+                (3, Some(report)) => report.started_at = "yesterday".into(),
+                (4, _) => pod.image_id = None,
+                (5, _) => facts.is_rolled_out = None,
+                (6, _) => facts.image = "registry/tessera-node:latest".into(),
+                (7, Some(report)) => report.hardening.iter_mut().for_each(|hardening| hardening.core_soft_limit = None),
+                (8, _) => facts.pods.clear(),
+                _ => {}
+            }
+        }
+        let upgrades = of_node(&facts, Line::ImmutableUpgrades);
+        let needs = |removed: &[usize]| removed.contains(&missing) || removed.contains(&other) || replicas > 1;
+        prop_assert!(!needs(&[0, 2, 3, 4, 5, 6, 8]) || upgrades.result != LineResult::Verified);
+        let dumps = of_node(&facts, Line::NoCoreDumps);
+        prop_assert!(!needs(&[0, 1, 7, 8]) || part(&dumps, "Pod") != LineResult::Verified);
+        for line in NODE_LINES {
+            let finding = (line.judge)(&facts, now());
+            prop_assert_eq!(finding.remedy.is_none(), finding.result == LineResult::Verified, "{:?}", finding);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Lines of the secret store, and of all nodes together.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tessera_crds::checklist::{ChecklistStatus, LineStatus};
+use tessera_crds::{TesseraNetwork, TesseraNode};
+
+use super::*;
+use crate::checklist::facts::{StoreAnswer, StoreFacts};
+use crate::fixtures::{network, network_json, node, node_json};
+
+fn of_network(
+    network: &TesseraNetwork,
+    store: Option<&str>,
+    nodes: &[Arc<TesseraNode>],
+    id: Line,
+) -> Finding {
+    let store =
+        store.map_or(StoreAnswer::Silent, |seal| StoreAnswer::Shows(StoreFacts { seal_type: seal.into() }));
+    let vault = network.spec.secret_store.vault.as_ref();
+    let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
+    (line.judge)(&NetworkFacts { vault, store, statements: Statements::default(), nodes }, now())
+}
+
+/// The types that real stores give in sys/seal-status: Vault 1.20 and OpenBao 2.3, by their own sources.
+#[test]
+fn keys_are_in_hardware_when_the_store_s_seal_is() {
+    let network = network(network_json());
+    let sealed = |seal| said(&of_network(&network, seal, &[], Line::HardwareKeys));
+    assert_eq!(sealed(Some("shamir")), "Violated SoftwareSeal");
+    assert_eq!(sealed(Some("static")), "Violated SoftwareSeal");
+    assert_eq!(sealed(Some("transit")), "Unknown SealNotKnown");
+    assert_eq!(sealed(Some("something-new")), "Unknown SealNotKnown");
+    // SoftHSM speaks PKCS#11, too.
+    assert_eq!(sealed(Some("pkcs11")), "Enforced ModuleNotSeen");
+    for seal in ["awskms", "azurekeyvault", "gcpckms", "ocikms"] {
+        assert_eq!(sealed(Some(seal)), "Verified Observed");
+    }
+    assert_eq!(sealed(None), "Unknown StoreSilent");
+}
+
+#[test]
+fn a_store_that_serves_a_stranger_violates_mutual_tls_whatever_the_nodes_do() {
+    let network = network(network_json());
+    assert_eq!(
+        said(&of_network(&network, Some("shamir"), &[], Line::MutualTls)),
+        "Violated NoClientCertificate"
+    );
+    assert_eq!(said(&of_network(&network, None, &[], Line::MutualTls)), "Unknown StoreSilent");
+}
+
+#[test]
+fn a_store_that_lets_in_any_address_is_violated() {
+    let mut json = network_json();
+    let of = |json| said(&of_network(&network(json), Some("shamir"), &[], Line::SecretStoreAccess));
+    assert_eq!(of(json.clone()), "Violated NoSourceCIDRs");
+    json["spec"]["secretStore"]["vault"]["sourceCIDRs"] = json!(["10.244.0.0/16"]);
+    assert_eq!(of(json), "Unknown RoleNotRead");
+}
+
+fn node_with(name: &str, result: LineResult, valid_until: &str) -> Arc<TesseraNode> {
+    let mut node = node(node_json(name));
+    let line = LineStatus {
+        id: Line::NoCoreDumps,
+        result,
+        reason: "r".into(),
+        observer: None,
+        observed: format!("seen on {name}"),
+        remedy: None,
+        parts: Vec::new(),
+        exception: None,
+        last_transition_time: now().to_string().into(),
+        valid_until: Some(valid_until.into()),
+    };
+    let status = node.status.get_or_insert_default();
+    status.checklist = Some(ChecklistStatus { summary: "1/1".into(), lines: vec![line] });
+    Arc::new(node)
+}
+
+#[test]
+fn a_network_is_as_good_as_its_worst_node_and_names_it() {
+    let network = network(network_json());
+    let fresh = "2027-01-01T01:00:00Z";
+    let of = |nodes: &[_]| of_network(&network, None, nodes, Line::NoCoreDumps);
+    let nodes = [
+        node_with("a", LineResult::Verified, fresh),
+        node_with("b", LineResult::Violated, fresh),
+        node_with("c", LineResult::Verified, fresh),
+    ];
+    let worst = of(&nodes);
+    assert_eq!(worst.result, LineResult::Violated);
+    assert_eq!(worst.observed, "2 of 3 nodes; b: seen on b");
+    let stale = [
+        node_with("a", LineResult::Verified, fresh),
+        node_with("b", LineResult::Verified, "2026-12-31T23:59:59Z"),
+    ];
+    assert_eq!(said(&of(&stale)), "Unknown EvidenceExpired");
+    let verified = of(&nodes[..1]);
+    assert_eq!(said(&verified), "Verified r");
+    assert_eq!(verified.rests_on_evidence_until, Some(fresh.parse().unwrap()));
+    assert_eq!(said(&of(&[])), "Unknown NoNode");
+    assert_eq!(said(&of(&[Arc::new(node(node_json("new")))])), "Unknown NotObserved");
+}
