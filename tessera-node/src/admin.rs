@@ -7,7 +7,7 @@ use futures::future::ready;
 use jiff::Timestamp;
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{
-    CertificateStatus, DependencyStatus, Hardening, PROTOCOL, STATUS_PATH, Status,
+    CertificateStatus, DependencyStatus, Hardening, ListenerTrials, PROTOCOL, STATUS_PATH, Status,
 };
 use tessera_store::Store;
 use tessera_tls::{CredentialsReceiver, Trust};
@@ -43,6 +43,7 @@ pub(crate) struct NodeState {
     pub(crate) egress_closed_since: watch::Receiver<Option<String>>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) listener_trials: watch::Receiver<Option<ListenerTrials>>,
 }
 
 impl NodeState {
@@ -69,6 +70,7 @@ impl NodeState {
             egress_closed_since: self.egress_closed_since.borrow().clone(),
             peers_reached: self.peers.reached(),
             hardening: hardening(),
+            listener_trials: self.listener_trials.borrow().clone(),
             built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
         }
     }

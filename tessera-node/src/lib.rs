@@ -33,4 +33,5 @@ pub mod volume;
 mod certificate;
 mod clock;
 mod key_service;
+mod listener_trials;
 mod log_limiter;

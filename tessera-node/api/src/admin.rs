@@ -54,6 +54,73 @@ pub struct Status {
     /// The day (UTC) of the source that the program was built from, for example `2026-11-29`; absent if the build did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_on: Option<String>,
+    /// How the node's listeners treated clients that they must not serve, when the node tried them last; absent before the
+    /// first time, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener_trials: Option<ListenerTrials>,
+}
+
+/// The node's trials of its own listeners, over loopback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerTrials {
+    /// When they ended (RFC 3339).
+    pub tried_at: String,
+    /// The listeners, in the order in which they were bound.
+    pub listeners: Vec<TriedListener>,
+}
+
+/// One listener and its trials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriedListener {
+    /// `admin`, `metrics`, `P2P` or `Q2T`.
+    pub name: String,
+    /// What was tried, in order.
+    pub trials: Vec<Trial>,
+}
+
+/// One connect to a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trial {
+    /// What the client showed.
+    pub shown: Shown,
+    /// How the listener treated it.
+    pub outcome: Outcome,
+    /// Why the outcome is unclear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What a client shows to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// HTTP without TLS.
+    Plain,
+    /// TLS without a certificate.
+    NoCertificate,
+    /// A certificate of a CA that nobody trusts.
+    ForeignCA,
+    /// A certificate of the right CA, past its end.
+    Expired,
+    /// The node's own certificate.
+    Own,
+    /// What this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// How a listener treats a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Refused, for the reason that belongs to what the client showed.
+    Refused,
+    /// Served.
+    Served,
+    /// Neither can be said.
+    #[serde(other)]
+    Unclear,
 }
 
 /// What keeps the memory of a process off every disk, as the kernel has it now.

@@ -25,7 +25,13 @@ pub struct DynamicConfig {
     /// an effect on the node with that store only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_payload_store: Option<String>,
+    /// How often the node tries its own listeners, in seconds; absent: [`PROBE_EVERY_SECONDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_every_seconds: Option<u32>,
 }
+
+/// How often a node tries its own listeners, unless its configuration says otherwise.
+pub const PROBE_EVERY_SECONDS: u32 = 900;
 
 /// The nodes of the network, in a file of its own beside the dynamic configuration: one object for all of them, so that a
 /// node that comes or goes changes one object and not one for each node.

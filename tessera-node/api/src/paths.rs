@@ -28,6 +28,10 @@ pub const KEY_FILE: &str = "tls.key";
 /// The file of a TLS directory that holds the trusted roots as PEM.
 pub const CA_FILE: &str = "ca.crt";
 
+/// The file of a TLS directory that holds an expired leaf of the same CA and its key as PEM: the node tries its own listeners
+/// with it. It may be absent.
+pub const EXPIRED_FILE: &str = "expired.pem";
+
 /// Ledger nodes connect here.
 pub const Q2T_PORT: u16 = 8080;
 /// Other transaction managers connect here.

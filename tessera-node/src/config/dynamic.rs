@@ -27,6 +27,8 @@ pub struct Dynamic {
     pub keys: Vec<tessera_node_api::dynamic_config::Key>,
     /// The payload store that was accepted as the successor of lost ones.
     pub accepted_payload_store: Option<StoreId>,
+    /// How often the node tries its own listeners.
+    pub probe_every_seconds: Option<u32>,
 }
 
 /// Why a dynamic configuration is not used.
@@ -128,6 +130,7 @@ pub fn parse(bytes: &[u8], peers: Option<&[u8]>) -> Result<Dynamic, DynamicError
         monitoring: clients("monitoring", &file.monitoring)?,
         keys: file.keys,
         accepted_payload_store: file.accepted_payload_store.as_deref().map(store_id).transpose()?,
+        probe_every_seconds: file.probe_every_seconds,
     })
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tessera_keys::VaultKeys;
+use tessera_node_api::admin::ListenerTrials;
 use tessera_store::Store;
 use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::http::router::{Api, Router};
 use crate::http::server::{Common, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
+use crate::listener_trials::{Listener, OwnTrials, Trials};
 use crate::metrics::{Metrics, Port};
 use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
@@ -42,6 +44,7 @@ pub(super) struct Base {
     pub(super) resources: Resources,
     pub(super) credentials: CredentialsReceiver,
     pub(super) configuration: DynamicConfiguration,
+    pub(super) own_trials: OwnTrials,
 }
 
 impl Base {
@@ -74,6 +77,7 @@ impl Base {
             resources,
             credentials,
             configuration,
+            own_trials: OwnTrials::default(),
         })
     }
 
@@ -108,7 +112,8 @@ impl Base {
     }
 
     /// The listeners that report what the node is waiting for.
-    pub(super) async fn early_listeners(&self, mut state: NodeState) -> Result<(), RunError> {
+    pub(super) async fn early_listeners(&self, mut state: NodeState) -> Result<Vec<Listener>, RunError> {
+        let mut bound = Vec::new();
         // These take no bodies.
         let share = self.resources.budget.share();
         let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
@@ -116,33 +121,62 @@ impl Base {
             let expectation = Expectation { identity: self.config.identity.clone(), usage: Usage::Server };
             let credentials = CredentialsReceiver::watch_directory(&admin.tls, expectation).await;
             state.admin_credentials = Some(credentials.clone());
-            let tls = ServerTls::new(credentials, AllowedPeers::Exactly(admin.operator.clone()));
+            let tls = ServerTls::new(credentials.clone(), AllowedPeers::Exactly(admin.operator.clone()));
             let router = Router::new(AdminApi(state.clone()), limits.clone(), share.clone());
-            self.listen(admin.bind, Port::Admin, tls, router)?;
+            let address = self.listen(admin.bind, Port::Admin, tls, router)?;
+            let directory = admin.tls.clone();
+            bound.push(Listener { port: Port::Admin, address, credentials, directory });
         }
         if let Some(bind) = self.config.metrics {
             let scrapers = AllowedPeers::Clients(self.configuration.monitoring());
             let tls = ServerTls::new(self.credentials.clone(), scrapers);
             let router = Router::new(MetricsApi(state), limits, share);
-            self.listen(bind, Port::Metrics, tls, router)?;
+            bound.push(self.of_node(Port::Metrics, self.listen(bind, Port::Metrics, tls, router)?));
         }
-        Ok(())
+        Ok(bound)
     }
 
-    pub(super) fn late_listeners(&self, manager: &Arc<TransactionManager>) -> Result<(), RunError> {
+    pub(super) fn late_listeners(
+        &self,
+        manager: &Arc<TransactionManager>,
+    ) -> Result<Vec<Listener>, RunError> {
         let p2p = &self.config.p2p;
         let tls = ServerTls::new(self.credentials.clone(), self.nodes());
         let api = PeerApi::new(Arc::clone(manager), self.config.use_white_list);
         let budget = &self.resources.budget;
-        self.listen(p2p.bind, Port::P2p, tls, Router::new(api, p2p.limits.clone(), budget.share()))?;
+        let router = Router::new(api, p2p.limits.clone(), budget.share());
+        let mut bound = vec![self.of_node(Port::P2p, self.listen(p2p.bind, Port::P2p, tls, router)?)];
         let share = budget.share();
         for q2t in &self.config.q2t {
             let tls =
                 ServerTls::new(self.credentials.clone(), AllowedPeers::Clients(self.configuration.clients()));
             let api = ClientApi::new(Arc::clone(manager));
-            self.listen(q2t.bind, Port::Q2t, tls, Router::new(api, q2t.limits.clone(), share.clone()))?;
+            let router = Router::new(api, q2t.limits.clone(), share.clone());
+            bound.push(self.of_node(Port::Q2t, self.listen(q2t.bind, Port::Q2t, tls, router)?));
         }
-        Ok(())
+        Ok(bound)
+    }
+
+    /// A listener that shows the node's certificate.
+    fn of_node(&self, port: Port, address: SocketAddr) -> Listener {
+        let directory = self.config.node_tls.clone();
+        Listener { port, address, credentials: self.credentials.clone(), directory }
+    }
+
+    /// Tries `listeners` as clients that they must not serve.
+    pub(super) fn try_listeners(
+        &self,
+        listeners: Vec<Listener>,
+        result: watch::Sender<Option<ListenerTrials>>,
+    ) {
+        let trials = Trials {
+            listeners,
+            own: self.own_trials.clone(),
+            identity: self.config.identity.clone(),
+            configuration: self.configuration.clone(),
+            result,
+        };
+        self.tasks.service("trials of listeners", trials.run());
     }
 
     fn listen<A: Api>(
@@ -151,19 +185,18 @@ impl Base {
         port: Port,
         tls: ServerTls,
         router: Router<A>,
-    ) -> Result<(), RunError> {
+    ) -> Result<SocketAddr, RunError> {
         let common = Common {
             tasks: self.tasks.clone(),
             metrics: Arc::clone(&self.metrics),
             resources: self.resources.clone(),
+            own_trials: self.own_trials.clone(),
         };
-        let server = Server::bind(address, port, tls, router, common).map_err(|source| RunError::Bind {
-            port: port.as_str(),
-            address,
-            source,
-        })?;
+        let failed = |source| RunError::Bind { port: port.as_str(), address, source };
+        let server = Server::bind(address, port, tls, router, common).map_err(failed)?;
+        let bound = server.address().map_err(failed)?;
         self.tasks.service(port.as_str(), server.run());
-        Ok(())
+        Ok(bound)
     }
 
     pub(super) async fn close_egress(&self, closed_since: &watch::Sender<Option<String>>) {

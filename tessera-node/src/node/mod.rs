@@ -148,25 +148,28 @@ async fn start(
     closing.vault.clone_from(&vault);
     let keys = watch::Sender::new(None);
     let egress_closed_since = watch::Sender::new(None);
+    let listener_trials = watch::Sender::new(None);
     let peers = base.peers();
-    base.early_listeners(NodeState {
-        identity: base.config.identity.to_string(),
-        started_at: base.started_at.clone(),
-        database_since: base.database_since.clone(),
-        store: base.store.clone(),
-        volume: base.volume.clone(),
-        readiness: base.readiness.clone(),
-        keys: keys.subscribe(),
-        vault: vault.clone(),
-        credentials: base.credentials.clone(),
-        admin_credentials: None,
-        p2p_trust: Trust::new(base.credentials.clone(), base.nodes()),
-        configuration: base.configuration.clone(),
-        egress_closed_since: egress_closed_since.subscribe(),
-        peers: Arc::clone(&peers),
-        metrics: Arc::clone(&base.metrics),
-    })
-    .await?;
+    let mut listeners = base
+        .early_listeners(NodeState {
+            identity: base.config.identity.to_string(),
+            started_at: base.started_at.clone(),
+            database_since: base.database_since.clone(),
+            store: base.store.clone(),
+            volume: base.volume.clone(),
+            readiness: base.readiness.clone(),
+            keys: keys.subscribe(),
+            vault: vault.clone(),
+            credentials: base.credentials.clone(),
+            admin_credentials: None,
+            p2p_trust: Trust::new(base.credentials.clone(), base.nodes()),
+            configuration: base.configuration.clone(),
+            egress_closed_since: egress_closed_since.subscribe(),
+            peers: Arc::clone(&peers),
+            metrics: Arc::clone(&base.metrics),
+            listener_trials: listener_trials.subscribe(),
+        })
+        .await?;
     base.close_egress(&egress_closed_since).await;
     base.load_keys(vault, &keys).await?;
 
@@ -179,7 +182,8 @@ async fn start(
         base.resources.budget.share(),
         base.tasks.clone(),
     );
-    base.late_listeners(&manager)?;
+    listeners.extend(base.late_listeners(&manager)?);
+    base.try_listeners(listeners, listener_trials);
     let announcing = announce_changes(
         Arc::clone(&peers),
         keys.subscribe(),

@@ -16,4 +16,5 @@ mod privacy;
 mod pushes;
 mod requests;
 mod send_receive;
+mod trials;
 mod volume;

@@ -22,6 +22,7 @@ mod refusal;
 pub mod reload;
 mod roots;
 mod server;
+pub mod trial;
 pub mod trust;
 
 pub use certificate::{Leaf, LeafError};

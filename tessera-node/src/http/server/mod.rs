@@ -37,6 +37,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::reply::Reply;
 use super::router::{Answer, Api, Router};
+use crate::listener_trials::OwnTrials;
 use crate::log_limiter::LogLimiter;
 use crate::metrics::{Metrics, Port};
 use crate::resources::Resources;
@@ -65,6 +66,7 @@ struct Shared<A> {
     slots: Slots,
     tasks: Tasks,
     metrics: Arc<Metrics>,
+    own_trials: OwnTrials,
     refused_identities: LogLimiter<(Identity, &'static str)>,
     refused_strangers: LogLimiter<(IpAddr, &'static str)>,
 }
@@ -75,6 +77,7 @@ pub(crate) struct Common {
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) resources: Resources,
+    pub(crate) own_trials: OwnTrials,
 }
 
 impl<A: Api> Server<A> {
@@ -87,7 +90,7 @@ impl<A: Api> Server<A> {
         common: Common,
     ) -> io::Result<Self> {
         let listener = listen::bind(address)?;
-        let Common { tasks, metrics, resources } = common;
+        let Common { tasks, metrics, resources, own_trials } = common;
         let connections = resources.connections(router.limits().connections);
         let shared = Shared {
             port,
@@ -97,10 +100,16 @@ impl<A: Api> Server<A> {
             slots: Slots::new(connections),
             tasks,
             metrics,
+            own_trials,
             refused_identities: LogLimiter::default(),
             refused_strangers: LogLimiter::default(),
         };
         Ok(Self { listener, shared: Arc::new(shared) })
+    }
+
+    /// Where it is bound.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 
     /// Accepts until the node drains.
@@ -156,8 +165,14 @@ impl<A: Api> Shared<A> {
     ) -> Option<(Connection<TlsStream<TcpStream>>, Slot)> {
         // Answers are small and awaited.
         stream.set_nodelay(true).ok()?;
-        let connection =
-            self.tls.accept(stream).await.map_err(|error| self.refused(&error, address.ip())).ok()?;
+        // Asked before the handshake: the trial ends with its refusal.
+        let is_own_trial = self.own_trials.has(address);
+        let refused = |error| {
+            if !is_own_trial {
+                self.refused(&error, address.ip());
+            }
+        };
+        let connection = self.tls.accept(stream).await.map_err(refused).ok()?;
         let slot = self.slots.take(&connection.peer.identity);
         let Ok(slot) = tokio::time::timeout(SLOT_WAIT, slot).await else {
             self.metrics.refused(self.port, "NoSlot");

@@ -8,6 +8,7 @@ use super::*;
 use crate::config::Limits;
 use crate::http::reply;
 use crate::http::router::Route;
+use crate::listener_trials::OwnTrials;
 
 #[path = "../../../tests/support/ca.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)] // A helper of the integration tests.
@@ -46,7 +47,12 @@ async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
     let address = "127.0.0.1:0".parse().unwrap();
     let resources = Resources::of_process(Some(512 << 20), 1);
     let router = Router::new(Fragile, Limits::default(), resources.budget.share());
-    let common = Common { tasks: tasks.clone(), metrics: Arc::clone(&metrics), resources };
+    let common = Common {
+        tasks: tasks.clone(),
+        metrics: Arc::clone(&metrics),
+        resources,
+        own_trials: OwnTrials::default(),
+    };
     let server = Server::bind(address, Port::Q2t, tls, router, common).unwrap();
     let address = server.listener.local_addr().unwrap();
     tasks.service("server", server.run());
