@@ -3,12 +3,19 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
-use kube::{Api, Client, Config, Error as KubeError};
+use kube::{Api, Client, Config, Error as KubeError, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tessera_crds::api::network::CaBundleRef;
 use tessera_crds::names::label;
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 use tessera_node_api::stamp::Stamp;
+
+/// How many objects are listed at once.
+const PAGE: u32 = 500;
+
+/// How many objects of a kind are read: ten times what the operator is tested with.
+const MAX_LISTED: usize = 10_000;
 
 /// Why the network's settings cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +53,24 @@ pub(crate) enum ClusterError {
         namespace: String,
         /// What the API server says.
         source: KubeError,
+    },
+    /// The statements cannot be listed.
+    #[error("cannot list TesseraAttestations in namespace {namespace:?}")]
+    Attestations {
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
+    /// The list does not end.
+    #[error(
+        "namespace {namespace:?} holds more than {limit} objects of a kind: the report would not be whole"
+    )]
+    TooMany {
+        /// The namespace asked.
+        namespace: String,
+        /// How many are read.
+        limit: usize,
     },
     /// The node cannot be read or changed.
     #[error("cannot {verb} TesseraNode {name:?} in namespace {namespace:?}")]
@@ -173,6 +198,43 @@ impl Cluster {
             namespace: self.namespace.clone(),
             source,
         })
+    }
+
+    /// All nodes of the network `name`, sorted by name.
+    pub(crate) async fn nodes_of(&self, name: &str) -> Result<Vec<TesseraNode>, ClusterError> {
+        let failure = |source| ClusterError::Nodes { namespace: self.namespace.clone(), source };
+        self.list_of_network(self.nodes(), name, failure).await
+    }
+
+    /// All statements about the network `name`, sorted by name, whether they still count or not.
+    pub(crate) async fn attestations_of(&self, name: &str) -> Result<Vec<TesseraAttestation>, ClusterError> {
+        let failure = |source| ClusterError::Attestations { namespace: self.namespace.clone(), source };
+        self.list_of_network(Api::namespaced(self.client.clone(), &self.namespace), name, failure).await
+    }
+
+    /// The objects of one kind that name the network `name`.
+    async fn list_of_network<K>(
+        &self,
+        objects: Api<K>,
+        name: &str,
+        failure: impl Fn(KubeError) -> ClusterError,
+    ) -> Result<Vec<K>, ClusterError>
+    where
+        K: Clone + DeserializeOwned + std::fmt::Debug + ResourceExt,
+    {
+        let selector = format!("spec.networkRef.name={name}");
+        let mut page = ListParams::default().fields(&selector).limit(PAGE);
+        let mut found = Vec::new();
+        while found.len() <= MAX_LISTED {
+            let listed = objects.list(&page).await.map_err(&failure)?;
+            found.extend(listed.items);
+            let Some(next) = listed.metadata.continue_.filter(|token| !token.is_empty()) else {
+                found.sort_by_key(ResourceExt::name_any);
+                return Ok(found);
+            };
+            page = page.continue_token(&next);
+        }
+        Err(ClusterError::TooMany { namespace: self.namespace.clone(), limit: MAX_LISTED })
     }
 
     /// The names of all nodes, sorted.

@@ -3,6 +3,7 @@
 //! ```text
 //! kubectl tessera restart NODE | --all      raises spec.restartTrigger (with the person's own kubeconfig)
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
+//! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -18,6 +19,8 @@ mod accept_loss;
 mod args;
 mod checklist;
 mod cluster;
+mod evidence;
+mod report;
 mod restart;
 mod store_setup;
 mod token;
@@ -39,6 +42,7 @@ async fn main() -> ExitCode {
         Command::AcceptLoss(args) => accept_loss::run(&args).await,
         Command::Restart(args) => restart::run(&args).await,
         Command::Checklist(args) => checklist::run(&args).await,
+        Command::Report(args) => report::run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
