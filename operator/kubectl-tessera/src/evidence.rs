@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use tessera_crds::checklist::{ChecklistStatus, LineResult, LineStatus};
 
+/// The reason of a line whose evidence is too old.
+pub(crate) const EXPIRED: &str = "EvidenceExpired";
+
 /// What a person does about evidence that nobody renews.
 pub(crate) const RENEW: &str =
     "see whether the operator runs: its conditions and its log say why nobody observes this";
@@ -31,7 +34,7 @@ fn read_line_at(line: &mut LineStatus, now: Timestamp) {
     let until = line.valid_until.as_ref().map_or("", |end| end.as_str());
     line.observed = format!("was {} until {until}: {}", line.result, line.observed);
     line.result = result;
-    "EvidenceExpired".clone_into(&mut line.reason);
+    EXPIRED.clone_into(&mut line.reason);
     line.remedy = Some(RENEW.into());
     // The parts rest on the same evidence.
     for part in &mut line.parts {

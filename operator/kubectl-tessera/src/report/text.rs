@@ -2,6 +2,7 @@
 
 /// `text` without characters that a reader does not see or that change the order of what stands around them.
 pub(super) fn visible(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
     text.chars().map(|char| if is_hidden(char) { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
@@ -34,6 +35,7 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_replaced() {
+        assert_eq!(visible("a\r\nb\r"), "a\nb\u{fffd}");
         assert_eq!(visible("a\0b\u{202e}c\nd"), "a\u{fffd}b\u{fffd}c\nd");
     }
 

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use tessera_crds::checklist::LineStatus;
 
 use super::{badge, time};
+use crate::evidence::EXPIRED;
 use crate::report::model::{NodeReport, Report, ReportLine};
 use crate::report::text::visible;
 
@@ -128,5 +129,12 @@ fn observer(status: &LineStatus) -> String {
 }
 
 fn until(status: &LineStatus) -> Markup {
-    html! { @if let Some(end) = &status.valid_until { (time(end)) } @else { "–" } }
+    html! {
+        @if let Some(end) = &status.valid_until {
+            (time(end))
+            @if status.reason == EXPIRED { " (passed)" }
+        } @else {
+            "–"
+        }
+    }
 }

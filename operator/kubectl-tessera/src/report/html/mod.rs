@@ -52,7 +52,10 @@ fn head(report: &Report) -> Markup {
         header {
             p.soft { "Security checklist" }
             h1 { "TesseraNetwork " (network.namespace) "/" (network.name) }
-            p { b { (report.summary) } " lines are satisfied, read at " (time(&report.made_at)) }
+            p {
+                b { (report.counts.verified) " of " (report.lines.len()) " lines were observed to hold" }
+                "; " (report.summary) " count as satisfied, with those that are in place or stated by a person. Read at " (time(&report.made_at)) "."
+            }
             @for notice in &report.notices { p.notice role="note" { (notice) } }
             (facts(network))
         }

@@ -23,6 +23,7 @@ use super::model::Report;
 use super::statements::EXPIRED;
 use super::text::{markdown, one_line};
 use super::titles::title;
+use crate::evidence;
 
 /// The namespace of our properties.
 const NS: &str = "https://tessera.rs/ns/oscal";
@@ -166,7 +167,7 @@ fn times(report: &Report) -> impl Iterator<Item = jiff::Timestamp> {
     let since = lines.clone().map(|line| line.status.last_transition_time.as_str());
     // Evidence that is too old changed the report when it became so.
     let expired = lines
-        .filter(|line| line.status.reason == "EvidenceExpired")
+        .filter(|line| line.status.reason == evidence::EXPIRED)
         .filter_map(|line| line.status.valid_until.as_ref().map(Timestamp::as_str));
     let stated = report.statements.iter().filter_map(|statement| statement.created.as_deref());
     let ended = report
