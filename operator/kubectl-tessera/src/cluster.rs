@@ -17,6 +17,11 @@ const PAGE: u32 = 500;
 /// How many objects of a kind are read: ten times what the operator is tested with.
 const MAX_LISTED: usize = 10_000;
 
+/// Selects the objects that name the network `name`.
+fn of_network(name: &str) -> ListParams {
+    ListParams::default().fields(&format!("spec.networkRef.name={name}"))
+}
+
 /// Why the network's settings cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
@@ -46,6 +51,14 @@ pub(crate) enum ClusterError {
         /// What the API server says.
         source: KubeError,
     },
+    /// The networks cannot be listed.
+    #[error("cannot list TesseraNetworks in namespace {namespace:?}")]
+    Networks {
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
     /// The nodes cannot be listed.
     #[error("cannot list TesseraNodes in namespace {namespace:?}")]
     Nodes {
@@ -64,7 +77,7 @@ pub(crate) enum ClusterError {
     },
     /// The list does not end.
     #[error(
-        "namespace {namespace:?} holds more than {limit} objects of a kind: the report would not be whole"
+        "namespace {namespace:?} holds more than {limit} objects of a kind: what is shown would not be whole"
     )]
     TooMany {
         /// The namespace asked.
@@ -200,30 +213,43 @@ impl Cluster {
         })
     }
 
+    /// All networks of the namespace, sorted by name.
+    pub(crate) async fn networks(&self) -> Result<Vec<TesseraNetwork>, ClusterError> {
+        let failure = |source| ClusterError::Networks { namespace: self.namespace.clone(), source };
+        let networks = Api::namespaced(self.client.clone(), &self.namespace);
+        self.list(networks, ListParams::default(), failure).await
+    }
+
+    /// All nodes of the namespace, sorted by name.
+    pub(crate) async fn all_nodes(&self) -> Result<Vec<TesseraNode>, ClusterError> {
+        let failure = |source| ClusterError::Nodes { namespace: self.namespace.clone(), source };
+        self.list(self.nodes(), ListParams::default(), failure).await
+    }
+
     /// All nodes of the network `name`, sorted by name.
     pub(crate) async fn nodes_of(&self, name: &str) -> Result<Vec<TesseraNode>, ClusterError> {
         let failure = |source| ClusterError::Nodes { namespace: self.namespace.clone(), source };
-        self.list_of_network(self.nodes(), name, failure).await
+        self.list(self.nodes(), of_network(name), failure).await
     }
 
     /// All statements about the network `name`, sorted by name, whether they still count or not.
     pub(crate) async fn attestations_of(&self, name: &str) -> Result<Vec<TesseraAttestation>, ClusterError> {
         let failure = |source| ClusterError::Attestations { namespace: self.namespace.clone(), source };
-        self.list_of_network(Api::namespaced(self.client.clone(), &self.namespace), name, failure).await
+        let attestations = Api::namespaced(self.client.clone(), &self.namespace);
+        self.list(attestations, of_network(name), failure).await
     }
 
-    /// The objects of one kind that name the network `name`.
-    async fn list_of_network<K>(
+    /// The objects that `which` selects, page by page.
+    async fn list<K>(
         &self,
         objects: Api<K>,
-        name: &str,
+        which: ListParams,
         failure: impl Fn(KubeError) -> ClusterError,
     ) -> Result<Vec<K>, ClusterError>
     where
         K: Clone + DeserializeOwned + std::fmt::Debug + ResourceExt,
     {
-        let selector = format!("spec.networkRef.name={name}");
-        let mut page = ListParams::default().fields(&selector).limit(PAGE);
+        let mut page = which.limit(PAGE);
         let mut found = Vec::new();
         while found.len() <= MAX_LISTED {
             let listed = objects.list(&page).await.map_err(&failure)?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! kubectl tessera restart NODE | --all      raises spec.restartTrigger (with the person's own kubeconfig)
+//! kubectl tessera status [NAME]             shows how networks and nodes do
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
 //! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
 //! kubectl tessera store-setup NETWORK
@@ -22,6 +23,7 @@ mod cluster;
 mod evidence;
 mod report;
 mod restart;
+mod status;
 mod store_setup;
 mod token;
 mod vault;
@@ -42,6 +44,7 @@ async fn main() -> ExitCode {
         Command::AcceptLoss(args) => accept_loss::run(&args).await,
         Command::Restart(args) => restart::run(&args).await,
         Command::Checklist(args) => checklist::run(&args).await,
+        Command::Status(args) => status::run(&args).await,
         Command::Report(args) => report::run(&args).await,
     };
     match result {

@@ -11,7 +11,7 @@ mod model;
 mod oscal;
 mod statements;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod titles;
 

@@ -11,13 +11,13 @@ use super::model::Report;
 use super::rendered;
 use crate::args::ReportFormat;
 
-struct Objects {
-    network: TesseraNetwork,
-    nodes: Vec<TesseraNode>,
+pub(crate) struct Objects {
+    pub(crate) network: TesseraNetwork,
+    pub(crate) nodes: Vec<TesseraNode>,
     attestations: Vec<TesseraAttestation>,
 }
 
-fn objects() -> Objects {
+pub(crate) fn objects() -> Objects {
     let documents = serde_yaml::Deserializer::from_str(include_str!("tests/objects.yaml"));
     let objects: Vec<Value> = documents.map(|document| Value::deserialize(document).unwrap()).collect();
     let of_kind = |kind: &str| -> Vec<Value> {
