@@ -87,7 +87,7 @@ fn of_node(node: &NodeReport) -> Markup {
             h3 { (node.name) }
             p.soft {
                 "Ready " (node.ready.status) " (" (node.ready.reason) ")"
-                @if let Some(summary) = &node.summary { " · " (summary) " lines are satisfied" }
+                @if let Some(summary) = &node.summary { " · " (summary) " lines count as satisfied" }
                 @if let Some(end) = &node.certificate_not_after { " · certificate until " (time(end)) }
             }
             @for image in &node.images { p.soft.text { "Runs " code { (visible(image)) } } }
