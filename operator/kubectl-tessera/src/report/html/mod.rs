@@ -43,7 +43,14 @@ pub(super) fn render(report: &Report) -> String {
             }
         }
     };
-    page.into_string() + "\n"
+    in_lines(page.into_string()) + "\n"
+}
+
+/// Before each of these the page has a new line, so that two reports can be compared. No text holds them: it is escaped.
+const BLOCKS: [&str; 6] = ["<section>", "<article ", "<tr>", "<dt>", "<div class=\"node\">", "<footer>"];
+
+fn in_lines(page: String) -> String {
+    BLOCKS.iter().fold(page, |page, block| page.replace(block, &format!("\n{block}")))
 }
 
 fn head(report: &Report) -> Markup {
