@@ -33,9 +33,9 @@ fn row(statement: &Statement) -> Markup {
             td.id { (statement.line.as_str()) }
             td { (format!("{:?}", statement.r#type)) }
             td.text { (visible(&statement.text)) br; span.id.soft { (visible(&statement.name)) } }
-            td.text { (visible(&statement.by)) }
+            td.by { bdi { (visible(&statement.by)) } }
             td.time { @if let Some(created) = &statement.created { (time(created)) } @else { "–" } }
-            td {
+            td.counts-until {
                 @match statement.ignored_because {
                     Some(why) => { b { "no: " } (why) },
                     None => { "until " (time(&statement.expires)) },
