@@ -37,6 +37,65 @@ pub(crate) enum Command {
     /// Each line with its result, who observed it, what was observed, until when that counts, and what to do. Evidence that is
     /// too old is shown as Unknown. Changes nothing.
     Checklist(Checklist),
+    /// Show how the TesseraNetworks and TesseraNodes of a namespace do: ready or why not, checklist, keys, certificates
+    ///
+    /// A checklist counts the lines that are Verified, Enforced or Attested now; evidence that is too old does not count. A
+    /// status that speaks of an older spec is shown as Unknown. Changes nothing.
+    Status(Status),
+    /// Write the security checklist of a TesseraNetwork and its nodes for an auditor or another tool
+    ///
+    /// To standard output, as JSON, as one HTML page that needs nothing else, or as assessment results of OSCAL 1.1.3. Evidence
+    /// that is too old is Unknown, and an exception that has expired accepts nothing. Changes nothing.
+    Report(Report),
+}
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// A TesseraNetwork, with its nodes, or a TesseraNode; default: all of the namespace
+    pub(crate) name: Option<String>,
+
+    /// The namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// How to print it; default: for people
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    /// The TesseraNetwork
+    pub(crate) network: String,
+
+    /// The network's namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// The format
+    #[arg(short, long, value_enum)]
+    pub(crate) output: ReportFormat,
+}
+
+/// The format of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For programs; its shape is stable
+    Json,
+    /// For people: one page without scripts, for the screen and for paper
+    Html,
+    /// Assessment results of OSCAL 1.1.3, in JSON
+    Oscal,
 }
 
 /// Arguments of `checklist`.
@@ -66,7 +125,7 @@ pub(crate) struct Checklist {
 /// How something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
-    /// As in the object's status
+    /// For programs
     Json,
 }
 

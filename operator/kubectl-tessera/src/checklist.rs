@@ -1,10 +1,11 @@
 //! `kubectl tessera checklist`: the lines of the security checklist of a network or a node, as a reader of now sees them.
 
 use jiff::Timestamp;
-use tessera_crds::checklist::{ChecklistStatus, LineResult, LineStatus};
+use tessera_crds::checklist::{LineResult, LineStatus};
 
 use crate::args::{Checklist, Output};
 use crate::cluster::Cluster;
+use crate::evidence::read_at;
 
 /// Prints the checklist that `args` name.
 pub(crate) async fn run(args: &Checklist) -> anyhow::Result<()> {
@@ -34,29 +35,6 @@ pub(crate) async fn run(args: &Checklist) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What the checklist says at `now`: evidence that is too old proves nothing.
-fn read_at(mut checklist: ChecklistStatus, now: Timestamp) -> ChecklistStatus {
-    for line in &mut checklist.lines {
-        let result = line.result_at(now);
-        if result != line.result {
-            line.observed = format!("was {} until {}: {}", line.result, until(line), line.observed);
-            line.result = result;
-            "EvidenceExpired".clone_into(&mut line.reason);
-            line.remedy = Some(
-                "see whether the operator runs: its conditions and its log say why nobody observes this"
-                    .into(),
-            );
-        }
-    }
-    let satisfied = checklist.lines.iter().filter(|line| line.result.is_satisfied()).count();
-    checklist.summary = format!("{satisfied}/{}", checklist.lines.len());
-    checklist
-}
-
-fn until(line: &LineStatus) -> &str {
-    line.valid_until.as_ref().map_or("", |end| end.as_str())
 }
 
 /// One line each with what was observed and what to do below it.
@@ -100,39 +78,19 @@ fn table(lines: &[LineStatus]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tessera_crds::checklist::{Line, Observer};
-
     use super::*;
-
-    fn checklist() -> ChecklistStatus {
-        let line = LineStatus {
-            id: Line::HardwareKeys,
-            result: LineResult::Verified,
-            reason: "Observed".into(),
-            observer: Some(Observer::Store),
-            observed: "sealed by awskms".into(),
-            remedy: None,
-            parts: Vec::new(),
-            exception: None,
-            last_transition_time: "2027-01-01T00:00:00Z".into(),
-            valid_until: Some("2027-01-01T01:00:00Z".into()),
-        };
-        ChecklistStatus { summary: "1/1".into(), lines: vec![line] }
-    }
+    use crate::evidence::tests::checklist;
 
     #[test]
-    fn fresh_evidence_is_shown_as_it_is() {
-        let shown = read_at(checklist(), "2027-01-01T00:30:00Z".parse().unwrap());
-        assert_eq!(shown, checklist());
-        let text = table(&shown.lines);
+    fn what_is_verified_asks_nothing_of_a_person() {
+        let text = table(&checklist().lines);
         assert!(text.contains("HardwareKeys            Verified  Observed"), "{text}");
         assert!(!text.contains("to do"), "{text}");
     }
 
     #[test]
-    fn evidence_that_is_too_old_is_unknown_and_does_not_count() {
+    fn evidence_that_is_too_old_is_shown_with_what_to_do() {
         let shown = read_at(checklist(), "2027-01-01T01:00:01Z".parse().unwrap());
-        assert_eq!(shown.summary, "0/1");
         let text = table(&shown.lines);
         assert!(text.contains("Unknown   EvidenceExpired"), "{text}");
         assert!(text.contains("was Verified until 2027-01-01T01:00:00Z: sealed by awskms"), "{text}");

@@ -3,12 +3,24 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
-use kube::{Api, Client, Config, Error as KubeError};
+use kube::{Api, Client, Config, Error as KubeError, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tessera_crds::api::network::CaBundleRef;
 use tessera_crds::names::label;
-use tessera_crds::{TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 use tessera_node_api::stamp::Stamp;
+
+/// How many objects are listed at once.
+const PAGE: u32 = 500;
+
+/// How many objects of a kind are read: ten times what the operator is tested with.
+const MAX_LISTED: usize = 10_000;
+
+/// Selects the objects that name the network `name`.
+fn of_network(name: &str) -> ListParams {
+    ListParams::default().fields(&format!("spec.networkRef.name={name}"))
+}
 
 /// Why the network's settings cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +51,14 @@ pub(crate) enum ClusterError {
         /// What the API server says.
         source: KubeError,
     },
+    /// The networks cannot be listed.
+    #[error("cannot list TesseraNetworks in namespace {namespace:?}")]
+    Networks {
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
     /// The nodes cannot be listed.
     #[error("cannot list TesseraNodes in namespace {namespace:?}")]
     Nodes {
@@ -46,6 +66,24 @@ pub(crate) enum ClusterError {
         namespace: String,
         /// What the API server says.
         source: KubeError,
+    },
+    /// The statements cannot be listed.
+    #[error("cannot list TesseraAttestations in namespace {namespace:?}")]
+    Attestations {
+        /// The namespace asked.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
+    /// The list does not end.
+    #[error(
+        "namespace {namespace:?} holds more than {limit} objects of a kind: what is shown would not be whole"
+    )]
+    TooMany {
+        /// The namespace asked.
+        namespace: String,
+        /// How many are read.
+        limit: usize,
     },
     /// The node cannot be read or changed.
     #[error("cannot {verb} TesseraNode {name:?} in namespace {namespace:?}")]
@@ -173,6 +211,56 @@ impl Cluster {
             namespace: self.namespace.clone(),
             source,
         })
+    }
+
+    /// All networks of the namespace, sorted by name.
+    pub(crate) async fn networks(&self) -> Result<Vec<TesseraNetwork>, ClusterError> {
+        let failure = |source| ClusterError::Networks { namespace: self.namespace.clone(), source };
+        let networks = Api::namespaced(self.client.clone(), &self.namespace);
+        self.list(networks, ListParams::default(), failure).await
+    }
+
+    /// All nodes of the namespace, sorted by name.
+    pub(crate) async fn all_nodes(&self) -> Result<Vec<TesseraNode>, ClusterError> {
+        let failure = |source| ClusterError::Nodes { namespace: self.namespace.clone(), source };
+        self.list(self.nodes(), ListParams::default(), failure).await
+    }
+
+    /// All nodes of the network `name`, sorted by name.
+    pub(crate) async fn nodes_of(&self, name: &str) -> Result<Vec<TesseraNode>, ClusterError> {
+        let failure = |source| ClusterError::Nodes { namespace: self.namespace.clone(), source };
+        self.list(self.nodes(), of_network(name), failure).await
+    }
+
+    /// All statements about the network `name`, sorted by name, whether they still count or not.
+    pub(crate) async fn attestations_of(&self, name: &str) -> Result<Vec<TesseraAttestation>, ClusterError> {
+        let failure = |source| ClusterError::Attestations { namespace: self.namespace.clone(), source };
+        let attestations = Api::namespaced(self.client.clone(), &self.namespace);
+        self.list(attestations, of_network(name), failure).await
+    }
+
+    /// The objects that `which` selects, page by page.
+    async fn list<K>(
+        &self,
+        objects: Api<K>,
+        which: ListParams,
+        failure: impl Fn(KubeError) -> ClusterError,
+    ) -> Result<Vec<K>, ClusterError>
+    where
+        K: Clone + DeserializeOwned + std::fmt::Debug + ResourceExt,
+    {
+        let mut page = which.limit(PAGE);
+        let mut found = Vec::new();
+        while found.len() <= MAX_LISTED {
+            let listed = objects.list(&page).await.map_err(&failure)?;
+            found.extend(listed.items);
+            let Some(next) = listed.metadata.continue_.filter(|token| !token.is_empty()) else {
+                found.sort_by_key(ResourceExt::name_any);
+                return Ok(found);
+            };
+            page = page.continue_token(&next);
+        }
+        Err(ClusterError::TooMany { namespace: self.namespace.clone(), limit: MAX_LISTED })
     }
 
     /// The names of all nodes, sorted.

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! kubectl tessera restart NODE | --all      raises spec.restartTrigger (with the person's own kubeconfig)
+//! kubectl tessera status [NAME]             shows how networks and nodes do
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
+//! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -18,7 +20,10 @@ mod accept_loss;
 mod args;
 mod checklist;
 mod cluster;
+mod evidence;
+mod report;
 mod restart;
+mod status;
 mod store_setup;
 mod token;
 mod vault;
@@ -39,6 +44,8 @@ async fn main() -> ExitCode {
         Command::AcceptLoss(args) => accept_loss::run(&args).await,
         Command::Restart(args) => restart::run(&args).await,
         Command::Checklist(args) => checklist::run(&args).await,
+        Command::Status(args) => status::run(&args).await,
+        Command::Report(args) => report::run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

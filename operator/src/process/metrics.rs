@@ -33,6 +33,7 @@ pub struct Metrics {
     requests: Counter,
     event_lists: Counter,
     checklist: Family<LineOfNetwork, Gauge>,
+    exceptions: Family<AcceptedLine, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +42,13 @@ struct LineOfNetwork {
     network: String,
     line: &'static str,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AcceptedLine {
+    namespace: String,
+    network: String,
+    line: &'static str,
 }
 
 impl Default for Metrics {
@@ -58,7 +66,10 @@ impl Default for Metrics {
         let checklist = Family::<LineOfNetwork, Gauge>::default();
         let help = "The result of each line of the security checklist: 1 for the one that it has";
         registry.register("checklist_line", help, checklist.clone());
-        Self { registry, durations, failures, requests, event_lists, checklist }
+        let exceptions = Family::<AcceptedLine, Gauge>::default();
+        let help = "1 for each line of the security checklist whose violation an exception accepts";
+        registry.register("checklist_exception", help, exceptions.clone());
+        Self { registry, durations, failures, requests, event_lists, checklist, exceptions }
     }
 }
 
@@ -88,6 +99,7 @@ impl Metrics {
     /// The checklist of a network; no lines: the network is gone.
     pub fn checklist(&self, namespace: &str, network: &str, lines: &[LineStatus]) {
         for line in Line::ALL {
+            self.exception(namespace, network, *line, lines);
             for result in LineResult::ALL {
                 let labels = LineOfNetwork {
                     namespace: namespace.to_owned(),
@@ -104,6 +116,16 @@ impl Metrics {
         }
     }
 
+    fn exception(&self, namespace: &str, network: &str, line: Line, lines: &[LineStatus]) {
+        let (namespace, network) = (namespace.to_owned(), network.to_owned());
+        let labels = AcceptedLine { namespace, network, line: line.as_str() };
+        if lines.iter().any(|found| found.id == line && found.exception.is_some()) {
+            self.exceptions.get_or_create(&labels).set(1);
+        } else {
+            self.exceptions.remove(&labels);
+        }
+    }
+
     /// All of them as text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -115,14 +137,14 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use tessera_crds::checklist::LineException;
+
     use super::*;
 
-    #[test]
-    fn a_line_has_one_result_and_a_network_that_is_gone_has_none() {
-        let metrics = Metrics::default();
-        let line = |result| LineStatus {
+    fn violated() -> LineStatus {
+        LineStatus {
             id: Line::HardwareKeys,
-            result,
+            result: LineResult::Violated,
             reason: String::new(),
             observer: None,
             observed: String::new(),
@@ -131,7 +153,63 @@ mod tests {
             exception: None,
             last_transition_time: "2027-01-01T00:00:00Z".into(),
             valid_until: None,
+        }
+    }
+
+    fn exception() -> LineException {
+        let (name, by) = ("software-seal".to_owned(), "ana".to_owned());
+        LineException { name, by, expires: "2027-06-01T00:00:00Z".into() }
+    }
+
+    #[test]
+    fn the_chart_has_an_alert_with_a_runbook_for_each_line() {
+        let alerts = include_str!("../../../charts/tessera-operator/files/alerts.yaml");
+        let alerts: Vec<serde_json::Map<String, serde_json::Value>> = serde_yaml::from_str(alerts).unwrap();
+        let lines: Vec<_> = alerts.iter().map(|alert| alert["line"].as_str().unwrap()).collect();
+        assert_eq!(lines, Line::ALL.iter().map(|line| line.as_str()).collect::<Vec<_>>());
+        for alert in &alerts {
+            for text in ["demands", "runbook"] {
+                assert!(alert[text].as_str().is_some_and(|text| text.len() > 10), "{alert:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_chart_s_alerts_name_metrics_and_labels_that_there_are() {
+        let template = include_str!("../../../charts/tessera-operator/templates/alerts.yaml");
+        let metrics = Metrics::default();
+        metrics.checklist("org-a", "net", &[LineStatus { exception: Some(exception()), ..violated() }]);
+        let encoded = metrics.encode();
+        let word = |char: char| !(char.is_alphanumeric() || char == '_');
+        let named = template.split(word).filter(|name| name.starts_with("tessera_operator_"));
+        let named: std::collections::BTreeSet<_> = named.collect();
+        assert_eq!(named.len(), 2);
+        for name in named {
+            assert!(encoded.contains(&format!("# HELP {name} ")), "{name}: {encoded}");
+        }
+    }
+
+    #[test]
+    fn an_accepted_violation_is_shown_while_it_is_accepted() {
+        let metrics = Metrics::default();
+        let mut line = violated();
+        let series =
+            r#"tessera_operator_checklist_exception{namespace="org-a",network="net",line="HardwareKeys"} 1"#;
+        let shown = |line: &LineStatus| {
+            metrics.checklist("org-a", "net", std::slice::from_ref(line));
+            metrics.encode().contains(series)
         };
+        assert!(!shown(&line));
+        line.exception = Some(exception());
+        assert!(shown(&line));
+        line.exception = None;
+        assert!(!shown(&line));
+    }
+
+    #[test]
+    fn a_line_has_one_result_and_a_network_that_is_gone_has_none() {
+        let metrics = Metrics::default();
+        let line = |result| LineStatus { result, ..violated() };
         let shown = |lines: &[LineStatus]| {
             metrics.checklist("org-a", "net", lines);
             let text = metrics.encode();

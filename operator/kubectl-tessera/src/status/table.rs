@@ -1,0 +1,81 @@
+//! The overview for people. Pure.
+
+use super::overview::{End, Overview, Ready};
+
+/// A table of the networks and one of the nodes, and below them what keeps each from being ready.
+pub(super) fn of(overview: &Overview) -> String {
+    let networks = overview.networks.iter().map(|network| {
+        vec![
+            network.name.clone(),
+            network.ready.status.clone(),
+            network.ready.reason.clone(),
+            or_dash(network.nodes.as_deref()),
+            or_dash(network.checklist.as_deref()),
+            until(network.authority.as_ref()),
+        ]
+    });
+    let nodes = overview.nodes.iter().map(|node| {
+        vec![
+            node.name.clone(),
+            node.network.clone(),
+            node.ready.status.clone(),
+            node.ready.reason.clone(),
+            or_dash(node.checklist.as_deref()),
+            node.keys.clone(),
+            until(node.certificate.as_ref()),
+        ]
+    });
+    let tables = [
+        aligned(&["NETWORK", "READY", "REASON", "NODES", "CHECKLIST", "CA UNTIL"], networks.collect()),
+        aligned(
+            &["NODE", "NETWORK", "READY", "REASON", "CHECKLIST", "KEYS", "CERTIFICATE UNTIL"],
+            nodes.collect(),
+        ),
+        messages(overview),
+    ];
+    tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.unwrap_or("-").to_owned()
+}
+
+fn until(end: Option<&End>) -> String {
+    match end {
+        None => "-".to_owned(),
+        Some(end) if end.has_passed => format!("{} (passed)", end.not_after),
+        Some(end) => end.not_after.clone(),
+    }
+}
+
+fn messages(overview: &Overview) -> String {
+    let networks = overview.networks.iter().map(|network| ("TesseraNetwork", &network.name, &network.ready));
+    let nodes = overview.nodes.iter().map(|node| ("TesseraNode", &node.name, &node.ready));
+    let not_ready = networks.chain(nodes).filter(|(_, _, ready)| ready.status != "True");
+    not_ready
+        .map(|(kind, name, ready)| format!("{kind} {name}: {}\n", one_line(ready)))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+fn one_line(ready: &Ready) -> String {
+    ready.message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Columns as wide as their widest cell; nothing without rows.
+fn aligned(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header: Vec<String> = header.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<_> = std::iter::once(header).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            format!("{}\n", cells.collect::<Vec<_>>().join("   ").trim_end())
+        })
+        .collect::<Vec<_>>()
+        .concat()
+}
