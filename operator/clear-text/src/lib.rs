@@ -23,7 +23,7 @@ mod value;
 pub use object::{ObjectHit, ObjectScan, scan_object, scan_values};
 pub use rule::{Rule, Value};
 pub use rules::RULES;
-pub use scan::{Hit, Scan, scan};
+pub use scan::{Hit, Scan, control, scan};
 
 /// The most hits that one search gives.
 pub const MAX_HITS: usize = 16;
