@@ -3,6 +3,7 @@
 //! ```text
 //! kubectl tessera restart NODE | --all      raises spec.restartTrigger (with the person's own kubeconfig)
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
+//! kubectl tessera audit                     searches the namespace for credentials in clear text
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -16,6 +17,7 @@
 
 mod accept_loss;
 mod args;
+mod audit;
 mod checklist;
 mod cluster;
 mod restart;
@@ -39,6 +41,7 @@ async fn main() -> ExitCode {
         Command::AcceptLoss(args) => accept_loss::run(&args).await,
         Command::Restart(args) => restart::run(&args).await,
         Command::Checklist(args) => checklist::run(&args).await,
+        Command::Audit(args) => audit::run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
