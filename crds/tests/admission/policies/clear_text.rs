@@ -12,7 +12,7 @@ async fn config_map(namespace: &str, data: Value) -> Answer {
     create(User::Admin, "v1/configmaps", namespace, &object).await
 }
 
-fn pod_with(container: Value) -> Value {
+fn pod_with(container: &Value) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app"},
         "spec": {"containers": [{"name": "app", "image": "app"}]}});
     for (field, value) in container.as_object().unwrap() {
@@ -67,7 +67,7 @@ async fn a_pod_with_a_credential_is_refused() {
         (json!({"args": ["--db-password=hunter22"]}), "command line"),
         (json!({"command": ["sh", "-c", "curl https://a:hunter22@b"]}), "command line"),
     ] {
-        let pod = pod_with(container);
+        let pod = pod_with(&container);
         create(User::Admin, "v1/pods", MANAGED, &pod).await.is_refused(POLICY, &["Pod app", field]);
         create(User::Admin, "v1/pods", OPEN, &pod).await.is_admitted();
         let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app"}, "spec": {
@@ -76,7 +76,7 @@ async fn a_pod_with_a_credential_is_refused() {
         let answer = create(User::Admin, "apps/v1/deployments", MANAGED, &workload).await;
         answer.is_refused(POLICY, &["Deployment app", field]);
     }
-    let mut pod = pod_with(json!({}));
+    let mut pod = pod_with(&json!({}));
     pod["metadata"]["annotations"] = json!({"note": "password: hunter22"});
     create(User::Admin, "v1/pods", MANAGED, &pod).await.is_refused(POLICY, &["annotation note"]);
 }
@@ -88,7 +88,7 @@ async fn a_pod_that_refers_to_a_secret_is_admitted() {
         json!({"env": [{"name": "DB_PASSWORD", "value": "$(OTHER)"}, {"name": "PASSWORD_FILE", "value": "/p"}]}),
         json!({"args": ["--password-file=/run/secrets/db", "--db-password=$(DB_PASSWORD)"]}),
     ] {
-        create(User::Admin, "v1/pods", MANAGED, &pod_with(container)).await.is_admitted();
+        create(User::Admin, "v1/pods", MANAGED, &pod_with(&container)).await.is_admitted();
     }
 }
 
