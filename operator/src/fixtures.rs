@@ -1,6 +1,6 @@
 //! Sample specs for unit tests, changed by the test that needs something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +9,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_node_api::admin::{self, DependencyStatus};
 use tessera_pki::CaState;
 
+use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
@@ -101,10 +102,23 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         store_ca_sha256: Some("00".repeat(32)),
         store_facts: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into() }),
         secrets: BTreeMap::new(),
+        clear_text: clear_text_facts(),
         attestations: Vec::new(),
         untried: Vec::new(),
         nodes: Vec::new(),
         now: now(),
+    }
+}
+
+/// A namespace that was searched and holds no credential.
+pub(crate) fn clear_text_facts() -> ClearTextFacts {
+    ClearTextFacts {
+        rules: Some(47),
+        searched: vec!["ConfigMap".into(), "Pod".into()],
+        not_searched: Vec::new(),
+        pending: Vec::new(),
+        objects: 12,
+        found: BTreeSet::new(),
     }
 }
 

@@ -47,6 +47,27 @@ pub(crate) enum Command {
     /// To standard output, as JSON, as one HTML page that needs nothing else, or as assessment results of OSCAL 1.1.3. Evidence
     /// that is too old is Unknown, and an exception that has expired accepts nothing. Changes nothing.
     Report(Report),
+    /// Search a namespace for credentials in clear text, with your own rights
+    ///
+    /// `ConfigMaps`, pods, what makes pods, and the releases that Helm keeps in Secrets. Shows where and by which rule, never the
+    /// credential. Exit code 1 if anything is found, or could not be searched. Changes nothing.
+    Audit(Audit),
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// The namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// How to print it; default: for people
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
 }
 
 /// Arguments of `status`.

@@ -172,6 +172,11 @@ impl Cluster {
         &self.namespace
     }
 
+    /// A client with the person's credentials.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// The network `name`.
     pub(crate) async fn network(&self, name: &str) -> Result<TesseraNetwork, ClusterError> {
         let networks: Api<TesseraNetwork> = Api::namespaced(self.client.clone(), &self.namespace);

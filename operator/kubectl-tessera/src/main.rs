@@ -5,6 +5,7 @@
 //! kubectl tessera status [NAME]             shows how networks and nodes do
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
 //! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
+//! kubectl tessera audit                     searches the namespace for credentials in clear text
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -18,6 +19,7 @@
 
 mod accept_loss;
 mod args;
+mod audit;
 mod checklist;
 mod cluster;
 mod evidence;
@@ -46,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Checklist(args) => checklist::run(&args).await,
         Command::Status(args) => status::run(&args).await,
         Command::Report(args) => report::run(&args).await,
+        Command::Audit(args) => audit::run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use tessera_crds::api::network::VaultStore;
 use tessera_crds::checklist::LineResult;
 use tessera_node_api::admin;
 
+use super::clear_text::ClearTextFacts;
 use super::finding::Finding;
 use super::statements::Statements;
 
@@ -51,6 +52,8 @@ pub struct NetworkFacts<'a> {
     pub statements: Statements,
     /// Its nodes, by name.
     pub nodes: &'a [Arc<TesseraNode>],
+    /// What the search of its namespace for credentials came to.
+    pub clear_text: &'a ClearTextFacts,
 }
 
 /// What came of asking a secret store.

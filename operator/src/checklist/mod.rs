@@ -9,6 +9,7 @@
 //! No line says more than its facts: what nobody observed is at most Enforced, and a fact that is missing, too old or
 //! contradicted makes a line Unknown or Violated, never Verified.
 
+pub mod clear_text;
 pub mod evidence;
 pub mod facts;
 pub mod finding;

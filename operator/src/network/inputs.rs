@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -9,6 +10,7 @@ use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
+use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::facts::StoreAnswer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -36,6 +38,8 @@ pub struct Inputs {
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
+    /// What the search of the namespace for credentials came to.
+    pub clear_text: ClearTextFacts,
     /// What people state about the network.
     pub attestations: Vec<Arc<TesseraAttestation>>,
     /// Images that nodes wait for until a pod has tried them.
@@ -62,6 +66,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
         attestations: ctx.caches.attestations_of(name),
+        clear_text: ctx.caches.clear_text.facts(Instant::now()),
         nodes,
         now,
     })

@@ -15,6 +15,7 @@ use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::cache::Cache;
+use super::clear_text::ClearTextScan;
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use crate::kube::object_id::ObjectId;
 
@@ -47,6 +48,8 @@ pub struct Caches {
     pub secrets: Cache<KeptSecret>,
     /// Objects of ours, by kind, each by owner.
     pub owned: Vec<(ApiResource, Cache<Text>)>,
+    /// Credentials that objects of the namespace hold in clear text. No reconcile waits for these.
+    pub clear_text: Arc<ClearTextScan>,
 }
 
 impl Default for Caches {
@@ -59,6 +62,7 @@ impl Default for Caches {
             claims: Cache::default(),
             secrets: Cache::default(),
             owned: owned_kinds().into_iter().map(|resource| (resource, Cache::default())).collect(),
+            clear_text: Arc::default(),
         }
     }
 }

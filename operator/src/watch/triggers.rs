@@ -7,7 +7,8 @@
 //! owned objects ─────┼──► their owner, unless the change is our own last write
 //! Secrets of clients ┼──► the node that they are made for, the same
 //! pods, claims ──────┼──► their node; the pod's probe
-//! image checks ──────┴──► their network; its nodes that wait
+//! image checks ──────┼──► their network; its nodes that wait
+//! credentials found ─┴──► all networks
 //! ```
 
 use std::sync::Arc;
@@ -139,6 +140,13 @@ impl Triggers {
     fn labelled(&self, metadata: &ObjectMeta) {
         if let Some(node) = metadata.labels.as_ref().and_then(|labels| labels.get(label::NODE)) {
             self.0.queues.nodes.touch(node);
+        }
+    }
+
+    /// What was found in the namespace concerns each of its networks.
+    pub(super) fn all_networks(&self) {
+        for network in self.0.caches.networks.objects() {
+            self.0.queues.networks.touch(&network.name().to_owned());
         }
     }
 

@@ -128,6 +128,8 @@ fn render() -> Vec<Value> {
             image_values()
         ))
         .arg(format!("--set=admission.allowedImages={{{ALLOWED_IMAGES}}}"))
+        // Warnings do not reach these tests.
+        .arg("--set=admission.clearText=Deny")
         .arg(format!("--set=clientNamespaces.{CLIENTS}={{{MANAGED}}}"))
         .output()
         .expect("helm runs");

@@ -6,6 +6,7 @@
 mod accept_loss;
 mod attestations;
 mod chart;
+mod clear_text;
 mod client_namespaces;
 mod connect;
 mod image_checks;

@@ -13,7 +13,8 @@ fn render(value: &str) -> Result<(), String> {
 }
 
 /// Refused, allowed, and what helm's message names.
-const CASES: [(&str, &str, &str); 20] = [
+const CASES: [(&str, &str, &str); 21] = [
+    ("admission.clearText=\"Maybe\"", "admission.clearText=\"Deny\"", "clearText"),
     ("unknown=1", "global={}", "unknown"),
     ("image.repository=\"a@b\"", "image.repository=\"a/b\"", "repository"),
     ("image.digest=\"sha256:0\"", "image.digest=\"\"", "digest"),

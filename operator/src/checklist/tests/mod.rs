@@ -1,5 +1,6 @@
 //! What each line says of facts, and that no missing fact is made up for.
 
+mod clear_text;
 mod evidence;
 mod of_network;
 mod statements;

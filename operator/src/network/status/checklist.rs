@@ -27,7 +27,7 @@ pub(super) fn judge(
         known => known.clone(),
     };
     let statements = Statements::that_count(&inputs.attestations, inputs.now);
-    let facts = NetworkFacts { vault, store, statements, nodes: &nodes };
+    let facts = NetworkFacts { vault, store, statements, nodes: &nodes, clear_text: &inputs.clear_text };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });
