@@ -20,6 +20,7 @@ use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
 use crate::http::router::{Api, Route};
 use crate::keyring::Keys;
+use crate::logs::Reports;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
@@ -43,6 +44,7 @@ pub(crate) struct NodeState {
     pub(crate) egress_closed_since: watch::Receiver<Option<String>>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) logs: Reports,
 }
 
 impl NodeState {
@@ -70,6 +72,7 @@ impl NodeState {
             peers_reached: self.peers.reached(),
             hardening: hardening(),
             built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
+            logging: self.logs.status(),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::http::router::{Api, Router};
 use crate::http::server::{Common, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
+use crate::logs::{self, Reports, Shipper};
 use crate::metrics::{Metrics, Port};
 use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
@@ -42,6 +43,7 @@ pub(super) struct Base {
     pub(super) resources: Resources,
     pub(super) credentials: CredentialsReceiver,
     pub(super) configuration: DynamicConfiguration,
+    pub(super) logs: Reports,
 }
 
 impl Base {
@@ -62,6 +64,16 @@ impl Base {
         let credentials = CredentialsReceiver::watch_directory(&config.node_tls, expectation).await;
         tasks.service("certificate", certificate::follow(credentials.clone(), readiness.clone()));
         let configuration = dynamic_configuration(&config, &tasks).await;
+        let logs = Reports::new(Arc::clone(&metrics));
+        let shipper = Shipper::new(
+            logs::of_process(),
+            configuration.subscribe(),
+            credentials.clone(),
+            &config.identity,
+            logs.clone(),
+        );
+        // What happens during the drain is shipped, too.
+        tasks.observer("logs", shipper.run());
         Ok(Self {
             config,
             tasks,
@@ -74,6 +86,7 @@ impl Base {
             resources,
             credentials,
             configuration,
+            logs,
         })
     }
 

@@ -165,6 +165,7 @@ async fn start(
         egress_closed_since: egress_closed_since.subscribe(),
         peers: Arc::clone(&peers),
         metrics: Arc::clone(&base.metrics),
+        logs: base.logs.clone(),
     })
     .await?;
     base.close_egress(&egress_closed_since).await;
