@@ -12,6 +12,7 @@ use tessera_pki::CaState;
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
+use crate::network::logging::CollectorCa;
 use crate::node::inputs::{Inputs, NetworkInput};
 use crate::probe::store::StoreState;
 use crate::probe::store_reports::ObservedStore;
@@ -101,6 +102,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         store_ca_sha256: Some("00".repeat(32)),
         store_facts: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into() }),
         secrets: BTreeMap::new(),
+        collector_ca: CollectorCa::NoCollector,
         attestations: Vec::new(),
         untried: Vec::new(),
         nodes: Vec::new(),
@@ -167,6 +169,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
             core_pattern: "core".into(),
         }),
         built_on: Some("2026-12-24".into()),
+        logging: None,
     }
 }
 

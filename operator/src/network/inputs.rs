@@ -9,6 +9,7 @@ use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
+use super::logging::{self, CollectorCa};
 use crate::checklist::facts::StoreAnswer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -34,6 +35,8 @@ pub struct Inputs {
     pub store_facts: StoreAnswer,
     /// What is known of the scrapers' Secrets; only ours.
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
+    /// The CA bundle of its collector of logs.
+    pub collector_ca: CollectorCa,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
     /// What people state about the network.
@@ -61,6 +64,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         store_facts: ctx.stores.facts(network),
         secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
+        collector_ca: logging::read_ca(network, ctx).await?,
         attestations: ctx.caches.attestations_of(name),
         nodes,
         now,

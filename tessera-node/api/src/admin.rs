@@ -68,6 +68,8 @@ pub struct Status {
 pub struct LoggingStatus {
     /// The collector's base URL, as the node's configuration has it.
     pub endpoint: String,
+    /// Since when the node ships there (RFC 3339).
+    pub since: String,
     /// When the collector last accepted the node's canary record (RFC 3339): status 2xx, and none rejected. One is sent each
     /// [`CANARY_SECONDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

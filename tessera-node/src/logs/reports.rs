@@ -43,8 +43,9 @@ impl Reports {
         let mut state = self.lock();
         if state.status.endpoint != endpoint {
             let LoggingStatus { rejected, dropped, lost_at, .. } = std::mem::take(&mut state.status);
-            let endpoint = endpoint.to_owned();
-            state.status = LoggingStatus { endpoint, rejected, dropped, lost_at, ..LoggingStatus::default() };
+            let (endpoint, since) = (endpoint.to_owned(), clock::now_rfc3339());
+            state.status =
+                LoggingStatus { endpoint, since, rejected, dropped, lost_at, ..LoggingStatus::default() };
             state.failed = 0;
         }
     }

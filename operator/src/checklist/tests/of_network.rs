@@ -7,7 +7,7 @@ use tessera_crds::checklist::{ChecklistStatus, LineStatus};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::*;
-use crate::checklist::facts::{StoreAnswer, StoreFacts};
+use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
 use crate::fixtures::{network, network_json, node, node_json};
 
 fn of_network(
@@ -20,7 +20,8 @@ fn of_network(
         store.map_or(StoreAnswer::Silent, |seal| StoreAnswer::Shows(StoreFacts { seal_type: seal.into() }));
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
-    (line.judge)(&NetworkFacts { vault, store, statements: Statements::default(), nodes }, now())
+    let collector = CollectorFact::None;
+    (line.judge)(&NetworkFacts { vault, store, collector, statements: Statements::default(), nodes }, now())
 }
 
 /// The types that real stores give in sys/seal-status: Vault 1.20 and OpenBao 2.3, by their own sources.
