@@ -47,7 +47,9 @@ async fn what_this_cluster_shows(fleet: &Fleet) -> Result<()> {
     for line in lines {
         ensure!(line["result"] == "Verified" || line["remedy"].is_string(), "no remedy: {line}");
     }
-    fleet.node_condition("a", "ChecklistSatisfied", "Unknown", "Unknown").await.map(drop)
+    // Its network names no collector of logs.
+    line(fleet, Kind::TesseraNode, "a", "CentralLogging", "Violated", "NoCollector").await?;
+    fleet.node_condition("a", "ChecklistSatisfied", "False", "Violated").await.map(drop)
 }
 
 async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> {

@@ -99,14 +99,14 @@ fn of_network(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
         ),
         CollectorFact::Named => {
             let nodes = nodes::worst(facts, Line::CentralLogging, now);
-            if nodes.result == LineResult::Verified { with_dependencies(nodes) } else { nodes }
+            if nodes.result == LineResult::Verified { with_dependencies(&nodes) } else { nodes }
         }
     }
 }
 
 /// The logs of what the nodes depend on. Nobody observes them yet: once the secret store's audit devices are among the facts, they
 /// are judged here.
-fn with_dependencies(nodes: Finding) -> Finding {
+fn with_dependencies(nodes: &Finding) -> Finding {
     let finding = Finding::enforced(
         "DependenciesNotSeen",
         format!(
