@@ -11,6 +11,8 @@ pub struct Settings {
     pub next_image: String,
     /// `localhost:5001/tessera-client@sha256:…`
     pub client_image: String,
+    /// `localhost:5001/otelcol@sha256:…`
+    pub collector_image: String,
     /// The plug-in's binary.
     pub kubectl_tessera: String,
     /// Vault as it is reached from the tests' machine, through a port-forward.
@@ -28,6 +30,7 @@ impl Settings {
             node_image: var("TESSERA_NODE_IMAGE")?,
             next_image: var("TESSERA_NEXT_IMAGE")?,
             client_image: var("TESSERA_CLIENT_IMAGE")?,
+            collector_image: var("TESSERA_COLLECTOR_IMAGE")?,
             kubectl_tessera: var("KUBECTL_TESSERA")?,
             vault_address: var("TESSERA_VAULT_ADDR")?,
             vault_ca_file: var("TESSERA_VAULT_CA_FILE")?,

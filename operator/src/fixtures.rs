@@ -13,6 +13,7 @@ use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
+use crate::network::logging::CollectorCa;
 use crate::node::inputs::{Inputs, NetworkInput};
 use crate::probe::store::StoreState;
 use crate::probe::store_reports::ObservedStore;
@@ -103,6 +104,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         store_facts: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into() }),
         secrets: BTreeMap::new(),
         clear_text: clear_text_facts(),
+        collector_ca: CollectorCa::NoCollector,
         attestations: Vec::new(),
         untried: Vec::new(),
         nodes: Vec::new(),
@@ -181,6 +183,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
             core_pattern: "core".into(),
         }),
         built_on: Some("2026-12-24".into()),
+        logging: None,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
 use crate::http::router::{Api, Route};
 use crate::keyring::Keys;
+use crate::logs::Reports;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
@@ -44,6 +45,7 @@ pub(crate) struct NodeState {
     pub(crate) peers: Arc<Peers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) listener_trials: watch::Receiver<Option<ListenerTrials>>,
+    pub(crate) logs: Reports,
 }
 
 impl NodeState {
@@ -72,6 +74,7 @@ impl NodeState {
             hardening: hardening(),
             listener_trials: self.listener_trials.borrow().clone(),
             built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
+            logging: self.logs.status(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod egress_guard;
 pub mod fault;
 pub mod http;
 pub mod keyring;
+pub mod logs;
 pub mod metrics;
 pub mod node;
 pub mod peers;

@@ -1,4 +1,4 @@
-//! Logs: JSON lines on standard output, quiet when nothing happens. No secret and no payload is ever a field; hashes of
+//! Logs: JSON lines on standard output, quiet when nothing happens, and the same records for the network's collector. No secret and no payload is ever a field; hashes of
 //! transactions appear at debug level only, since they tell who traded when.
 
 use tessera_node_api::plain_words::plain_words;
@@ -8,6 +8,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, fmt, registry};
 
+use crate::logs;
+
 /// Libraries that log what they send and receive, secrets among it. What goes wrong in them we say ourselves.
 const SILENCED: [&str; 2] = ["rustify", "vaultrs"];
 
@@ -15,16 +17,21 @@ const SILENCED: [&str; 2] = ["rustify", "vaultrs"];
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // A second start (tests run several nodes in one process) keeps the first.
-    let _ = tracing::subscriber::set_global_default(subscriber(filter, std::io::stdout));
+    let shipped = logs::Layer(logs::of_process());
+    let _ = tracing::subscriber::set_global_default(subscriber(filter, std::io::stdout, shipped));
 }
 
 /// A filter of its own: among the directives of one, a longer one (`rustify::clients=trace`) would win over ours.
-fn subscriber<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(filter: EnvFilter, writer: W, shipped: logs::Layer) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = fmt::layer().json().flatten_event(true).with_target(true).with_writer(writer);
-    registry().with(lines).with(filter).with(filter_fn(|metadata| !is_silenced(metadata.target())))
+    registry()
+        .with(lines)
+        .with(shipped)
+        .with(filter)
+        .with(filter_fn(|metadata| !is_silenced(metadata.target())))
 }
 
 fn is_silenced(target: &str) -> bool {
@@ -57,8 +64,10 @@ mod tests {
         for directives in ["trace", "info,rustify::clients=trace,vaultrs=trace", "rustify[sends]=trace,info"]
         {
             let file = Arc::new(tempfile::tempfile().unwrap());
+            let queue = Arc::new(logs::Queue::default());
+            let shipped = logs::Layer(Arc::clone(&queue));
             tracing::subscriber::with_default(
-                subscriber(EnvFilter::new(directives), Arc::clone(&file)),
+                subscriber(EnvFilter::new(directives), Arc::clone(&file), shipped),
                 || {
                     let _sends =
                         tracing::info_span!(target: "rustify::clients", "sends", token = "hvs.1").entered();
@@ -70,7 +79,10 @@ mod tests {
             let mut log = String::new();
             (&*file).rewind().unwrap();
             (&*file).read_to_string(&mut log).unwrap();
-            assert!(log.contains("ours") && !log.contains("hvs."), "{directives}: {log}");
+            let shipped = format!("{:?}", queue.take_batch());
+            for log in [log, shipped] {
+                assert!(log.contains("ours") && !log.contains("hvs."), "{directives}: {log}");
+            }
         }
     }
 }

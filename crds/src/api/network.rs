@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::checklist::{Checklist, ChecklistStatus};
+use super::logging::Logging;
 use super::name::{
     Cidr, ConfigKey, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp, TrustDomain,
 };
@@ -83,6 +84,10 @@ pub struct TesseraNetworkSpec {
     /// How changes reach the nodes that serve.
     #[serde(default)]
     pub rollout: Rollout,
+
+    /// Where the nodes' logs go, beside their standard output; absent: nowhere. A change restarts no node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
 
     /// What the security checklist demands, where there is a choice.
     #[serde(default)]

@@ -42,6 +42,14 @@ pub(crate) fn network() -> Value {
             },
             "privacy": { "enhancements": false },
             "rollout": { "maxUnavailable": 1 },
+            "logging": { "otlp": {
+                "endpoint": "https://otel.logs.svc:4318",
+                "caBundleRef": { "name": "otel-ca", "key": "ca.crt" },
+                "egress": [{
+                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "logs" } },
+                    "port": 4318,
+                }],
+            } },
         },
     })
 }

@@ -47,7 +47,9 @@ async fn what_this_cluster_shows(fleet: &Fleet) -> Result<()> {
     for line in lines {
         ensure!(line["result"] == "Verified" || line["remedy"].is_string(), "no remedy: {line}");
     }
-    fleet.node_condition("a", "ChecklistSatisfied", "Unknown", "Unknown").await.map(drop)
+    // Its network names no collector of logs.
+    line(fleet, Kind::TesseraNode, "a", "CentralLogging", "Violated", "NoCollector").await?;
+    fleet.node_condition("a", "ChecklistSatisfied", "False", "Violated").await.map(drop)
 }
 
 async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> {
@@ -124,12 +126,19 @@ async fn the_plug_in_shows_all_lines(fleet: &Fleet) -> Result<()> {
     ensure!(text.matches("    observed:  ").count() == 14, "{text}");
     let json: Value =
         serde_json::from_str(&fleet.plugin(&["checklist", "--node", "a", "-o", "json"], &[]).await?)?;
-    ensure!(json["lines"].as_array().is_some_and(|lines| lines.len() == 6), "{json}");
+    ensure!(json["lines"].as_array().is_some_and(|lines| lines.len() == 7), "{json}");
     Ok(())
 }
 
 /// Waits until the line has this result and reason; gives it back.
-async fn line(fleet: &Fleet, kind: Kind, name: &str, id: &str, result: &str, reason: &str) -> Result<Value> {
+pub(super) async fn line(
+    fleet: &Fleet,
+    kind: Kind,
+    name: &str,
+    id: &str,
+    result: &str,
+    reason: &str,
+) -> Result<Value> {
     wait::until(&format!("{name}: {id} {result} {reason}"), SEEN, || async {
         let object = fleet.cluster.get(kind, &fleet.namespace, name).await?;
         let lines = object["status"]["checklist"]["lines"].as_array();

@@ -2,6 +2,7 @@
 
 mod access;
 mod admission_policies;
+mod central_logging;
 mod certificates;
 mod checklist;
 mod ciphertext;

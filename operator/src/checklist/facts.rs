@@ -25,6 +25,8 @@ pub struct NodeFacts {
     pub is_rolled_out: Option<bool>,
     /// Whether its NetworkPolicies were last found or made as planned.
     pub policies_in_place: Option<bool>,
+    /// The collector that its network names for its logs, by URL.
+    pub collector: Option<String>,
     /// What people state about its network.
     pub statements: Statements,
     /// Its pods.
@@ -48,12 +50,25 @@ pub struct NetworkFacts<'a> {
     pub vault: Option<&'a VaultStore>,
     /// What its secret store showed.
     pub store: StoreAnswer,
+    /// The collector that it names for its nodes' logs.
+    pub collector: CollectorFact<'a>,
     /// What people state about it.
     pub statements: Statements,
     /// Its nodes, by name.
     pub nodes: &'a [Arc<TesseraNode>],
     /// What the search of its namespace for credentials came to.
     pub clear_text: &'a ClearTextFacts,
+}
+
+/// The collector that a network names for its nodes' logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectorFact<'a> {
+    /// None.
+    None,
+    /// One that the nodes are given.
+    Named,
+    /// One whose CA bundle cannot be had; why.
+    WithoutCa(&'a str),
 }
 
 /// What came of asking a secret store.

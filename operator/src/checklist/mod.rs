@@ -62,11 +62,12 @@ pub struct NetworkLine {
 }
 
 /// The lines that speak of a node, in the checklist's order.
-pub const NODE_LINES: [NodeLine; 6] = [
+pub const NODE_LINES: [NodeLine; 7] = [
     network_segment::OF_NODE,
     mutual_tls::OF_NODE,
     key_rotation::OF_NODE,
     host_firewall::OF_NODE,
+    central_logging::OF_NODE,
     no_core_dumps::OF_NODE,
     immutable_upgrades::OF_NODE,
 ];

@@ -10,6 +10,7 @@ use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
+use super::logging::{self, CollectorCa};
 use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::facts::StoreAnswer;
 use crate::controller::context::Context;
@@ -36,6 +37,8 @@ pub struct Inputs {
     pub store_facts: StoreAnswer,
     /// What is known of the scrapers' Secrets; only ours.
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
+    /// The CA bundle of its collector of logs.
+    pub collector_ca: CollectorCa,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
     /// What the search of the namespace for credentials came to.
@@ -65,6 +68,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         store_facts: ctx.stores.facts(network),
         secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
+        collector_ca: logging::read_ca(network, ctx).await?,
         attestations: ctx.caches.attestations_of(name),
         clear_text: ctx.caches.clear_text.facts(Instant::now()),
         nodes,

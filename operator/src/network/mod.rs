@@ -9,6 +9,7 @@ pub mod apply;
 pub mod desired;
 mod events;
 pub mod inputs;
+pub mod logging;
 pub mod resolve;
 pub mod status;
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::network::{NamespaceIsolation, Scraper};
 use tessera_crds::{TesseraNetwork, names};
+use tessera_node_api::dynamic_config::Logging;
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
+use super::logging;
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::kube::object_id::ObjectId;
@@ -35,6 +37,8 @@ pub struct Resolved {
     pub monitoring: Vec<Leaf>,
     /// The P2P URLs of the nodes, sorted.
     pub peers: Vec<String>,
+    /// The collector of the nodes' logs.
+    pub logging: Option<Logging>,
     /// Images to try.
     pub untried: Vec<Untried>,
     /// Nothing is written but status.
@@ -82,6 +86,7 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         scrapers,
         monitoring,
         peers: peers(inputs),
+        logging: logging::of_nodes(network, &inputs.collector_ca),
         untried: inputs.untried.clone(),
         paused: network.spec.paused,
         name,

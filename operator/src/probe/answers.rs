@@ -61,7 +61,7 @@ impl NodeAnswers {
                 Ok(status) => *answers = Answers { last: Some((status, now)), failure: None },
                 Err(failure) => answers.failure = Some(failure),
             }
-            let content = |answers: &Answers| answers.last.as_ref().map(|(status, _)| status.clone());
+            let content = |answers: &Answers| answers.last.as_ref().map(|(status, _)| lasting(status));
             before.failure != answers.failure || content(&before) != content(answers)
         })
     }
@@ -86,6 +86,19 @@ impl NodeAnswers {
     }
 }
 
+/// The status without what changes each minute or with each record. Whether there is such a thing counts, and an error says when
+/// it stays away; how old it is, the node's next reconcile sees.
+fn lasting(status: &admin::Status) -> admin::Status {
+    let mut status = status.clone();
+    if let Some(logging) = &mut status.logging {
+        let seen = |time: &mut Option<String>| time.iter_mut().for_each(String::clear);
+        seen(&mut logging.accepted_at);
+        seen(&mut logging.lost_at);
+        (logging.rejected, logging.dropped) = (0, 0);
+    }
+    status
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +117,30 @@ mod tests {
         let all = answers.of("p").unwrap();
         assert_eq!((all.last.is_some(), all.failure.as_deref()), (true, Some("no answer")));
         assert!(answers.take_in("p", Ok(report_of_a_ready_node()), later));
+    }
+
+    #[test]
+    fn an_accepted_canary_is_passed_on_once_and_an_error_at_once() {
+        let answers = NodeAnswers::new(&Registry::default());
+        let report = |accepted: Option<&str>, error: Option<&str>| {
+            let mut report = report_of_a_ready_node();
+            report.logging = Some(admin::LoggingStatus {
+                endpoint: "https://otel:4318".into(),
+                accepted_at: accepted.map(str::to_owned),
+                error: error.map(str::to_owned),
+                ..admin::LoggingStatus::default()
+            });
+            Ok(report)
+        };
+        assert!(answers.take_in("p", report(None, None), now()));
+        assert!(answers.take_in("p", report(Some("2027-01-01T00:00:00Z"), None), now()));
+        assert!(!answers.take_in("p", report(Some("2027-01-01T00:01:00Z"), None), now()));
+        let kept = answers.of("p").and_then(|answers| answers.last).unwrap().0;
+        assert_eq!(
+            kept.logging.unwrap().accepted_at.as_deref(),
+            Some("2027-01-01T00:01:00Z"),
+            "the newest is kept"
+        );
+        assert!(answers.take_in("p", report(Some("2027-01-01T00:01:00Z"), Some("gone")), now()));
     }
 }

@@ -7,6 +7,9 @@ pub const STATUS_PATH: &str = "/v1/status";
 /// The protocol that this crate describes.
 pub const PROTOCOL: u32 = 1;
 
+/// How often a node sends the collector of logs its canary record.
+pub const CANARY_SECONDS: u32 = 60;
+
 /// What a node says of itself. Readers ignore members that they do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +61,9 @@ pub struct Status {
     /// first time, and in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_trials: Option<ListenerTrials>,
+    /// How its logs reach the collector; absent in the status of older nodes, and if the network names no collector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<LoggingStatus>,
 }
 
 /// The node's trials of its own listeners, over loopback.
@@ -121,6 +127,30 @@ pub enum Outcome {
     /// Neither can be said.
     #[serde(other)]
     Unclear,
+}
+
+/// How a node's logs reach the collector. A collector that accepts a record has not said that it stores it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggingStatus {
+    /// The collector's base URL, as the node's configuration has it.
+    pub endpoint: String,
+    /// Since when the node ships there (RFC 3339).
+    pub since: String,
+    /// When the collector last accepted the node's canary record (RFC 3339): status 2xx, and none rejected. One is sent each
+    /// [`CANARY_SECONDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<String>,
+    /// How many records the collector has rejected since the process started.
+    pub rejected: u64,
+    /// How many records the node has dropped since the process started: its buffer was full, or retries were used up.
+    pub dropped: u64,
+    /// When a record was last rejected or dropped (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<String>,
+    /// Why records do not reach the collector now. The same failure gives the same text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What keeps the memory of a process off every disk, as the kernel has it now.

@@ -44,6 +44,19 @@ pub struct PeerList {
     pub peers: Vec<Peer>,
 }
 
+/// Where the nodes of the network ship their logs, in a file of its own beside the list of peers; absent: nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Logging {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The collector's base URL, for example `https://otel.logs.svc:4318`. Records go to `/v1/logs` under it.
+    pub endpoint: String,
+    /// The certificates, in PEM, that the collector's own certificate must chain to. Empty: there are none yet, and nothing
+    /// is shipped.
+    pub ca_bundle: String,
+}
+
 /// Another transaction manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,5 +1,5 @@
-//! The TLS of each client of ours that trusts given roots alone: those of the secret store (node, operator and plug-in), and
-//! the operator at a node's admin port. Pure.
+//! The TLS of each client of ours that trusts given roots alone: those of the secret store (node, operator and plug-in), the
+//! node at its collector of logs, and the operator at a node's admin port. Pure.
 //!
 //! The provider is named here, so that nothing depends on which default a binary installed. No session is resumed: a resumed
 //! session is used without asking the verifier.
@@ -10,6 +10,7 @@ use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion};
 
 /// Why a CA bundle cannot be the roots of a client. The bundle is named by the sentence that this ends.
@@ -47,6 +48,12 @@ pub fn with_certificate(
     key: PrivateKeyDer<'static>,
 ) -> Result<ClientConfig, rustls::Error> {
     builder(roots, &[&rustls::version::TLS13]).with_client_auth_cert(chain, key).map(without_resumption)
+}
+
+/// A client with a certificate, of a server that is not ours: TLS 1.2 and 1.3.
+pub fn with_certified_key(roots: RootCertStore, key: Arc<CertifiedKey>) -> ClientConfig {
+    let resolver = Arc::new(SingleCertAndKey::from(key));
+    without_resumption(builder(roots, DEFAULT_VERSIONS).with_client_cert_resolver(resolver))
 }
 
 fn builder(

@@ -1,11 +1,11 @@
-//! The dynamic configuration, and after a zero byte the list of peers beside it.
+//! The dynamic configuration, and after a zero byte each: the list of peers beside it, the collector of logs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tessera_fuzz::config::dynamic;
+use tessera_fuzz::config::dynamic::{self, Texts};
 
 fuzz_target!(|data: &[u8]| {
-    let mut parts = data.splitn(2, |byte| *byte == 0);
-    let file = parts.next().unwrap_or_default();
-    let _ = dynamic::parse(file, parts.next());
+    let mut parts = data.splitn(3, |byte| *byte == 0);
+    let own = parts.next().unwrap_or_default();
+    let _ = dynamic::parse(Texts { own, peers: parts.next(), logging: parts.next() });
 });

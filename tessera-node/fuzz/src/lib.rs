@@ -15,6 +15,7 @@ pub mod config;
 #[allow(dead_code, missing_docs)]
 #[path = "../../keys/src/files.rs"]
 pub mod files;
+pub mod logs;
 pub mod peers;
 #[allow(dead_code, missing_docs)]
 #[path = "../../keys/src/secret.rs"]

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use tessera_node_api::dynamic_config::{DynamicConfig, PeerList, VERSION};
+use tessera_node_api::dynamic_config::{DynamicConfig, Logging, PeerList, VERSION};
 use tessera_node_api::identity::{Identity, IdentityError, Role};
-use tessera_node_api::paths::PEERS_FILE;
+use tessera_node_api::paths::{LOGGING_FILE, PEERS_FILE};
 
 use tessera_store::{InvalidStoreId, StoreId};
 
+use crate::logs::Endpoint;
 use crate::peers::{NodeUrl, NodeUrlError};
 
 /// A verified dynamic configuration.
@@ -27,8 +28,20 @@ pub struct Dynamic {
     pub keys: Vec<tessera_node_api::dynamic_config::Key>,
     /// The payload store that was accepted as the successor of lost ones.
     pub accepted_payload_store: Option<StoreId>,
+    /// Where the node ships its logs.
+    pub collector: Option<Collector>,
     /// How often the node tries its own listeners.
     pub probe_every_seconds: Option<u32>,
+}
+
+/// A collector of logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The certificates, in PEM, that its own must chain to. Whether they can be used is for the connection to say: a bad
+    /// bundle must not keep the rest of the configuration from being used.
+    pub ca_bundle: String,
 }
 
 /// Why a dynamic configuration is not used.
@@ -56,6 +69,9 @@ pub enum DynamicError {
         /// What is wrong with it.
         source: InvalidStoreId,
     },
+    /// The collector's URL cannot be used.
+    #[error("dynamic configuration: the collector's endpoint {0:?} must be https://host[:port][/path]")]
+    Collector(String),
     /// A peer's URL cannot be used.
     #[error("dynamic configuration: one of peers cannot be used")]
     Peer(#[source] NodeUrlError),
@@ -95,34 +111,49 @@ pub enum DynamicError {
 /// Versions of one key, at most.
 const MOST_VERSIONS: u32 = 10_000;
 
-/// Reads the file, and the list of peers beside it if there is one, and checks both.
+/// The texts of a dynamic configuration: the node's own, and those of its network where there are any.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Texts<'a> {
+    /// The node's own.
+    pub own: &'a [u8],
+    /// The list of peers.
+    pub peers: Option<&'a [u8]>,
+    /// The collector of logs.
+    pub logging: Option<&'a [u8]>,
+}
+
+/// Reads the file and those of the network beside it, and checks all of them.
 pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|source| DynamicError::Read { path: path.to_owned(), source })
     };
-    let bytes = read(path)?;
-    match read(&path.with_file_name(PEERS_FILE)) {
-        Ok(peers) => parse(&bytes, Some(&peers)),
-        Err(DynamicError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            parse(&bytes, None)
-        }
+    let optional = |name: &str| match read(&path.with_file_name(name)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(DynamicError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
+    };
+    let (own, peers, logging) = (read(path)?, optional(PEERS_FILE)?, optional(LOGGING_FILE)?);
+    parse(Texts { own: &own, peers: peers.as_deref(), logging: logging.as_deref() })
 }
 
-/// Checks the bytes of a dynamic configuration and of a list of peers.
-pub fn parse(bytes: &[u8], peers: Option<&[u8]>) -> Result<Dynamic, DynamicError> {
-    let file: DynamicConfig = serde_json::from_slice(bytes).map_err(DynamicError::Json)?;
-    let list = peers.map(serde_json::from_slice::<PeerList>).transpose().map_err(DynamicError::Json)?;
-    for version in [Some(file.version), list.as_ref().map(|list| list.version)].into_iter().flatten() {
+/// Checks the texts of a dynamic configuration.
+pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
+    let file: DynamicConfig = serde_json::from_slice(texts.own).map_err(DynamicError::Json)?;
+    let list = texts.peers.map(serde_json::from_slice::<PeerList>).transpose().map_err(DynamicError::Json)?;
+    let logging = texts.logging.map(serde_json::from_slice::<Logging>).transpose();
+    let logging = logging.map_err(DynamicError::Json)?;
+    let of_network =
+        [list.as_ref().map(|list| list.version), logging.as_ref().map(|logging| logging.version)];
+    for version in of_network.into_iter().flatten().chain([file.version]) {
         if version != VERSION {
             return Err(DynamicError::Version(version));
         }
     }
     check_keys(&file)?;
     let all = file.peers.iter().chain(list.iter().flat_map(|list| &list.peers));
-    let mut hash = Sha256::new_with_prefix(bytes);
-    hash.update(peers.unwrap_or_default());
+    let mut hash = Sha256::new_with_prefix(texts.own);
+    hash.update(texts.peers.unwrap_or_default());
+    hash.update(texts.logging.unwrap_or_default());
     Ok(Dynamic {
         sha256: hex::encode(hash.finalize()),
         peers: all.map(|peer| peer_url(&peer.url)).collect::<Result<_, _>>()?,
@@ -131,7 +162,13 @@ pub fn parse(bytes: &[u8], peers: Option<&[u8]>) -> Result<Dynamic, DynamicError
         keys: file.keys,
         accepted_payload_store: file.accepted_payload_store.as_deref().map(store_id).transpose()?,
         probe_every_seconds: file.probe_every_seconds,
+        collector: logging.map(collector).transpose()?,
     })
+}
+
+fn collector(logging: Logging) -> Result<Collector, DynamicError> {
+    let endpoint = Endpoint::parse(&logging.endpoint).ok_or(DynamicError::Collector(logging.endpoint))?;
+    Ok(Collector { endpoint, ca_bundle: logging.ca_bundle })
 }
 
 fn store_id(text: &str) -> Result<StoreId, DynamicError> {
@@ -182,9 +219,17 @@ mod tests {
         "clients":["spiffe://org-a.example/client/node-a.quorum-a"],"monitoring":[],
         "keys":[{"name":"main","versions":2,"default":true}]}"#;
 
+    fn own(text: &str) -> Result<Dynamic, DynamicError> {
+        parse(Texts { own: text.as_bytes(), ..Texts::default() })
+    }
+
+    fn good() -> Texts<'static> {
+        Texts { own: GOOD.as_bytes(), ..Texts::default() }
+    }
+
     #[test]
     fn a_good_one_is_normalised_and_hashed() {
-        let dynamic = parse(GOOD.as_bytes(), None).unwrap();
+        let dynamic = own(GOOD).unwrap();
         assert_eq!(dynamic.peers[0].as_str(), "https://node-b-p2p.org-a.svc:9000/");
         assert_eq!(dynamic.sha256.len(), 64);
     }
@@ -192,7 +237,7 @@ mod tests {
     #[test]
     fn the_list_of_peers_beside_it_is_part_of_it() {
         let list = |url: &str| format!(r#"{{"version":1,"peers":[{{"url":"{url}"}}]}}"#);
-        let with = |url| parse(GOOD.as_bytes(), Some(list(url).as_bytes()));
+        let with = |url| parse(Texts { peers: Some(list(url).as_bytes()), ..good() });
         let urls: Vec<_> =
             with("https://c:9000").unwrap().peers.iter().map(|url| url.as_str().to_owned()).collect();
         assert_eq!(urls, ["https://node-b-p2p.org-a.svc:9000/", "https://c:9000/"]);
@@ -221,10 +266,21 @@ mod tests {
             ("\"monitoring\"", "\"scrapers\"", "malformed"),
         ] {
             let text = GOOD.replacen(good, bad, 1);
-            assert!(
-                crate::telemetry::chain(&parse(text.as_bytes(), None).unwrap_err()).contains(says),
-                "{bad}"
-            );
+            assert!(crate::telemetry::chain(&own(&text).unwrap_err()).contains(says), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_collector_has_an_https_endpoint_and_any_text_as_its_bundle() {
+        let with = |endpoint: &str| {
+            let logging = format!(r#"{{"version":1,"endpoint":"{endpoint}","caBundle":"no PEM"}}"#);
+            parse(Texts { logging: Some(logging.as_bytes()), ..good() })
+        };
+        let collector = with("https://otel.logs.svc:4318").unwrap().collector.unwrap();
+        assert_eq!(collector.endpoint.as_str(), "https://otel.logs.svc:4318");
+        assert_ne!(with("https://a").unwrap().sha256, with("https://b").unwrap().sha256);
+        for bad in ["http://otel:4318", "otel:4318", "https://", "https://u@otel", "https://otel?x=1"] {
+            assert!(with(bad).unwrap_err().to_string().contains("endpoint"), "{bad}");
         }
     }
 }

@@ -14,7 +14,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tessera_store::Store;
 
+mod logs;
 mod store;
+
+use logs::Logs;
 
 /// A listener of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +83,7 @@ pub struct Metrics {
     peers_reached: Gauge,
     secret_store_up: Gauge,
     certificate_not_after: Gauge<i64, AtomicI64>,
+    logs: Logs,
 }
 
 impl Metrics {
@@ -99,6 +103,7 @@ impl Metrics {
             peers_reached: Gauge::default(),
             secret_store_up: Gauge::default(),
             certificate_not_after: Gauge::default(),
+            logs: Logs::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -139,6 +144,7 @@ impl Metrics {
             Unit::Seconds,
             m.certificate_not_after.clone(),
         );
+        m.logs.register(registry.sub_registry_with_prefix("logs"));
         if let Some(store) = store {
             store::register(registry.sub_registry_with_prefix("store"), store.clone());
         }
@@ -189,6 +195,18 @@ impl Metrics {
 
     pub(crate) fn set_secret_store(&self, up: bool) {
         self.secret_store_up.set(up.into());
+    }
+
+    pub(crate) fn set_logs_accepted(&self, seconds: i64) {
+        self.logs.canary_accepted.set(seconds);
+    }
+
+    pub(crate) fn logs_rejected(&self, records: u64) {
+        self.logs.rejected.inc_by(records);
+    }
+
+    pub(crate) fn logs_dropped(&self, records: u64) {
+        self.logs.dropped.inc_by(records);
     }
 
     pub(crate) fn set_certificate_not_after(&self, seconds: i64) {

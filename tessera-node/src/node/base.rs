@@ -21,6 +21,7 @@ use crate::http::server::{Common, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::listener_trials::{Listener, OwnTrials, Trials};
+use crate::logs::{self, Reports, Shipper};
 use crate::metrics::{Metrics, Port};
 use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
@@ -45,6 +46,7 @@ pub(super) struct Base {
     pub(super) credentials: CredentialsReceiver,
     pub(super) configuration: DynamicConfiguration,
     pub(super) own_trials: OwnTrials,
+    pub(super) logs: Reports,
 }
 
 impl Base {
@@ -65,6 +67,16 @@ impl Base {
         let credentials = CredentialsReceiver::watch_directory(&config.node_tls, expectation).await;
         tasks.service("certificate", certificate::follow(credentials.clone(), readiness.clone()));
         let configuration = dynamic_configuration(&config, &tasks).await;
+        let logs = Reports::new(Arc::clone(&metrics));
+        let shipper = Shipper::new(
+            logs::of_process(),
+            configuration.subscribe(),
+            credentials.clone(),
+            &config.identity,
+            logs.clone(),
+        );
+        // What happens during the drain is shipped, too.
+        tasks.observer("logs", shipper.run());
         Ok(Self {
             config,
             tasks,
@@ -78,6 +90,7 @@ impl Base {
             credentials,
             configuration,
             own_trials: OwnTrials::default(),
+            logs,
         })
     }
 

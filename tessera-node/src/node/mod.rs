@@ -168,6 +168,7 @@ async fn start(
             peers: Arc::clone(&peers),
             metrics: Arc::clone(&base.metrics),
             listener_trials: listener_trials.subscribe(),
+            logs: base.logs.clone(),
         })
         .await?;
     base.close_egress(&egress_closed_since).await;

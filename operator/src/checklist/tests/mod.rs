@@ -1,5 +1,6 @@
 //! What each line says of facts, and that no missing fact is made up for.
 
+mod central_logging;
 mod clear_text;
 mod evidence;
 mod of_network;
@@ -14,6 +15,7 @@ use super::statements::Statements;
 use super::*;
 use crate::fixtures::{now, report_of_a_ready_node};
 
+const COLLECTOR: &str = "https://otel.logs.svc:4318";
 const DIGEST: &str = "registry/tessera-node@sha256:00";
 
 fn facts() -> NodeFacts {
@@ -28,6 +30,7 @@ fn facts() -> NodeFacts {
         max_image_age: SignedDuration::from_hours(2160),
         is_rolled_out: Some(true),
         policies_in_place: Some(true),
+        collector: Some(COLLECTOR.into()),
         statements: Statements::default(),
         pods: vec![pod],
     }
@@ -37,6 +40,12 @@ fn admin_report() -> tessera_node_api::admin::Status {
     let mut report = report_of_a_ready_node();
     report.started_at = "2026-12-31T00:00:00Z".into();
     report.egress_closed_since = Some("2026-12-31T00:00:01Z".into());
+    report.logging = Some(tessera_node_api::admin::LoggingStatus {
+        endpoint: COLLECTOR.into(),
+        since: "2026-12-31T00:00:00Z".into(),
+        accepted_at: Some("2026-12-31T23:59:30Z".into()),
+        ..tessera_node_api::admin::LoggingStatus::default()
+    });
     report
 }
 

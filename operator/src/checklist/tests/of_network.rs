@@ -7,7 +7,7 @@ use tessera_crds::checklist::{ChecklistStatus, LineStatus};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::*;
-use crate::checklist::facts::{StoreAnswer, StoreFacts};
+use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
 use crate::fixtures::{clear_text_facts, network, network_json, node, node_json};
 
 fn of_network(
@@ -21,7 +21,8 @@ fn of_network(
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     let clear_text = &clear_text_facts();
-    (line.judge)(&NetworkFacts { vault, store, statements: Statements::default(), nodes, clear_text }, now())
+    let (collector, statements) = (CollectorFact::None, Statements::default());
+    (line.judge)(&NetworkFacts { vault, store, collector, statements, nodes, clear_text }, now())
 }
 
 /// The types that real stores give in sys/seal-status: Vault 1.20 and OpenBao 2.3, by their own sources.

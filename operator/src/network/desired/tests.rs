@@ -2,8 +2,10 @@
 
 use super::{Desired, desired};
 use crate::fixtures::{assert_golden, network, network_inputs, network_json, node, node_json, settings};
+use crate::network::logging::CollectorCa;
 use crate::network::resolve::resolve;
 use crate::node::image_check::Untried;
+use tessera_node_api::dynamic_config::Logging;
 
 fn desired_with(isolation: &str) -> Desired {
     let mut json = network_json();
@@ -87,4 +89,32 @@ fn the_peers_are_all_nodes_but_those_that_stalled_before_they_had_a_key() {
     assert_eq!(peers(&[never, on_its_way.clone()]), urls[..1]);
     let may_return = serde_json::json!({"conditions": stalled, "keys": key});
     assert_eq!(peers(&[may_return, on_its_way]), urls);
+}
+
+#[test]
+fn a_collector_of_logs_is_one_more_file_beside_the_peers_and_changes_nothing_else() {
+    let with = |ca: CollectorCa| {
+        let mut json = network_json();
+        json["spec"]["logging"] = serde_json::json!({"otlp": {
+            "endpoint": "https://otel.logs.svc:4318", "caBundleRef": {"name": "otel-ca"},
+            "egress": [{"cidr": "192.0.2.0/28", "port": 4318}],
+        }});
+        let mut inputs = network_inputs();
+        inputs.collector_ca = ca;
+        let objects = desired(&resolve(&network(json), &inputs).unwrap(), &settings()).objects;
+        objects.into_iter().find(|planned| planned.id.name == "org-a-peers").unwrap().body["data"].clone()
+    };
+    let without = desired_with("Dedicated").objects;
+    let without = without.iter().find(|planned| planned.id.name == "org-a-peers").unwrap();
+    let data = with(CollectorCa::Found("PEM".into()));
+    assert_eq!(data["peers.json"], without.body["data"]["peers.json"]);
+    assert_eq!(without.body["data"].as_object().unwrap().len(), 1);
+    let logging = |data: &serde_json::Value| -> Logging {
+        serde_json::from_str(data["logging.json"].as_str().unwrap()).unwrap()
+    };
+    let expected =
+        Logging { version: 1, endpoint: "https://otel.logs.svc:4318".into(), ca_bundle: "PEM".into() };
+    assert_eq!(logging(&data), expected);
+    let missing = with(CollectorCa::Missing("it is not there".into()));
+    assert_eq!(logging(&missing).ca_bundle, "", "the node says that it ships nothing");
 }

@@ -7,10 +7,11 @@ use tessera_crds::checklist::ChecklistStatus;
 
 use super::Inputs;
 use crate::checklist::evidence::{self, Judged, Renew};
-use crate::checklist::facts::{NetworkFacts, StoreAnswer};
+use crate::checklist::facts::{CollectorFact, NetworkFacts, StoreAnswer};
 use crate::checklist::statements::Statements;
 use crate::checklist::{NETWORK_LINES, summary};
 use crate::kube::meta::name_of;
+use crate::network::logging::CollectorCa;
 
 /// The lines as they are now, upon those of `before`.
 pub(super) fn judge(
@@ -27,7 +28,13 @@ pub(super) fn judge(
         known => known.clone(),
     };
     let statements = Statements::that_count(&inputs.attestations, inputs.now);
-    let facts = NetworkFacts { vault, store, statements, nodes: &nodes, clear_text: &inputs.clear_text };
+    let collector = match &inputs.collector_ca {
+        CollectorCa::NoCollector => CollectorFact::None,
+        CollectorCa::Found(_) => CollectorFact::Named,
+        CollectorCa::Missing(why) => CollectorFact::WithoutCa(why),
+    };
+    let clear_text = &inputs.clear_text;
+    let facts = NetworkFacts { vault, store, collector, statements, nodes: &nodes, clear_text };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });

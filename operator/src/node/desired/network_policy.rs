@@ -4,7 +4,7 @@
 //! peers    ── 9000 ──►┌──────┐── 9000 ──► peers
 //! clients  ── 8080 ──►│ node │── 53 ────► DNS
 //! operator ── 9443 ──►│      │── … ─────► secret store (its egress list)
-//! scrapers ── 9464 ──►└──────┘
+//! scrapers ── 9464 ──►└──────┘── … ─────► collector of logs (its egress list)
 //! ```
 //!
 //! In a dedicated namespace everything is denied by default, also what clients send; a policy for each client lets those
@@ -68,11 +68,12 @@ fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
 fn egress(node: &Resolved) -> Vec<NetworkPolicyEgressRule> {
     let peers =
         NetworkPolicyEgressRule { to: Some(vec![peer_nodes(node)]), ports: Some(vec![tcp(P2P_PORT)]) };
-    let store = node.store_egress.iter().map(|rule| NetworkPolicyEgressRule {
+    let collector = node.collector.iter().flat_map(|collector| &collector.egress);
+    let outside = node.store_egress.iter().chain(collector).map(|rule| NetworkPolicyEgressRule {
         to: Some(vec![endpoint(rule)]),
         ports: Some(vec![port("TCP", rule.port)]),
     });
-    [peers, node.settings.dns.clone()].into_iter().chain(store).collect()
+    [peers, node.settings.dns.clone()].into_iter().chain(outside).collect()
 }
 
 fn peer_nodes(node: &Resolved) -> NetworkPolicyPeer {

@@ -223,3 +223,34 @@ fn the_template_of_a_revision_is_frozen() {
         assert_eq!(now, frozen, "revision {revision}: {now:#}");
     }
 }
+
+#[test]
+fn a_collector_of_logs_opens_its_egress_and_changes_nothing_else_of_the_node() {
+    let mut network = network_json();
+    network["spec"]["logging"] = serde_json::json!({"otlp": {
+        "endpoint": "https://otel.logs.svc:4318", "caBundleRef": {"name": "otel-ca"},
+        "egress": [{"cidr": "192.0.2.16/28", "port": 4318}],
+    }});
+    let mut with = inputs();
+    let without = desired(&resolve(&node(node_json("node-a")), &with, &settings()).unwrap());
+    with.network = NetworkInput::Found(network_of(network).into());
+    let with = desired(&resolve(&node(node_json("node-a")), &with, &settings()).unwrap());
+    assert_eq!(with.workload.body["spec"]["template"], without.workload.body["spec"]["template"]);
+    let rules = |supports: &[Planned]| {
+        let policy = supports.iter().find(|planned| planned.to_string() == "NetworkPolicy org-a/node-a");
+        policy.unwrap().body["spec"]["egress"].as_array().unwrap().clone()
+    };
+    let (more, fewer) = (rules(&with.supports), rules(&without.supports));
+    assert_eq!(more[..fewer.len()], fewer);
+    assert_eq!(
+        more[fewer.len()..],
+        [
+            serde_json::json!({"to": [{"ipBlock": {"cidr": "192.0.2.16/28"}}], "ports": [{"protocol": "TCP", "port": 4318}]})
+        ]
+    );
+    let others = |supports: &[Planned]| {
+        let configs = supports.iter().filter(|planned| planned.id.kind == "ConfigMap");
+        configs.map(|planned| planned.body["data"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(others(&with.supports), others(&without.supports));
+}

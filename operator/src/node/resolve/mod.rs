@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::client::Client;
+use tessera_crds::api::logging::OtlpCollector;
 use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper, VaultStore};
 use tessera_crds::api::node::{EmbeddedStorage, Key};
 use tessera_crds::api::peer::EgressRule;
@@ -63,6 +64,8 @@ pub struct Resolved {
     pub store: VaultStore,
     /// Where the secret store lies.
     pub store_egress: Vec<EgressRule>,
+    /// The collector of its logs.
+    pub collector: Option<OtlpCollector>,
     /// Ledger nodes.
     pub clients: Vec<Client>,
     /// Scrapers.
@@ -190,6 +193,7 @@ pub fn resolve(
         restart_trigger: node.spec.restart_trigger,
         store: store(network)?,
         store_egress: network.spec.secret_store.egress.clone(),
+        collector: network.spec.logging.clone().map(|logging| logging.otlp),
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
         keys: node.spec.keys.clone(),

@@ -1,0 +1,138 @@
+//! The shipping of logs, as the nodes report it.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tessera_crds::TesseraNode;
+use tessera_crds::checklist::{ChecklistStatus, LineStatus};
+use tessera_node_api::admin::LoggingStatus;
+
+use super::*;
+use crate::checklist::facts::{CollectorFact, StoreAnswer};
+use crate::fixtures::{node, node_json};
+
+const LINE: Line = Line::CentralLogging;
+
+fn logging(facts: &mut NodeFacts) -> &mut LoggingStatus {
+    report(facts).logging.as_mut().unwrap()
+}
+
+#[test]
+fn a_node_s_logs_are_verified_while_the_collector_accepts_its_canary() {
+    let holds = of_node(&facts(), LINE);
+    assert_eq!(said(&holds), "Verified Observed");
+    assert!(holds.observed.contains("no proof that it is stored"), "{}", holds.observed);
+    assert_eq!(after(LINE, |facts| facts.collector = None), "Violated NoCollector");
+    assert_eq!(after(LINE, |facts| logging(facts).error = Some("gone".into())), "Violated NotAccepted");
+    let accepted = |at: Option<&str>| after(LINE, |facts| logging(facts).accepted_at = at.map(str::to_owned));
+    assert_eq!(accepted(Some("2026-12-31T23:57:00Z")), "Verified Observed");
+    assert_eq!(accepted(Some("2026-12-31T23:56:59Z")), "Violated NotAccepted", "too old");
+    assert_eq!(accepted(Some("2027-01-01T00:02:00Z")), "Violated NotAccepted", "from a wrong clock");
+    assert_eq!(accepted(Some("soon")), "Violated NotAccepted");
+    assert_eq!(accepted(None), "Violated NotAccepted");
+    let just_started = |facts: &mut NodeFacts| {
+        logging(facts).accepted_at = None;
+        logging(facts).since = "2026-12-31T23:59:00Z".into();
+    };
+    assert_eq!(after(LINE, just_started), "Unknown NotShippedYet");
+    assert_eq!(after(LINE, |facts| report(facts).logging = None), "Unknown CollectorNotInUse");
+    assert_eq!(
+        after(LINE, |facts| logging(facts).endpoint = "https://other:4318".into()),
+        "Unknown CollectorNotInUse"
+    );
+    assert_eq!(after(LINE, |facts| facts.pods[0].report = None), "Unknown NodeSilent");
+}
+
+#[test]
+fn records_that_were_lost_count_for_an_hour() {
+    let lost = |at: &str| after(LINE, |facts| logging(facts).lost_at = Some(at.into()));
+    assert_eq!(lost("2026-12-31T23:00:01Z"), "Violated RecordsLost");
+    assert_eq!(lost("2026-12-31T23:00:00Z"), "Verified Observed");
+    assert_eq!(lost("once"), "Violated RecordsLost");
+}
+
+#[test]
+fn the_text_stays_while_nothing_but_times_and_counts_changes() {
+    let text = |change: fn(&mut LoggingStatus)| {
+        let mut facts = facts();
+        change(logging(&mut facts));
+        of_node(&facts, LINE)
+    };
+    assert_eq!(text(|_| ()), text(|logging| logging.accepted_at = Some("2026-12-31T23:59:59Z".into())));
+    assert_eq!(text(|_| ()), text(|logging| (logging.rejected, logging.dropped) = (7, 7)));
+}
+
+fn node_with(result: LineResult, reason: &str) -> Arc<TesseraNode> {
+    let mut node = node(node_json("a"));
+    let line = LineStatus {
+        id: LINE,
+        result,
+        reason: reason.into(),
+        observer: None,
+        observed: "seen".into(),
+        remedy: None,
+        parts: Vec::new(),
+        exception: None,
+        last_transition_time: now().to_string().into(),
+        valid_until: Some("2027-01-01T01:00:00Z".into()),
+    };
+    node.status.get_or_insert_default().checklist =
+        Some(ChecklistStatus { summary: String::new(), lines: vec![line] });
+    Arc::new(node)
+}
+
+fn of_network(collector: CollectorFact<'_>, nodes: &[Arc<TesseraNode>]) -> Finding {
+    let line = NETWORK_LINES.iter().find(|line| line.id == LINE).unwrap();
+    let statements = Statements::default();
+    (line.judge)(
+        &NetworkFacts { vault: None, store: StoreAnswer::Silent, collector, statements, nodes },
+        now(),
+    )
+}
+
+#[test]
+fn a_network_is_enforced_at_most_since_nobody_sees_its_dependencies() {
+    let of = |collector, nodes: &[_]| said(&of_network(collector, nodes));
+    let verified = [node_with(LineResult::Verified, "Observed")];
+    let finding = of_network(CollectorFact::Named, &verified);
+    assert_eq!(said(&finding), "Enforced DependenciesNotSeen");
+    assert!(finding.observed.starts_with("1 of 1 nodes; a: seen; nobody observed"), "{}", finding.observed);
+    assert_eq!(of(CollectorFact::None, &verified), "Violated NoCollector");
+    assert_eq!(of(CollectorFact::WithoutCa("gone"), &verified), "Violated InvalidReference");
+    let violated = [node_with(LineResult::Violated, "NotAccepted")];
+    assert_eq!(of(CollectorFact::Named, &violated), "Violated NotAccepted");
+    assert_eq!(of(CollectorFact::Named, &[]), "Unknown NoNode");
+}
+
+proptest! {
+    /// Only a fresh canary at the named collector, no error and no recent loss is Verified, and what else is there changes nothing.
+    #[test]
+    fn nothing_but_a_fresh_canary_is_verified(
+        named in any::<bool>(),
+        endpoint in prop::sample::select(vec![COLLECTOR, "https://other:4318", ""]),
+        accepted in prop::option::of(-400_i64..400),
+        lost in prop::option::of(-8000_i64..100),
+        began in -400_i64..100,
+        error in any::<bool>(),
+        counts in any::<(u64, u64)>(),
+    ) {
+        let at = |seconds: i64| (now() + SignedDuration::from_secs(seconds)).to_string();
+        let mut facts = facts();
+        facts.collector = named.then(|| COLLECTOR.to_owned());
+        *logging(&mut facts) = LoggingStatus {
+            endpoint: endpoint.to_owned(),
+            since: at(began),
+            accepted_at: accepted.map(at),
+            rejected: counts.0,
+            dropped: counts.1,
+            lost_at: lost.map(at),
+            error: error.then(|| "gone".to_owned()),
+        };
+        let finding = of_node(&facts, LINE);
+        let fresh = accepted.is_some_and(|seconds| (-180..=60).contains(&seconds));
+        let whole = lost.is_none_or(|seconds| seconds <= -3600);
+        let holds = named && endpoint == COLLECTOR && fresh && whole && !error;
+        prop_assert_eq!(finding.result == LineResult::Verified, holds, "{:?}", finding);
+        prop_assert_eq!(finding.remedy.is_none(), holds);
+    }
+}
