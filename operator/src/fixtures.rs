@@ -183,6 +183,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
             core_pattern: "core".into(),
         }),
         built_on: Some("2026-12-24".into()),
+        listener_trials: None,
         logging: None,
     }
 }

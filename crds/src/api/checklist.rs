@@ -252,15 +252,24 @@ pub struct ChecklistStatus {
 }
 
 /// What the checklist demands of a network, where there is a choice.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checklist {
+    /// How often a node tries its own listeners with clients that they must not serve.
+    #[serde(default = "Checklist::default_probe_every")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('6h')")
+        .message("probeEvery must be 10s to 6h"))]
+    pub probe_every: Duration,
     /// How old the image of a node may be; an older one violates ImmutableUpgrades.
     #[serde(default = "Checklist::default_max_image_age")]
     pub max_image_age: Duration,
 }
 
 impl Checklist {
+    fn default_probe_every() -> Duration {
+        Duration::from_mins(15)
+    }
+
     fn default_max_image_age() -> Duration {
         Duration::from_hours(2160)
     }
@@ -268,7 +277,7 @@ impl Checklist {
 
 impl Default for Checklist {
     fn default() -> Self {
-        Self { max_image_age: Self::default_max_image_age() }
+        Self { probe_every: Self::default_probe_every(), max_image_age: Self::default_max_image_age() }
     }
 }
 

@@ -248,6 +248,11 @@ impl Duration {
         Self { text: format!("{hours}h"), value: std::time::Duration::from_secs(hours * 3600) }
     }
 
+    /// So many minutes; `minutes` is above zero and at most 99,999.
+    pub(crate) fn from_mins(minutes: u64) -> Self {
+        Self { text: format!("{minutes}m"), value: std::time::Duration::from_secs(minutes * 60) }
+    }
+
     /// The span of time.
     pub fn as_std(&self) -> std::time::Duration {
         self.value

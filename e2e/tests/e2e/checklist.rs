@@ -18,6 +18,7 @@ async fn a_line_that_is_broken_is_violated_until_it_is_mended() -> Result<()> {
     fleet.cluster.clear(Kind::TesseraAttestation, &fleet.namespace, "").await?;
     what_this_cluster_shows(&fleet).await?;
     an_image_is_older_than_the_network_allows(&fleet).await?;
+    a_credential_lies_in_a_config_map(&fleet).await?;
     a_person_states_what_the_cluster_cannot_see(&fleet).await?;
     a_person_accepts_a_violation_for_a_time(&fleet).await?;
     the_plug_in_shows_all_lines(&fleet).await?;
@@ -30,6 +31,8 @@ async fn what_this_cluster_shows(fleet: &Fleet) -> Result<()> {
     let digest = fleet.settings.node_image.rsplit_once('@').context("no digest")?.1;
     ensure!(node["observed"].as_str().is_some_and(|text| text.contains(digest)), "{node}");
     ensure!(node["validUntil"].is_string() && node["observer"] == "ApiServer", "{node}");
+    let tls = line(fleet, Kind::TesseraNode, "a", "MutualTls", "Verified", "Observed").await?;
+    ensure!(tls["observer"] == "Node" && tls["validUntil"].is_string(), "{tls}");
     let dumps = line(fleet, Kind::TesseraNode, "a", "NoCoreDumps", "Unknown", "NotAttested").await?;
     ensure!(part(&dumps, "Pod") == "Verified" && part(&dumps, "Host") == "Unknown", "{dumps}");
     let firewall = line(fleet, Kind::TesseraNode, "a", "HostFirewall", "Unknown", "NotAttested").await?;
@@ -70,6 +73,22 @@ async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> 
     allow("87600h").await?;
     line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Verified", "Observed").await?;
     line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Verified", "Observed").await.map(drop)
+}
+
+/// By watch, within seconds; what the object holds is not repeated.
+async fn a_credential_lies_in_a_config_map(fleet: &Fleet) -> Result<()> {
+    let (id, name) = ("NoClearTextCredentials", "ledger-settings");
+    line(fleet, Kind::TesseraNetwork, NETWORK, id, "Verified", "Observed").await?;
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+        "data": {"application.properties": "db.user=ledger\ndb.password=Sommer-2024-geheim\n"},
+    });
+    fleet.cluster.apply(Kind::ConfigMap, &fleet.namespace, &settings).await?;
+    let found = line(fleet, Kind::TesseraNetwork, NETWORK, id, "Violated", "ClearText").await?;
+    let observed = found["observed"].as_str().context("nothing observed")?;
+    ensure!(observed.contains(name) && !observed.contains("geheim"), "{observed}");
+    fleet.cluster.delete(Kind::ConfigMap, &fleet.namespace, name).await?;
+    line(fleet, Kind::TesseraNetwork, NETWORK, id, "Verified", "Observed").await.map(drop)
 }
 
 async fn a_person_states_what_the_cluster_cannot_see(fleet: &Fleet) -> Result<()> {

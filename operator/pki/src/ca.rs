@@ -15,6 +15,9 @@ use crate::inspect::Certificate;
 use crate::key::PrivateKeyPem;
 use crate::leaf::{Leaf, LeafSpec};
 
+/// How long before it is issued an expired leaf ended: more than clocks differ.
+const ENDED_BEFORE: SignedDuration = SignedDuration::from_hours(24);
+
 /// What a new authority is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaSpec {
@@ -82,10 +85,20 @@ impl Ca {
             let fingerprint = self.certificate.fingerprint().to_owned();
             return Err(CaError::Expired { fingerprint, not_after: ca_end });
         }
+        let not_after = end_of(now, spec.lifetime())?.min(ca_end);
+        self.sign(spec, now, not_after)
+    }
+
+    /// Issues a leaf that ended before it was issued: a server must refuse it, and tries itself with it.
+    pub fn issue_expired(&self, spec: &LeafSpec, now: Timestamp) -> Result<Leaf, CaError> {
+        let not_after = now - ENDED_BEFORE;
+        self.sign(spec, not_after - BACKDATE, not_after)
+    }
+
+    fn sign(&self, spec: &LeafSpec, now: Timestamp, not_after: Timestamp) -> Result<Leaf, CaError> {
         let key = generate_key()?;
         let mut params = spec.params()?;
         params.serial_number = Some(random_serial()?);
-        let not_after = end_of(now, spec.lifetime())?.min(ca_end);
         set_validity(&mut params, now, not_after, spec.lifetime())?;
         let issuer = Issuer::from_ca_cert_der(self.certificate.der(), &*self.key)
             .map_err(|source| CaError::Generate { action: "read the CA's certificate", source })?;

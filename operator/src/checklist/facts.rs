@@ -21,6 +21,8 @@ pub struct NodeFacts {
     pub image: String,
     /// How old an image may be.
     pub max_image_age: SignedDuration,
+    /// How often it tries its own listeners.
+    pub probe_every: SignedDuration,
     /// Whether its newest template runs everywhere, as the StatefulSet controller says.
     pub is_rolled_out: Option<bool>,
     /// Whether its NetworkPolicies were last found or made as planned.

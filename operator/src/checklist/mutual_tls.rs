@@ -1,13 +1,14 @@
 //! `MutualTls`: nodes, ledgers and the secret store prove to each other who they are, with certificates. Pure.
 //!
 //! - Enforced by: listeners that serve nobody without a certificate; no field can turn TLS off.
-//! - Observed by: the operator, of the secret store: it connects without a client certificate. Nobody tries the node's
-//!   listeners yet, so those are Enforced.
+//! - Observed by: the node, which tries its own listeners over loopback with wrong clients; each refusal counts only for its
+//!   own reason, beside a client that P2P serves. The operator, of the secret store: it connects without a client certificate.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tessera_crds::checklist::{Line, Observer};
+use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, Trial};
 
-use super::facts::{NetworkFacts, NodeFacts, StoreAnswer};
+use super::facts::{NetworkFacts, NodeFacts, PodFacts, StoreAnswer};
 use super::finding::Finding;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
@@ -16,12 +17,113 @@ pub(super) const OF_NODE: NodeLine =
 pub(super) const OF_NETWORK: NetworkLine =
     NetworkLine { id: Line::MutualTls, evidence_lasts: EVIDENCE_LASTS, judge: of_network };
 
-fn of_node(_: &NodeFacts, _: Timestamp) -> Finding {
-    Finding::enforced(
-        "ListenersNotTried",
-        "every listener of the node asks for a certificate of its own roots; nobody tried them with wrong ones",
-        "nothing: this version does not try the listeners itself",
+fn of_node(facts: &NodeFacts, now: Timestamp) -> Finding {
+    facts.worst_pod(|pod| of_pod(facts, pod, now))
+}
+
+/// The listeners that each node of the operator's has.
+const LISTENERS: [&str; 3] = ["admin", "P2P", "Q2T"];
+/// What each listener must refuse.
+const WRONG: [Shown; 4] = [Shown::Plain, Shown::NoCertificate, Shown::ForeignCA, Shown::Expired];
+
+fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
+    let Some(report) = &pod.report else { return pod.silent() };
+    let Some(trials) = &report.listener_trials else {
+        return Finding::unknown(
+            "ListenersNotTried",
+            format!("the node in pod {} has not tried its listeners", pod.name),
+            "wait for the node to come up; a node image older than the operator does not try them",
+        );
+    };
+    let tried = trials
+        .listeners
+        .iter()
+        .flat_map(|listener| listener.trials.iter().map(|trial| (listener.name.as_str(), trial)));
+    let tried: Vec<_> = tried.collect();
+    // Serving somebody is proof however old it is, until a newer trial says otherwise.
+    if let Some((listener, trial)) = tried.iter().find(|(listener, trial)| serves_wrongly(listener, trial)) {
+        return Finding::violated(
+            "WrongClientServed",
+            Observer::Node,
+            format!("pod {}: {listener} served {}", pod.name, words(trial.shown)),
+            "take the node out of service: spec.replicas 0; report this as a security defect of the node",
+        );
+    }
+    if !is_fresh(&trials.tried_at, facts.probe_every, now) {
+        return Finding::unknown(
+            "TrialsTooOld",
+            format!("the node in pod {} has not tried its listeners of late", pod.name),
+            "restart the pod: kubectl tessera restart; compare the clocks of the machines",
+        );
+    }
+    if let Some((listener, trial)) = tried.iter().find(|(_, trial)| trial.outcome == Outcome::Unclear) {
+        let why = trial.why.as_deref().unwrap_or("no reason given");
+        return Finding::unknown(
+            "TrialUnclear",
+            format!("pod {}: whether {listener} serves {} is unclear: {why}", pod.name, words(trial.shown)),
+            "read the node's log: why does its listener not answer?",
+        );
+    }
+    match missing(&tried) {
+        None => Finding::verified(Observer::Node, summary(trials)),
+        Some((listener, Shown::Expired)) => Finding::enforced(
+            "NoExpiredCertificate",
+            format!(
+                "pod {}: {listener} refused all wrong clients but an expired one: there is no expired certificate to try with",
+                pod.name
+            ),
+            "wait for the next renewal of the node's certificate: it brings one",
+        ),
+        Some((listener, shown)) => Finding::unknown(
+            "ListenerNotTried",
+            format!("pod {}: nobody tried {listener} with {}", pod.name, words(shown)),
+            "read the node's log: why was its listener not tried?",
+        ),
+    }
+}
+
+/// P2P serves nodes, so its own node, too: that shows that a refusal is no silence. No other listener serves a node.
+fn serves_wrongly(listener: &str, trial: &Trial) -> bool {
+    trial.outcome == Outcome::Served && !(listener == "P2P" && trial.shown == Shown::Own)
+}
+
+fn is_fresh(tried_at: &str, every: SignedDuration, now: Timestamp) -> bool {
+    let bound = every * 2 + SignedDuration::from_mins(2);
+    tried_at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at).abs() <= bound)
+}
+
+/// What should have been tried and was not, an expired certificate last.
+fn missing(tried: &[(&str, &Trial)]) -> Option<(&'static str, Shown)> {
+    let refused = |listener, shown| {
+        tried.iter().any(|(name, trial)| {
+            *name == listener && trial.shown == shown && trial.outcome == Outcome::Refused
+        })
+    };
+    let served = tried
+        .iter()
+        .any(|(name, trial)| *name == "P2P" && trial.shown == Shown::Own && trial.outcome == Outcome::Served);
+    let no_control = (!served).then_some(("P2P", Shown::Own));
+    let mut pairs = WRONG.iter().flat_map(|shown| LISTENERS.map(|listener| (listener, *shown)));
+    no_control.or_else(|| pairs.find(|(listener, shown)| !refused(*listener, *shown)))
+}
+
+fn summary(trials: &ListenerTrials) -> String {
+    let names: Vec<_> = trials.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    format!(
+        "{} refused HTTP without TLS, no certificate, one of a foreign CA and an expired one (the node's own connects over loopback); P2P served the node, admin the operator",
+        names.join(", ")
     )
+}
+
+fn words(shown: Shown) -> &'static str {
+    match shown {
+        Shown::Plain => "HTTP without TLS",
+        Shown::NoCertificate => "a client without a certificate",
+        Shown::ForeignCA => "a certificate of a foreign CA",
+        Shown::Expired => "an expired certificate",
+        Shown::Own => "the node's own certificate",
+        Shown::Other => "a client that this version does not know",
+    }
 }
 
 fn of_network(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {

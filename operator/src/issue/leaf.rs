@@ -10,9 +10,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, ObjectMeta};
 use tessera_crds::api::pki::LeafPolicy;
-use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
+use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, EXPIRED_FILE, KEY_FILE};
 use tessera_pki::policy::{self, Reason, Stored, Wanted};
-use tessera_pki::{Ca, CaError, Certificate, InspectError, LeafSpec};
+use tessera_pki::{Ca, CaError, Certificate, InspectError, LeafSpec, Usage};
 use zeroize::Zeroizing;
 
 use crate::kube::object_id::ObjectId;
@@ -36,6 +36,9 @@ pub struct Leaf {
 struct Content {
     private_key: Zeroizing<Vec<u8>>,
     ca_pem: String,
+    /// Certificate and key of an expired leaf, which a server tries itself with. A Secret that has none gets one with its next
+    /// leaf.
+    expired: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// What a leaf is checked against.
@@ -174,10 +177,22 @@ fn keep_or_replace(
             content: Some(Content {
                 private_key: Zeroizing::new(item(KEY_FILE).unwrap_or_default().to_vec()),
                 ca_pem: ca.certificate_pem().to_owned(),
+                expired: data.get(EXPIRED_FILE).cloned(),
             }),
         }),
         Err(reason) => issue(ca, criteria, secret, reason, now),
     }
+}
+
+/// Of whom a server would serve, was it not for its end.
+fn expired(ca: &Ca, spec: &LeafSpec, now: Timestamp) -> Result<Option<Zeroizing<Vec<u8>>>, CaError> {
+    if spec.usage() == Usage::Client {
+        return Ok(None);
+    }
+    let client = LeafSpec::client(spec.identity().clone(), spec.lifetime());
+    let leaf = ca.issue_expired(&client, now)?;
+    let both = [leaf.certificate_pem.as_bytes(), leaf.private_key_pem.expose().as_bytes()].concat();
+    Ok(Some(Zeroizing::new(both)))
 }
 
 fn issue(
@@ -187,8 +202,9 @@ fn issue(
     reason: Reason,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
-    let leaf = match ca.issue(&criteria.spec, now) {
-        Ok(leaf) => leaf,
+    let issued = ca.issue(&criteria.spec, now).and_then(|leaf| Ok((leaf, expired(ca, &criteria.spec, now)?)));
+    let (leaf, expired) = match issued {
+        Ok(issued) => issued,
         Err(source) => return Err(LeafError::Issue { secret: secret.to_string(), source }),
     };
     let certificate = match Certificate::parse(leaf.certificate_pem.as_bytes()) {
@@ -205,6 +221,7 @@ fn issue(
         content: Some(Content {
             private_key: Zeroizing::new(leaf.private_key_pem.expose().as_bytes().to_vec()),
             ca_pem: ca.certificate_pem().to_owned(),
+            expired,
         }),
     })
 }
@@ -214,14 +231,21 @@ impl Leaf {
     pub fn to_secret(&self, metadata: ObjectMeta) -> Option<Secret> {
         let content = self.content.as_ref()?;
         let text = |text: &str| ByteString(text.as_bytes().to_vec());
+        let expired = content.expired.as_ref();
+        let expired = expired.map(|pem| (EXPIRED_FILE.to_owned(), ByteString(pem.to_vec())));
         Some(Secret {
             metadata,
             type_: Some("kubernetes.io/tls".to_owned()),
-            data: Some(BTreeMap::from([
-                (CERTIFICATE_FILE.to_owned(), text(self.certificate.pem())),
-                (KEY_FILE.to_owned(), ByteString(content.private_key.to_vec())),
-                (CA_FILE.to_owned(), text(&content.ca_pem)),
-            ])),
+            data: Some(
+                [
+                    (CERTIFICATE_FILE.to_owned(), text(self.certificate.pem())),
+                    (KEY_FILE.to_owned(), ByteString(content.private_key.to_vec())),
+                    (CA_FILE.to_owned(), text(&content.ca_pem)),
+                ]
+                .into_iter()
+                .chain(expired)
+                .collect(),
+            ),
             ..Secret::default()
         })
     }

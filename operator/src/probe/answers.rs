@@ -90,6 +90,9 @@ impl NodeAnswers {
 /// it stays away; how old it is, the node's next reconcile sees.
 fn lasting(status: &admin::Status) -> admin::Status {
     let mut status = status.clone();
+    if let Some(trials) = &mut status.listener_trials {
+        trials.tried_at.clear();
+    }
     if let Some(logging) = &mut status.logging {
         let seen = |time: &mut Option<String>| time.iter_mut().for_each(String::clear);
         seen(&mut logging.accepted_at);

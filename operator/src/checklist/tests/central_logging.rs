@@ -83,9 +83,9 @@ fn node_with(result: LineResult, reason: &str) -> Arc<TesseraNode> {
 
 fn of_network(collector: CollectorFact<'_>, nodes: &[Arc<TesseraNode>]) -> Finding {
     let line = NETWORK_LINES.iter().find(|line| line.id == LINE).unwrap();
-    let statements = Statements::default();
+    let (statements, clear_text) = (Statements::default(), &crate::fixtures::clear_text_facts());
     (line.judge)(
-        &NetworkFacts { vault: None, store: StoreAnswer::Silent, collector, statements, nodes },
+        &NetworkFacts { vault: None, store: StoreAnswer::Silent, collector, statements, nodes, clear_text },
         now(),
     )
 }

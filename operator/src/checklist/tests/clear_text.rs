@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
-use crate::checklist::facts::StoreAnswer;
+use crate::checklist::facts::{CollectorFact, StoreAnswer};
 use crate::fixtures::clear_text_facts;
 
 fn judge(clear_text: &ClearTextFacts) -> Finding {
@@ -10,6 +10,7 @@ fn judge(clear_text: &ClearTextFacts) -> Finding {
     let facts = NetworkFacts {
         vault: None,
         store: StoreAnswer::Silent,
+        collector: CollectorFact::None,
         statements: Statements::default(),
         nodes: &[],
         clear_text,

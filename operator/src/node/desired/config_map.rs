@@ -136,6 +136,10 @@ fn dynamic_config(node: &Resolved) -> String {
         ),
         keys: node.keys.iter().map(key).collect(),
         accepted_payload_store: node.accepted_payload_store.clone(),
+        // Nodes of an older version know no such member.
+        probe_every_seconds: u32::try_from(node.probe_every.as_secs())
+            .ok()
+            .filter(|seconds| *seconds != dynamic_config::PROBE_EVERY_SECONDS),
     };
     pretty(&document)
 }

@@ -92,6 +92,8 @@ pub struct Resolved {
     pub rollout: Rollout,
     /// How old the image may be.
     pub max_image_age: SignedDuration,
+    /// How often it tries its own listeners.
+    pub probe_every: SignedDuration,
 }
 
 /// The claim template of a new workload. Kubernetes cannot change it in a StatefulSet that exists.
@@ -206,6 +208,7 @@ pub fn resolve(
         paused: node.spec.paused || network.spec.paused,
         store_ready: rollout::store_ready(network),
         rollout: network.spec.rollout.clone(),
+        probe_every: leaf::signed(network.spec.checklist.probe_every.as_std()),
         max_image_age: leaf::signed(network.spec.checklist.max_image_age.as_std()),
         network: network_name,
         name,

@@ -1,0 +1,101 @@
+//! `MutualTls` of a node: what its trials of its own listeners come to.
+
+use proptest::prelude::*;
+use tessera_crds::checklist::{Line, LineResult};
+use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, Trial, TriedListener};
+
+use super::{NodeFacts, after, facts, of_node, report};
+
+const LINE: Line = Line::MutualTls;
+
+/// Each listener refused each wrong client, half a minute ago.
+pub(super) fn good_trials() -> ListenerTrials {
+    let listener = |name: &str| {
+        let refused = [Shown::Plain, Shown::NoCertificate, Shown::ForeignCA, Shown::Expired];
+        let own = if name == "P2P" { Outcome::Served } else { Outcome::Refused };
+        let trials = refused.map(|shown| (shown, Outcome::Refused)).into_iter().chain([(Shown::Own, own)]);
+        let trials = trials.map(|(shown, outcome)| Trial { shown, outcome, why: None });
+        TriedListener { name: name.to_owned(), trials: trials.collect() }
+    };
+    ListenerTrials {
+        tried_at: "2026-12-31T23:59:30Z".into(),
+        listeners: ["admin", "metrics", "P2P", "Q2T"].map(listener).into(),
+    }
+}
+
+fn trials(facts: &mut NodeFacts) -> &mut ListenerTrials {
+    report(facts).listener_trials.as_mut().unwrap()
+}
+
+fn set(facts: &mut NodeFacts, listener: usize, shown: Shown, outcome: Outcome) {
+    let tried = &mut trials(facts).listeners[listener].trials;
+    tried.iter_mut().find(|trial| trial.shown == shown).unwrap().outcome = outcome;
+}
+
+#[test]
+fn a_node_whose_listeners_refuse_all_wrong_clients_is_verified() {
+    assert_eq!(after(LINE, |_| ()), "Verified Observed");
+    // Q2T is the last.
+    let served = |facts: &mut NodeFacts| set(facts, 3, Shown::NoCertificate, Outcome::Served);
+    assert_eq!(after(LINE, served), "Violated WrongClientServed");
+    assert_eq!(
+        after(LINE, |facts| set(facts, 3, Shown::Own, Outcome::Served)),
+        "Violated WrongClientServed",
+        "a node is no client"
+    );
+    let unclear = |facts: &mut NodeFacts| set(facts, 0, Shown::Plain, Outcome::Unclear);
+    assert_eq!(after(LINE, unclear), "Unknown TrialUnclear");
+}
+
+#[test]
+fn a_refusal_counts_only_beside_a_client_that_is_served() {
+    assert_eq!(after(LINE, |facts| set(facts, 2, Shown::Own, Outcome::Refused)), "Unknown ListenerNotTried");
+}
+
+#[test]
+fn old_trials_show_nothing_but_that_somebody_was_served() {
+    let old = |facts: &mut NodeFacts| trials(facts).tried_at = "2026-12-31T22:00:00Z".into();
+    assert_eq!(after(LINE, old), "Unknown TrialsTooOld");
+    assert_eq!(
+        after(LINE, |facts| trials(facts).tried_at = "2027-01-02T00:00:00Z".into()),
+        "Unknown TrialsTooOld"
+    );
+    assert_eq!(after(LINE, |facts| trials(facts).tried_at = "soon".into()), "Unknown TrialsTooOld");
+    let both = |facts: &mut NodeFacts| {
+        old(facts);
+        set(facts, 0, Shown::Expired, Outcome::Served);
+    };
+    assert_eq!(after(LINE, both), "Violated WrongClientServed");
+}
+
+#[test]
+fn what_was_not_tried_is_not_verified() {
+    assert_eq!(after(LINE, |facts| report(facts).listener_trials = None), "Unknown ListenersNotTried");
+    assert_eq!(after(LINE, |facts| drop(trials(facts).listeners.pop())), "Unknown ListenerNotTried");
+    let no_expired = |facts: &mut NodeFacts| {
+        for listener in &mut trials(facts).listeners {
+            listener.trials.retain(|trial| trial.shown != Shown::Expired);
+        }
+    };
+    assert_eq!(after(LINE, no_expired), "Enforced NoExpiredCertificate");
+}
+
+proptest! {
+    /// Whatever is changed or left out of the trials of a listener that each node has, the line is not Verified.
+    #[test]
+    fn no_change_of_a_trial_is_verified(at in 0_usize..3, trial in 0_usize..5, outcome in 0_usize..3) {
+        let mut facts = facts();
+        let listener = &mut trials(&mut facts).listeners[[0, 2, 3][at]];
+        let wanted = listener.trials[trial].outcome;
+        let own = listener.trials[trial].shown == Shown::Own;
+        match [Some(Outcome::Served), Some(Outcome::Refused), None][outcome] {
+            Some(outcome) => listener.trials[trial].outcome = outcome,
+            None => drop(listener.trials.remove(trial)),
+        }
+        let unchanged = listener.trials.get(trial).is_some_and(|trial| trial.outcome == wanted) && outcome != 2;
+        // Whether a listener was tried with the node's own certificate counts for P2P alone.
+        let needed = !own || at == 1 || outcome == 0;
+        prop_assume!(!unchanged && needed);
+        prop_assert_ne!(of_node(&facts, LINE).result, LineResult::Verified);
+    }
+}
