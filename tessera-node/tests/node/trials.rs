@@ -79,11 +79,10 @@ async fn a_listener_that_serves_whom_it_should_not_is_found() {
 
     // "Expired" that is not: as if the listener did not look at the end.
     write_expired(&net.ca, a, "tls", SignedDuration::from_mins(-5));
-    let has_expired = |lines: &[String]| lines.iter().any(|line| line.contains("Expired"));
-    let served = trials(a, has_expired).await;
-    assert!(served.contains(&"P2P Expired: Served".to_owned()), "{served:?}");
-    // Refused for whom it speaks, and not for its end: that shows nothing of expired certificates.
-    assert!(served.contains(&"Q2T Expired: Unclear".to_owned()), "{served:?}");
+    // Q2T refuses it for whom it speaks, and not for its end: that shows nothing of expired certificates. A round that was
+    // under way has tried only the last listeners with it.
+    let found = ["P2P Expired: Served", "Q2T Expired: Unclear"];
+    trials(a, |lines| found.iter().all(|line| lines.iter().any(|other| other == line))).await;
 
     write_expired(&net.ca, a, "tls", SignedDuration::from_mins(5));
     let refused = |lines: &[String]| lines.contains(&"P2P Expired: Refused".to_owned());
