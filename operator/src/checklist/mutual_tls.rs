@@ -52,7 +52,7 @@ fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
     if !is_fresh(&trials.tried_at, facts.probe_every, now) {
         return Finding::unknown(
             "TrialsTooOld",
-            format!("the node in pod {} has not tried its listeners of late", pod.name),
+            format!("the node in pod {} has not tried its listeners recently", pod.name),
             "restart the pod: kubectl tessera restart; compare the clocks of the machines",
         );
     }

@@ -25,7 +25,7 @@ use crate::credentials::Credentials;
 
 /// A listener gives a handshake three seconds, so after these it has ended the connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Any listener of ours answers this, whoever asks.
+/// A listener that serves the client answers this, if only with 404.
 const REQUEST: &[u8] = b"GET /upcheck HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 /// The first byte of a TLS alert, which is how a TLS listener answers what is not TLS.
 const TLS_ALERT: u8 = 21;
@@ -135,7 +135,7 @@ impl Shown {
             Self::NoCertificate => alert == A::CertificateRequired,
             Self::Foreign(_) => alert == A::UnknownCA,
             Self::Expired(_) => alert == A::CertificateExpired,
-            // Which of its rules a listener applies first is its own affair: CA, usage or identity.
+            // A listener may refuse it for its CA, its usage or its identity, whichever it checks first.
             Self::Own => matches!(
                 alert,
                 A::CertificateUnknown
