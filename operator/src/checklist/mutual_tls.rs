@@ -92,9 +92,9 @@ fn is_fresh(tried_at: &str, every: SignedDuration, now: Timestamp) -> bool {
     tried_at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at).abs() <= bound)
 }
 
-/// What should have been tried and was not, an expired certificate last.
-fn missing(tried: &[(&str, &Trial)]) -> Option<(&'static str, Shown)> {
-    let refused = |listener, shown| {
+/// What should have been tried and was not, an expired certificate last. A listener that is named was tried with everything.
+fn missing<'a>(tried: &[(&'a str, &Trial)]) -> Option<(&'a str, Shown)> {
+    let refused = |listener: &str, shown| {
         tried.iter().any(|(name, trial)| {
             *name == listener && trial.shown == shown && trial.outcome == Outcome::Refused
         })
@@ -102,9 +102,15 @@ fn missing(tried: &[(&str, &Trial)]) -> Option<(&'static str, Shown)> {
     let served = tried
         .iter()
         .any(|(name, trial)| *name == "P2P" && trial.shown == Shown::Own && trial.outcome == Outcome::Served);
-    let no_control = (!served).then_some(("P2P", Shown::Own));
-    let mut pairs = WRONG.iter().flat_map(|shown| LISTENERS.map(|listener| (listener, *shown)));
-    no_control.or_else(|| pairs.find(|(listener, shown)| !refused(*listener, *shown)))
+    if !served {
+        return Some(("P2P", Shown::Own));
+    }
+    let named = tried.iter().map(|(name, _)| *name);
+    let listeners: Vec<&'a str> = LISTENERS.into_iter().chain(named).collect();
+    WRONG.into_iter().find_map(|shown| {
+        let mut listeners = listeners.iter().copied();
+        listeners.find(|listener| !refused(listener, shown)).map(|listener| (listener, shown))
+    })
 }
 
 fn summary(trials: &ListenerTrials) -> String {
