@@ -23,11 +23,12 @@ pub(crate) async fn observe_idle(args: &Args, operator: &Operator) -> Result<Idl
     settle(args).await?;
     say(began, &format!("observing {} s of idleness", args.idle));
     let from = length(&args.audit_log)?;
-    let before = operator.reconciles().await?;
+    let (before, cpu_before) = (operator.reconciles().await?, operator.cpu()?);
     tokio::time::sleep(Duration::from_secs(args.idle)).await;
     let reconciles = operator.reconciles().await? - before;
+    let cpu = operator.cpu()?.saturating_sub(cpu_before);
     let Requests { reads, writes } = requests(&args.audit_log, from)?;
-    Ok(Idle { reconciles, reads, writes })
+    Ok(Idle { reconciles, cpu, reads, writes })
 }
 
 async fn settle(args: &Args) -> Result<()> {

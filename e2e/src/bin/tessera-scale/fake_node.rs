@@ -22,6 +22,8 @@ use tessera_e2e::wait;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::checklist;
+
 const ADMIN_PORT: u16 = 9443;
 const SECRETS_WITHIN: Duration = Duration::from_mins(2);
 
@@ -35,21 +37,32 @@ pub(crate) async fn be_silent(address: Ipv4Addr) -> Result<()> {
     Ok(())
 }
 
-/// Answers as `node`, with the certificate that the operator made for its admin port.
-pub(crate) async fn serve(cluster: &Cluster, namespace: &str, node: &str, address: Ipv4Addr) -> Result<()> {
+/// Answers as `node`, with the certificate that the operator made for its admin port; with `for_checklist` says of itself what the
+/// checklist asks, too.
+pub(crate) async fn serve(
+    cluster: &Cluster,
+    namespace: &str,
+    node: &str,
+    address: Ipv4Addr,
+    for_checklist: bool,
+) -> Result<()> {
     let admin = secret(cluster, namespace, &format!("{node}-admin-tls")).await?;
     let leaf = secret(cluster, namespace, &format!("{node}-tls")).await?;
     let acceptor = acceptor(&admin)?;
-    let body = Bytes::from(status(&leaf)?.to_string());
+    let status = Arc::new(status(&leaf)?);
     let listener = listen(address).await?;
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let (acceptor, body) = (acceptor.clone(), body.clone());
+            let (acceptor, status) = (acceptor.clone(), Arc::clone(&status));
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let answer = service_fn(move |_: Request<Incoming>| {
-                    let body = body.clone();
+                    let mut status = Value::clone(&status);
+                    if for_checklist {
+                        checklist::add_to(&mut status);
+                    }
+                    let body = Bytes::from(status.to_string());
                     async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
                 });
                 // A connection that breaks is made again by the operator.

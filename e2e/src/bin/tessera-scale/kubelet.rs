@@ -12,16 +12,21 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use tessera_e2e::cluster::{Cluster, Kind};
 
-use crate::fake_node;
 use crate::load::{index_of, is_silent, node_of};
+use crate::{Args, fake_node};
 
 /// Pods that are started at once.
 const PARALLEL: usize = 16;
 
 /// Watches pods until the process ends.
-pub(crate) fn start(cluster: &Cluster, namespace: &str, silent: usize) {
-    let kubelet = Arc::new(Kubelet { cluster: cluster.clone(), namespace: namespace.to_owned(), silent });
-    let pods = watcher(cluster.api(Kind::Pod, namespace), watcher::Config::default());
+pub(crate) fn start(cluster: &Cluster, args: &Args) {
+    let kubelet = Arc::new(Kubelet {
+        cluster: cluster.clone(),
+        namespace: args.namespace.clone(),
+        silent: args.silent,
+        checklist: args.checklist,
+    });
+    let pods = watcher(cluster.api(Kind::Pod, &args.namespace), watcher::Config::default());
     tokio::spawn(async move {
         let pods = pods.default_backoff().applied_objects().map_err(anyhow::Error::from);
         let ended = pods
@@ -38,6 +43,7 @@ struct Kubelet {
     cluster: Cluster,
     namespace: String,
     silent: usize,
+    checklist: bool,
 }
 
 impl Kubelet {
@@ -53,7 +59,7 @@ impl Kubelet {
         if is_silent(index, self.silent) {
             fake_node::be_silent(address).await?;
         } else {
-            fake_node::serve(&self.cluster, &self.namespace, &node, address).await?;
+            fake_node::serve(&self.cluster, &self.namespace, &node, address, self.checklist).await?;
         }
         self.bind_claims(&pod).await?;
         let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tessera_e2e::cluster::{Cluster, Kind, condition};
 
 use crate::bounds::Peers;
-use crate::{Args, TICK, say};
+use crate::{Args, TICK, checklist, say};
 
 /// Requests under way at once.
 const PARALLEL: usize = 16;
@@ -85,6 +85,16 @@ impl Load {
             ready != is_silent(index, silent)
         })
         .await
+    }
+
+    /// Waits until the checklist of every node that answers says what [`crate::checklist`] leads to, and that of no silent one.
+    pub(crate) async fn every_node_is_judged(&self, began: Instant) -> Result<()> {
+        let silent = self.silent;
+        let judged = self.until(began, "are judged by all lines", |node| {
+            let index = node["metadata"]["name"].as_str().and_then(index_of).unwrap_or_default();
+            checklist::holds(node) != is_silent(index, silent)
+        });
+        judged.await.map(drop)
     }
 
     async fn until(&self, began: Instant, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Duration> {

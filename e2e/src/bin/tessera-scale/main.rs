@@ -10,6 +10,7 @@
 
 mod audit;
 mod bounds;
+mod checklist;
 mod cpu;
 mod fake_node;
 mod kubelet;
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// MiB that the operator may take at its peak
     #[arg(long, default_value_t = 96)]
     memory: u64,
+    /// Nodes say of themselves what the security checklist asks of a node, afresh each time
+    #[arg(long)]
+    checklist: bool,
     /// Seconds of idleness to observe
     #[arg(long, default_value_t = 60)]
     idle: u64,
@@ -74,7 +78,7 @@ async fn main() -> ExitCode {
 
 async fn measure(args: Args) -> Result<Figures> {
     let cluster = Cluster::connect().await?;
-    kubelet::start(&cluster, &args.namespace, args.silent);
+    kubelet::start(&cluster, &args);
     let load = Load::new(cluster, &args);
     let operator = Operator::start(&args).await?;
     let before = cpu::of_machine()?;
@@ -82,6 +86,9 @@ async fn measure(args: Args) -> Result<Figures> {
     let status = load.every_node_has_a_status(began).await?;
     let cpu = Cpu { operator: operator.cpu()?, all: cpu::of_machine()?.saturating_sub(before) };
     let settled = load.every_node_is_settled(began).await?;
+    if args.checklist {
+        load.every_node_is_judged(began).await?;
+    }
     let idle = audit::observe_idle(&args, &operator).await?;
     let repair = load.repair_budgets().await?;
     let peers = load.peers().await?;
