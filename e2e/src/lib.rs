@@ -12,6 +12,7 @@
 //! clears its namespace before it starts, and leaves it as it is when it fails: that is the evidence.
 
 pub mod capture;
+pub mod checklist_record;
 pub mod client_pod;
 pub mod cluster;
 pub mod fleet;

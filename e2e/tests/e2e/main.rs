@@ -2,7 +2,6 @@
 
 mod access;
 mod admission_policies;
-mod central_logging;
 mod certificates;
 mod checklist;
 mod ciphertext;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use tessera_e2e::checklist_record;
 use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::{Fleet, NETWORK};
 use tessera_e2e::wait;
 
-use crate::checklist::line;
+use super::line;
 
 const NAMESPACE: &str = "e2e-logging";
 const COLLECTOR: &str = "collector";
@@ -45,6 +46,7 @@ async fn the_logs_of_nodes_reach_a_collector_and_its_absence_shows() -> Result<(
     start_collector(&fleet).await?;
     line(&fleet, Kind::TesseraNode, "a", "CentralLogging", "Verified", "Observed").await?;
     line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "DependenciesNotSeen").await?;
+    checklist_record::healed("CentralLogging")?;
     fleet.done().await
 }
 

@@ -1,0 +1,29 @@
+//! What the tests of the security checklist found, for the closing line of `hack/e2e checklist`: a line of JSON each, in the file
+//! that `TESSERA_CHECKLIST_RECORD` names. Without it nothing is recorded.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+const FILE: &str = "TESSERA_CHECKLIST_RECORD";
+
+/// The line `id` was broken, said so, was mended, and holds again.
+pub fn healed(id: &str) -> Result<()> {
+    record(&json!({"healed": id}))
+}
+
+/// The fourteen lines of a network with which nothing is wrong that this cluster can put right.
+pub fn best(lines: &[Value]) -> Result<()> {
+    let short = |line: &Value| json!({"id": line["id"], "result": line["result"], "reason": line["reason"]});
+    record(&json!({"best": lines.iter().map(short).collect::<Vec<_>>()}))
+}
+
+fn record(what: &Value) -> Result<()> {
+    let Ok(path) = std::env::var(FILE) else { return Ok(()) };
+    let mut file = OpenOptions::new().create(true).append(true).open(&path).context(path)?;
+    // One write: tests run beside each other.
+    file.write_all(format!("{what}\n").as_bytes())?;
+    Ok(())
+}
