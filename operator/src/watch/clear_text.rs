@@ -14,7 +14,6 @@ use kube::core::ApiResource;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 use tessera_clear_text::{ObjectHit, RULES, control, scan_object};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
 use crate::kube::planned::controller_of;
@@ -23,6 +22,8 @@ use crate::kube::planned::controller_of;
 const OUTAGE_GAP: Duration = Duration::from_secs(90);
 /// A watch that fails for as long shows changes no longer in time.
 const MAX_OUTAGE: Duration = Duration::from_mins(1);
+/// A search that a moment ago fell behind the changes may do so again.
+pub const BEHIND_COUNTS: Duration = Duration::from_mins(2);
 /// How many places of one object are kept.
 const MAX_PLACES: usize = 4;
 
@@ -40,6 +41,8 @@ struct Kind {
     /// The objects that the list under way has shown.
     listing: Option<Objects>,
     outage: Option<Outage>,
+    /// When an object last waited too long for its search.
+    behind: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -157,6 +160,14 @@ impl ClearTextScan {
         is_new
     }
 
+    /// An object of `kind` waits too long for its search; returns whether that is new.
+    pub fn fell_behind(&self, kind: &str, now: Instant) -> bool {
+        let Some(mut state) = self.kind(kind) else { return false };
+        let was_behind = state.is_behind(now);
+        state.behind = Some(now);
+        !was_behind
+    }
+
     /// What the checklist is judged from.
     pub fn facts(&self, now: Instant) -> ClearTextFacts {
         let mut facts = ClearTextFacts {
@@ -190,6 +201,9 @@ impl Kind {
             Some(outage) if now.duration_since(outage.first) > MAX_OUTAGE => {
                 facts.not_searched.push(format!("{kind}s (the watch fails)"));
             }
+            _ if self.is_behind(now) => {
+                facts.not_searched.push(format!("changes of {kind}s (the search fell behind them)"));
+            }
             _ if !self.is_listed => facts.pending.push(kind.to_owned()),
             _ => facts.searched.push(format!("{kind}s")),
         }
@@ -207,6 +221,10 @@ impl Kind {
                 rule: hit.rule,
             }));
         }
+    }
+
+    fn is_behind(&self, now: Instant) -> bool {
+        self.behind.is_some_and(|at| now.duration_since(at) < BEHIND_COUNTS)
     }
 
     /// A list that succeeds before each watch that fails ends no outage.
@@ -240,48 +258,8 @@ impl Outage {
     }
 }
 
-/// An object to search, and where the answer goes.
-type Request = (String, DynamicObject, oneshot::Sender<Searched>);
-
-/// One thread searches for all namespaces: each thread that does keeps automata of its own in memory, and a search of a large
-/// object holds up no task.
-static SEARCHER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
-    let (sender, mut requests) = mpsc::channel::<Request>(1);
-    let search = move || {
-        while let Some((kind, object, answer)) = requests.blocking_recv() {
-            // A watch that ended waits no longer.
-            let _ = answer.send(Searched::of(&kind, object));
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("clear-text".to_owned()).spawn(search) {
-        tracing::error!(%error, "no thread to search for credentials");
-    }
-    sender
-});
-
 /// Whether the rules find what is shown to them as a control.
 static CONTROL: LazyLock<bool> = LazyLock::new(control);
-
-/// The event with each object searched. Without an answer of the searcher the object counts as not searched.
-pub async fn searched(kind: &str, event: Event<DynamicObject>) -> Event<Searched> {
-    match event {
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-        Event::InitApply(object) => Event::InitApply(search(kind, object).await),
-        Event::Apply(object) => Event::Apply(search(kind, object).await),
-        // What it held counts no longer.
-        Event::Delete(object) => Event::Delete(Searched::failed(object.metadata.name.unwrap_or_default())),
-    }
-}
-
-async fn search(kind: &str, object: DynamicObject) -> Searched {
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let (sender, answer) = oneshot::channel();
-    if SEARCHER.send((kind.to_owned(), object, sender)).await.is_err() {
-        return Searched::failed(name);
-    }
-    answer.await.unwrap_or_else(|_| Searched::failed(name))
-}
 
 #[cfg(test)]
 #[path = "clear_text_tests.rs"]

@@ -83,12 +83,15 @@ fn an_object_whose_search_failed_was_not_searched() {
     assert_eq!(scan.facts(Instant::now()).not_searched, ["a part of ConfigMap huge"]);
 }
 
-#[tokio::test]
-async fn an_event_is_searched_by_the_one_thread_for_it() {
-    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"},
-        "data": {"DB_PASSWORD": "hunter2"}});
-    let event = searched("ConfigMap", Event::Apply(serde_json::from_value(object).unwrap())).await;
+#[test]
+fn changes_that_wait_too_long_for_their_search_are_not_searched() {
     let scan = ClearTextScan::default();
-    assert!(scan.take_in("ConfigMap", event));
-    assert_eq!(found(&scan), ["ConfigMap app data.DB_PASSWORD"]);
+    listed(&scan);
+    let now = Instant::now();
+    assert!(scan.fell_behind("ConfigMap", now));
+    assert!(!scan.fell_behind("ConfigMap", now), "it says nothing new");
+    let facts = scan.facts(now);
+    assert_eq!(facts.not_searched, ["changes of ConfigMaps (the search fell behind them)"]);
+    assert_eq!(facts.searched.len(), 6);
+    assert!(scan.facts(now + BEHIND_COUNTS).not_searched.is_empty(), "it caught up");
 }

@@ -8,6 +8,7 @@ pub mod caches;
 pub mod clear_text;
 pub mod client_namespaces;
 pub mod kept;
+mod search;
 mod triggers;
 
 use std::fmt::Debug;
@@ -18,7 +19,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::api::DynamicObject;
-use kube::core::{ApiResource, DeserializeGuard, PartialObjectMeta};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -70,52 +71,8 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
         starter.watch(&resource.plural, api, &ours, cache, Text::keep, Triggers::owned);
     }
     for resource in caches.clear_text.resources() {
-        search(client, context, resource, triggers.clone(), tasks);
+        search::start(client, context, resource, triggers.clone(), tasks);
     }
-}
-
-/// So many objects of a list lie in memory at a time: a ConfigMap may be a mebibyte.
-const SEARCHED_AT_A_TIME: u32 = 20;
-
-/// Searches all objects of one kind for credentials. Not being allowed to is no fault of the process: the checklist says so.
-fn search(
-    client: &Client,
-    context: &Arc<Context>,
-    resource: &ApiResource,
-    triggers: Triggers,
-    tasks: &mut Tasks,
-) {
-    let (found, kind) = (Arc::clone(&context.caches.clear_text), resource.kind.clone());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &context.namespace, resource);
-    let stream = watcher(api, Config::default().page_size(SEARCHED_AT_A_TIME));
-    tasks.spawn_until_stop(async move {
-        let mut events = pin!(stream.default_backoff());
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    if found.take_in(&kind, clear_text::searched(&kind, event).await) {
-                        triggers.all_networks();
-                    }
-                }
-                Err(error) => {
-                    let refused = is_refused(&error);
-                    if !found.failed(&kind, refused, Instant::now()) {
-                        continue;
-                    }
-                    let error = crate::report::error::chain(&error);
-                    tracing::warn!(
-                        kind,
-                        error,
-                        "a watch that searches for credentials failed and will be retried"
-                    );
-                    if refused {
-                        triggers.all_networks();
-                    }
-                }
-            }
-        }
-        format!("the search of {kind} for credentials ended")
-    });
 }
 
 /// Starts the watches of the namespaces that hold Secrets of clients. `managed` has every context.
