@@ -1,12 +1,13 @@
 //! The command line; the only reader of the environment.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Parser;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use tessera_node_api::stamp::{StampError, is_label};
 
 use crate::kube::fault::FaultPoint;
+use crate::probe::canary::Canary;
 use crate::settings::ClusterSettings;
 use crate::watch::client_namespaces::ClientNamespaces;
 
@@ -41,6 +42,13 @@ pub struct Args {
     /// Where the kubelet asks for liveness and readiness (plain HTTP).
     #[arg(long, env = "TESSERA_HEALTH_BIND", default_value = "[::]:8081")]
     pub health_bind: SocketAddr,
+    /// A name whose addresses are those of all operators' pods. With it this one listens on the nodes' port numbers, so that
+    /// another knows itself free to reach them.
+    #[arg(long, env = "TESSERA_CANARY_HOST")]
+    pub canary_host: Option<String>,
+    /// The addresses of this process's own pod, separated by commas.
+    #[arg(long, env = "POD_IPS", value_delimiter = ',')]
+    pub pod_ips: Vec<IpAddr>,
     /// This process's name in the Lease and in Events.
     #[arg(long, env = "POD_NAME", default_value = "tessera-operator")]
     pub identity: String,
@@ -69,6 +77,11 @@ impl Args {
         ClientNamespaces::new(
             self.client_namespaces.iter().map(|(namespace, of)| (namespace.as_str(), of.as_str())),
         )
+    }
+
+    /// Where other operators listen.
+    pub fn canary(&self) -> Canary {
+        Canary::new(self.canary_host.clone(), self.pod_ips.clone())
     }
 
     /// The managed namespaces, each once.
@@ -145,6 +158,13 @@ mod tests {
         assert_eq!(args.managed_namespaces(), ["a", "b"]);
         assert_eq!(args.health_bind.port(), 8081);
         assert!(!args.leader_elect);
+    }
+
+    #[test]
+    fn the_pod_s_addresses_are_a_list() {
+        let with = |ips| parse(&["--namespaces", "a", "--operator-namespace", "o", "--pod-ips", ips]);
+        assert_eq!(with("10.0.0.7,fd00::7").unwrap().pod_ips.len(), 2);
+        assert!(with("here").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tessera_node_api::admin;
 use super::clear_text::ClearTextFacts;
 use super::finding::Finding;
 use super::statements::Statements;
+use super::stranger::StrangerRound;
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
@@ -21,12 +22,16 @@ pub struct NodeFacts {
     pub image: String,
     /// How old an image may be.
     pub max_image_age: SignedDuration,
-    /// How often it tries its own listeners.
+    /// How often it tries its own listeners, and the operator tries to connect to it.
     pub probe_every: SignedDuration,
     /// Whether its newest template runs everywhere, as the StatefulSet controller says.
     pub is_rolled_out: Option<bool>,
     /// Whether its NetworkPolicies were last found or made as planned.
     pub policies_in_place: Option<bool>,
+    /// NetworkPolicies of others that select its pods and allow something, by name.
+    pub foreign_policies: Vec<String>,
+    /// Whether no pods of others are on its machine; `None`: not known.
+    pub dedicated_machines: Option<bool>,
     /// The collector that its network names for its logs, by URL.
     pub collector: Option<String>,
     /// What people state about its network.
@@ -44,6 +49,8 @@ pub struct PodFacts {
     pub image_id: Option<String>,
     /// What the node in it said of itself a moment ago.
     pub report: Option<admin::Status>,
+    /// What came of the operator's last connects to it.
+    pub stranger: Option<StrangerRound>,
 }
 
 /// What is known of a network.

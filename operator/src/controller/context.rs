@@ -19,6 +19,7 @@ use crate::node::rollout::Rollouts;
 use crate::probe::answers::NodeAnswers;
 use crate::probe::event_reports::EventReports;
 use crate::probe::store_reports::StoreReports;
+use crate::probe::strangers::StrangerReports;
 use crate::process::metrics::Metrics;
 use crate::settings::ClusterSettings;
 use crate::watch::caches::Caches;
@@ -62,6 +63,8 @@ pub struct Context {
     pub answers: Arc<NodeAnswers>,
     /// What Events say of pods that do not come up.
     pub event_reports: Arc<EventReports>,
+    /// What came of the operator's connects to nodes that must not let it in.
+    pub strangers: Arc<StrangerReports>,
     /// What the probes of secret stores found.
     pub stores: Arc<StoreReports>,
     /// Which nodes may change their pods now.
@@ -78,6 +81,8 @@ pub struct Queues {
     pub nodes: Arc<Queue<String>>,
     /// Pods to ask how they are.
     pub pods: Arc<Queue<String>>,
+    /// Pods to try to connect to, as a stranger.
+    pub strangers: Arc<Queue<String>>,
     /// Networks whose secret store is to be probed.
     pub stores: Arc<Queue<String>>,
     /// Nodes whose pod does not come up, whose Events are to be read.
@@ -89,6 +94,13 @@ impl Default for Queues {
         let queue = |pause| Arc::new(Queue::new(Duration::from_millis(pause)));
         // A network counts all its nodes in each reconcile, so it waits for more of a burst.
         let (networks, nodes) = (queue(1000), queue(200));
-        Self { networks, nodes, pods: queue(1000), stores: queue(1000), events: queue(1000) }
+        Self {
+            networks,
+            nodes,
+            pods: queue(1000),
+            strangers: queue(1000),
+            stores: queue(1000),
+            events: queue(1000),
+        }
     }
 }

@@ -18,12 +18,14 @@ use self::known_volume::KnownVolume;
 use self::start::Problem;
 use super::apply::Applied;
 use super::resolve::Resolved;
+use crate::checklist::stranger::StrangerRound;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, uid_of};
 use crate::probe::{self, events};
 use crate::report::error::chain;
 use crate::watch::cache::Cached;
 use crate::watch::kept::{KeptClaim, KeptPod};
+use crate::watch::policies;
 
 /// How old an answer of a node may be and still say how the node is: three periods of the probe.
 pub const ANSWER_COUNTS: SignedDuration = SignedDuration::from_secs(90);
@@ -43,6 +45,8 @@ pub struct Observed {
     pub volumes: Vec<VolumeStatus>,
     /// What people state about its network.
     pub attestations: Vec<Arc<TesseraAttestation>>,
+    /// NetworkPolicies of others that select its pods and allow something.
+    pub foreign_policies: Vec<String>,
     /// Why there is no pod or why it does not start, as Events say.
     pub events: EventCause,
 }
@@ -83,6 +87,8 @@ pub struct ObservedPod {
     pub problem: Option<Problem>,
     /// What the node said of itself, not longer than [`ANSWER_COUNTS`] ago; or why it says nothing.
     pub status: Result<admin::Status, Silence>,
+    /// What came of the operator's last connects to it, as a stranger.
+    pub stranger: Option<StrangerRound>,
 }
 
 /// Why a pod says nothing.
@@ -154,6 +160,7 @@ pub async fn observe(
         volume: volume(node, ctx).await,
         volumes: capacity(node, ctx).into_iter().collect(),
         attestations: ctx.caches.attestations_of(&node.network),
+        foreign_policies: policies::opening(&ctx.caches.policies, &pods),
         events: event_cause(object, ctx),
     }
 }
@@ -186,6 +193,7 @@ fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
         ready: kept.is_ready(),
         problem: start::problem(pod),
         status: last_answer(kept, ctx, now),
+        stranger: probe::nodes::address(kept).and_then(|address| ctx.strangers.of(kept.uid(), address)),
     }
 }
 

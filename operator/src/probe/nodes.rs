@@ -69,7 +69,8 @@ pub fn address(pod: &KeptPod) -> Option<IpAddr> {
     status.pod_ip.as_deref().filter(|_| runs)?.parse().ok()
 }
 
-async fn ask(node: &TesseraNode, address: IpAddr, ctx: &Context) -> Result<admin::Status, String> {
+/// Asks `node` in the pod at `address`.
+pub(super) async fn ask(node: &TesseraNode, address: IpAddr, ctx: &Context) -> Result<admin::Status, String> {
     let (name, namespace) = (name_of(node), namespace_of(node));
     let network = ctx.caches.networks.get(&node.spec.network_ref.name);
     let network = network.as_ref().and_then(|network| network.readable().cloned());

@@ -1,5 +1,6 @@
 //! The process: from the command line to running controllers, and what it says of itself.
 
+mod canary;
 pub mod health;
 mod listen;
 pub mod metrics;

@@ -27,6 +27,8 @@ use crate::node::observe::known_volume::KnownVolume;
 use crate::probe::answers::NodeAnswers;
 use crate::probe::event_reports::EventReports;
 use crate::probe::store_reports::StoreReports;
+use crate::probe::strangers::StrangerReports;
+use crate::process::canary;
 use crate::process::health::{self, Health};
 use crate::process::metrics::Metrics;
 use crate::process::tasks::{Tasks, UnexpectedEnd};
@@ -60,6 +62,9 @@ pub enum Error {
     /// The health port cannot be had.
     #[error("cannot listen on the health address {0}")]
     Health(std::net::SocketAddr, #[source] std::io::Error),
+    /// A port of the canary cannot be had.
+    #[error("cannot listen on the ports of the canary: {}", crate::checklist::stranger::CLOSED_PORTS.map(|port| port.number.to_string()).join(", "))]
+    Canary(#[source] std::io::Error),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] std::io::Error),
@@ -91,6 +96,9 @@ async fn operate(args: Args) -> Result<(), Error> {
     };
     let server = health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone());
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
+    if args.canary_host.is_some() {
+        canary::start(&mut tasks).map_err(Error::Canary)?;
+    }
     if !args.leader_elect {
         manage(&clients, &args, &health, &metrics, &mut tasks);
         return drained(tasks, stop).await;
@@ -198,6 +206,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
         watch::start(&clients.watches, context, health, tasks);
         probe::nodes::start(context, tasks);
         probe::stores::start(context, tasks);
+        probe::strangers::start(context, tasks);
         probe::events::start(context, tasks);
         controller::start::<TesseraNetwork>(context, tasks);
         controller::start::<TesseraNode>(context, tasks);
@@ -219,6 +228,7 @@ struct Shared {
     answers: Arc<NodeAnswers>,
     stores: Arc<StoreReports>,
     event_reports: Arc<EventReports>,
+    strangers: Arc<StrangerReports>,
     client_namespaces: ClientNamespaces,
 }
 
@@ -243,6 +253,7 @@ impl Shared {
             answers: Arc::new(NodeAnswers::new(&registry)),
             stores: Arc::new(StoreReports::new(&registry)),
             event_reports: Arc::new(EventReports::new(&registry)),
+            strangers: Arc::new(StrangerReports::new(&registry, args.canary())),
             client_namespaces: args.client_namespaces(),
             registry,
         }
@@ -269,6 +280,7 @@ impl Shared {
             answers: Arc::clone(&self.answers),
             stores: Arc::clone(&self.stores),
             event_reports: Arc::clone(&self.event_reports),
+            strangers: Arc::clone(&self.strangers),
             rollouts: Arc::default(),
             settings: args.settings(),
         }

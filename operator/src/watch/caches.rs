@@ -17,6 +17,7 @@ use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 use super::cache::Cache;
 use super::clear_text::ClearTextScan;
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
+use super::policies::KeptPolicy;
 use crate::kube::object_id::ObjectId;
 
 /// The kinds of owned objects that are cached whole.
@@ -48,6 +49,8 @@ pub struct Caches {
     pub secrets: Cache<KeptSecret>,
     /// Objects of ours, by kind, each by owner.
     pub owned: Vec<(ApiResource, Cache<Text>)>,
+    /// All NetworkPolicies; of each, whether it opens pods without being ours.
+    pub policies: Cache<KeptPolicy>,
     /// Credentials that objects of the namespace hold in clear text. No reconcile waits for these.
     pub clear_text: Arc<ClearTextScan>,
 }
@@ -62,6 +65,7 @@ impl Default for Caches {
             claims: Cache::default(),
             secrets: Cache::default(),
             owned: owned_kinds().into_iter().map(|resource| (resource, Cache::default())).collect(),
+            policies: Cache::default(),
             clear_text: Arc::default(),
         }
     }
@@ -76,6 +80,7 @@ impl Caches {
         self.pods.until_filled().await;
         self.claims.until_filled().await;
         self.secrets.until_filled().await;
+        self.policies.until_filled().await;
         for (_, cache) in &self.owned {
             cache.until_filled().await;
         }

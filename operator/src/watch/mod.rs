@@ -8,6 +8,7 @@ pub mod caches;
 pub mod clear_text;
 pub mod client_namespaces;
 pub mod kept;
+pub mod policies;
 mod search;
 mod triggers;
 
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
@@ -33,6 +35,7 @@ use crate::process::health::Health;
 use crate::process::tasks::Tasks;
 use cache::{Cache, Cached, Change};
 use kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
+use policies::KeptPolicy;
 use triggers::{ClientTriggers, Triggers};
 
 /// Starts all watches of the context's namespace.
@@ -70,6 +73,8 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &context.namespace, resource);
         starter.watch(&resource.plural, api, &ours, cache, Text::keep, Triggers::owned);
     }
+    let policies = starter.api::<NetworkPolicy>();
+    starter.watch("all policies", policies, &all, &caches.policies, KeptPolicy::keep, Triggers::policy);
     for resource in caches.clear_text.resources() {
         search::start(client, context, resource, triggers.clone(), tasks);
     }

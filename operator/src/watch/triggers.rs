@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! TesseraNode ───────┬──► that node; its network, when what the network counts or lists changed
-//! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; its store's probe
+//! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; probes of its store and its pods
 //! TesseraAttestation ┼──► its network, and the nodes of that
 //! owned objects ─────┼──► their owner, unless the change is our own last write
 //! Secrets of clients ┼──► the node that they are made for, the same
-//! pods, claims ──────┼──► their node; the pod's probe
+//! pods, claims ──────┼──► their node; the pod's probes
+//! policies of others ┼──► all nodes, if it opens pods
 //! image checks ──────┼──► their network; its nodes that wait
 //! credentials found ─┴──► all networks
 //! ```
@@ -21,6 +22,7 @@ use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::cache::{Cached, Change};
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
+use super::policies::KeptPolicy;
 use crate::controller::context::Context;
 use crate::kube::meta::name_of;
 use crate::kube::ownership::node_path_of;
@@ -55,6 +57,7 @@ impl Triggers {
         let generation = |network: &TesseraNetwork| network.metadata.generation;
         if before.map(generation) != after.map(generation) {
             self.0.queues.stores.touch(&object.name().to_owned());
+            self.strangers_of(object.name());
         }
     }
 
@@ -111,6 +114,16 @@ impl Triggers {
         }
         self.labelled(&pod.0.metadata);
         self.0.queues.pods.touch(&pod.name().to_owned());
+        self.0.queues.strangers.touch(&pod.name().to_owned());
+    }
+
+    /// Of what pods it opens, each node looks itself.
+    pub(super) fn policy(&self, change: &Change<KeptPolicy>) {
+        if [&change.before, &change.after].into_iter().flatten().any(|policy| policy.opens_pods()) {
+            for node in self.0.caches.nodes.objects() {
+                self.0.queues.nodes.touch(&node.name().to_owned());
+            }
+        }
     }
 
     pub(super) fn claim(&self, change: &Change<KeptClaim>) {
@@ -147,6 +160,19 @@ impl Triggers {
     pub(super) fn all_networks(&self) {
         for network in self.0.caches.networks.objects() {
             self.0.queues.networks.touch(&network.name().to_owned());
+        }
+    }
+
+    /// Its pods may be due sooner than before.
+    fn strangers_of(&self, network: &str) {
+        let is_of = |pod: &KeptPod| {
+            let labels = pod.0.metadata.labels.as_ref();
+            labels.is_some_and(|labels| {
+                labels.contains_key(label::NODE) && labels.get(label::NETWORK).is_some_and(|it| it == network)
+            })
+        };
+        for pod in self.0.caches.pods.objects().iter().filter(|pod| is_of(pod)) {
+            self.0.queues.strangers.touch(&pod.name().to_owned());
         }
     }
 

@@ -1,6 +1,7 @@
 //! The security checklist says what was observed: a line that somebody breaks shows it, and holds again when it is mended.
 
 mod central_logging;
+mod network_segment;
 
 use std::time::Duration;
 

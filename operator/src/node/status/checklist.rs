@@ -26,6 +26,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         name: pod.name.clone(),
         image_id: pod.image_id.clone(),
         report: pod.status.clone().ok(),
+        stranger: pod.stranger.clone(),
     });
     NodeFacts {
         replicas: usize::try_from(node.replicas).unwrap_or(0),
@@ -34,6 +35,8 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         probe_every: node.probe_every,
         is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),
         policies_in_place: (!node.paused).then_some(!not_written),
+        foreign_policies: seen.observed.foreign_policies.clone(),
+        dedicated_machines: None,
         collector: node.collector.as_ref().map(|collector| collector.endpoint.to_string()),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
         pods: pods.collect(),

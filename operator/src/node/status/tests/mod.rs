@@ -34,6 +34,7 @@ fn ready() -> World {
         ready: true,
         problem: None,
         status: Ok(report_of_a_ready_node()),
+        stranger: None,
     };
     let observed = Observed {
         workload: Some(Workload { replicas: 1, ready_replicas: 1, up_to_date: true }),
@@ -41,6 +42,7 @@ fn ready() -> World {
         volume: ObservedVolume::Bound { reclaim_policy: "Retain".into() },
         volumes: Vec::new(),
         attestations: Vec::new(),
+        foreign_policies: Vec::new(),
         events: EventCause::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
