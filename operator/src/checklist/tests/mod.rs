@@ -6,6 +6,7 @@ mod evidence;
 mod mutual_tls;
 mod of_network;
 mod statements;
+mod store;
 
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};
