@@ -17,5 +17,6 @@ mod private_transaction;
 mod quiet;
 mod rebuild;
 mod secrets_search;
+mod store_owner;
 mod token_audience;
 mod volume;

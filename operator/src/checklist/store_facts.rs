@@ -207,7 +207,7 @@ impl RoleFacts {
 fn sorted(list: Option<&Vec<String>>) -> String {
     let mut list: Vec<_> = list.into_iter().flatten().map(String::as_str).collect();
     list.sort_unstable();
-    format!("[{}]", list.join(", "))
+    format!("{list:?}")
 }
 
 fn text(text: Option<&String>) -> String {

@@ -25,10 +25,8 @@ pub(super) fn role(found: Value) -> Option<RoleFacts> {
 
 /// A policy's text, from `sys/policies/acl/…`.
 pub(super) fn policy(found: &Value) -> Option<String> {
-    found
-        .get("policy")
-        .and_then(Value::as_str)
-        .map(|text| text.replace(|c: char| c.is_control() && c != '\n', " "))
+    let text = found.get("policy").and_then(Value::as_str)?;
+    Some(text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect())
 }
 
 /// The auth methods, from `sys/auth`: at least one is there, by which the auditor came in.
