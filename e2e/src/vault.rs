@@ -38,13 +38,14 @@ impl Vault {
         Ok((data["data"]["data"].clone(), version))
     }
 
-    /// Writes a new version of a KV version 2 secret.
+    /// Writes a new version of a KV version 2 secret, upon the one that is there.
     pub async fn put(&self, mount: &str, path: &str, data: &Value) -> Result<()> {
+        let version = self.secret(mount, path).await.map_or(0, |(_, version)| version);
         let response = self
             .http
             .post(format!("{}/v1/{mount}/data/{path}", self.address))
             .header("X-Vault-Token", &self.token)
-            .json(&serde_json::json!({"data": data}))
+            .json(&serde_json::json!({"options": {"cas": version}, "data": data}))
             .send()
             .await?;
         if !response.status().is_success() {
@@ -83,6 +84,33 @@ impl Vault {
             bail!("sealing Vault: {}", response.status());
         }
         Ok(())
+    }
+
+    /// Writes at a path, as its administrator; gives what Vault answers.
+    pub async fn write(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(reqwest::Method::POST, path, Some(body)).await
+    }
+
+    /// Deletes what is at a path; nothing there is fine.
+    pub async fn delete(&self, path: &str) -> Result<()> {
+        self.send(reqwest::Method::DELETE, path, None).await.map(drop)
+    }
+
+    /// What lies at a path.
+    pub async fn read(&self, path: &str) -> Result<Value> {
+        self.get(path).await
+    }
+
+    async fn send(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let url = format!("{}/v1/{path}", self.address);
+        let request = self.http.request(method.clone(), &url).header("X-Vault-Token", &self.token);
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let response = request.send().await?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("{method} {url}: {status}: {}", response.text().await.unwrap_or_default());
+        }
+        Ok(response.json().await.unwrap_or_default())
     }
 
     async fn get(&self, path: &str) -> Result<Value> {

@@ -11,6 +11,7 @@ use tessera_pki::CaState;
 
 use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
+use crate::checklist::store_facts::AuditorAnswer;
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
 use crate::network::inputs::Inputs as NetworkInputs;
 use crate::network::logging::CollectorCa;
@@ -101,7 +102,10 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         authorities: Ok(Some(authorities())),
         store: Some(ObservedStore::State(StoreState::Ready)),
         store_ca_sha256: Some("00".repeat(32)),
-        store_facts: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into() }),
+        store_facts: StoreAnswer::Shows(StoreFacts {
+            seal_type: "shamir".into(),
+            auditor: AuditorAnswer::NotProvisioned,
+        }),
         secrets: BTreeMap::new(),
         clear_text: clear_text_facts(),
         collector_ca: CollectorCa::NoCollector,

@@ -255,8 +255,8 @@ pub struct ChecklistStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checklist {
-    /// How often a node tries its own listeners with clients that they must not serve, and the operator tries to connect to
-    /// the node where it must not get in.
+    /// How often a node tries its own listeners with wrong clients, the operator tries to connect to the node where it must not get
+    /// in, and asks the secret store as its auditor.
     #[serde(default = "Checklist::default_probe_every")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('6h')")
         .message("probeEvery must be 10s to 6h"))]

@@ -3,7 +3,8 @@
 //! - Enforced by: `logging.otlp`, the collector that each node ships its records to.
 //! - Observed by: the node, whose canary record the collector accepts each minute. A collector that accepts a record does not
 //!   prove that it stores it, and the text says so.
-//! - Not observed yet: the audit log of the secret store, and the logs of the ledger nodes. So a network is at most Enforced.
+//!   The secret store, which shows its auditor the audit devices; where a device's records end, nobody sees.
+//! - Not observed: the logs of the ledger nodes. So a network is at most Enforced.
 
 use jiff::{SignedDuration, Timestamp};
 use tessera_crds::checklist::{Line, LineResult, Observer};
@@ -11,6 +12,7 @@ use tessera_node_api::admin::{CANARY_SECONDS, LoggingStatus};
 
 use super::facts::{CollectorFact, NetworkFacts, NodeFacts, PodFacts};
 use super::finding::Finding;
+use super::store_facts::{AuditDevice, AuditorAnswer};
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
 pub(super) const OF_NODE: NodeLine =
@@ -99,23 +101,76 @@ fn of_network(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
         ),
         CollectorFact::Named => {
             let nodes = nodes::worst(facts, Line::CentralLogging, now);
-            if nodes.result == LineResult::Verified { with_dependencies(&nodes) } else { nodes }
+            if nodes.result == LineResult::Violated { nodes } else { with_dependencies(facts, nodes) }
         }
     }
 }
 
-/// The logs of what the nodes depend on. Nobody observes them yet: once the secret store's audit devices are among the facts, they
-/// are judged here.
-fn with_dependencies(nodes: &Finding) -> Finding {
-    let finding = Finding::enforced(
-        "DependenciesNotSeen",
-        format!(
-            "{}; nobody observed where the secret store's audit log and the ledger nodes' logs go",
-            nodes.observed
+/// The logs of what the nodes depend on. Those of the ledger nodes nobody observes.
+fn with_dependencies(facts: &NetworkFacts<'_>, nodes: Finding) -> Finding {
+    let devices = match facts.auditor() {
+        // A violation of before must not turn into less for that.
+        AuditorAnswer::NotAskedYet => return Finding::not_asked_yet("the secret store"),
+        AuditorAnswer::Shows(shown) => shown.devices.as_deref(),
+        _ => None,
+    };
+    if let Some(violated) = devices.and_then(of_devices) {
+        return violated;
+    }
+    if nodes.result != LineResult::Verified {
+        return nodes;
+    }
+    let (reason, store, remedy) = match devices {
+        None => (
+            "DependenciesNotSeen",
+            "nobody observed where the secret store's audit log and the ledger nodes' logs go".to_owned(),
+            "run kubectl tessera store-setup again: it makes a role by which the operator reads the store's audit devices; collect the ledger nodes' logs: nobody looks at them",
         ),
-        "let the secret store have several audit devices, one of them remote, and collect the ledger nodes' logs; this version does not look at them",
-    );
+        Some(devices) if devices.len() > 1 && devices.iter().any(|device| device.remote) => (
+            "LedgerLogsNotSeen",
+            format!(
+                "the secret store has the audit devices {}; nobody observed where the ledger nodes' logs go",
+                names(devices)
+            ),
+            "collect the ledger nodes' logs: nobody looks at them",
+        ),
+        Some(devices) => (
+            "AuditNotRemote",
+            format!(
+                "the secret store's audit devices are {}: {}; nobody observed where the ledger nodes' logs go",
+                names(devices),
+                if devices.len() == 1 { "there is no second" } else { "none writes to another machine" }
+            ),
+            "let the secret store have several audit devices, one of them remote (vault audit enable socket …), and collect the ledger nodes' logs: nobody looks at them",
+        ),
+    };
+    let finding = Finding::enforced(reason, format!("{}; {store}", nodes.observed), remedy);
     Finding { rests_on_evidence_until: nodes.rests_on_evidence_until, ..finding }
+}
+
+fn of_devices(devices: &[AuditDevice]) -> Option<Finding> {
+    if devices.is_empty() {
+        return Some(Finding::violated(
+            "NoAuditDevice",
+            Observer::Store,
+            "the secret store has no audit device: nobody can tell who read a key",
+            "vault audit enable, twice: a file and a remote one (socket); kubectl tessera store-setup --dry-run shows how",
+        ));
+    }
+    let raw = devices.iter().find(|device| device.raw)?;
+    Some(Finding::violated(
+        "AuditLogsSecrets",
+        Observer::Store,
+        format!("the secret store's audit device {} writes secrets in clear text (log_raw)", raw.path),
+        "disable the audit device, enable it without log_raw, and destroy what it wrote; then rotate the keys",
+    ))
+}
+
+fn names(devices: &[AuditDevice]) -> String {
+    let name = |device: &AuditDevice| {
+        format!("{} ({}{})", device.path, device.kind, if device.remote { ", remote" } else { "" })
+    };
+    devices.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn no_collector() -> Finding {

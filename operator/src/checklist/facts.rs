@@ -11,6 +11,7 @@ use tessera_node_api::admin;
 use super::clear_text::ClearTextFacts;
 use super::finding::Finding;
 use super::statements::Statements;
+use super::store_facts::AuditorAnswer;
 use super::stranger::StrangerRound;
 
 /// What is known of one node.
@@ -91,11 +92,13 @@ pub enum StoreAnswer {
     Shows(StoreFacts),
 }
 
-/// What a secret store shows to a stranger: the operator, without a client certificate and without a login.
+/// What a secret store shows to a stranger, the operator without a client certificate and without a login, and to its auditor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFacts {
     /// What unseals it, by its own words, for example `shamir` or `awskms`.
     pub seal_type: String,
+    /// What came of asking it as its auditor.
+    pub auditor: AuditorAnswer,
 }
 
 impl NodeFacts {

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod finding;
 mod nodes;
 pub mod statements;
+pub mod store_facts;
 pub mod stranger;
 pub mod summary;
 

@@ -9,6 +9,7 @@ pub mod event_reports;
 pub mod events;
 pub mod nodes;
 pub mod store;
+mod store_audit;
 pub mod store_reports;
 pub mod stores;
 pub mod strangers;

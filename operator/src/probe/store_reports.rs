@@ -8,7 +8,9 @@ use tessera_crds::TesseraNetwork;
 use tessera_crds::api::network::VaultStore;
 
 use super::store::StoreState;
+use super::store_audit::Audited;
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
+use crate::checklist::store_facts::AuditorAnswer;
 use crate::kube::meta::uid_of;
 use crate::kube::requests::Token;
 use crate::memory::backoff::Backoff;
@@ -33,8 +35,10 @@ pub struct StoreReports {
 pub(super) struct Report {
     pub(super) subject: Subject,
     pub(super) observed: ObservedStore,
-    /// What it showed of itself, if it answered.
-    pub(super) facts: Option<StoreFacts>,
+    /// What unseals it, if it said so.
+    pub(super) seal_type: Option<String>,
+    /// What it showed to its auditor, if it was asked.
+    pub(super) audited: Option<Audited>,
     pub(super) logged_in: Option<Instant>,
 }
 
@@ -77,7 +81,11 @@ impl StoreReports {
         let is_current = |report: &Report| report.subject.store == network.spec.secret_store.vault;
         match self.reports.get(uid_of(network)).filter(is_current) {
             None => StoreAnswer::NotAskedYet,
-            Some(report) => report.facts.map_or(StoreAnswer::Silent, StoreAnswer::Shows),
+            Some(Report { seal_type: None, .. }) => StoreAnswer::Silent,
+            Some(Report { seal_type: Some(seal_type), audited, .. }) => {
+                let auditor = audited.map_or(AuditorAnswer::NotAskedYet, |audited| audited.answer(network));
+                StoreAnswer::Shows(StoreFacts { seal_type, auditor })
+            }
         }
     }
 
@@ -98,6 +106,10 @@ impl Report {
 
     /// Whether there is something to tell.
     pub(super) fn differs_from(&self, other: &Self) -> bool {
-        self.observed != other.observed || self.facts != other.facts || self.subject != other.subject
+        let answer = |report: &Self| report.audited.as_ref().map(|audited| audited.answer.clone());
+        self.observed != other.observed
+            || self.seal_type != other.seal_type
+            || answer(self) != answer(other)
+            || self.subject != other.subject
     }
 }

@@ -1,8 +1,8 @@
 //! Probes the secret stores of one namespace's networks, beside all reconciles.
 //!
 //! ```text
-//! network changed, or due ──► health (every 30 s) ──► login (on change and every 10 min) ──► report ──► the network
-//!                               fails: again after 5 s, doubled up to 30 s
+//! network changed, or due ──► health (every 30 s) ──► login (on change and every 10 min) ──► audit ──► report ──► the network
+//!                               fails: again after 5 s, doubled up to 30 s                  (on change and every checklist.probeEvery)
 //! ```
 //!
 //! Each login is a write in the store's audit log and storage, so a login that worked counts until what it was made with
@@ -17,10 +17,10 @@ use tessera_crds::api::network::VaultStore;
 use tessera_crds::{TesseraNetwork, names};
 
 use super::store::StoreState;
+use super::store_audit::{self, Audited};
 use super::store_reports::{ObservedStore, PERIOD, Report, Subject};
 use super::vault::Vault;
 use super::workers;
-use crate::checklist::facts::StoreFacts;
 use crate::controller::context::Context;
 use crate::kube::meta::{namespace_of, uid_of};
 use crate::kube::refusal::is_unauthorized;
@@ -40,7 +40,7 @@ pub fn start(context: &Arc<Context>, tasks: &mut Tasks) {
     });
 }
 
-async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
+async fn probe(name: &str, ctx: &Arc<Context>) -> Option<Duration> {
     let cached = ctx.caches.networks.get(name)?;
     let network = cached.readable().filter(|network| network.metadata.deletion_timestamp.is_none())?;
     let uid = uid_of(&**network);
@@ -52,21 +52,22 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     };
     let subject = Subject { store: network.spec.secret_store.vault.clone(), ca_pem };
     let before = ctx.stores.reports.get(uid);
-    let logged_in = before.as_ref().filter(|report| report.subject == subject).and_then(Report::fresh_login);
-    let (found, facts) = match error {
-        Some(observed) => ((observed, None), None),
-        None => look(network, &subject, logged_in, ctx).await,
+    let known = before.as_ref().filter(|report| report.subject == subject);
+    let (logged_in, audited) =
+        (known.and_then(Report::fresh_login), known.and_then(|report| report.audited.clone()));
+    let Found { observed, logged_in, seal_type, audited } = match error {
+        Some(observed) => Found::nothing(observed),
+        None => look(network, &subject, logged_in, audited, ctx).await,
     };
-    let (observed, logged_in) = found;
     let wait = if observed == ObservedStore::State(StoreState::Ready) {
         ctx.stores.backoff.reset(uid);
-        PERIOD
+        PERIOD.min(store_audit::every(network))
     } else {
         ctx.stores.backoff.after_failure(uid)
     };
     // The network may have gone meanwhile, and its memory with it.
     ctx.caches.networks.get(name)?;
-    let report = Report { subject, observed, facts, logged_in };
+    let report = Report { subject, observed, seal_type, audited, logged_in };
     let changed = before.is_none_or(|before| before.differs_from(&report));
     ctx.stores.reports.put(uid, report);
     if changed {
@@ -106,27 +107,44 @@ async fn read_ca(network: &TesseraNetwork, ctx: &Context) -> Result<String, Unre
     text.ok_or_else(|| invalid(format!("{object} has no key {:?}", bundle.key.as_str())))
 }
 
-/// How the store is, and when the login was made that shows it.
-type Found = (ObservedStore, Option<Instant>);
+/// What one probe found.
+struct Found {
+    observed: ObservedStore,
+    /// When the login was made that shows it.
+    logged_in: Option<Instant>,
+    seal_type: Option<String>,
+    audited: Option<Audited>,
+}
 
-/// Asks for the store's health, logs in unless `logged_in` still counts, and asks what a stranger may know.
+impl Found {
+    fn nothing(observed: ObservedStore) -> Self {
+        Self { observed, logged_in: None, seal_type: None, audited: None }
+    }
+}
+
+/// Asks for the store's health, logs in unless `logged_in` still counts, and asks what a stranger and the auditor may know.
 async fn look(
     network: &TesseraNetwork,
     subject: &Subject,
     logged_in: Option<Instant>,
-    ctx: &Context,
-) -> (Found, Option<StoreFacts>) {
-    let invalid = |message: String| ((ObservedStore::InvalidReference(message), None), None);
+    audited: Option<Audited>,
+    ctx: &Arc<Context>,
+) -> Found {
+    let invalid = |message: String| Found::nothing(ObservedStore::InvalidReference(message));
     let Some(spec) = &subject.store else { return invalid("spec.secretStore.vault is missing".to_owned()) };
     let vault = match Vault::new(spec, subject.ca_pem.as_bytes()) {
         Ok(vault) => vault,
         Err(error) => return invalid(chain(&error)),
     };
     if let Some(state) = vault.health().await {
-        return ((ObservedStore::State(state), None), None);
+        return Found { audited, ..Found::nothing(ObservedStore::State(state)) };
     }
-    let facts = vault.seal_type().await.map(|seal_type| StoreFacts { seal_type });
-    (log_in(network, spec, &vault, logged_in, ctx).await, facts)
+    let seal_type = vault.seal_type().await;
+    let was_in = logged_in.is_some();
+    let (observed, logged_in) = log_in(network, spec, &vault, logged_in, ctx).await;
+    let let_in_anew = !was_in && logged_in.is_some();
+    let audited = store_audit::audit(network, spec, &vault, audited, let_in_anew, ctx).await;
+    Found { observed, logged_in, seal_type, audited: Some(audited) }
 }
 
 async fn log_in(
@@ -135,7 +153,7 @@ async fn log_in(
     vault: &Vault,
     logged_in: Option<Instant>,
     ctx: &Context,
-) -> Found {
+) -> (ObservedStore, Option<Instant>) {
     if logged_in.is_some() {
         return (ObservedStore::State(StoreState::Ready), logged_in);
     }
@@ -156,7 +174,11 @@ async fn log_in(
 }
 
 /// The token of before, or another when it is old or was for another store.
-async fn token(network: &TesseraNetwork, spec: &VaultStore, ctx: &Context) -> Result<Token, WriteError> {
+pub(super) async fn token(
+    network: &TesseraNetwork,
+    spec: &VaultStore,
+    ctx: &Context,
+) -> Result<Token, WriteError> {
     let (account, uid) = (names::PROVISIONER, uid_of(network));
     let purpose = format!("{account} {}", spec.address);
     let known = ctx.stores.tokens.get(uid);

@@ -2,6 +2,7 @@
 
 mod central_logging;
 mod network_segment;
+mod store_owner;
 
 use std::time::Duration;
 

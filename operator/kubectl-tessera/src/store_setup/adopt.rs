@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use tessera_node_api::stamp::{Stamp, is_label};
+use tessera_store_objects::Wanted;
 
 use super::steps::{Outcome, Step, already, text};
-use super::wanted::Wanted;
 use crate::vault::{LIST, Store, VaultError};
 
 /// Why keys cannot be adopted.
@@ -73,7 +73,7 @@ impl<S: Store> Adoption<'_, S> {
 
     async fn account(&self, account: &str) -> Result<Step, AdoptError> {
         let path = format!("{}/data/{}/{account}/stamp", self.wanted.kv_mount, self.wanted.directory());
-        let kept = |what: String| Ok(Step { outcome: Outcome::Kept, what });
+        let kept = |what: String| Ok(Step { outcome: Outcome::Kept, what, command: None });
         let Some(secret) = self.store.read(&path).await? else {
             return kept(format!("{account} has no stamp"));
         };
@@ -83,7 +83,8 @@ impl<S: Store> Adoption<'_, S> {
             Ok(stamp) if stamp == *self.from => {
                 self.replace(&path, secret["metadata"]["version"].as_u64().unwrap_or_default()).await?;
                 let outcome = if self.dry_run { Outcome::WouldDo } else { Outcome::Done };
-                Ok(Step { outcome, what: format!("{account}: from {stamp} to {}", self.to) })
+                let what = format!("{account}: from {stamp} to {}", self.to);
+                Ok(Step { outcome, what, command: None })
             }
             Ok(stamp) => kept(format!("{account} belongs to {stamp}")),
             Err(error) => kept(format!("{account} has no readable stamp: {error}")),

@@ -3,10 +3,13 @@
 
 mod address;
 mod adopt;
+#[cfg(test)]
+mod example;
+mod runbook;
 mod steps;
-mod wanted;
 
 use anyhow::Context;
+use tessera_store_objects::Wanted;
 
 use crate::args::StoreSetup;
 use crate::cluster::{Cluster, ClusterError};
@@ -15,7 +18,6 @@ use crate::vault::Vault;
 
 use self::adopt::Adoption;
 use self::steps::Setup;
-use self::wanted::Wanted;
 
 /// Reads the network, then makes the store what the network needs, one printed step after the other.
 pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
@@ -47,11 +49,11 @@ pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
         adoption.run(|step| println!("  {step}")).await?;
         println!("nodes of {from} refuse to start from now on; stop those that still run");
     }
-    let end = if args.dry_run {
-        "nothing was changed (--dry-run)"
+    if args.dry_run {
+        println!("{}", runbook::for_the_owner(&wanted));
+        println!("nothing was changed (--dry-run)");
     } else {
-        "the secret store is ready for this network"
-    };
-    println!("{end}");
+        println!("the secret store is ready for this network; --dry-run prints what else its owner sees to");
+    }
     Ok(())
 }

@@ -1,15 +1,21 @@
 //! The steps, in order: each looks first, and writes only what is not yet so.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tessera_store_objects::{IN_CLUSTER_API, Wanted, policy_path};
 
 use crate::vault::{Store, VaultError};
 
-use super::wanted::{IN_CLUSTER_API, Wanted};
+use super::runbook;
 
 /// The auth method's types, the built-in one first. A Vault without built-in plug-ins has it under its own name.
 const AUTH_TYPES: [&str; 2] = ["kubernetes", "vault-plugin-auth-kubernetes"];
+
+/// How often, and how far apart, an engine that was just made is asked.
+const UPGRADE_TRIES: u32 = 40;
+const UPGRADE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Why the store cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +86,8 @@ pub(crate) enum SetupError {
 pub(crate) struct Step {
     pub(super) outcome: Outcome,
     pub(super) what: String,
+    /// What a person would type instead; of a dry run alone.
+    pub(super) command: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +106,9 @@ impl fmt::Display for Step {
             Outcome::WouldDo => "would do",
             Outcome::Kept => "kept",
         };
-        write!(f, "{outcome:<10}  {}", self.what)
+        write!(f, "{outcome:<10}  {}", self.what)?;
+        let lines = self.command.iter().flat_map(|command| command.lines());
+        lines.into_iter().try_for_each(|line| write!(f, "\n              {line}"))
     }
 }
 
@@ -113,12 +123,21 @@ impl<S: Store> Setup<'_, S> {
     /// All steps; `show` gets each as it ends. The role comes last: until then nobody can log in to a store that is
     /// half set up.
     pub(crate) async fn run(&self, mut show: impl FnMut(Step)) -> Result<(), SetupError> {
-        show(self.kv_engine().await?);
+        let engine = self.kv_engine().await?;
+        let engine_outcome = engine.outcome;
+        show(engine);
+        show(self.check_and_set(engine_outcome).await?);
         let (step, accessor) = self.auth_method().await?;
         show(step);
-        show(self.auth_config(accessor.is_some()).await?);
-        show(self.policy(accessor.as_deref()).await?);
-        show(self.role(accessor.is_some()).await?);
+        let mounted = accessor.is_some();
+        show(self.auth_config(mounted).await?);
+        show(self.node_policy(accessor.as_deref()).await?);
+        show(self.auditor_policy().await?);
+        for (role, document, what) in self.operator_s_roles() {
+            show(self.role(&role, &document, mounted, &what).await?);
+        }
+        let what = format!("ServiceAccounts of namespace {} may log in", self.wanted.namespace);
+        show(self.role(&self.wanted.role, &self.wanted.role_document(), mounted, &what).await?);
         Ok(())
     }
 
@@ -148,6 +167,45 @@ impl<S: Store> Setup<'_, S> {
         Err(SetupError::NotKv2 { mount: mount.clone(), found })
     }
 
+    /// Without check-and-set a client that does not ask for it overwrites a key. Who else writes to an engine that was there
+    /// before would be refused from now on, so that one is left to its owner.
+    async fn check_and_set(&self, engine: Outcome) -> Result<Step, SetupError> {
+        let mount = &self.wanted.kv_mount;
+        let path = format!("{mount}/config");
+        let what = format!("check-and-set is required at {mount}/");
+        let body = json!({"cas_required": true});
+        if engine == Outcome::WouldDo {
+            return Ok(would(&path, &body, what));
+        }
+        let found = self.kv_config(&path).await?;
+        if found.is_some_and(|found| found["cas_required"] == true) {
+            return Ok(already(what));
+        }
+        if engine == Outcome::Done {
+            return self.change(&path, &body, what).await;
+        }
+        let what = format!(
+            "check-and-set is not required at {mount}/: if all who write there use it, require it with `vault write {path} cas_required=true`"
+        );
+        Ok(Step { outcome: Outcome::Kept, what, command: None })
+    }
+
+    /// A new engine refuses all requests for a moment.
+    async fn kv_config(&self, path: &str) -> Result<Option<Value>, SetupError> {
+        let mut tries = 0;
+        loop {
+            match self.store.read(path).await {
+                Err(VaultError::Refused { errors, .. })
+                    if tries < UPGRADE_TRIES && errors.contains("Upgrading from non-versioned") =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(UPGRADE_PAUSE).await;
+                }
+                found => return Ok(found?),
+            }
+        }
+    }
+
     /// The auth method and its accessor, by which the policy names who logged in through it. No accessor: it is not
     /// there yet, which only a dry run leaves so.
     async fn auth_method(&self) -> Result<(Step, Option<String>), SetupError> {
@@ -161,11 +219,12 @@ impl<S: Store> Setup<'_, S> {
             return Ok((already(what(kind)), Some(text(&found, "accessor").to_owned())));
         }
         if self.dry_run {
-            return Ok((Step { outcome: Outcome::WouldDo, what: what(AUTH_TYPES[0]) }, None));
+            let path = format!("sys/auth/{mount}");
+            return Ok((would(&path, &json!({"type": AUTH_TYPES[0]}), what(AUTH_TYPES[0])), None));
         }
         let kind = self.enable_auth().await?;
         let found = self.auth_mount().await?.ok_or_else(|| SetupError::NotListed(mount.clone()))?;
-        let step = Step { outcome: Outcome::Done, what: what(kind) };
+        let step = Step { outcome: Outcome::Done, what: what(kind), command: None };
         Ok((step, Some(text(&found, "accessor").to_owned())))
     }
 
@@ -201,7 +260,7 @@ impl<S: Store> Setup<'_, S> {
             (Some(IN_CLUSTER_API), None) => Ok(already(what(IN_CLUSTER_API))),
             (Some(found), None) if !found.is_empty() => {
                 let what = format!("{} (change it with --kubernetes-host)", what(found));
-                Ok(Step { outcome: Outcome::Kept, what })
+                Ok(Step { outcome: Outcome::Kept, what, command: None })
             }
             (_, asked) => {
                 let host = asked.unwrap_or(IN_CLUSTER_API);
@@ -220,17 +279,32 @@ impl<S: Store> Setup<'_, S> {
         }
     }
 
-    async fn policy(&self, accessor: Option<&str>) -> Result<Step, SetupError> {
+    async fn node_policy(&self, accessor: Option<&str>) -> Result<Step, SetupError> {
         let name = self.wanted.policy_name();
-        let path = format!("sys/policies/acl/{name}");
         let what = format!("policy {name}: each node reads and creates its own keys, and no other's");
         let policy = self.wanted.policy(accessor.unwrap_or("ACCESSOR"));
+        self.policy(name, &policy, self.wanted.policy_mark(), what).await
+    }
+
+    async fn auditor_policy(&self) -> Result<Step, SetupError> {
+        let name = self.wanted.auditor_policy_name();
+        let what = format!("policy {name}: settings of the store that the checklist speaks of, no key");
+        self.policy(name, &self.wanted.auditor_policy(), self.wanted.auditor_policy_mark(), what).await
+    }
+
+    async fn policy(
+        &self,
+        name: String,
+        policy: &str,
+        mark: String,
+        what: String,
+    ) -> Result<Step, SetupError> {
+        let path = policy_path(&name);
         let found = self.store.read(&path).await?;
         if let Some(found) = found.as_ref().map(|found| text(found, "policy")) {
             if found == policy {
                 return Ok(already(what));
             }
-            let mark = self.wanted.policy_mark();
             if found.lines().next() != Some(mark.as_str()) {
                 return Err(SetupError::ForeignPolicy { name, mark });
             }
@@ -238,35 +312,57 @@ impl<S: Store> Setup<'_, S> {
         self.change(&path, &json!({ "policy": policy }), what).await
     }
 
-    async fn role(&self, mounted: bool) -> Result<Step, SetupError> {
-        let (mount, role) = (&self.wanted.auth_mount, &self.wanted.role);
-        let path = format!("auth/{mount}/role/{role}");
-        let what = format!("role {role}: ServiceAccounts of namespace {} may log in", self.wanted.namespace);
-        let document = self.wanted.role_document();
+    fn operator_s_roles(&self) -> [(String, Value, String); 3] {
+        let wanted = self.wanted;
+        let probe = |addresses| format!("no policy; the operator tries that {addresses}");
+        [
+            (wanted.inside_role(), wanted.inside_role_document(), probe("sourceCIDRs let it in")),
+            (wanted.outside_role(), wanted.outside_role_document(), probe("other addresses do not")),
+            (
+                wanted.auditor_role(),
+                wanted.auditor_role_document(),
+                "the operator reads settings of the store".to_owned(),
+            ),
+        ]
+    }
+
+    async fn role(
+        &self,
+        role: &str,
+        document: &Value,
+        mounted: bool,
+        what: &str,
+    ) -> Result<Step, SetupError> {
+        let path = self.wanted.role_path(role);
+        let what = format!("role {role}: {what}");
         let found = if mounted { self.store.read(&path).await? } else { None };
         if let Some(found) = found {
             let namespaces = &found["bound_service_account_namespaces"];
             if *namespaces != document["bound_service_account_namespaces"] {
-                return Err(SetupError::ForeignRole { role: role.clone(), found: namespaces.to_string() });
+                return Err(SetupError::ForeignRole { role: role.to_owned(), found: namespaces.to_string() });
             }
-            if holds(&found, &document) {
+            if holds(&found, document) {
                 return Ok(already(what));
             }
         }
-        self.change(&path, &document, what).await
+        self.change(&path, document, what).await
     }
 
     async fn change(&self, path: &str, body: &Value, what: String) -> Result<Step, SetupError> {
         if self.dry_run {
-            return Ok(Step { outcome: Outcome::WouldDo, what });
+            return Ok(would(path, body, what));
         }
         self.store.write(path, body).await?;
-        Ok(Step { outcome: Outcome::Done, what })
+        Ok(Step { outcome: Outcome::Done, what, command: None })
     }
 }
 
 pub(super) fn already(what: String) -> Step {
-    Step { outcome: Outcome::AlreadySo, what }
+    Step { outcome: Outcome::AlreadySo, what, command: None }
+}
+
+fn would(path: &str, body: &Value, what: String) -> Step {
+    Step { outcome: Outcome::WouldDo, what, command: Some(runbook::command(path, body)) }
 }
 
 /// Someone else was faster: two people, or two pipelines, set up two networks at once.

@@ -7,6 +7,7 @@ mod mutual_tls;
 mod network_segment;
 mod of_network;
 mod statements;
+mod store;
 
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};

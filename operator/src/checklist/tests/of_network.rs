@@ -8,6 +8,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::*;
 use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
+use crate::checklist::store_facts::AuditorAnswer;
 use crate::fixtures::{clear_text_facts, network, network_json, node, node_json};
 
 fn of_network(
@@ -16,8 +17,10 @@ fn of_network(
     nodes: &[Arc<TesseraNode>],
     id: Line,
 ) -> Finding {
-    let store =
-        store.map_or(StoreAnswer::Silent, |seal| StoreAnswer::Shows(StoreFacts { seal_type: seal.into() }));
+    let store = store.map_or(StoreAnswer::Silent, |seal| {
+        let auditor = AuditorAnswer::NotProvisioned;
+        StoreAnswer::Shows(StoreFacts { seal_type: seal.into(), auditor })
+    });
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     let clear_text = &clear_text_facts();

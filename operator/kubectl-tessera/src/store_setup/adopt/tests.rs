@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tessera_node_api::stamp::Stamp;
 
-use super::super::wanted::{Wanted, example};
+use tessera_store_objects::Wanted;
+
+use super::super::example::example;
 use super::{AdoptError, Adoption};
 use crate::vault::{LIST, Store, VaultError};
 

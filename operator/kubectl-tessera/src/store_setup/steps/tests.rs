@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tessera_store_objects::Wanted;
 
-use super::super::wanted::{Wanted, example};
+use super::super::example::example;
 use super::{AUTH_TYPES, Outcome, Setup, SetupError, Step};
 use crate::vault::{Store, VaultError};
 
@@ -98,16 +99,21 @@ fn outcomes(steps: &[Step]) -> Vec<Outcome> {
 #[tokio::test]
 async fn an_empty_store_is_set_up_in_order_and_a_second_run_writes_nothing() {
     let store = Fake::default();
-    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::Done; 5]);
+    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::Done; 10]);
     let writes = [
         "sys/mounts/secret",
+        "secret/config",
         "sys/auth/kubernetes",
         "auth/kubernetes/config",
         "sys/policies/acl/tessera-prod-eu1-org-a",
+        "sys/policies/acl/tessera-prod-eu1-org-a-auditor",
+        "auth/kubernetes/role/tessera-org-a-probe-inside",
+        "auth/kubernetes/role/tessera-org-a-probe-outside",
+        "auth/kubernetes/role/tessera-org-a-auditor",
         "auth/kubernetes/role/tessera-org-a",
     ];
     assert_eq!(*store.writes.borrow(), writes);
-    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 5]);
+    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 10]);
     assert_eq!(store.writes.borrow().len(), writes.len());
 }
 
@@ -122,7 +128,7 @@ async fn the_policy_names_the_accessor_of_the_mount() {
 #[tokio::test]
 async fn a_dry_run_writes_nothing() {
     let store = Fake::default();
-    assert_eq!(outcomes(&run(&store, &example(), true).await.unwrap()), [Outcome::WouldDo; 5]);
+    assert_eq!(outcomes(&run(&store, &example(), true).await.unwrap()), [Outcome::WouldDo; 10]);
     assert!(store.writes.borrow().is_empty());
 }
 
@@ -130,8 +136,8 @@ async fn a_dry_run_writes_nothing() {
 async fn without_the_builtin_method_the_plugin_is_used() {
     let store = Fake { lacks: &AUTH_TYPES[..1], ..Fake::default() };
     let steps = run(&store, &example(), false).await.unwrap();
-    assert_eq!(steps[1].what, "auth method vault-plugin-auth-kubernetes at auth/kubernetes/");
-    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 5]);
+    assert_eq!(steps[2].what, "auth method vault-plugin-auth-kubernetes at auth/kubernetes/");
+    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 10]);
 }
 
 #[tokio::test]
@@ -177,7 +183,7 @@ async fn a_weakened_role_is_put_right() {
     let role = "auth/kubernetes/role/tessera-org-a";
     store.data.borrow_mut().get_mut(role).unwrap()["audience"] = json!("");
     let steps = run(&store, &example(), false).await.unwrap();
-    assert_eq!(steps[4].outcome, Outcome::Done);
+    assert_eq!(steps[9].outcome, Outcome::Done);
     assert_eq!(store.data.borrow()[role]["audience"], "https://vault.vault.svc:8200");
 }
 
@@ -187,9 +193,9 @@ async fn another_cluster_s_api_server_stays_unless_asked() {
     let asked = Wanted { kubernetes_host: Some("https://10.0.0.1:6443".to_owned()), ..example() };
     run(&store, &asked, false).await.unwrap();
     let steps = run(&store, &example(), false).await.unwrap();
-    assert_eq!(steps[2].outcome, Outcome::Kept);
-    assert!(steps[2].what.contains("https://10.0.0.1:6443"));
-    assert_eq!(run(&store, &asked, false).await.unwrap()[2].outcome, Outcome::AlreadySo);
+    assert_eq!(steps[3].outcome, Outcome::Kept);
+    assert!(steps[3].what.contains("https://10.0.0.1:6443"));
+    assert_eq!(run(&store, &asked, false).await.unwrap()[3].outcome, Outcome::AlreadySo);
 }
 
 #[tokio::test]
@@ -205,7 +211,34 @@ async fn a_mount_that_another_setup_made_meanwhile_is_taken_as_it_is() {
     let steps = run(&store, &example(), false).await.unwrap();
     assert_eq!(steps[0].outcome, Outcome::AlreadySo);
     assert_eq!(*store.writes.borrow().last().unwrap(), "auth/kubernetes/role/tessera-org-a");
-    assert_eq!(outcomes(&run(&store, &example(), false).await.unwrap()), [Outcome::AlreadySo; 5]);
+    // The other setup made the engine, and requires check-and-set next; until then it stays as it is.
+    let again = run(&store, &example(), false).await.unwrap();
+    assert_eq!((again[1].outcome, again.len()), (Outcome::Kept, 10));
+    assert!(again.iter().all(|step| matches!(step.outcome, Outcome::AlreadySo | Outcome::Kept)));
+}
+
+#[tokio::test]
+async fn an_engine_that_was_there_keeps_its_settings_and_its_owner_is_told() {
+    let store = Fake::with("sys/mounts", json!({"secret/": {"type": "kv", "options": {"version": "2"}}}));
+    let steps = run(&store, &example(), false).await.unwrap();
+    assert_eq!(steps[1].outcome, Outcome::Kept);
+    assert!(steps[1].what.contains("vault write secret/config cas_required=true"), "{}", steps[1].what);
+    store.data.borrow_mut().insert("secret/config".to_owned(), json!({"cas_required": true}));
+    assert_eq!(run(&store, &example(), false).await.unwrap()[1].outcome, Outcome::AlreadySo);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_each_command_and_a_setup_of_before_lacks_the_auditor_alone() {
+    let store = Fake::default();
+    for step in run(&store, &example(), true).await.unwrap() {
+        assert!(step.command.is_some_and(|command| command.starts_with("vault ")), "{}", step.what);
+    }
+    run(&store, &example(), false).await.unwrap();
+    let added = |path: &String| path.ends_with("-auditor") || path.contains("-probe-");
+    store.data.borrow_mut().retain(|path, _| !added(path));
+    store.writes.borrow_mut().clear();
+    run(&store, &example(), false).await.unwrap();
+    assert!(store.writes.borrow().len() == 4 && store.writes.borrow().iter().all(added));
 }
 
 #[tokio::test]

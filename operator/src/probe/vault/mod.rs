@@ -1,5 +1,8 @@
 //! HashiCorp Vault and OpenBao over HTTPS.
 
+mod auditor;
+mod settings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,24 +100,10 @@ impl Vault {
 
     /// Logs in with `token` and gives the login back at once.
     pub async fn try_login(&self, token: &str) -> StoreState {
-        if let Err(problem) = require_audience(token, &self.address) {
-            return StoreState::LoginDenied(format!("the operator's token {problem}"));
-        }
-        let url = format!("{}/v1/auth/{}/login", self.address, self.auth_mount);
-        let body = json!({"role": self.role, "jwt": token});
-        let login = || self.in_namespace(self.http.post(&url)).json(&body).send();
-        let first = login().await;
-        // As with its health.
-        let answer = match first {
-            Err(error) if error.is_timeout() => login().await,
-            first => first,
-        };
-        let answer = match answer {
+        let (status, body) = match self.login(&self.role, token).await {
             Ok(answer) => answer,
-            Err(error) => return StoreState::Unreachable(self.cannot("log in to", &error)),
+            Err(state) => return state,
         };
-        let status = answer.status();
-        let body = bounded(answer).await;
         if !status.is_success() {
             return self.refusal(status, &errors(&body));
         }
@@ -127,6 +116,24 @@ impl Vault {
                 StoreState::Unreachable(format!("{} does not answer a login as Vault does", self.address))
             }
         }
+    }
+
+    /// Sends a login with `role`; what the store answers.
+    async fn login(&self, role: &str, token: &str) -> Result<(StatusCode, Zeroizing<Vec<u8>>), StoreState> {
+        if let Err(problem) = require_audience(token, &self.address) {
+            return Err(StoreState::LoginDenied(format!("the operator's token {problem}")));
+        }
+        let url = format!("{}/v1/auth/{}/login", self.address, self.auth_mount);
+        let body = json!({"role": role, "jwt": token});
+        let login = || self.in_namespace(self.http.post(&url)).json(&body).send();
+        let first = login().await;
+        // As with its health.
+        let answer = match first {
+            Err(error) if error.is_timeout() => login().await,
+            first => first,
+        };
+        let answer = answer.map_err(|error| StoreState::Unreachable(self.cannot("log in to", &error)))?;
+        Ok((answer.status(), bounded(answer).await))
     }
 
     /// Vault says "role could not be found" with 400, an unknown mount with 404 or, to strangers, with 403 and "no
@@ -208,6 +215,8 @@ struct Login {
 #[derive(Deserialize)]
 struct LoginAuth {
     client_token: String,
+    #[serde(default)]
+    token_policies: Vec<String>,
 }
 
 #[derive(Deserialize)]
