@@ -17,6 +17,7 @@ use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::known_volume::KnownVolume;
 use crate::node::rollout::Rollouts;
 use crate::probe::answers::NodeAnswers;
+use crate::probe::cluster_reports::ClusterReports;
 use crate::probe::event_reports::EventReports;
 use crate::probe::store_reports::StoreReports;
 use crate::process::metrics::Metrics;
@@ -64,6 +65,8 @@ pub struct Context {
     pub event_reports: Arc<EventReports>,
     /// What the probes of secret stores found.
     pub stores: Arc<StoreReports>,
+    /// What was read of the cluster around the networks.
+    pub cluster: Arc<ClusterReports>,
     /// Which nodes may change their pods now.
     pub rollouts: Arc<Rollouts>,
     /// Facts about the cluster.
@@ -80,6 +83,8 @@ pub struct Queues {
     pub pods: Arc<Queue<String>>,
     /// Networks whose secret store is to be probed.
     pub stores: Arc<Queue<String>>,
+    /// Networks for whose checklist the cluster is to be read.
+    pub cluster: Arc<Queue<String>>,
     /// Nodes whose pod does not come up, whose Events are to be read.
     pub events: Arc<Queue<String>>,
 }
@@ -89,6 +94,13 @@ impl Default for Queues {
         let queue = |pause| Arc::new(Queue::new(Duration::from_millis(pause)));
         // A network counts all its nodes in each reconcile, so it waits for more of a burst.
         let (networks, nodes) = (queue(1000), queue(200));
-        Self { networks, nodes, pods: queue(1000), stores: queue(1000), events: queue(1000) }
+        Self {
+            networks,
+            nodes,
+            pods: queue(1000),
+            stores: queue(1000),
+            cluster: queue(1000),
+            events: queue(1000),
+        }
     }
 }

@@ -1,8 +1,11 @@
-//! Talks to nodes and secret stores. The tasks in [`nodes`] and [`stores`] ask, at their own pace and within their own bound;
-//! reconciles read what was last answered.
+//! Talks to nodes and secret stores, and reads the cluster around them. The tasks in [`nodes`], [`stores`] and [`cluster`] ask,
+//! at their own pace and within their own bound; reconciles read what was last answered.
 
 pub mod admin;
 pub mod answers;
+pub mod cluster;
+mod cluster_reads;
+pub mod cluster_reports;
 pub mod event_reports;
 pub mod events;
 pub mod nodes;

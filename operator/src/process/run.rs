@@ -25,6 +25,7 @@ use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::known_volume::KnownVolume;
 use crate::probe::answers::NodeAnswers;
+use crate::probe::cluster_reports::ClusterReports;
 use crate::probe::event_reports::EventReports;
 use crate::probe::store_reports::StoreReports;
 use crate::process::health::{self, Health};
@@ -198,6 +199,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
         watch::start(&clients.watches, context, health, tasks);
         probe::nodes::start(context, tasks);
         probe::stores::start(context, tasks);
+        probe::cluster::start(context, tasks);
         probe::events::start(context, tasks);
         controller::start::<TesseraNetwork>(context, tasks);
         controller::start::<TesseraNode>(context, tasks);
@@ -219,6 +221,7 @@ struct Shared {
     answers: Arc<NodeAnswers>,
     stores: Arc<StoreReports>,
     event_reports: Arc<EventReports>,
+    cluster: Arc<ClusterReports>,
     client_namespaces: ClientNamespaces,
 }
 
@@ -243,6 +246,7 @@ impl Shared {
             answers: Arc::new(NodeAnswers::new(&registry)),
             stores: Arc::new(StoreReports::new(&registry)),
             event_reports: Arc::new(EventReports::new(&registry)),
+            cluster: Arc::new(ClusterReports::new(&registry, args.managed_namespaces())),
             client_namespaces: args.client_namespaces(),
             registry,
         }
@@ -269,6 +273,7 @@ impl Shared {
             answers: Arc::clone(&self.answers),
             stores: Arc::clone(&self.stores),
             event_reports: Arc::clone(&self.event_reports),
+            cluster: Arc::clone(&self.cluster),
             rollouts: Arc::default(),
             settings: args.settings(),
         }

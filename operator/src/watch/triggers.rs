@@ -55,6 +55,7 @@ impl Triggers {
         let generation = |network: &TesseraNetwork| network.metadata.generation;
         if before.map(generation) != after.map(generation) {
             self.0.queues.stores.touch(&object.name().to_owned());
+            self.0.queues.cluster.touch(&object.name().to_owned());
         }
     }
 

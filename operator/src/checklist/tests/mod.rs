@@ -2,10 +2,12 @@
 
 mod central_logging;
 mod clear_text;
+mod cluster;
 mod evidence;
 mod mutual_tls;
 mod of_network;
 mod statements;
+mod store_paths;
 
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};
