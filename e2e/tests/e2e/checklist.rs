@@ -169,7 +169,7 @@ pub(super) async fn line(
     .await
 }
 
-fn part(line: &Value, name: &str) -> String {
+pub(super) fn part(line: &Value, name: &str) -> String {
     let parts = line["parts"].as_array();
     let part = parts.and_then(|parts| parts.iter().find(|part| part["name"] == name));
     part.and_then(|part| part["result"].as_str()).unwrap_or_default().to_owned()

@@ -7,6 +7,7 @@ mod certificates;
 mod checklist;
 mod ciphertext;
 mod client_namespace;
+mod cluster_lines;
 mod drift;
 mod faults;
 mod isolation;
