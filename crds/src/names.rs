@@ -19,6 +19,9 @@ pub const PROVISIONER: &str = "tessera-provisioner";
 /// The start of the name of every StatefulSet, pod and ServiceAccount of ours, reserved by the chart's admission policies:
 /// a request to exec into a pod shows a policy the pod's name and nothing else of the pod.
 pub const RESERVED_PREFIX: &str = "tessera-";
+/// The pod that the operator asks to exec into, to see that the chart's policies deny exec. No pod may have this name: the
+/// chart's policies see to that.
+pub const EXEC_PROBE: &str = "tessera-exec-probe";
 
 /// No network or node has a name with such an end: node `a-admin` would want the Secret of the admin port of node `a`.
 pub const RESERVED_ENDS: [&str; 4] = ["-admin", "-p2p", "-default-deny", "-nodes-deny"];

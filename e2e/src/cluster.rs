@@ -53,6 +53,12 @@ pub enum Kind {
     PodDisruptionBudget,
     /// `rbac.authorization.k8s.io/v1`
     Role,
+    /// `rbac.authorization.k8s.io/v1`
+    ClusterRole,
+    /// `rbac.authorization.k8s.io/v1`
+    ClusterRoleBinding,
+    /// `admissionregistration.k8s.io/v1`
+    ValidatingAdmissionPolicyBinding,
     /// Flux's, `source.toolkit.fluxcd.io/v1`
     OciRepository,
     /// Flux's, `kustomize.toolkit.fluxcd.io/v1`
@@ -69,6 +75,16 @@ impl Kind {
             }
             Self::OciRepository => ("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories"),
             Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
+            Self::ClusterRole => ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
+            Self::ClusterRoleBinding => {
+                ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings")
+            }
+            Self::ValidatingAdmissionPolicyBinding => (
+                "admissionregistration.k8s.io",
+                "v1",
+                "ValidatingAdmissionPolicyBinding",
+                "validatingadmissionpolicybindings",
+            ),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Event => ("", "v1", "Event", "events"),

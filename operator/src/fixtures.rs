@@ -10,6 +10,7 @@ use tessera_node_api::admin::{self, DependencyStatus};
 use tessera_pki::CaState;
 
 use crate::checklist::clear_text::ClearTextFacts;
+use crate::checklist::cluster::ClusterFacts;
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::checklist::store_facts::AuditorAnswer;
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
@@ -108,6 +109,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         }),
         secrets: BTreeMap::new(),
         clear_text: clear_text_facts(),
+        cluster: Arc::new(ClusterFacts::default()),
         collector_ca: CollectorCa::NoCollector,
         attestations: Vec::new(),
         untried: Vec::new(),

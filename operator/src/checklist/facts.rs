@@ -9,6 +9,7 @@ use tessera_crds::checklist::LineResult;
 use tessera_node_api::admin;
 
 use super::clear_text::ClearTextFacts;
+use super::cluster::ClusterFacts;
 use super::finding::Finding;
 use super::statements::Statements;
 use super::store_facts::AuditorAnswer;
@@ -68,6 +69,8 @@ pub struct NetworkFacts<'a> {
     pub nodes: &'a [Arc<TesseraNode>],
     /// What the search of its namespace for credentials came to.
     pub clear_text: &'a ClearTextFacts,
+    /// What was read of the cluster around it.
+    pub cluster: &'a ClusterFacts,
 }
 
 /// The collector that a network names for its nodes' logs.

@@ -10,12 +10,16 @@
 //! contradicted makes a line Unknown or Violated, never Verified.
 
 pub mod clear_text;
+pub mod cluster;
 pub mod evidence;
 pub mod facts;
 pub mod finding;
+pub mod machines;
 mod nodes;
+pub mod nodes_proxy;
 pub mod statements;
 pub mod store_facts;
+pub mod store_paths;
 pub mod stranger;
 pub mod summary;
 

@@ -1,28 +1,140 @@
 //! `NoRemoteRoot`: no remote root access to nodes, nor to the machines of nodes and secret store. Pure.
 //!
-//! - Enforced by: the chart's policies, which deny exec, attach and port-forward into pods of nodes.
-//! - Observed by: nobody yet. A person attests it of the machines.
+//! - Enforced by: the chart's policies, which deny exec, attach and port-forward into pods of nodes; Pod Security.
+//! - Observed by: the API server. The operator asks to exec into the one pod that nobody may make: RBAC lets it, so the answer
+//!   is the policy's denial, or that there is no such pod. Where no policy guards the name, the control, it is the latter. The
+//!   labels of the namespace, and who holds rights that lead past the policies on pods.
+//! - A person attests: the machines.
 
 use jiff::Timestamp;
-use tessera_crds::checklist::{Line, PartName};
+use tessera_crds::checklist::{Line, Observer, PartName};
+use tessera_crds::names;
 
+use super::cluster::{ClusterFacts, ExecAnswer, ExecProbe};
 use super::facts::NetworkFacts;
 use super::finding::Finding;
+use super::nodes_proxy::Holder;
 use super::{EVIDENCE_LASTS, NetworkLine};
 
 pub(super) const OF_NETWORK: NetworkLine =
     NetworkLine { id: Line::NoRemoteRoot, evidence_lasts: EVIDENCE_LASTS, judge };
 
-fn judge(facts: &NetworkFacts<'_>, _: Timestamp) -> Finding {
-    let pod = Finding::unknown(
-        "NotTried",
-        "nobody tried whether the chart's policies deny exec into a pod of a node",
-        "check that the chart is installed with admission.enabled; this version does not try it itself",
-    );
+/// The chart's policies that deny exec: on the names of our pods, and on all pods of a labelled namespace. Of two that deny, the
+/// API server names any one.
+const POLICIES: [&str; 2] = ["tessera-operator-connect", "tessera-operator-guarded-pods"];
+
+fn judge(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
     let stated = |what| facts.statements.attested(Line::NoRemoteRoot, what);
     Finding::of_parts(vec![
-        (PartName::Pod, pod),
+        (PartName::Pod, of_pods(facts.cluster, now)),
         (PartName::Host, stated("nobody has remote root access to the machines")),
         (PartName::StoreHost, stated("nobody has remote root access to the secret store's machines")),
     ])
+}
+
+/// The worst of three; the first of those that are equally bad.
+fn of_pods(cluster: &ClusterFacts, now: Timestamp) -> Finding {
+    let exec = cluster.exec.fresh("the answer to a request to exec", cluster.probe_every, now);
+    let labels = cluster.pod_security.fresh("the labels of the namespace", cluster.probe_every, now);
+    let holders = cluster.holders.fresh("who holds nodes/proxy", cluster.probe_every, now);
+    let findings = [
+        exec.map_or_else(|unread| Some(*unread), of_exec),
+        labels.map_or_else(|unread| Some(*unread), |level| of_labels(level.as_deref())),
+        holders.map_or_else(|unread| Some(*unread), |holders| of_holders(holders)),
+    ];
+    let worst = findings.into_iter().flatten().min_by_key(|finding| finding.result);
+    worst.unwrap_or_else(|| {
+        let observed = format!(
+            "a policy of the chart denies exec into pod {} (control: not denied in the operator's namespace, where no policy guards it); the namespace enforces Pod Security restricted; nobody holds nodes/proxy or nodes/checkpoint, Kubernetes' own controllers and cluster-admin (group system:masters) aside",
+            names::EXEC_PROBE
+        );
+        Finding::verified(Observer::ApiServer, observed)
+    })
+}
+
+/// `None`: a policy of ours denies exec.
+fn of_exec(probe: &ExecProbe) -> Option<Finding> {
+    let pod = names::EXEC_PROBE;
+    match (&probe.here, &probe.control) {
+        (ExecAnswer::Reached, _) => Some(Finding::violated(
+            "ExecNotGuarded",
+            Observer::ApiServer,
+            format!("no policy denies exec into pod {pod}, which has the name of a node's pod"),
+            "install the chart with admission.enabled=true; restore the ValidatingAdmissionPolicy tessera-operator-connect and its binding: helm upgrade",
+        )),
+        (ExecAnswer::NotPermitted, _) => Some(Finding::unknown(
+            "NoPermission",
+            format!("the operator may not get pods/exec of {pod}, so RBAC denies what a policy should"),
+            "restore the Role tessera-operator-exec-probe in the network's namespace and the operator's own: helm upgrade",
+        )),
+        (ExecAnswer::DeniedByPolicy(policy), control) if POLICIES.contains(&policy.as_str()) => {
+            of_control(control)
+        }
+        (ExecAnswer::DeniedByPolicy(policy), _) => Some(denied_by_another(policy)),
+        (ExecAnswer::DeniedByOther(words), _) => Some(denied_by_another(words)),
+    }
+}
+
+fn denied_by_another(who: &str) -> Finding {
+    Finding::unknown(
+        "DeniedByAnother",
+        format!("something else than the chart's policy denies exec into pod {}: {who}", names::EXEC_PROBE),
+        "let the policy or webhook that is named pass the operator's request, so that the chart's own policy is seen",
+    )
+}
+
+/// A denial counts only if the same request is not denied where no policy guards.
+fn of_control(control: &ExecAnswer) -> Option<Finding> {
+    let how = match control {
+        ExecAnswer::Reached => return None,
+        ExecAnswer::NotPermitted => "RBAC",
+        ExecAnswer::DeniedByPolicy(words) | ExecAnswer::DeniedByOther(words) => words,
+    };
+    Some(Finding::unknown(
+        "ControlFailed",
+        format!(
+            "the control failed: exec into pod {} is denied in the operator's namespace, too: {how}",
+            names::EXEC_PROBE
+        ),
+        "restore the Role tessera-operator-exec-probe and the policy tessera-operator-connect as the chart has them: helm upgrade",
+    ))
+}
+
+fn of_labels(level: Option<&str>) -> Option<Finding> {
+    if level == Some("restricted") {
+        return None;
+    }
+    let observed = match level {
+        Some(level) => format!("the network's namespace enforces Pod Security {level}, not restricted"),
+        None => "the network's namespace enforces no level of Pod Security".to_owned(),
+    };
+    Some(Finding::violated(
+        "PodSecurityNotRestricted",
+        Observer::ApiServer,
+        observed,
+        "label the namespace pod-security.kubernetes.io/enforce=restricted",
+    ))
+}
+
+/// So many are named.
+const NAMED: usize = 3;
+
+fn of_holders(holders: &[Holder]) -> Option<Finding> {
+    let named = holders.iter().take(NAMED);
+    let named: Vec<_> =
+        named.map(|holder| format!("{} (ClusterRoleBinding {})", holder.subject, holder.binding)).collect();
+    let more = match holders.len().saturating_sub(NAMED) {
+        _ if named.is_empty() => return None,
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(Finding::violated(
+        "NodesProxyHeld",
+        Observer::ApiServer,
+        format!(
+            "nodes/proxy or nodes/checkpoint, which lead into every container past the policies on pods, are held by {}{more}",
+            named.join(", ")
+        ),
+        "delete the ClusterRoleBinding that is named, or take nodes/proxy and wildcards out of its ClusterRole (a scraper of the kubelet needs nodes/metrics only)",
+    ))
 }

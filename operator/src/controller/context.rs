@@ -17,6 +17,7 @@ use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::known_volume::KnownVolume;
 use crate::node::rollout::Rollouts;
 use crate::probe::answers::NodeAnswers;
+use crate::probe::cluster_reports::ClusterReports;
 use crate::probe::event_reports::EventReports;
 use crate::probe::store_reports::StoreReports;
 use crate::probe::strangers::StrangerReports;
@@ -67,6 +68,8 @@ pub struct Context {
     pub strangers: Arc<StrangerReports>,
     /// What the probes of secret stores found.
     pub stores: Arc<StoreReports>,
+    /// What was read of the cluster around the networks.
+    pub cluster: Arc<ClusterReports>,
     /// Which nodes may change their pods now.
     pub rollouts: Arc<Rollouts>,
     /// Facts about the cluster.
@@ -85,6 +88,8 @@ pub struct Queues {
     pub strangers: Arc<Queue<String>>,
     /// Networks whose secret store is to be probed.
     pub stores: Arc<Queue<String>>,
+    /// Networks for whose checklist the cluster is to be read.
+    pub cluster: Arc<Queue<String>>,
     /// Nodes whose pod does not come up, whose Events are to be read.
     pub events: Arc<Queue<String>>,
 }
@@ -100,6 +105,7 @@ impl Default for Queues {
             pods: queue(1000),
             strangers: queue(1000),
             stores: queue(1000),
+            cluster: queue(1000),
             events: queue(1000),
         }
     }

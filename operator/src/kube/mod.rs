@@ -12,6 +12,7 @@ mod body;
 mod conflict_tracker;
 pub mod drift;
 pub mod events;
+pub mod exec_probe;
 pub mod fault;
 pub mod lease;
 pub mod meta;

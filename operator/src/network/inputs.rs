@@ -12,6 +12,7 @@ use tessera_pki::CaState;
 
 use super::logging::{self, CollectorCa};
 use crate::checklist::clear_text::ClearTextFacts;
+use crate::checklist::cluster::ClusterFacts;
 use crate::checklist::facts::StoreAnswer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -43,6 +44,8 @@ pub struct Inputs {
     pub nodes: Vec<Arc<TesseraNode>>,
     /// What the search of the namespace for credentials came to.
     pub clear_text: ClearTextFacts,
+    /// What was read of the cluster around the network.
+    pub cluster: Arc<ClusterFacts>,
     /// What people state about the network.
     pub attestations: Vec<Arc<TesseraAttestation>>,
     /// Images that nodes wait for until a pod has tried them.
@@ -71,6 +74,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         collector_ca: logging::read_ca(network, ctx).await?,
         attestations: ctx.caches.attestations_of(name),
         clear_text: ctx.caches.clear_text.facts(Instant::now()),
+        cluster: ctx.cluster.of(network),
         nodes,
         now,
     })

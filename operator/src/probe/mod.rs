@@ -1,9 +1,12 @@
-//! Talks to nodes and secret stores. The tasks in [`nodes`], [`strangers`] and [`stores`] ask, at their own pace and within their own bound;
-//! reconciles read what was last answered.
+//! Talks to nodes and secret stores, and reads the cluster around them. The tasks in [`nodes`], [`strangers`], [`stores`] and
+//! [`cluster`] ask, at their own pace and within their own bound; reconciles read what was last answered.
 
 pub mod admin;
 pub mod answers;
 pub mod canary;
+pub mod cluster;
+mod cluster_reads;
+pub mod cluster_reports;
 mod connect;
 pub mod event_reports;
 pub mod events;

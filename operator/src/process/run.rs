@@ -25,6 +25,7 @@ use crate::memory::per_object::{PerObject, Registry};
 use crate::memory::status_memo::StatusMemo;
 use crate::node::observe::known_volume::KnownVolume;
 use crate::probe::answers::NodeAnswers;
+use crate::probe::cluster_reports::ClusterReports;
 use crate::probe::event_reports::EventReports;
 use crate::probe::store_reports::StoreReports;
 use crate::probe::strangers::StrangerReports;
@@ -207,6 +208,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
         probe::nodes::start(context, tasks);
         probe::stores::start(context, tasks);
         probe::strangers::start(context, tasks);
+        probe::cluster::start(context, tasks);
         probe::events::start(context, tasks);
         controller::start::<TesseraNetwork>(context, tasks);
         controller::start::<TesseraNode>(context, tasks);
@@ -229,6 +231,7 @@ struct Shared {
     stores: Arc<StoreReports>,
     event_reports: Arc<EventReports>,
     strangers: Arc<StrangerReports>,
+    cluster: Arc<ClusterReports>,
     client_namespaces: ClientNamespaces,
 }
 
@@ -254,6 +257,7 @@ impl Shared {
             stores: Arc::new(StoreReports::new(&registry)),
             event_reports: Arc::new(EventReports::new(&registry)),
             strangers: Arc::new(StrangerReports::new(&registry, args.canary())),
+            cluster: Arc::new(ClusterReports::new(&registry, args.managed_namespaces())),
             client_namespaces: args.client_namespaces(),
             registry,
         }
@@ -281,6 +285,7 @@ impl Shared {
             stores: Arc::clone(&self.stores),
             event_reports: Arc::clone(&self.event_reports),
             strangers: Arc::clone(&self.strangers),
+            cluster: Arc::clone(&self.cluster),
             rollouts: Arc::default(),
             settings: args.settings(),
         }

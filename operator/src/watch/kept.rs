@@ -112,14 +112,14 @@ fn without_template(mut object: Value) -> Option<Box<str>> {
 }
 
 impl KeptPod {
-    /// Keeps metadata, images and status.
+    /// Keeps metadata, machine, images and status.
     pub fn keep(mut pod: Pod) -> Self {
         trim(&mut pod.metadata);
         pod.metadata.annotations = None;
-        let containers = pod.spec.take().map(|spec| spec.containers).unwrap_or_default();
+        let PodSpec { containers, node_name, .. } = pod.spec.take().unwrap_or_default();
         let image_of = |container: Container| Container { image: container.image, ..Container::default() };
         let containers = containers.into_iter().map(image_of).collect();
-        pod.spec = Some(PodSpec { containers, ..PodSpec::default() });
+        pod.spec = Some(PodSpec { containers, node_name, ..PodSpec::default() });
         Self(pod)
     }
 

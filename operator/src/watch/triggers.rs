@@ -58,6 +58,7 @@ impl Triggers {
         if before.map(generation) != after.map(generation) {
             self.0.queues.stores.touch(&object.name().to_owned());
             self.strangers_of(object.name());
+            self.0.queues.cluster.touch(&object.name().to_owned());
         }
     }
 

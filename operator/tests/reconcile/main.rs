@@ -15,6 +15,7 @@ mod client_namespaces;
 mod drift;
 mod election;
 mod events;
+mod exec_probe;
 mod faults;
 mod images;
 mod killed;

@@ -138,6 +138,10 @@ impl World {
         let total = nodes.len();
         let counts = |network: &Value| network["status"]["nodes"]["total"] == total;
         self.until("TesseraNetwork", "net", counts).await;
+        // What is read of the cluster around the network comes in one round.
+        let read =
+            |object: &Value| line(object, "NoRemoteRoot").is_some_and(|line| line["reason"] != "NotAskedYet");
+        self.until("TesseraNetwork", "net", read).await;
         let all = |object: &Value| {
             object["data"]["peers.json"].as_str().unwrap_or_default().matches("\"url\"").count() == total
         };
@@ -187,6 +191,11 @@ impl World {
 /// The condition of this type of any object.
 pub(crate) fn condition<'v>(object: &'v Value, type_: &str) -> Option<&'v Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
+}
+
+/// The line of the checklist of this id, of any object.
+pub(crate) fn line<'v>(object: &'v Value, id: &str) -> Option<&'v Value> {
+    object["status"]["checklist"]["lines"].as_array()?.iter().find(|line| line["id"] == id)
 }
 
 /// The status of a typed condition.

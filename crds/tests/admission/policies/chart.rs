@@ -41,7 +41,7 @@ async fn install() {
         (MANAGED, json!({})),
         (CLIENTS, json!({})),
         (RELEASE, json!({})),
-        (STORE, json!({"tessera.rs/guard-pods": "true"})),
+        (STORE, json!({"tessera.rs/guard-pods": "true", "tessera.rs/secret-store": "true"})),
         (OPEN, json!({})),
     ] {
         let namespace =
@@ -113,7 +113,16 @@ pub(super) fn rendered(of_kind: &str, of_name: &str) -> Value {
     found.unwrap_or_else(|| panic!("the chart has no {of_kind} {of_name}"))
 }
 
+/// The chart with one more value, and with those of the tests.
+pub(super) fn rendered_with(value: &str) -> Vec<Value> {
+    render_with(&[format!("--set={value}")])
+}
+
 fn render() -> Vec<Value> {
+    render_with(&[])
+}
+
+fn render_with(more: &[String]) -> Vec<Value> {
     let output = helm()
         .args([
             "template",
@@ -131,6 +140,7 @@ fn render() -> Vec<Value> {
         // Warnings do not reach these tests.
         .arg("--set=admission.clearText=Deny")
         .arg(format!("--set=clientNamespaces.{CLIENTS}={{{MANAGED}}}"))
+        .args(more)
         .output()
         .expect("helm runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

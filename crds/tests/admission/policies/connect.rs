@@ -34,6 +34,23 @@ async fn nobody_connects_into_the_operators_pod() {
     connect(User::Admin, RELEASE, "prometheus-0", "exec").await.is_admitted();
 }
 
+/// The operator's exec probe: denied where nodes run, and past all policies in its own namespace, by GET as by POST. Another name
+/// there, and another way in, stay denied.
+#[tokio::test]
+async fn the_exec_probe_has_a_control_in_the_operators_namespace() {
+    let probe = "tessera-exec-probe";
+    for method in ["GET", "POST"] {
+        let exec = async |namespace: &str, pod: &str| {
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/exec?command=true&stdout=true");
+            send(User::Operator, method, &path, &Value::Null).await
+        };
+        exec(MANAGED, probe).await.is_refused(POLICY, &["exec", probe]);
+        exec(RELEASE, probe).await.is_admitted();
+        exec(RELEASE, "tessera-exec-probe-0").await.is_refused(POLICY, &["exec"]);
+    }
+    connect(User::Admin, RELEASE, "https:tessera-exec-probe:1", "proxy").await.is_refused(POLICY, &["proxy"]);
+}
+
 /// `pods/proxy` takes a scheme and a port around the name.
 #[tokio::test]
 async fn a_scheme_does_not_hide_the_pod() {

@@ -14,6 +14,8 @@ mod network_policies;
 mod objects;
 mod operator;
 mod pods;
+mod rights;
+mod secret_store;
 mod tokens;
 mod upgrade;
 mod user;

@@ -63,6 +63,19 @@ async fn a_nodes_pod_belongs_to_the_nodes_stateful_set() {
         .is_refused(POLICY, &["does not belong"]);
 }
 
+/// The operator's exec probe asks for it, so nobody may have it, not even who makes all other pods of ours.
+#[tokio::test]
+async fn no_pod_has_the_name_of_the_exec_probe() {
+    let mut probe = pod("exec");
+    probe["metadata"]["name"] = json!("tessera-exec-probe");
+    create(User::StatefulSetController, PODS, MANAGED, &probe)
+        .await
+        .is_refused(POLICY, &["tessera-exec-probe"]);
+    let own = own_pod("tessera-exec-probe");
+    create(User::ReplicaSetController, PODS, RELEASE, &own).await.is_refused(OWN, &["tessera-exec-probe"]);
+    create(User::Admin, PODS, RELEASE, &plain("tessera-exec-probe")).await.is_refused(OWN, &[]);
+}
+
 #[tokio::test]
 async fn a_nodes_pod_runs_its_one_container() {
     let sidecar = json!({"name": "istio-proxy", "image": NODE_IMAGE});

@@ -13,7 +13,9 @@ fn render(value: &str) -> Result<(), String> {
 }
 
 /// Refused, allowed, and what helm's message names.
-const CASES: [(&str, &str, &str); 21] = [
+const CASES: [(&str, &str, &str); 23] = [
+    ("checklist.readCluster=\"yes\"", "checklist.readCluster=false", "readCluster"),
+    ("admission.secretStore=\"Deny\"", "admission.secretStore=false", "secretStore"),
     ("admission.clearText=\"Maybe\"", "admission.clearText=\"Deny\"", "clearText"),
     ("unknown=1", "global={}", "unknown"),
     ("image.repository=\"a@b\"", "image.repository=\"a/b\"", "repository"),

@@ -1,6 +1,7 @@
 //! The security checklist says what was observed: a line that somebody breaks shows it, and holds again when it is mended.
 
 mod central_logging;
+mod cluster_lines;
 mod network_segment;
 mod store_owner;
 
@@ -195,7 +196,7 @@ pub(super) async fn line(
     .await
 }
 
-fn part(line: &Value, name: &str) -> String {
+pub(super) fn part(line: &Value, name: &str) -> String {
     let parts = line["parts"].as_array();
     let part = parts.and_then(|parts| parts.iter().find(|part| part["name"] == name));
     part.and_then(|part| part["result"].as_str()).unwrap_or_default().to_owned()

@@ -85,7 +85,15 @@ fn of_network(collector: CollectorFact<'_>, nodes: &[Arc<TesseraNode>]) -> Findi
     let line = NETWORK_LINES.iter().find(|line| line.id == LINE).unwrap();
     let (statements, clear_text) = (Statements::default(), &crate::fixtures::clear_text_facts());
     (line.judge)(
-        &NetworkFacts { vault: None, store: StoreAnswer::Silent, collector, statements, nodes, clear_text },
+        &NetworkFacts {
+            vault: None,
+            store: StoreAnswer::Silent,
+            collector,
+            statements,
+            nodes,
+            clear_text,
+            cluster: &crate::checklist::cluster::ClusterFacts::default(),
+        },
         now(),
     )
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
+use crate::checklist::cluster::ClusterFacts;
 use crate::checklist::facts::{CollectorFact, StoreAnswer};
 use crate::fixtures::clear_text_facts;
 
@@ -14,6 +15,7 @@ fn judge(clear_text: &ClearTextFacts) -> Finding {
         statements: Statements::default(),
         nodes: &[],
         clear_text,
+        cluster: &ClusterFacts::default(),
     };
     (line.judge)(&facts, now())
 }

@@ -2,12 +2,14 @@
 
 mod central_logging;
 mod clear_text;
+mod cluster;
 mod evidence;
 mod mutual_tls;
 mod network_segment;
 mod of_network;
 mod statements;
 mod store;
+mod store_paths;
 
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};

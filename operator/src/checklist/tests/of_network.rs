@@ -7,6 +7,7 @@ use tessera_crds::checklist::{ChecklistStatus, LineStatus};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::*;
+use crate::checklist::cluster::ClusterFacts;
 use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
 use crate::checklist::store_facts::AuditorAnswer;
 use crate::fixtures::{clear_text_facts, network, network_json, node, node_json};
@@ -25,7 +26,8 @@ fn of_network(
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     let clear_text = &clear_text_facts();
     let (collector, statements) = (CollectorFact::None, Statements::default());
-    (line.judge)(&NetworkFacts { vault, store, collector, statements, nodes, clear_text }, now())
+    let cluster = &ClusterFacts::default();
+    (line.judge)(&NetworkFacts { vault, store, collector, statements, nodes, clear_text, cluster }, now())
 }
 
 /// The types that real stores give in sys/seal-status: Vault 1.20 and OpenBao 2.3, by their own sources.

@@ -34,7 +34,8 @@ pub(super) fn judge(
         CollectorCa::Missing(why) => CollectorFact::WithoutCa(why),
     };
     let clear_text = &inputs.clear_text;
-    let facts = NetworkFacts { vault, store, collector, statements, nodes: &nodes, clear_text };
+    let cluster = &*inputs.cluster;
+    let facts = NetworkFacts { vault, store, collector, statements, nodes: &nodes, clear_text, cluster };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });

@@ -1,0 +1,71 @@
+//! What the chart grants the operator for the security checklist, and that a value takes it away.
+
+use serde_json::{Value, json};
+
+use super::chart::{MANAGED, RELEASE, rendered, rendered_with};
+
+const READS: &str = "tessera-operator-checklist";
+
+fn named<'o>(objects: &'o [Value], kind: &str, name: &str) -> Vec<&'o Value> {
+    let is_it = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
+    objects.iter().filter(is_it).collect()
+}
+
+#[test]
+fn what_is_read_of_the_cluster_is_got_and_listed_and_holds_no_secrets() {
+    let role = rendered("ClusterRole", READS);
+    let rules = role["rules"].as_array().unwrap();
+    for rule in rules {
+        for verb in rule["verbs"].as_array().unwrap() {
+            assert!(["get", "list"].contains(&verb.as_str().unwrap()), "{rule}");
+        }
+        for resource in rule["resources"].as_array().unwrap() {
+            let resource = resource.as_str().unwrap();
+            assert!(resource != "secrets" && !resource.contains(['*', '/']), "{rule}");
+        }
+        assert!(!rule["apiGroups"].as_array().unwrap().contains(&json!("*")), "{rule}");
+    }
+    assert!(!rules.is_empty());
+}
+
+#[test]
+fn a_value_takes_the_cluster_away_and_leaves_the_exec_probe() {
+    let off = rendered_with("checklist.readCluster=false");
+    for kind in ["ClusterRole", "ClusterRoleBinding"] {
+        assert!(named(&off, kind, READS).is_empty(), "{kind}");
+        assert_eq!(named(&rendered_with("checklist.readCluster=true"), kind, READS).len(), 1, "{kind}");
+    }
+    assert_eq!(named(&off, "Role", "tessera-operator-exec-probe").len(), 2);
+}
+
+/// Nowhere else does the chart grant exec.
+#[test]
+fn exec_is_granted_for_the_one_name_that_no_pod_may_have() {
+    let objects = rendered_with("checklist.readCluster=true");
+    let roles = objects.iter().filter(|object| {
+        matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"))
+            && object["rules"].to_string().contains("exec")
+    });
+    let expected = json!([{
+        "apiGroups": [""], "resources": ["pods/exec"], "resourceNames": ["tessera-exec-probe"], "verbs": ["get"],
+    }]);
+    let mut namespaces: Vec<_> = roles
+        .map(|role| {
+            assert_eq!(role["rules"], expected, "{role}");
+            role["metadata"]["namespace"].as_str().unwrap_or_default().to_owned()
+        })
+        .collect();
+    namespaces.sort();
+    assert_eq!(namespaces, [MANAGED, RELEASE]);
+}
+
+#[test]
+fn the_store_s_policy_goes_with_its_value() {
+    let policy = "tessera-operator-secret-store";
+    for (value, count) in [("admission.secretStore=false", 0), ("admission.secretStore=true", 1)] {
+        let objects = rendered_with(value);
+        for kind in ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
+            assert_eq!(named(&objects, kind, policy).len(), count, "{value} {kind}");
+        }
+    }
+}
