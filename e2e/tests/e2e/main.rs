@@ -9,6 +9,7 @@ mod ciphertext;
 mod client_namespace;
 mod drift;
 mod faults;
+mod host_firewall;
 mod isolation;
 mod kubectl_diff;
 mod lifecycle;
