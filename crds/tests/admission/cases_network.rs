@@ -20,10 +20,10 @@ async fn invalid_networks_are_refused_and_their_twins_admitted() {
 fn checklist() -> Vec<Case> {
     let targets = |targets: serde_json::Value, says: &'static [&'static str]| {
         network("something that cannot be a target")
-            .at("/spec/checklist/mustNotReach")
-            .refuses(targets)
+            .at("/spec/checklist")
+            .refuses(json!({ "mustNotReach": targets }))
             .saying(says)
-            .admits(json!(["192.0.2.7:5432", "[2001:db8::7]:65535"]))
+            .admits(json!({ "mustNotReach": ["192.0.2.7:5432", "[2001:db8::7]:65535"] }))
     };
     let form: &[&str] = &["spec.checklist.mustNotReach", "must be an address and a port"];
     vec![
