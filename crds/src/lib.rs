@@ -18,7 +18,8 @@ pub mod names;
 
 pub use api::attestation::{TesseraAttestation, TesseraAttestationSpec};
 pub use api::name::{
-    Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorageSize, Timestamp,
+    AddressAndPort, Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorageSize,
+    Timestamp,
 };
 pub use api::network::{TesseraNetwork, TesseraNetworkSpec, TesseraNetworkStatus};
 pub use api::node::{TesseraNode, TesseraNodeSpec, TesseraNodeStatus};

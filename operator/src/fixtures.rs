@@ -191,6 +191,8 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         built_on: Some("2026-12-24".into()),
         listener_trials: None,
         logging: None,
+        egress_trials: None,
+        now: None,
     }
 }
 

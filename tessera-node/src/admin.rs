@@ -7,7 +7,8 @@ use futures::future::ready;
 use jiff::Timestamp;
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{
-    CertificateStatus, DependencyStatus, Hardening, ListenerTrials, PROTOCOL, STATUS_PATH, Status,
+    CertificateStatus, DependencyStatus, EgressTrials, Hardening, ListenerTrials, PROTOCOL, STATUS_PATH,
+    Status,
 };
 use tessera_store::Store;
 use tessera_tls::{CredentialsReceiver, Trust};
@@ -45,6 +46,7 @@ pub(crate) struct NodeState {
     pub(crate) peers: Arc<Peers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) listener_trials: watch::Receiver<Option<ListenerTrials>>,
+    pub(crate) egress_trials: watch::Receiver<Option<EgressTrials>>,
     pub(crate) logs: Reports,
 }
 
@@ -75,6 +77,8 @@ impl NodeState {
             listener_trials: self.listener_trials.borrow().clone(),
             built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
             logging: self.logs.status(),
+            egress_trials: self.egress_trials.borrow().clone(),
+            now: Some(clock::now().to_string()),
         }
     }
 

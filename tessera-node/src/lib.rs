@@ -33,6 +33,7 @@ pub mod volume;
 
 mod certificate;
 mod clock;
+mod egress_trials;
 mod key_service;
 mod listener_trials;
 mod log_limiter;

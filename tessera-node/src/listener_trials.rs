@@ -11,7 +11,6 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tessera_node_api::admin::{self, ListenerTrials, Trial, TriedListener};
-use tessera_node_api::dynamic_config::PROBE_EVERY_SECONDS;
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths::EXPIRED_FILE;
 use tessera_tls::trial::{self, Outcome, Shown, Stranger};
@@ -80,16 +79,11 @@ impl Trials {
             self.result.send_replace(Some(tried));
             let credentials = changes.iter_mut().map(|credentials| Box::pin(credentials.changed()));
             tokio::select! {
-                () = tokio::time::sleep(self.period()) => {}
+                () = tokio::time::sleep(self.configuration.probe_every()) => {}
                 _ = futures::future::select_all(credentials) => {}
                 Ok(()) = configuration.changed() => {}
             }
         }
-    }
-
-    fn period(&self) -> Duration {
-        let seconds = self.configuration.current().and_then(|dynamic| dynamic.probe_every_seconds);
-        Duration::from_secs(seconds.unwrap_or(PROBE_EVERY_SECONDS).max(1).into())
     }
 
     async fn all(&self) -> ListenerTrials {

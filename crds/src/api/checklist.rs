@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
-use super::name::{Duration, Timestamp};
+use super::name::{AddressAndPort, Duration, Timestamp};
 
 /// A line of the security checklist, in the checklist's order.
 #[derive(
@@ -255,8 +255,8 @@ pub struct ChecklistStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checklist {
-    /// How often a node tries its own listeners with wrong clients, the operator tries to connect to the node where it must not get
-    /// in, and asks the secret store as its auditor.
+    /// How often a node tries its own listeners with wrong clients and what it must not reach; and how often the operator tries to
+    /// connect to the node where it must not get in, reads the cluster around it, and asks the secret store as its auditor.
     #[serde(default = "Checklist::default_probe_every")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('6h')")
         .message("probeEvery must be 10s to 6h"))]
@@ -264,6 +264,13 @@ pub struct Checklist {
     /// How old the image of a node may be; an older one violates ImmutableUpgrades.
     #[serde(default = "Checklist::default_max_image_age")]
     pub max_image_age: Duration,
+    /// What no node may reach, by address and TCP port, beside the API server and the cloud's metadata service: each node tries
+    /// to connect at each probeEvery. Name what listens, for example a database of another team: where nothing listens every
+    /// connect fails, and that proves nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub must_not_reach: Vec<AddressAndPort>,
 }
 
 impl Checklist {
@@ -278,7 +285,11 @@ impl Checklist {
 
 impl Default for Checklist {
     fn default() -> Self {
-        Self { probe_every: Self::default_probe_every(), max_image_age: Self::default_max_image_age() }
+        Self {
+            probe_every: Self::default_probe_every(),
+            max_image_age: Self::default_max_image_age(),
+            must_not_reach: Vec::new(),
+        }
     }
 }
 

@@ -225,6 +225,19 @@ text! {
 }
 
 text! {
+    /// An address and a TCP port. Not a name: whether its connect failed would depend on DNS.
+    AddressAndPort, {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 47,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^([0-9.]+|[[][0-9a-f:]+[]]):[1-9][0-9]{0,4}$') && isIP(self.substring(0, self.lastIndexOf(':')).replace('[', '').replace(']', '')) && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",
+            "message": "must be an address and a port, for example 192.0.2.7:5432 or [2001:db8::7]:5432",
+        }],
+    }
+}
+
+text! {
     /// A time as its source wrote it (RFC 3339, UTC). Kept as text: what is computed then equals what is stored,
     /// whatever its precision, and nothing is written when nothing changed.
     Timestamp, { "type": "string", "format": "date-time", "maxLength": 35 }

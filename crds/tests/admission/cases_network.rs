@@ -9,12 +9,40 @@ use crate::fixture::{IMAGE, many, scraper};
 async fn invalid_networks_are_refused_and_their_twins_admitted() {
     check_create(
         "network-create",
-        [identity(), pki(), store(), egress(), monitoring(), defaults(), pods(), rollout()]
+        [identity(), pki(), store(), egress(), monitoring(), defaults(), pods(), rollout(), checklist()]
             .into_iter()
             .flatten()
             .collect(),
     )
     .await;
+}
+
+fn checklist() -> Vec<Case> {
+    let targets = |targets: serde_json::Value, says: &'static [&'static str]| {
+        network("something that cannot be a target")
+            .at("/spec/checklist")
+            .refuses(json!({ "mustNotReach": targets }))
+            .saying(says)
+            .admits(json!({ "mustNotReach": ["192.0.2.7:5432", "[2001:db8::7]:65535"] }))
+    };
+    let form: &[&str] = &["spec.checklist.mustNotReach", "must be an address and a port"];
+    vec![
+        targets(json!(["db.example:5432"]), form),
+        targets(json!(["192.0.2.7"]), form),
+        targets(json!(["192.0.2.300:5432"]), form),
+        targets(json!(["192.0.2.7:0"]), form),
+        targets(json!(["192.0.2.7:65536"]), form),
+        targets(json!(["2001:db8::7:5432"]), form),
+        targets(json!(["[192.0.2.7]:5432x"]), form),
+        targets(
+            json!(["192.0.2.7:5432", "192.0.2.7:5432"]),
+            &["spec.checklist.mustNotReach", "Duplicate value"],
+        ),
+        targets(
+            json!((1..=17).map(|port| format!("192.0.2.7:{port}")).collect::<Vec<_>>()),
+            &["spec.checklist.mustNotReach", "at most 16 items"],
+        ),
+    ]
 }
 
 fn identity() -> Vec<Case> {

@@ -24,7 +24,7 @@ pub struct NodeFacts {
     pub image: String,
     /// How old an image may be.
     pub max_image_age: SignedDuration,
-    /// How often it tries its own listeners, and the operator tries to connect to it.
+    /// How often it tries its own listeners and its egress, and the operator tries to connect to it.
     pub probe_every: SignedDuration,
     /// Whether its newest template runs everywhere, as the StatefulSet controller says.
     pub is_rolled_out: Option<bool>,
@@ -34,6 +34,8 @@ pub struct NodeFacts {
     pub foreign_policies: Vec<String>,
     /// Whether no pods of others are on its machine; `None`: not known.
     pub dedicated_machines: Option<bool>,
+    /// What its network says that it must not reach, by address and port.
+    pub must_not_reach: Vec<String>,
     /// The collector that its network names for its logs, by URL.
     pub collector: Option<String>,
     /// What people state about its network.
@@ -51,6 +53,8 @@ pub struct PodFacts {
     pub image_id: Option<String>,
     /// What the node in it said of itself a moment ago.
     pub report: Option<admin::Status>,
+    /// How far its clock was ahead of the operator's when it answered.
+    pub clock_skew: Option<SignedDuration>,
     /// What came of the operator's last connects to it.
     pub stranger: Option<StrangerRound>,
 }

@@ -54,9 +54,10 @@ pub enum Control {
 }
 
 impl StrangerRound {
-    /// Whether the next one can wait for its period.
+    /// Whether the next one can wait for its period. A control that nobody has will not come soon.
     pub fn is_conclusive(&self) -> bool {
-        let refused = self.not_sent.is_none() && self.admin == AdminAnswer::Serves;
-        !self.reached.is_empty() || (refused && self.control == Control::Reached)
+        let has_failed = matches!(self.control, Control::Failed(_));
+        let refused = self.not_sent.is_none() && self.admin == AdminAnswer::Serves && !has_failed;
+        !self.reached.is_empty() || refused
     }
 }

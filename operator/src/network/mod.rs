@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod desired;
+pub mod egress;
 mod events;
 pub mod inputs;
 pub mod logging;

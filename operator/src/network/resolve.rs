@@ -5,12 +5,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::network::{NamespaceIsolation, Scraper};
 use tessera_crds::{TesseraNetwork, names};
-use tessera_node_api::dynamic_config::Logging;
+use tessera_node_api::dynamic_config::{Egress, Logging};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
-use super::logging;
+use super::{egress, logging};
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::kube::object_id::ObjectId;
@@ -39,6 +39,8 @@ pub struct Resolved {
     pub peers: Vec<String>,
     /// The collector of the nodes' logs.
     pub logging: Option<Logging>,
+    /// What the nodes must not reach.
+    pub egress: Egress,
     /// Images to try.
     pub untried: Vec<Untried>,
     /// Nothing is written but status.
@@ -87,6 +89,7 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         monitoring,
         peers: peers(inputs),
         logging: logging::of_nodes(network, &inputs.collector_ca),
+        egress: egress::of_nodes(network),
         untried: inputs.untried.clone(),
         paused: network.spec.paused,
         name,

@@ -87,6 +87,8 @@ pub struct ObservedPod {
     pub problem: Option<Problem>,
     /// What the node said of itself, not longer than [`ANSWER_COUNTS`] ago; or why it says nothing.
     pub status: Result<admin::Status, Silence>,
+    /// How far the node's clock was ahead of ours when it answered.
+    pub clock_skew: Option<SignedDuration>,
     /// What came of the operator's last connects to it, as a stranger.
     pub stranger: Option<StrangerRound>,
 }
@@ -193,6 +195,7 @@ fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
         ready: kept.is_ready(),
         problem: start::problem(pod),
         status: last_answer(kept, ctx, now),
+        clock_skew: ctx.answers.of(kept.uid()).and_then(|answers| answers.clock_skew()),
         stranger: probe::nodes::address(kept).and_then(|address| ctx.strangers.of(kept.uid(), address)),
     }
 }

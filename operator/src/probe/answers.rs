@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tessera_node_api::admin;
 use tessera_pki::CaState;
 
@@ -30,6 +30,15 @@ pub struct Answers {
     pub last: Option<(admin::Status, Timestamp)>,
     /// Why the attempt after it failed.
     pub failure: Option<String>,
+}
+
+impl Answers {
+    /// How far the node's clock was ahead of ours when its last answer came. The exchange took a part of that.
+    pub fn clock_skew(&self) -> Option<SignedDuration> {
+        let (status, at) = self.last.as_ref()?;
+        let node: Timestamp = status.now.as_deref()?.parse().ok()?;
+        Some(node.duration_since(*at))
+    }
 }
 
 impl NodeAnswers {
@@ -90,6 +99,10 @@ impl NodeAnswers {
 /// it stays away; how old it is, the node's next reconcile sees.
 fn lasting(status: &admin::Status) -> admin::Status {
     let mut status = status.clone();
+    status.now = None;
+    if let Some(trials) = &mut status.egress_trials {
+        trials.tried_at.clear();
+    }
     if let Some(trials) = &mut status.listener_trials {
         trials.tried_at.clear();
     }
@@ -112,7 +125,7 @@ mod tests {
         let answers = NodeAnswers::new(&Registry::default());
         let silent = || Err("no answer".to_owned());
         assert!(answers.take_in("p", Ok(report_of_a_ready_node()), now()));
-        let later = now() + jiff::SignedDuration::from_secs(30);
+        let later = now() + SignedDuration::from_secs(30);
         assert!(!answers.take_in("p", Ok(report_of_a_ready_node()), later), "the same");
         assert_eq!(answers.of("p").and_then(|answers| answers.last).map(|last| last.1), Some(later));
         assert!(answers.take_in("p", silent(), later));
@@ -120,6 +133,23 @@ mod tests {
         let all = answers.of("p").unwrap();
         assert_eq!((all.last.is_some(), all.failure.as_deref()), (true, Some("no answer")));
         assert!(answers.take_in("p", Ok(report_of_a_ready_node()), later));
+    }
+
+    #[test]
+    fn a_clock_is_compared_and_its_ticking_is_no_news() {
+        let answers = NodeAnswers::new(&Registry::default());
+        let report = |at: &str| {
+            let mut report = report_of_a_ready_node();
+            report.now = Some(at.into());
+            Ok(report)
+        };
+        assert!(answers.take_in("p", report("2027-01-01T00:00:06.5Z"), now()));
+        let skew = || answers.of("p").and_then(|answers| answers.clock_skew());
+        assert_eq!(skew(), Some(SignedDuration::from_millis(6500)));
+        assert!(!answers.take_in("p", report("2027-01-01T00:00:00Z"), now()));
+        assert_eq!(skew(), Some(SignedDuration::ZERO));
+        assert!(!answers.take_in("p", report("late"), now()));
+        assert_eq!(skew(), None);
     }
 
     #[test]

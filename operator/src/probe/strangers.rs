@@ -29,7 +29,7 @@ use crate::process::tasks::Tasks;
 use crate::watch::cache::Cached;
 
 /// Pods that are tried at once in one namespace.
-const WORKERS: usize = 4;
+const WORKERS: usize = 8;
 /// After a round that proved nothing, or of a pod that cannot be placed yet.
 const RETRY: Duration = Duration::from_secs(30);
 /// A pod that is touched more often is not tried more often; waits are jittered down to this part of a period.
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(wait(900, 0), Some(seconds(720)));
         assert_eq!(wait(20, 0), Some(seconds(16)), "a shorter period counts at once");
         assert_eq!(wait(20, 16), None);
-        reports.take_in("p", address, refused(Control::Absent), begin);
+        reports.take_in("p", address, refused(Control::Failed("no answer".into())), begin);
         assert_eq!(wait(900, 0), Some(seconds(24)));
     }
 }

@@ -64,6 +64,47 @@ pub struct Status {
     /// How its logs reach the collector; absent in the status of older nodes, and if the network names no collector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logging: Option<LoggingStatus>,
+    /// The node's connects to what its pod must not reach, when it tried them last; absent before the first time, without an
+    /// egress guard, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_trials: Option<EgressTrials>,
+    /// The node's time when it answered (RFC 3339, with fractions of a second); absent in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+}
+
+/// The node's connects from its pod, over TCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressTrials {
+    /// When they ended (RFC 3339).
+    pub tried_at: String,
+    /// What it must not reach: the egress guard's address, then those that the network names.
+    pub forbidden: Vec<EgressTrial>,
+    /// What it must reach, tried after them: the secret store.
+    pub allowed: EgressTrial,
+}
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressTrial {
+    /// `host:port`, as the configuration has it.
+    pub target: String,
+    /// Whether it was reached.
+    pub reach: Reach,
+}
+
+/// How connects to a target ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// One was made.
+    Reached,
+    /// All were refused, or nothing answered in time.
+    Failed,
+    /// Neither can be said: its name was not resolved, or a connect was not sent.
+    #[serde(other)]
+    Unclear,
 }
 
 /// The node's trials of its own listeners, over loopback.

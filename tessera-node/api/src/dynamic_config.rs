@@ -25,7 +25,7 @@ pub struct DynamicConfig {
     /// an effect on the node with that store only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_payload_store: Option<String>,
-    /// How often the node tries its own listeners, in seconds; absent: [`PROBE_EVERY_SECONDS`].
+    /// How often the node tries its own listeners and its egress, in seconds; absent: [`PROBE_EVERY_SECONDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_every_seconds: Option<u32>,
 }
@@ -56,6 +56,20 @@ pub struct Logging {
     /// is shipped.
     pub ca_bundle: String,
 }
+
+/// What the nodes of the network must not reach, in a file of its own beside the list of peers; absent: nothing but what the
+/// egress guard has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Egress {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Addresses with ports, at most [`MAX_MUST_NOT_REACH`].
+    pub must_not_reach: Vec<String>,
+}
+
+/// More targets of one node are refused: it tries them all at once.
+pub const MAX_MUST_NOT_REACH: usize = 32;
 
 /// Another transaction manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
-//! The dynamic configuration, and after a zero byte each: the list of peers beside it, the collector of logs.
+//! The dynamic configuration, and after a zero byte each: the list of peers beside it, the collector of logs, what it must
+//! not reach.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use tessera_fuzz::config::dynamic::{self, Texts};
 
 fuzz_target!(|data: &[u8]| {
-    let mut parts = data.splitn(3, |byte| *byte == 0);
+    let mut parts = data.splitn(4, |byte| *byte == 0);
     let own = parts.next().unwrap_or_default();
-    let _ = dynamic::parse(Texts { own, peers: parts.next(), logging: parts.next() });
+    let (peers, logging, egress) = (parts.next(), parts.next(), parts.next());
+    let _ = dynamic::parse(Texts { own, peers, logging, egress });
 });

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use tessera_node_api::dynamic_config::{DynamicConfig, Logging, PeerList, VERSION};
+use tessera_node_api::dynamic_config::{
+    DynamicConfig, Egress, Logging, MAX_MUST_NOT_REACH, PeerList, VERSION,
+};
 use tessera_node_api::identity::{Identity, IdentityError, Role};
-use tessera_node_api::paths::{LOGGING_FILE, PEERS_FILE};
+use tessera_node_api::paths::{EGRESS_FILE, LOGGING_FILE, PEERS_FILE};
 
 use tessera_store::{InvalidStoreId, StoreId};
 
@@ -30,8 +32,10 @@ pub struct Dynamic {
     pub accepted_payload_store: Option<StoreId>,
     /// Where the node ships its logs.
     pub collector: Option<Collector>,
-    /// How often the node tries its own listeners.
+    /// How often the node tries its own listeners and its egress.
     pub probe_every_seconds: Option<u32>,
+    /// What the node must not reach, beside what the egress guard has.
+    pub must_not_reach: Vec<String>,
 }
 
 /// A collector of logs.
@@ -72,6 +76,9 @@ pub enum DynamicError {
     /// The collector's URL cannot be used.
     #[error("dynamic configuration: the collector's endpoint {0:?} must be https://host[:port][/path]")]
     Collector(String),
+    /// More targets than a node tries.
+    #[error("dynamic configuration: mustNotReach has {0} entries, and {MAX_MUST_NOT_REACH} are the most")]
+    MustNotReach(usize),
     /// A peer's URL cannot be used.
     #[error("dynamic configuration: one of peers cannot be used")]
     Peer(#[source] NodeUrlError),
@@ -120,6 +127,8 @@ pub struct Texts<'a> {
     pub peers: Option<&'a [u8]>,
     /// The collector of logs.
     pub logging: Option<&'a [u8]>,
+    /// What the node must not reach.
+    pub egress: Option<&'a [u8]>,
 }
 
 /// Reads the file and those of the network beside it, and checks all of them.
@@ -132,8 +141,10 @@ pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
         Err(DynamicError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
-    let (own, peers, logging) = (read(path)?, optional(PEERS_FILE)?, optional(LOGGING_FILE)?);
-    parse(Texts { own: &own, peers: peers.as_deref(), logging: logging.as_deref() })
+    let (own, peers) = (read(path)?, optional(PEERS_FILE)?);
+    let (logging, egress) = (optional(LOGGING_FILE)?, optional(EGRESS_FILE)?);
+    let (peers, logging, egress) = (peers.as_deref(), logging.as_deref(), egress.as_deref());
+    parse(Texts { own: &own, peers, logging, egress })
 }
 
 /// Checks the texts of a dynamic configuration.
@@ -142,8 +153,13 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
     let list = texts.peers.map(serde_json::from_slice::<PeerList>).transpose().map_err(DynamicError::Json)?;
     let logging = texts.logging.map(serde_json::from_slice::<Logging>).transpose();
     let logging = logging.map_err(DynamicError::Json)?;
-    let of_network =
-        [list.as_ref().map(|list| list.version), logging.as_ref().map(|logging| logging.version)];
+    let egress =
+        texts.egress.map(serde_json::from_slice::<Egress>).transpose().map_err(DynamicError::Json)?;
+    let of_network = [
+        list.as_ref().map(|list| list.version),
+        logging.as_ref().map(|logging| logging.version),
+        egress.as_ref().map(|egress| egress.version),
+    ];
     for version in of_network.into_iter().flatten().chain([file.version]) {
         if version != VERSION {
             return Err(DynamicError::Version(version));
@@ -154,6 +170,7 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
     let mut hash = Sha256::new_with_prefix(texts.own);
     hash.update(texts.peers.unwrap_or_default());
     hash.update(texts.logging.unwrap_or_default());
+    hash.update(texts.egress.unwrap_or_default());
     Ok(Dynamic {
         sha256: hex::encode(hash.finalize()),
         peers: all.map(|peer| peer_url(&peer.url)).collect::<Result<_, _>>()?,
@@ -162,6 +179,7 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
         keys: file.keys,
         accepted_payload_store: file.accepted_payload_store.as_deref().map(store_id).transpose()?,
         probe_every_seconds: file.probe_every_seconds,
+        must_not_reach: egress.map(must_not_reach).transpose()?.unwrap_or_default(),
         collector: logging.map(collector).transpose()?,
     })
 }
@@ -169,6 +187,15 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
 fn collector(logging: Logging) -> Result<Collector, DynamicError> {
     let endpoint = Endpoint::parse(&logging.endpoint).ok_or(DynamicError::Collector(logging.endpoint))?;
     Ok(Collector { endpoint, ca_bundle: logging.ca_bundle })
+}
+
+fn must_not_reach(egress: Egress) -> Result<Vec<String>, DynamicError> {
+    let count = egress.must_not_reach.len();
+    if count > MAX_MUST_NOT_REACH {
+        Err(DynamicError::MustNotReach(count))
+    } else {
+        Ok(egress.must_not_reach)
+    }
 }
 
 fn store_id(text: &str) -> Result<StoreId, DynamicError> {
@@ -268,6 +295,19 @@ mod tests {
             let text = GOOD.replacen(good, bad, 1);
             assert!(crate::telemetry::chain(&own(&text).unwrap_err()).contains(says), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_it_must_not_reach_is_part_of_it_and_bounded() {
+        let with = |count: usize| {
+            let targets = vec!["192.0.2.7:443"; count];
+            let egress = serde_json::json!({"version": 1, "mustNotReach": targets}).to_string();
+            parse(Texts { egress: Some(egress.as_bytes()), ..good() })
+        };
+        assert_eq!(with(1).unwrap().must_not_reach, ["192.0.2.7:443"]);
+        assert_ne!(with(1).unwrap().sha256, with(2).unwrap().sha256);
+        assert!(with(33).unwrap_err().to_string().contains("mustNotReach has 33"));
+        assert!(own(GOOD).unwrap().must_not_reach.is_empty(), "it may be absent");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tessera_node_api::dynamic_config::PROBE_EVERY_SECONDS;
 use tessera_node_api::identity::Identity;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -73,6 +74,12 @@ impl DynamicConfiguration {
     /// Who the metrics port serves.
     pub fn monitoring(&self) -> watch::Receiver<Arc<HashSet<Identity>>> {
         self.monitoring.clone()
+    }
+
+    /// How often the node tries its own listeners and its egress.
+    pub fn probe_every(&self) -> Duration {
+        let seconds = self.current().and_then(|dynamic| dynamic.probe_every_seconds);
+        Duration::from_secs(seconds.unwrap_or(PROBE_EVERY_SECONDS).max(1).into())
     }
 
     /// Why the file as it stands now is not in use.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tessera_keys::VaultKeys;
-use tessera_node_api::admin::ListenerTrials;
+use tessera_node_api::admin::{EgressTrials, ListenerTrials};
 use tessera_store::Store;
 use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use crate::admin::{AdminApi, MetricsApi, NodeState};
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
 use crate::config::{Config, KeySource, Limits};
 use crate::egress_guard::{self, Egress};
+use crate::egress_trials;
 use crate::http::client_api::ClientApi;
 use crate::http::peer_api::PeerApi;
 use crate::http::router::{Api, Router};
@@ -222,6 +223,13 @@ impl Base {
             }
         }
         self.readiness.satisfied(ReadinessGate::Egress);
+    }
+
+    /// Tries what the pod must not reach, from now on.
+    pub(super) fn try_egress(&self, result: watch::Sender<Option<EgressTrials>>) {
+        let Some(guard) = self.config.egress_guard.clone() else { return };
+        let trials = egress_trials::Trials { guard, configuration: self.configuration.clone(), result };
+        self.tasks.service("trials of egress", trials.run());
     }
 
     pub(super) async fn load_keys(

@@ -149,6 +149,7 @@ async fn start(
     let keys = watch::Sender::new(None);
     let egress_closed_since = watch::Sender::new(None);
     let listener_trials = watch::Sender::new(None);
+    let egress_trials = watch::Sender::new(None);
     let peers = base.peers();
     let mut listeners = base
         .early_listeners(NodeState {
@@ -168,10 +169,12 @@ async fn start(
             peers: Arc::clone(&peers),
             metrics: Arc::clone(&base.metrics),
             listener_trials: listener_trials.subscribe(),
+            egress_trials: egress_trials.subscribe(),
             logs: base.logs.clone(),
         })
         .await?;
     base.close_egress(&egress_closed_since).await;
+    base.try_egress(egress_trials);
     base.load_keys(vault, &keys).await?;
 
     let payloads = Payloads::new(base.store.clone(), base.volume.clone());

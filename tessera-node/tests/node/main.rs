@@ -6,6 +6,7 @@
 mod support;
 
 mod certificates;
+mod egress;
 mod keys;
 mod limits;
 mod listeners;

@@ -92,6 +92,17 @@ fn the_peers_are_all_nodes_but_those_that_stalled_before_they_had_a_key() {
 }
 
 #[test]
+fn nodes_are_given_what_they_must_not_reach_each_once() {
+    let mut json = network_json();
+    json["spec"]["checklist"] = serde_json::json!({"mustNotReach": ["192.0.2.7:5432", "169.254.169.254:80"]});
+    let objects = desired(&resolve(&network(json), &network_inputs()).unwrap(), &settings()).objects;
+    let peers = objects.into_iter().find(|planned| planned.id.name == "org-a-peers").unwrap();
+    let egress: tessera_node_api::dynamic_config::Egress =
+        serde_json::from_str(peers.body["data"]["egress.json"].as_str().unwrap()).unwrap();
+    assert_eq!(egress.must_not_reach, ["169.254.169.254:80", "192.0.2.7:5432"]);
+}
+
+#[test]
 fn a_collector_of_logs_is_one_more_file_beside_the_peers_and_changes_nothing_else() {
     let with = |ca: CollectorCa| {
         let mut json = network_json();
@@ -108,7 +119,7 @@ fn a_collector_of_logs_is_one_more_file_beside_the_peers_and_changes_nothing_els
     let without = without.iter().find(|planned| planned.id.name == "org-a-peers").unwrap();
     let data = with(CollectorCa::Found("PEM".into()));
     assert_eq!(data["peers.json"], without.body["data"]["peers.json"]);
-    assert_eq!(without.body["data"].as_object().unwrap().len(), 1);
+    assert_eq!(without.body["data"].as_object().unwrap().len(), 2);
     let logging = |data: &serde_json::Value| -> Logging {
         serde_json::from_str(data["logging.json"].as_str().unwrap()).unwrap()
     };

@@ -19,6 +19,7 @@ use super::inputs::{Inputs, NetworkInput, client_secret};
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, node_labels};
 use crate::kube::object_id::ObjectId;
+use crate::network::egress;
 use crate::node::rollout::{self, LiveWorkload};
 use crate::report::conditions;
 use crate::report::unreadable::Unreadable;
@@ -92,8 +93,10 @@ pub struct Resolved {
     pub rollout: Rollout,
     /// How old the image may be.
     pub max_image_age: SignedDuration,
-    /// How often it tries its own listeners.
+    /// How often it tries its own listeners and its egress.
     pub probe_every: SignedDuration,
+    /// What it must not reach, by address and port.
+    pub must_not_reach: Vec<String>,
 }
 
 /// The claim template of a new workload. Kubernetes cannot change it in a StatefulSet that exists.
@@ -209,6 +212,7 @@ pub fn resolve(
         store_ready: rollout::store_ready(network),
         rollout: network.spec.rollout.clone(),
         probe_every: leaf::signed(network.spec.checklist.probe_every.as_std()),
+        must_not_reach: egress::must_not_reach(network),
         max_image_age: leaf::signed(network.spec.checklist.max_image_age.as_std()),
         network: network_name,
         name,

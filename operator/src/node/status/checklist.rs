@@ -26,6 +26,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         name: pod.name.clone(),
         image_id: pod.image_id.clone(),
         report: pod.status.clone().ok(),
+        clock_skew: pod.clock_skew,
         stranger: pod.stranger.clone(),
     });
     NodeFacts {
@@ -37,6 +38,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         policies_in_place: (!node.paused).then_some(!not_written),
         foreign_policies: seen.observed.foreign_policies.clone(),
         dedicated_machines: None,
+        must_not_reach: node.must_not_reach.clone(),
         collector: node.collector.as_ref().map(|collector| collector.endpoint.to_string()),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
         pods: pods.collect(),

@@ -34,6 +34,7 @@ fn ready() -> World {
         ready: true,
         problem: None,
         status: Ok(report_of_a_ready_node()),
+        clock_skew: None,
         stranger: None,
     };
     let observed = Observed {
