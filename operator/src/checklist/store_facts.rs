@@ -152,55 +152,43 @@ impl RoleFacts {
     /// In which member, and how, the role differs from `wanted`, to the disadvantage of who relies on it: a shorter life of logins
     /// is none.
     pub(super) fn difference(&self, wanted: &Self) -> Option<String> {
-        let lists = [
-            (
-                "bound_service_account_names",
-                &self.bound_service_account_names,
-                &wanted.bound_service_account_names,
-            ),
-            (
-                "bound_service_account_namespaces",
-                &self.bound_service_account_namespaces,
-                &wanted.bound_service_account_namespaces,
-            ),
-            ("token_policies", &self.token_policies, &wanted.token_policies),
-            ("token_bound_cidrs", &self.token_bound_cidrs, &wanted.token_bound_cidrs),
-        ];
-        let texts = [
-            (
-                "bound_service_account_namespace_selector",
-                &self.bound_service_account_namespace_selector,
-                &wanted.bound_service_account_namespace_selector,
-            ),
-            ("audience", &self.audience, &wanted.audience),
-            ("alias_name_source", &self.alias_name_source, &wanted.alias_name_source),
-        ];
-        let times = [
+        let (name, is, should) = self.other_holder(wanted).or_else(|| self.longer_life(wanted))?;
+        Some(format!("{name} is {is}, and should be {should}"))
+    }
+
+    /// Who may log in, from where, and what the login may do.
+    fn other_holder(&self, wanted: &Self) -> Option<(&'static str, String, String)> {
+        let members = |role: &Self| {
+            [
+                ("bound_service_account_names", sorted(role.bound_service_account_names.as_ref())),
+                ("bound_service_account_namespaces", sorted(role.bound_service_account_namespaces.as_ref())),
+                ("token_policies", sorted(role.token_policies.as_ref())),
+                ("token_bound_cidrs", sorted(role.token_bound_cidrs.as_ref())),
+                (
+                    "bound_service_account_namespace_selector",
+                    text(role.bound_service_account_namespace_selector.as_ref()),
+                ),
+                ("audience", text(role.audience.as_ref())),
+                ("alias_name_source", text(role.alias_name_source.as_ref())),
+                ("token_no_default_policy", role.token_no_default_policy.to_string()),
+            ]
+        };
+        let mut pairs = members(self).into_iter().zip(members(wanted));
+        pairs.find(|(is, should)| is != should).map(|((name, is), (_, should))| (name, is, should))
+    }
+
+    /// Zero is the store's own default, which may be long; a period renews without end.
+    fn longer_life(&self, wanted: &Self) -> Option<(&'static str, String, String)> {
+        let mut times = [
             ("token_ttl", self.token_ttl, wanted.token_ttl),
             ("token_max_ttl", self.token_max_ttl, wanted.token_max_ttl),
-        ];
-        let mut lists =
-            lists.into_iter().map(|(name, is, should)| (name, sorted(is.as_ref()), sorted(should.as_ref())));
-        let mut texts =
-            texts.into_iter().map(|(name, is, should)| (name, text(is.as_ref()), text(should.as_ref())));
-        // Zero is the store's own default, which may be long.
-        let mut times = times.into_iter().filter(|(_, is, should)| *is == 0 || is > should);
-        let differs =
-            |(name, is, should): (&str, String, String)| format!("{name} is {is}, and should be {should}");
-        lists
-            .find(|(_, is, should)| is != should)
-            .or_else(|| texts.find(|(_, is, should)| is != should))
-            .or_else(|| {
-                times.next().map(|(name, is, should)| (name, is.to_string(), format!("1 to {should}")))
-            })
-            .or_else(|| {
-                (self.token_period != 0).then(|| ("token_period", self.token_period.to_string(), "0".into()))
-            })
-            .or_else(|| {
-                let lacks = wanted.token_no_default_policy && !self.token_no_default_policy;
-                lacks.then(|| ("token_no_default_policy", "false".into(), "true".into()))
-            })
-            .map(differs)
+        ]
+        .into_iter()
+        .filter(|(_, is, should)| *is == 0 || is > should);
+        let time = times.next().map(|(name, is, should)| (name, is.to_string(), format!("1 to {should}")));
+        time.or_else(|| {
+            (self.token_period != 0).then(|| ("token_period", self.token_period.to_string(), "0".to_owned()))
+        })
     }
 }
 

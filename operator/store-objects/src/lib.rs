@@ -211,10 +211,10 @@ fn document<const N: usize>(mark: &str, grants: [(String, &str); N]) -> String {
     format!("{mark}\n{}", grants.map(grant).concat())
 }
 
-/// Vault shows a network of one address without its prefix length.
+/// Vault shows a network in lower case, and one of one address without its prefix length.
 fn as_the_store_says(cidr: &str) -> String {
     let single = if cidr.contains(':') { "/128" } else { "/32" };
-    cidr.strip_suffix(single).unwrap_or(cidr).to_owned()
+    cidr.strip_suffix(single).unwrap_or(cidr).to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -309,7 +309,7 @@ path "auth/token/revoke-self" {
             ("192.0.2.7/32", "192.0.2.7"),
             ("2001:db8::7/128", "2001:db8::7"),
             ("192.0.2.0/28", "192.0.2.0/28"),
-            ("2001:db8::/32", "2001:db8::/32"),
+            ("2001:DB8::/32", "2001:db8::/32"),
         ] {
             assert_eq!(as_the_store_says(cidr), shown);
         }

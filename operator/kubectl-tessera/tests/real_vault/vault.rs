@@ -55,7 +55,8 @@ impl Vault {
         // As the administrator of a store outside of the cluster.
         let ca = format!("kubernetes_ca_cert=@{}", vault.ca());
         let host = format!("kubernetes_host={}", vault.kubernetes);
-        vault.cli(&["write", "auth/kubernetes/config", &host, &ca, "token_reviewer_jwt=e30.e30.c2ln"]);
+        let reviewer = format!("token_reviewer_jwt={}", vault.token());
+        vault.cli(&["write", "auth/kubernetes/config", &host, &ca, &reviewer]);
         vault
     }
 

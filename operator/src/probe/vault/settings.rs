@@ -1,6 +1,6 @@
 //! From the store's answers to facts. Pure. What is not as Vault and OpenBao say it is no fact.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde_json::{Map, Value};
 
