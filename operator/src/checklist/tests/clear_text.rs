@@ -1,5 +1,7 @@
 //! `NoClearTextCredentials`.
 
+use tessera_crds::checklist::HardwareLevel;
+
 use super::*;
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
 use crate::checklist::facts::{CollectorFact, StoreAnswer};
@@ -14,6 +16,7 @@ fn judge(clear_text: &ClearTextFacts) -> Finding {
         statements: Statements::default(),
         nodes: &[],
         clear_text,
+        hardware_minimum: HardwareLevel::default(),
     };
     (line.judge)(&facts, now())
 }

@@ -34,7 +34,9 @@ pub(super) fn judge(
         CollectorCa::Missing(why) => CollectorFact::WithoutCa(why),
     };
     let clear_text = &inputs.clear_text;
-    let facts = NetworkFacts { vault, store, collector, statements, nodes: &nodes, clear_text };
+    let hardware_minimum = network.spec.checklist.hardware.minimum;
+    let facts =
+        NetworkFacts { vault, store, collector, statements, nodes: &nodes, clear_text, hardware_minimum };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });
