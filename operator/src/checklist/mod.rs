@@ -10,6 +10,7 @@
 //! contradicted makes a line Unknown or Violated, never Verified.
 
 pub mod clear_text;
+pub mod enforce;
 pub mod evidence;
 pub mod facts;
 pub mod finding;

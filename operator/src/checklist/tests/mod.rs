@@ -2,6 +2,7 @@
 
 mod central_logging;
 mod clear_text;
+mod enforce;
 mod evidence;
 mod mutual_tls;
 mod of_network;

@@ -33,7 +33,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         max_image_age: node.max_image_age,
         probe_every: node.probe_every,
         is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),
-        policies_in_place: (!node.paused).then_some(!not_written),
+        policies_in_place: (!node.paused && !seen.holds.is_whole()).then_some(!not_written),
         collector: node.collector.as_ref().map(|collector| collector.endpoint.to_string()),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
         pods: pods.collect(),
