@@ -8,6 +8,7 @@ mod checklist;
 mod ciphertext;
 mod client_namespace;
 mod drift;
+mod enforce;
 mod faults;
 mod isolation;
 mod kubectl_diff;
