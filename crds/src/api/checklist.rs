@@ -271,6 +271,79 @@ pub struct Checklist {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub must_not_reach: Vec<AddressAndPort>,
+    /// Audit: the checklist is reported. Enforce: a change that widens what exists (a new node, more replicas, a new client, a
+    /// new source of a client) waits while a line is violated for the object that the change widens and no exception accepts
+    /// the violation. Nothing that exists is stopped, and repair, renewal, rotation, a change of the image, scale-down and
+    /// deletion never wait.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What HardwareKeys demands.
+    #[serde(default)]
+    pub hardware: Hardware,
+}
+
+/// Whether violations hold changes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// No: they are reported.
+    #[default]
+    Audit,
+    /// Those that widen what exists.
+    Enforce,
+}
+
+/// What HardwareKeys demands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hardware {
+    /// SealedStore: the secret store is sealed by hardware or by a cloud's key service, which protects its disk; the key is plain
+    /// to readers of its path and in the node's memory. TpmSealed: a TPM releases the key to the node's machine alone.
+    /// NonExtractable: the key never leaves a token. A lower level, and any level in software, violates HardwareKeys.
+    #[serde(default)]
+    pub minimum: HardwareLevel,
+}
+
+/// How well hardware protects a node's keys, the weakest first.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    VariantArray,
+)]
+pub enum HardwareLevel {
+    /// The secret store that holds the key is sealed by hardware.
+    #[default]
+    SealedStore,
+    /// A TPM seals the key.
+    TpmSealed,
+    /// The key never leaves a token.
+    NonExtractable,
+}
+
+impl HardwareLevel {
+    /// All of them, the weakest first.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+}
+
+/// A change that `checklist.mode: Enforce` holds back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldChange {
+    /// What waits: spec for a new node as a whole, or a field of it.
+    #[schemars(length(max = 128))]
+    pub field: String,
+    /// The line that holds it: violated, and accepted by no exception.
+    pub line: Line,
+    /// Since when it waits.
+    pub since: Timestamp,
 }
 
 impl Checklist {
@@ -289,6 +362,8 @@ impl Default for Checklist {
             probe_every: Self::default_probe_every(),
             max_image_age: Self::default_max_image_age(),
             must_not_reach: Vec::new(),
+            mode: Mode::default(),
+            hardware: Hardware::default(),
         }
     }
 }

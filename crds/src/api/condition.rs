@@ -85,6 +85,8 @@ pub enum Reason {
     NotReady,
     /// Ready of a node, Unknown: its pod is ready, and the node does not answer the operator.
     NodeUnreachable,
+    /// Ready: checklist.mode Enforce holds a change back; the message names the change, the line and what to do.
+    ChecklistHeld,
     /// Ready of a node: replicas is 0.
     ScaledToZero,
     // Reconciling

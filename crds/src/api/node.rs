@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::checklist::ChecklistStatus;
+use super::checklist::{ChecklistStatus, HeldChange};
 use super::client::Client;
 use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
 use super::network::Privacy;
@@ -237,6 +237,11 @@ pub struct TesseraNodeStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub pods: Vec<PodStatus>,
+    /// What checklist.mode Enforce of the network holds back; Ready says why, and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
+    pub held: Vec<HeldChange>,
     /// The lines of the security checklist that speak of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checklist: Option<ChecklistStatus>,

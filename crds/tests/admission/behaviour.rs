@@ -7,7 +7,7 @@ use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
     TesseraNode, TesseraNodeStatus, VolumeStatus,
 };
-use tessera_crds::checklist::ChecklistStatus;
+use tessera_crds::checklist::{ChecklistStatus, HeldChange, Line};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNetworkStatus};
 
 use crate::api_server::ApiServer;
@@ -269,6 +269,11 @@ fn node_status() -> TesseraNodeStatus {
             served_fingerprint: Some(fingerprint.clone()),
             trust_fingerprints: vec![fingerprint],
             egress_closed_since: Some("2026-11-22T17:00:00Z".into()),
+        }],
+        held: vec![HeldChange {
+            field: "spec.clients[quorum-b]".into(),
+            line: Line::HardwareKeys,
+            since: "2026-11-22T17:00:00Z".into(),
         }],
         checklist: Some(checklist()),
         conditions: conditions("Ready", "True"),

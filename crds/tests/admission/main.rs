@@ -15,6 +15,7 @@ mod api_server;
 mod behaviour;
 mod case;
 mod cases_attestation;
+mod cases_checklist;
 mod cases_logging;
 mod cases_network;
 mod cases_node;

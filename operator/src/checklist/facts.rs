@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tessera_crds::TesseraNode;
 use tessera_crds::api::network::VaultStore;
-use tessera_crds::checklist::LineResult;
+use tessera_crds::checklist::{HardwareLevel, LineResult};
 use tessera_node_api::admin;
 
 use super::clear_text::ClearTextFacts;
@@ -75,6 +75,8 @@ pub struct NetworkFacts<'a> {
     pub clear_text: &'a ClearTextFacts,
     /// What was read of the cluster around it.
     pub cluster: &'a ClusterFacts,
+    /// How well hardware must protect its keys.
+    pub hardware_minimum: HardwareLevel,
 }
 
 /// The collector that a network names for its nodes' logs.

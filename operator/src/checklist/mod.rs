@@ -11,6 +11,7 @@
 
 pub mod clear_text;
 pub mod cluster;
+pub mod enforce;
 pub mod evidence;
 pub mod facts;
 pub mod finding;

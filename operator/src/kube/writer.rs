@@ -131,6 +131,11 @@ impl Writer {
         metadata.deletion_timestamp.is_none() && self.verified.with(uid, is_known).unwrap_or(false)
     }
 
+    /// Whether the object with this metadata was found or made as `planned`, and has not changed since.
+    pub fn is_as_planned(&self, planned: &Planned, metadata: &ObjectMeta) -> bool {
+        is_ours(metadata, planned) && self.is_verified(planned, metadata)
+    }
+
     /// Brings `planned` about. `seen` is what a watch last saw: if it is as planned, no request is made.
     pub async fn ensure(&self, planned: &Planned, seen: Option<&impl Seen>) -> Result<Ensured, WriteError> {
         if let Some(seen) = seen

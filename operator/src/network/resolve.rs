@@ -14,6 +14,7 @@ use super::{egress, logging};
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::kube::object_id::ObjectId;
+use crate::node::hold::is_held_as_new;
 use crate::node::image_check::Untried;
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
@@ -97,7 +98,7 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
 }
 
 fn peers(inputs: &Inputs) -> Vec<String> {
-    let peers = inputs.nodes.iter().filter(|node| !is_stalled_without_key(node));
+    let peers = inputs.nodes.iter().filter(|node| !is_stalled_without_key(node) && !is_held_as_new(node));
     let mut urls: Vec<_> =
         peers.map(|node| names::node::p2p_url(name_of(&**node), namespace_of(&**node))).collect();
     urls.sort();

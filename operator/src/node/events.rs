@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tessera_crds::TesseraNodeStatus;
+use tessera_crds::checklist::HeldChange;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_pki::policy::Reason as Renewal;
 
@@ -67,7 +68,25 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
         EventRecord::normal("KeyReady", note)
     });
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
-    generated.chain(readiness(before, after)).chain(loss_accepted(before, after)).chain(checklist).collect()
+    let readiness = readiness(before, after).into_iter().chain(loss_accepted(before, after));
+    generated.chain(readiness).chain(held(before, after)).chain(checklist).collect()
+}
+
+/// Each change that is held back, once, and that it goes through.
+fn held(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
+    let is_in = |list: &[HeldChange], held: &HeldChange| list.iter().any(|other| other.field == held.field);
+    let begun = after.held.iter().filter(|held| !is_in(&before.held, held)).map(|held| {
+        let HeldChange { field, line, .. } = held;
+        let note = format!(
+            "{field} is held back: checklist.mode is Enforce, and line {line} is Violated without an Exception; the condition Ready says what to do"
+        );
+        EventRecord::warning("ChecklistHeld", note)
+    });
+    let ended = before.held.iter().filter(|held| !is_in(&after.held, held)).map(|held| {
+        let note = format!("{} is held back no longer", held.field);
+        EventRecord::normal("ChecklistReleased", note)
+    });
+    begun.chain(ended).collect()
 }
 
 /// The same store has lost others, and no longer waits for them.
@@ -93,7 +112,14 @@ fn readiness(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<Ev
     if now.status == "True" {
         return Some(EventRecord::normal("Ready", now.message.clone()));
     }
-    let expected = [Reason::Starting, Reason::NetworkNotReady, Reason::Paused, Reason::ScaledToZero];
+    // Of what is held back each change is an Event of its own.
+    let expected = [
+        Reason::Starting,
+        Reason::NetworkNotReady,
+        Reason::Paused,
+        Reason::ScaledToZero,
+        Reason::ChecklistHeld,
+    ];
     let reason: Reason = now.reason.parse().ok()?;
     if expected.contains(&reason) {
         return None;

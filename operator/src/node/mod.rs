@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod desired;
 mod events;
+pub mod hold;
 pub mod image_check;
 pub mod inputs;
 pub mod observe;
@@ -36,6 +37,7 @@ use crate::report::conditions;
 use crate::watch::cache::Cache;
 use crate::watch::kept::Parsed;
 use apply::Applied;
+use hold::Holds;
 use inputs::Inputs;
 use resolve::{Resolved, Unresolved};
 use status::Seen;
@@ -81,7 +83,18 @@ impl Managed for TesseraNode {
             }
         };
         match resolve::resolve(self, &inputs, &ctx.settings) {
-            Ok(resolved) => Ok(reconcile_resolved(self, &resolved, &inputs, ctx).await),
+            Ok(resolved) => match hold::live::holds(self, &resolved, &inputs, ctx).await {
+                Ok(holds) => {
+                    let granted = holds.narrow(resolved);
+                    Ok(reconcile_resolved(self, &granted, &holds, &inputs, ctx).await)
+                }
+                Err(error) => Ok(Reconciled {
+                    status: None,
+                    events: Vec::new(),
+                    failure: Some(error),
+                    next: PERIOD_WHILE_UNREADY,
+                }),
+            },
             Err(why) => Ok(Reconciled {
                 status: Some(status::of_unresolved(self, &why, now)),
                 events: Vec::new(),
@@ -95,10 +108,13 @@ impl Managed for TesseraNode {
 async fn reconcile_resolved(
     node: &TesseraNode,
     resolved: &Resolved,
+    holds: &Holds,
     inputs: &Inputs,
     ctx: &Context,
 ) -> Reconciled<TesseraNodeStatus> {
-    let applied = if resolved.paused {
+    let applied = if holds.is_whole() {
+        Applied::default()
+    } else if resolved.paused {
         Applied::of_existing(inputs)
     } else {
         apply::apply(node, &desired::desired(resolved), resolved, inputs, ctx).await
@@ -106,7 +122,8 @@ async fn reconcile_resolved(
     let observed = observe::observe(node, resolved, &applied, ctx, inputs.now).await;
     let before =
         node.status.as_ref().and_then(|status| conditions::find(&status.conditions, ConditionType::Ready));
-    let seen = Seen { node: resolved, applied: &applied, observed: &observed, now: inputs.now, before };
+    let now = inputs.now;
+    let seen = Seen { node: resolved, holds, applied: &applied, observed: &observed, now, before };
     let status = (!observed.awaits_first_answer()).then(|| status::of_seen(node, &seen));
     let is_settled = status.as_ref().is_some_and(|status| {
         let holds = |type_| conditions::is_true(&status.conditions, type_);
@@ -126,7 +143,8 @@ async fn reconcile_resolved(
         status,
         events: events::of_writes(resolved, &applied),
         failure: applied.failures.into_iter().next().map(Error::from),
-        next: next_check(resolved, inputs.now, is_settled && !is_waiting),
+        // What a line holds waits for a person, and the watches show what that person does.
+        next: next_check(resolved, now, holds.is_whole() || is_settled && !is_waiting),
     }
 }
 

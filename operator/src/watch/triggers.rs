@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use kube::api::ObjectMeta;
-use tessera_crds::checklist::LineResult;
+use tessera_crds::checklist::{ChecklistStatus, LineResult, Mode};
 use tessera_crds::condition::ConditionType;
 use tessera_crds::names::{self, label};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
@@ -221,7 +221,7 @@ fn readable<K>(object: Option<&Arc<Parsed<K>>>) -> Option<&K> {
     object.and_then(|object| object.object.as_deref().ok())
 }
 
-/// What nodes take from their network: spec, CA, whether the store is ready or vouched for.
+/// What nodes take from their network: spec, CA, whether the store is ready or vouched for, an enforced checklist.
 fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
     let metadata = &network.metadata;
     let status = network.status.clone().unwrap_or_default();
@@ -229,7 +229,14 @@ fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
         .map(|condition| (condition.status.clone(), condition.reason.clone(), condition.observed_generation));
     let is_deleted = metadata.deletion_timestamp.is_some();
     let vouched = metadata.annotations.as_ref().and_then(|all| all.get(STORE_VOUCHED_FOR)).cloned();
-    (metadata.generation, is_deleted, vouched, status.cas, store)
+    let enforced = (network.spec.checklist.mode == Mode::Enforce).then(|| enforced(status.checklist));
+    (metadata.generation, is_deleted, vouched, status.cas, store, enforced)
+}
+
+/// What holds changes of nodes back where the checklist is enforced.
+fn enforced(checklist: Option<ChecklistStatus>) -> impl PartialEq + use<> {
+    let lines = checklist.map(|checklist| checklist.lines.into_iter());
+    lines.map(|lines| lines.map(|line| (line.id, line.result, line.reason, line.remedy)).collect::<Vec<_>>())
 }
 
 /// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer,
@@ -241,6 +248,7 @@ fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
         node.metadata.deletion_timestamp.is_some(),
         is_true(conditions, ConditionType::Ready),
         crate::node::resolve::is_stalled_without_key(node),
+        crate::node::hold::is_held_as_new(node),
         node.metadata.generation,
         checklist_of(node),
     )

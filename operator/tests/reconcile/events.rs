@@ -7,7 +7,7 @@ use crate::operator::Operator;
 use crate::world::{World, node, store_ca};
 
 /// Reason and note of each Event about a node or a network.
-async fn events_of(world: &World, kind: &str, name: &str) -> Vec<(String, String)> {
+pub(crate) async fn events_of(world: &World, kind: &str, name: &str) -> Vec<(String, String)> {
     let events = world.api("Event").list(&ListParams::default()).await.expect("the API server lists");
     let about = |event: &Value| event["regarding"]["name"] == name && event["regarding"]["kind"] == kind;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

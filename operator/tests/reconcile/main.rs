@@ -14,6 +14,7 @@ mod bring_up;
 mod client_namespaces;
 mod drift;
 mod election;
+mod enforce;
 mod events;
 mod exec_probe;
 mod faults;

@@ -2,6 +2,7 @@
 
 mod central_logging;
 mod cluster_lines;
+mod enforce;
 mod host_firewall;
 mod network_segment;
 mod store_owner;

@@ -84,18 +84,20 @@ fn node_with(result: LineResult, reason: &str) -> Arc<TesseraNode> {
 fn of_network(collector: CollectorFact<'_>, nodes: &[Arc<TesseraNode>]) -> Finding {
     let line = NETWORK_LINES.iter().find(|line| line.id == LINE).unwrap();
     let (statements, clear_text) = (Statements::default(), &crate::fixtures::clear_text_facts());
-    (line.judge)(
-        &NetworkFacts {
-            vault: None,
-            store: StoreAnswer::Silent,
-            collector,
-            statements,
-            nodes,
-            clear_text,
-            cluster: &crate::checklist::cluster::ClusterFacts::default(),
-        },
-        now(),
-    )
+    let hardware_minimum = tessera_crds::checklist::HardwareLevel::default();
+    let store = StoreAnswer::Silent;
+    let cluster = &crate::checklist::cluster::ClusterFacts::default();
+    let facts = NetworkFacts {
+        vault: None,
+        store,
+        collector,
+        statements,
+        nodes,
+        clear_text,
+        cluster,
+        hardware_minimum,
+    };
+    (line.judge)(&facts, now())
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `NoClearTextCredentials`.
 
+use tessera_crds::checklist::HardwareLevel;
+
 use super::*;
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
 use crate::checklist::cluster::ClusterFacts;
@@ -16,6 +18,7 @@ fn judge(clear_text: &ClearTextFacts) -> Finding {
         nodes: &[],
         clear_text,
         cluster: &ClusterFacts::default(),
+        hardware_minimum: HardwareLevel::default(),
     };
     (line.judge)(&facts, now())
 }

@@ -3,6 +3,7 @@
 mod central_logging;
 mod clear_text;
 mod cluster;
+mod enforce;
 mod evidence;
 mod host_firewall;
 mod mutual_tls;

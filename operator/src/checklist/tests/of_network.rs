@@ -27,7 +27,10 @@ fn of_network(
     let clear_text = &clear_text_facts();
     let (collector, statements) = (CollectorFact::None, Statements::default());
     let cluster = &ClusterFacts::default();
-    (line.judge)(&NetworkFacts { vault, store, collector, statements, nodes, clear_text, cluster }, now())
+    let hardware_minimum = network.spec.checklist.hardware.minimum;
+    let facts =
+        NetworkFacts { vault, store, collector, statements, nodes, clear_text, cluster, hardware_minimum };
+    (line.judge)(&facts, now())
 }
 
 /// The types that real stores give in sys/seal-status: Vault 1.20 and OpenBao 2.3, by their own sources.
@@ -39,12 +42,55 @@ fn keys_are_in_hardware_when_the_store_s_seal_is() {
     assert_eq!(sealed(Some("static")), "Violated SoftwareSeal");
     assert_eq!(sealed(Some("transit")), "Unknown SealNotKnown");
     assert_eq!(sealed(Some("something-new")), "Unknown SealNotKnown");
+    assert_eq!(sealed(Some("unnamed-auto-seal")), "Unknown SealNotKnown");
     // SoftHSM speaks PKCS#11, too.
     assert_eq!(sealed(Some("pkcs11")), "Enforced ModuleNotSeen");
     for seal in ["awskms", "azurekeyvault", "gcpckms", "ocikms"] {
         assert_eq!(sealed(Some(seal)), "Verified Observed");
     }
     assert_eq!(sealed(None), "Unknown StoreSilent");
+}
+
+/// With a demand that no store meets, whatever seals it; the text names what is reached and what is asked for.
+#[test]
+fn keys_in_a_store_are_below_a_higher_minimum() {
+    for minimum in ["TpmSealed", "NonExtractable"] {
+        let mut json = network_json();
+        json["spec"]["checklist"] = json!({"hardware": {"minimum": minimum}});
+        let network = network(json);
+        for seal in [Some("awskms"), Some("pkcs11"), Some("transit"), Some("something-new"), None] {
+            let finding = of_network(&network, seal, &[], Line::HardwareKeys);
+            assert_eq!(said(&finding), "Violated BelowMinimum", "{seal:?}");
+            let text = finding.observed;
+            assert!(
+                text.contains("reaches SealedStore at most")
+                    && text.ends_with(&format!("the minimum is {minimum}"))
+            );
+        }
+        let software = of_network(&network, Some("shamir"), &[], Line::HardwareKeys);
+        assert_eq!(said(&software), "Violated SoftwareSeal");
+        assert!(software.observed.contains(&format!("none (software), the minimum is {minimum}")));
+    }
+    let sealed = of_network(&network(network_json()), Some("awskms"), &[], Line::HardwareKeys).observed;
+    assert!(sealed.contains("the level reached is SealedStore, the minimum is SealedStore"), "{sealed}");
+    assert!(
+        sealed.contains("protects the store's disk") && sealed.contains("in the node's memory"),
+        "{sealed}"
+    );
+}
+
+#[test]
+fn a_higher_minimum_is_never_easier_to_meet() {
+    for seal in ["shamir", "static", "transit", "kmip", "pkcs11", "awskms", "azurekeyvault", "unheard-of"] {
+        let results = tessera_crds::checklist::HardwareLevel::ALL.iter().map(|minimum| {
+            let mut json = network_json();
+            json["spec"]["checklist"] = json!({"hardware": {"minimum": minimum}});
+            of_network(&network(json), Some(seal), &[], Line::HardwareKeys).result
+        });
+        let results: Vec<_> = results.collect();
+        assert!(results.is_sorted_by(|weaker, stronger| weaker >= stronger), "{seal}: {results:?}");
+        assert!(results[1..].iter().all(|result| *result == LineResult::Violated), "{seal}: {results:?}");
+    }
 }
 
 #[test]

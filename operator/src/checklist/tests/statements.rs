@@ -8,7 +8,7 @@ use tessera_crds::TesseraAttestation;
 use super::*;
 use crate::checklist::evidence::{Judged, Renew, lines};
 
-fn attestation(line: &str, kind: &str, created: &str, expires: &str) -> Arc<TesseraAttestation> {
+pub(super) fn attestation(line: &str, kind: &str, created: &str, expires: &str) -> Arc<TesseraAttestation> {
     let json = json!({
         "apiVersion": "tessera.rs/v1alpha1", "kind": "TesseraAttestation",
         "metadata": {"name": "t", "namespace": "org-a", "creationTimestamp": created},

@@ -12,6 +12,7 @@ use crate::checklist::statements::Statements;
 use crate::checklist::{NETWORK_LINES, summary};
 use crate::kube::meta::name_of;
 use crate::network::logging::CollectorCa;
+use crate::node::hold::is_held_as_new;
 
 /// The lines as they are now, upon those of `before`.
 pub(super) fn judge(
@@ -19,7 +20,9 @@ pub(super) fn judge(
     inputs: &Inputs,
     before: Option<&ChecklistStatus>,
 ) -> ChecklistStatus {
-    let mut nodes: Vec<_> = inputs.nodes.iter().map(Arc::clone).collect();
+    // Of a node that is held back nothing exists that a line could speak of.
+    let mut nodes: Vec<_> =
+        inputs.nodes.iter().filter(|node| !is_held_as_new(node)).map(Arc::clone).collect();
     nodes.sort_by(|a, b| name_of(&**a).cmp(name_of(&**b)));
     let vault = network.spec.secret_store.vault.as_ref();
     let store = match &inputs.store_facts {
@@ -35,7 +38,10 @@ pub(super) fn judge(
     };
     let clear_text = &inputs.clear_text;
     let cluster = &*inputs.cluster;
-    let facts = NetworkFacts { vault, store, collector, statements, nodes: &nodes, clear_text, cluster };
+    let hardware_minimum = network.spec.checklist.hardware.minimum;
+    let nodes = &nodes;
+    let facts =
+        NetworkFacts { vault, store, collector, statements, nodes, clear_text, cluster, hardware_minimum };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });

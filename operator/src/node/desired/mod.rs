@@ -9,7 +9,7 @@ mod service;
 mod service_account;
 mod stateful_set;
 
-pub use network_policy::pods_let_out;
+pub use network_policy::{own as own_policy, pods_let_out, source};
 
 use std::collections::BTreeSet;
 

@@ -28,7 +28,13 @@ use crate::node::resolve::Resolved;
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 pub(super) fn build(node: &Resolved) -> Vec<Planned> {
-    let own = policy(
+    let clients = if node.dedicated { client_policies(node) } else { Vec::new() };
+    [own(node)].into_iter().chain(clients).collect()
+}
+
+/// The node's own policy.
+pub fn own(node: &Resolved) -> Planned {
+    policy(
         node,
         names::node::network_policy(&node.name),
         NetworkPolicySpec {
@@ -37,9 +43,7 @@ pub(super) fn build(node: &Resolved) -> Vec<Planned> {
             ingress: Some(ingress(node)),
             egress: Some(egress(node)),
         },
-    );
-    let clients = if node.dedicated { client_policies(node) } else { Vec::new() };
-    [own].into_iter().chain(clients).collect()
+    )
 }
 
 fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
@@ -83,7 +87,8 @@ fn peer_nodes(node: &Resolved) -> NetworkPolicyPeer {
     }
 }
 
-fn source(peer: &IngressPeer) -> NetworkPolicyPeer {
+/// A client's or a scraper's source, as a policy says it.
+pub fn source(peer: &IngressPeer) -> NetworkPolicyPeer {
     if let Some(block) = &peer.ip_block {
         return addresses(&block.cidr);
     }

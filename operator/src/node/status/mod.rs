@@ -13,6 +13,7 @@ use tessera_crds::{TesseraNode, TesseraNodeStatus, names};
 use tessera_node_api::admin;
 
 use super::apply::Applied;
+use super::hold::Holds;
 use super::observe::{Observed, ObservedPod, ObservedVolume};
 use super::resolve::{Resolved, Unresolved};
 use crate::checklist::summary;
@@ -23,8 +24,10 @@ use crate::report::conditions::{ConditionStatus, ConditionValue, Conditions};
 
 /// What the status is made of, once the node could be resolved.
 pub struct Seen<'a> {
-    /// What it should be.
+    /// What it should be, without what is held back.
     pub node: &'a Resolved,
+    /// What is held back.
+    pub holds: &'a Holds,
     /// What came of writing it.
     pub applied: &'a Applied,
     /// How it is.
@@ -52,10 +55,13 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
         .or(status.payload_store);
     status.volumes.clone_from(&seen.observed.volumes);
     status.pods = seen.observed.pods.iter().map(pod).collect();
+    status.held = seen.holds.status(&status.held, seen.now);
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);
     let ready = ready::judge(seen, &keys_ready);
-    let reconciling = reconciling(seen, ready.0 == ConditionStatus::True);
+    // A change that is held is not being worked at.
+    let is_operational = ready.0 == ConditionStatus::True || ready.1 == Reason::ChecklistHeld;
+    let reconciling = reconciling(seen, is_operational);
     add(&mut conditions, ConditionType::Ready, ready);
     let stalled = stalled(seen.applied);
     // What only a person can get going is not being worked at.
@@ -269,7 +275,7 @@ fn data_protected(observed: &Observed) -> ConditionValue {
 }
 
 fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
-    if seen.node.paused {
+    if seen.node.paused || seen.holds.is_whole() {
         return None;
     }
     if let Some(why) = &seen.applied.waiting {
@@ -277,6 +283,9 @@ fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
     }
     if let Some(failure) = seen.applied.failures.iter().find(|failure| !is_stall(failure)) {
         return Some((Reason::Progressing, crate::report::error::chain(failure)));
+    }
+    if let Some(awaited) = seen.holds.awaited() {
+        return Some((Reason::Progressing, awaited));
     }
     let up_to_date = seen.observed.workload.as_ref().is_some_and(|workload| workload.up_to_date);
     (!ready || !up_to_date).then(|| (Reason::Progressing, "the node is being brought up".to_owned()))

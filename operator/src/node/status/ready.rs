@@ -15,8 +15,9 @@ use crate::report::conditions::{ConditionStatus, ConditionValue};
 type NotReady = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<NotReady>;
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 11] = [
     not_written,
+    held_as_new,
     scaled_to_zero,
     volume_lost,
     image_pull_failed,
@@ -24,6 +25,8 @@ const CHECKS: [Check; 9] = [
     node_not_ready,
     volume_replaced,
     refuses_payloads,
+    // After all that ends service, which a person must learn of first.
+    held_changes,
     unreachable,
 ];
 
@@ -47,6 +50,14 @@ pub(super) fn judge(seen: &Seen<'_>, keys_ready: &ConditionValue) -> ConditionVa
 /// What somebody keeps changing may be what protects the node: it must not look well meanwhile.
 fn not_written(seen: &Seen<'_>) -> Option<NotReady> {
     most_urgent(&seen.applied.failures)
+}
+
+fn held_as_new(seen: &Seen<'_>) -> Option<NotReady> {
+    seen.holds.new_node()
+}
+
+fn held_changes(seen: &Seen<'_>) -> Option<NotReady> {
+    seen.holds.changes()
 }
 
 fn scaled_to_zero(seen: &Seen<'_>) -> Option<NotReady> {

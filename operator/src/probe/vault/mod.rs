@@ -92,10 +92,7 @@ impl Vault {
         if !answer.status().is_success() {
             return None;
         }
-        let status = serde_json::from_slice::<SealStatus>(&bounded(answer).await).ok()?;
-        // It ends in a status: one short word, or none.
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        Some(status.seal_type).filter(|seal| (1..=32).contains(&seal.len()) && seal.chars().all(is_word))
+        seal_of(&bounded(answer).await)
     }
 
     /// Logs in with `token` and gives the login back at once.
@@ -223,6 +220,24 @@ struct LoginAuth {
 struct SealStatus {
     #[serde(rename = "type")]
     seal_type: String,
+    #[serde(default)]
+    recovery_seal: bool,
+    recovery_seal_type: Option<String>,
+}
+
+/// What unseals a store that opens by itself and does not name its seal.
+const UNNAMED: &str = "unnamed-auto-seal";
+
+/// What unseals the store that gave this answer.
+fn seal_of(answer: &[u8]) -> Option<String> {
+    let status = serde_json::from_slice::<SealStatus>(answer).ok()?;
+    // Up to Vault 1.15, and in OpenBao, the type is that of the recovery keys once the store is open (hashicorp/vault#23022).
+    if status.recovery_seal && status.seal_type == "shamir" && status.recovery_seal_type.is_none() {
+        return Some(UNNAMED.to_owned());
+    }
+    // It ends in a status: one short word, or none.
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    Some(status.seal_type).filter(|seal| (1..=32).contains(&seal.len()) && seal.chars().all(is_word))
 }
 
 #[derive(Deserialize)]
@@ -290,6 +305,32 @@ mod tests {
             panic!("it was sent: the port is closed")
         };
         assert!(message.contains("https://vault.vault.svc:8200"), "{message}");
+    }
+
+    /// Answers in the shape that each version gives: sealed by people, by a key service before and after the type was corrected,
+    /// by a module.
+    #[test]
+    fn the_seal_is_what_opens_the_store_and_not_its_recovery_keys() {
+        let answer = |more: &str| {
+            let whole = format!(
+                r#"{{"initialized":true,"sealed":false,"t":3,"n":5,"progress":0,"nonce":"","migration":false,
+                "cluster_name":"vault-cluster-336172e1","storage_type":"raft",{more}}}"#
+            );
+            seal_of(whole.as_bytes())
+        };
+        let shamir = answer(r#""type":"shamir","version":"1.11.0","recovery_seal":false"#);
+        assert_eq!(shamir.as_deref(), Some("shamir"));
+        let old = answer(r#""type":"shamir","version":"1.14.1","recovery_seal":true"#);
+        assert_eq!(old.as_deref(), Some("unnamed-auto-seal"), "the store does not say what opens it");
+        for seal in ["awskms", "gcpckms", "pkcs11", "multiseal"] {
+            let new = format!(
+                r#""type":"{seal}","version":"1.18.2","recovery_seal":true,"recovery_seal_type":"shamir""#
+            );
+            assert_eq!(answer(&new).as_deref(), Some(seal));
+        }
+        assert_eq!(answer(r#""type":"two words""#), None);
+        assert_eq!(answer(&format!(r#""type":"{}""#, "x".repeat(33))), None);
+        assert_eq!(seal_of(b"<html>"), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::report::conditions::find;
 
 struct World {
     object: Value,
+    holds: Holds,
     applied: Applied,
     observed: Observed,
 }
@@ -47,7 +48,7 @@ fn ready() -> World {
         events: EventCause::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
-    World { object, applied: Applied { written, ..Applied::default() }, observed }
+    World { object, holds: Holds::default(), applied: Applied { written, ..Applied::default() }, observed }
 }
 
 impl World {
@@ -71,6 +72,7 @@ impl World {
             &object,
             &Seen {
                 node: &resolved,
+                holds: &self.holds,
                 applied: &self.applied,
                 observed: &self.observed,
                 now: now(),
@@ -125,6 +127,61 @@ fn a_status_made_of_itself_is_itself() {
     second.object["status"] = serde_json::to_value(&status).unwrap();
     let again = second.status_upon(&inputs);
     assert_eq!(again, status);
+}
+
+fn held(widening: crate::node::hold::Widening) -> World {
+    use crate::checklist::enforce::{HoldingLine, Verdict};
+    let line = HoldingLine {
+        id: tessera_crds::checklist::Line::HardwareKeys,
+        reason: "SoftwareSeal".into(),
+        remedy: "migrate".into(),
+        others: 0,
+    };
+    let verdict = Verdict::Held(line);
+    World { holds: Holds::of(vec![widening], &verdict, &verdict), ..ready() }
+}
+
+#[test]
+fn a_change_that_is_held_makes_a_node_that_serves_unready_and_is_one_event() {
+    let client = || held(crate::node::hold::Widening::Client("b".into()));
+    let status = client().status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ChecklistHeld");
+    let message = &find(&status.conditions, ConditionType::Ready).unwrap().message;
+    assert!(message.contains("HardwareKeys") && message.contains("migrate"), "{message}");
+    assert!(find(&status.conditions, ConditionType::Reconciling).is_none(), "nobody works at it");
+    assert_eq!(status.held[0].field, "spec.clients[b]");
+    let reported = |before: &TesseraNodeStatus, after: &TesseraNodeStatus| {
+        let events = of_transition(before, after).into_iter();
+        events
+            .filter(|event| event.reason.starts_with("Checklist"))
+            .map(|event| event.reason)
+            .collect::<Vec<_>>()
+    };
+    let without = ready().status();
+    assert_eq!(reported(&without, &status), ["ChecklistHeld"]);
+    assert_eq!(reported(&status, &status), [""; 0]);
+    assert_eq!(reported(&status, &without), ["ChecklistReleased"]);
+    // What ends service is said first.
+    let failing = client().not_ready().silent().status();
+    assert_eq!(reason(&failing, ConditionType::Ready), "False Starting");
+    assert_eq!(failing.held.len(), 1);
+}
+
+#[test]
+fn a_new_node_that_is_held_has_nothing_and_says_so() {
+    let mut world = held(crate::node::hold::Widening::Node);
+    (world.applied, world.observed) = (Applied::default(), Observed::default());
+    let status = world.status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ChecklistHeld");
+    assert!(find(&status.conditions, ConditionType::Reconciling).is_none());
+    assert_eq!((status.held[0].field.as_str(), status.certificate), ("spec", None));
+    let lines = status.checklist.unwrap().lines;
+    assert!(
+        lines
+            .iter()
+            .all(|line| !line.result.is_satisfied() || line.id == tessera_crds::checklist::Line::KeyRotation),
+        "{lines:?}"
+    );
 }
 
 #[test]

@@ -1,0 +1,252 @@
+//! [pure] Which changes of a node `checklist.mode: Enforce` holds back, and the node without them.
+//!
+//! ```text
+//! what the spec asks for ─┐
+//!                         ├──► what would be wider than before ──► held by a violated line? ──► the node without it; status.held
+//! what is live ───────────┘                                                no: nothing is held
+//! ```
+//!
+//! *Before* is what the cluster holds, never the status alone: a restart of the operator or a lost status holds nothing that is
+//! there. In doubt a change is no widening: what exists must be repaired and renewed whatever the checklist says.
+//!
+//! - A node is new while it has neither workload nor certificate nor key. A node that is made again after its deletion is new.
+//! - A node that has run, and was stopped, starts again freely: it was there before.
+//! - A client is new while it has neither Secret nor entry in the node's configuration nor policy.
+//! - A source of a client is new if the node's live policy does not let it in. Sources that the spec drops go at once.
+
+pub mod live;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use tessera_crds::TesseraNode;
+use tessera_crds::checklist::HeldChange;
+use tessera_crds::condition::Reason;
+
+use super::desired::source;
+use super::inputs::client_secret;
+use super::resolve::Resolved;
+use crate::checklist::enforce::Verdict;
+
+/// The field of a new node, which is held as a whole.
+const NEW_NODE: &str = "spec";
+
+/// What of a node is there.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    /// Its workload, certificate or key is there.
+    pub node: bool,
+    /// How many pods its workload asks for; `None`: there is no workload.
+    pub replicas: Option<i32>,
+    /// It has run: it has a volume or a key.
+    pub has_run: bool,
+    /// Its clients that are there.
+    pub clients: BTreeSet<String>,
+    /// From where its policy lets clients in; `None`: there is none to compare with, or it is as the whole spec says.
+    pub sources: Option<Vec<NetworkPolicyPeer>>,
+}
+
+/// A change that widens what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Widening {
+    /// The node is new.
+    Node,
+    /// The first pod of a node that has never run, or more pods than before.
+    Replicas {
+        /// How many there are.
+        live: i32,
+    },
+    /// A new client.
+    Client(String),
+    /// New sources of a client that is there.
+    Sources {
+        /// Which.
+        client: String,
+        /// The new ones, by their place in the client's list.
+        new: Vec<usize>,
+    },
+}
+
+impl Widening {
+    /// The field of the spec that asks for it.
+    fn field(&self) -> String {
+        match self {
+            Self::Node => NEW_NODE.to_owned(),
+            Self::Replicas { .. } => "spec.replicas".to_owned(),
+            Self::Client(client) => format!("spec.clients[{client}]"),
+            Self::Sources { client, .. } => format!("spec.clients[{client}].from"),
+        }
+    }
+
+    /// Whether it widens the network, and not only the node.
+    fn is_of_network(&self) -> bool {
+        matches!(self, Self::Node | Self::Replicas { .. })
+    }
+}
+
+/// Whether a node is held back as a whole: nothing of it is made, and it is nobody's peer.
+pub fn is_held_as_new(node: &TesseraNode) -> bool {
+    node.status.as_ref().is_some_and(|status| status.held.iter().any(|held| held.field == NEW_NODE))
+}
+
+/// All that `node` asks for beyond what is `live`.
+pub fn widenings(node: &Resolved, live: &Live) -> Vec<Widening> {
+    if !live.node {
+        return vec![Widening::Node];
+    }
+    let replicas = live.replicas.filter(|live_replicas| {
+        let starts_again = *live_replicas == 0 && live.has_run;
+        node.replicas > *live_replicas && !starts_again
+    });
+    let clients = node.clients.iter().filter_map(|client| {
+        let name = client.name.to_string();
+        if !live.clients.contains(&name) {
+            return Some(Widening::Client(name));
+        }
+        let known = live.sources.as_ref()?;
+        let is_new = |peer: &NetworkPolicyPeer| !known.iter().any(|known| same(known, peer));
+        let peers = client.from.iter().map(source).enumerate();
+        let new: Vec<_> = peers.filter(|(_, peer)| is_new(peer)).map(|(place, _)| place).collect();
+        (!new.is_empty()).then_some(Widening::Sources { client: name, new })
+    });
+    replicas.map(|live| Widening::Replicas { live }).into_iter().chain(clients).collect()
+}
+
+/// What is held back.
+#[derive(Debug, Clone, Default)]
+pub struct Holds(Vec<Hold>);
+
+#[derive(Debug, Clone)]
+struct Hold {
+    widening: Widening,
+    /// Never free.
+    verdict: Verdict,
+}
+
+impl Holds {
+    /// Those of `widenings` that the verdicts on the network and on the node do not let through.
+    pub fn of(widenings: Vec<Widening>, on_network: &Verdict, on_node: &Verdict) -> Self {
+        let holds = widenings.into_iter().map(|widening| {
+            let verdict = if widening.is_of_network() { on_network } else { on_node };
+            Hold { widening, verdict: verdict.clone() }
+        });
+        Self(holds.filter(|hold| !hold.verdict.is_free()).collect())
+    }
+
+    /// Whether nothing of the node may be made.
+    pub fn is_whole(&self) -> bool {
+        self.0.iter().any(|hold| hold.widening == Widening::Node)
+    }
+
+    /// Whether anything is held.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `node` without what is held.
+    pub fn narrow(&self, mut node: Resolved) -> Resolved {
+        for hold in &self.0 {
+            match &hold.widening {
+                Widening::Node => {}
+                Widening::Replicas { live } => node.replicas = *live,
+                Widening::Client(name) => drop_client(&mut node, name),
+                Widening::Sources { client, new } => drop_sources(&mut node, client, new),
+            }
+        }
+        node
+    }
+
+    /// What the status says of it, upon `before`.
+    pub fn status(&self, before: &[HeldChange], now: Timestamp) -> Vec<HeldChange> {
+        let held = self.0.iter().filter_map(|hold| {
+            let Verdict::Held(line) = &hold.verdict else { return None };
+            let field = hold.widening.field();
+            let known = before.iter().find(|held| held.field == field);
+            let begun = || Timestamp::from_second(now.as_second()).unwrap_or(now).to_string().into();
+            let since = known.map_or_else(begun, |held| held.since.clone());
+            Some(HeldChange { field, line: line.id, since })
+        });
+        held.collect()
+    }
+
+    /// Why a node that is held as a whole is not ready.
+    pub fn new_node(&self) -> Option<(Reason, String)> {
+        let hold = self.0.iter().find(|hold| hold.widening == Widening::Node)?;
+        Some(match &hold.verdict {
+            Verdict::Held(line) => (
+                Reason::ChecklistHeld,
+                format!("checklist.mode Enforce holds the new node back, and nothing of it is made: {line}"),
+            ),
+            Verdict::NotJudged | Verdict::Free => (
+                Reason::NetworkNotReady,
+                "the network's checklist was not judged yet, and checklist.mode Enforce lets no new node in before"
+                    .to_owned(),
+            ),
+        })
+    }
+
+    /// What is held of a node that is there.
+    fn parts(&self) -> impl Iterator<Item = &Hold> {
+        self.0.iter().filter(|hold| hold.widening != Widening::Node)
+    }
+
+    /// Why a node that is there is not as its spec says.
+    pub fn changes(&self) -> Option<(Reason, String)> {
+        let held = self.parts().filter(|hold| matches!(hold.verdict, Verdict::Held(_)));
+        let held: Vec<_> = held.collect();
+        let Verdict::Held(line) = &held.first()?.verdict else { return None };
+        let fields: Vec<_> = held.iter().map(|hold| hold.widening.field()).collect();
+        let message = format!(
+            "the node goes on as it was, and checklist.mode Enforce holds back {}: {line}",
+            fields.join(", ")
+        );
+        Some((Reason::ChecklistHeld, message))
+    }
+
+    /// What waits for the first verdict on a node that is there.
+    pub fn awaited(&self) -> Option<String> {
+        let awaited = self.parts().filter(|hold| hold.verdict == Verdict::NotJudged);
+        let fields: Vec<_> = awaited.map(|hold| hold.widening.field()).collect();
+        (!fields.is_empty()).then(|| {
+            format!("{} until the checklist was judged: checklist.mode is Enforce", fields.join(", "))
+        })
+    }
+}
+
+fn drop_client(node: &mut Resolved, name: &str) {
+    let (held, kept) =
+        std::mem::take(&mut node.clients).into_iter().partition(|client| *client.name == *name);
+    node.clients = kept;
+    for client in &held {
+        let secret = client_secret(&node.owner.namespace, &node.name, client);
+        node.client_tls.retain(|leaf| leaf.secret != secret);
+    }
+}
+
+fn drop_sources(node: &mut Resolved, name: &str, new: &[usize]) {
+    for client in node.clients.iter_mut().filter(|client| *client.name == *name) {
+        let mut place = 0..;
+        client.from.retain(|_| place.next().is_none_or(|place| !new.contains(&place)));
+    }
+}
+
+/// Whether two peers are the same to a NetworkPolicy; the API server drops what is empty.
+fn same(one: &NetworkPolicyPeer, other: &NetworkPolicyPeer) -> bool {
+    type Selector = (BTreeMap<String, String>, Vec<LabelSelectorRequirement>);
+    let selector = |selector: &Option<LabelSelector>| -> Option<Selector> {
+        let selector = selector.clone()?;
+        Some((selector.match_labels.unwrap_or_default(), selector.match_expressions.unwrap_or_default()))
+    };
+    let addresses = |peer: &NetworkPolicyPeer| {
+        let block = peer.ip_block.clone()?;
+        Some((block.cidr, block.except.unwrap_or_default()))
+    };
+    selector(&one.pod_selector) == selector(&other.pod_selector)
+        && selector(&one.namespace_selector) == selector(&other.namespace_selector)
+        && addresses(one) == addresses(other)
+}
+
+#[cfg(test)]
+mod tests;
