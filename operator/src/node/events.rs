@@ -67,7 +67,24 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
         EventRecord::normal("KeyReady", note)
     });
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
-    generated.chain(readiness(before, after)).chain(loss_accepted(before, after)).chain(checklist).collect()
+    generated
+        .chain(rolled_back(before, after))
+        .chain(readiness(before, after))
+        .chain(loss_accepted(before, after))
+        .chain(checklist)
+        .collect()
+}
+
+/// An image that was rejected just now.
+fn rolled_back(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
+    let known = before.images.as_ref().map(|images| images.rejected.as_slice()).unwrap_or_default();
+    let now = after.images.iter().flat_map(|images| &images.rejected);
+    let new = now.filter(|it| !known.iter().any(|known| known.image == it.image && known.at == it.at));
+    new.map(|it| {
+        let note = format!("image {} was taken back: {}", it.image, it.message);
+        EventRecord::warning(Reason::ImageRolledBack.as_str(), note)
+    })
+    .collect()
 }
 
 /// The same store has lost others, and no longer waits for them.

@@ -28,6 +28,8 @@ fn facts() -> NodeFacts {
     NodeFacts {
         replicas: 1,
         image: DIGEST.into(),
+        failed_upgrade: None,
+        upgrade_waits: false,
         max_image_age: SignedDuration::from_hours(2160),
         probe_every: SignedDuration::from_mins(15),
         is_rolled_out: Some(true),
