@@ -314,7 +314,7 @@ pub struct PayloadStoreStatus {
     pub lost: Vec<String>,
     /// The newest format on disk that the node reads, which is the one that it writes; absent for nodes that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<u32>,
+    pub format: Option<i64>,
 }
 
 /// What became of the images that a node got.

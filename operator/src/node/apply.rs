@@ -137,7 +137,7 @@ fn admission(
     inputs: &Inputs,
     ctx: &Context,
 ) -> Admission {
-    if node.upgrade.outcome.holds_new(inputs.upgrade.current.as_deref()) {
+    if node.upgrade.is_held() {
         return Admission::Waits(status::why_image_is_held(&node.upgrade).unwrap_or_default());
     }
     let Some(live) = &inputs.stateful_set else { return Admission::Free };

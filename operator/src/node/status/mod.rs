@@ -172,7 +172,7 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
 }
 
 fn payload_store(store: &admin::PayloadStoreStatus) -> PayloadStoreStatus {
-    PayloadStoreStatus { id: store.id.clone(), lost: store.lost.clone(), format: store.format }
+    PayloadStoreStatus { id: store.id.clone(), lost: store.lost.clone(), format: store.format.map(i64::from) }
 }
 
 fn key(key: &admin::KeyStatus) -> KeyStatus {

@@ -48,6 +48,7 @@ pub fn gather(
     };
     let is_paused = node.spec.paused || network.is_some_and(|network| network.spec.paused);
     let format = node.status.as_ref().and_then(|status| status.payload_store.as_ref()?.format);
+    let format = format.and_then(|format| u32::try_from(format).ok());
     Facts {
         record,
         current,

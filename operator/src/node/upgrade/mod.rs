@@ -133,14 +133,16 @@ pub fn choose(wanted: &str, trigger: i64, facts: &Facts, limits: Limits, now: Ti
     let record = facts.record.as_ref();
     if let Some(rejection) = record.and_then(|record| record.rejection(wanted, trigger)) {
         let kept = facts.current.as_deref().filter(|current| !same_digest(current, wanted));
-        let back = kept.or_else(|| record?.good.as_deref()).unwrap_or(wanted);
+        let back = kept.or_else(|| record?.good.as_deref()).or_else(|| facts.served_other(wanted));
+        let back = back.unwrap_or(wanted);
         return choice(back, Outcome::RolledBack(rejection.clone()));
     }
     let runs_it = facts.current.as_deref().is_some_and(|current| same_digest(current, wanted));
     let elsewhere = facts.rejected_elsewhere.iter().find(|(_, it)| same_digest(&it.image, wanted));
     if let Some((node, rejection)) = elsewhere.filter(|_| !runs_it) {
         let outcome = Outcome::RejectedBy { node: node.clone(), rejection: rejection.clone() };
-        return choice(facts.current.as_deref().unwrap_or(wanted), outcome);
+        let kept = facts.current.as_deref().or_else(|| facts.served_other(wanted));
+        return choice(kept.unwrap_or(wanted), outcome);
     }
     match record.and_then(|record| failed(record, wanted, facts, limits, now)) {
         Some((record, failure)) => judge(record, failure, trigger, limits, now, choice),
@@ -185,10 +187,17 @@ fn judge(
     choice(good, Outcome::RolledBack(Rejection::new(&record.image, &message, trigger, now)))
 }
 
-impl Outcome {
-    /// The image cannot be had, and the node has none yet: nothing is made of it.
-    pub fn holds_new(&self, current: Option<&str>) -> bool {
-        matches!(self, Self::RejectedBy { .. }) && current.is_none()
+impl Facts {
+    fn served_other(&self, wanted: &str) -> Option<&str> {
+        self.served.as_deref().filter(|served| !same_digest(served, wanted))
+    }
+}
+
+impl Choice {
+    /// The image is rejected, and no other is known that the node could have: nothing is made of it.
+    pub fn is_held(&self) -> bool {
+        let is_rejected = matches!(self.outcome, Outcome::RejectedBy { .. } | Outcome::RolledBack(_));
+        is_rejected && same_digest(&self.image, &self.wanted)
     }
 }
 

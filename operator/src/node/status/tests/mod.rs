@@ -1,5 +1,6 @@
 //! One test for each reason of each condition of a node.
 
+mod images;
 mod pods;
 mod volumes;
 
