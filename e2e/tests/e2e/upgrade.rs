@@ -36,7 +36,7 @@ async fn a_bad_image_is_taken_back_and_a_good_one_goes_out_by_a_canary() -> Resu
         Ok(())
     })
     .await?;
-    let hash = b.send(b"after the rollback", &[key.clone()]).await?;
+    let hash = b.send(b"after the rollback", std::slice::from_ref(&key)).await?;
     ensure!(b.payload(&hash).await? == b"after the rollback");
 
     // Healed: an image that runs.

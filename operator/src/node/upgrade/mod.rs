@@ -19,7 +19,7 @@
 //!   (`spec.restartTrigger` grows) or deleted. Neither a restart of the operator nor a spec that comes and goes has it tried again.
 //! - **Whose failure it is.** A pod without a machine, a volume or a container tells nothing of its image. A node that answers
 //!   and says that it awaits the secret store fails by the store, and the image before could not start either: nothing is
-//!   rejected, and the deadline counts from the store's return. A container that ends, an image that cannot be pulled and a node
+//!   rejected, and the node has a minute from the store's return. A container that ends, an image that cannot be pulled and a node
 //!   that hangs go back also while the store is down; a rejection that the store caused is taken back by a restart.
 //! - **Formats on disk.** The pod that tries an image reports the format that it writes (`tessera_node_api::image_report`); a node reports its
 //!   own. The record keeps the newest format that programs since the good image may have written. A node goes back only if the
@@ -33,6 +33,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use record::{Record, Rejection, same_digest};
 
+/// How long a node may take to become ready once it has the secret store again. A container that is restarted meets the store anew,
+/// so the whole deadline would never end.
+const AFTER_STORE: SignedDuration = SignedDuration::from_mins(1);
 /// How soon after the change the pod of a new image is made: an older one may have had predecessors that wrote.
 const FIRST_POD_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
@@ -74,7 +77,7 @@ pub struct Failure {
     pub message: String,
     /// When the pod was made, if none of its containers was ever started.
     pub never_started: Option<Timestamp>,
-    /// When the secret store came back, after which the node needs its time again.
+    /// Since when the node has the secret store, if the node says so.
     pub store_back_at: Option<Timestamp>,
 }
 
@@ -162,8 +165,10 @@ fn failed<'f>(
     let on_trial = record.image == wanted
         && failure.image == wanted
         && facts.served.as_deref().is_none_or(|served| !same_digest(served, wanted));
-    let since = failure.store_back_at.map_or(record.since, |back| back.max(record.since));
-    (on_trial && now.duration_since(since) >= limits.progress_deadline).then_some((record, failure))
+    let had_its_time = now.duration_since(record.since) >= limits.progress_deadline;
+    let after_store = AFTER_STORE.min(limits.progress_deadline);
+    let had_the_store = failure.store_back_at.is_none_or(|back| now.duration_since(back) >= after_store);
+    (on_trial && had_its_time && had_the_store).then_some((record, failure))
 }
 
 fn judge(

@@ -78,10 +78,14 @@ fn nothing_comes_back_before_its_time_or_for_what_is_not_the_image_s_fault() {
     let no_pod = with(|_, facts| facts.pod = PodState::Unknown);
     let ready = with(|_, facts| facts.pod = PodState::Ready(image('b')));
     let other_pod = with(|_, facts| facts.pod = PodState::Failing(failure('a')));
-    let store_back = with(|_, facts| {
-        let store_back_at = Some(now() - MINUTE * 2);
-        facts.pod = PodState::Failing(Failure { store_back_at, ..failure('b') });
-    });
+    let store_back_since = |seconds| {
+        with(|_, facts| {
+            let store_back_at = Some(now() - SignedDuration::from_secs(seconds));
+            facts.pod = PodState::Failing(Failure { store_back_at, ..failure('b') });
+        })
+    };
+    assert!(matches!(outcome(&store_back_since(60)), Outcome::RolledBack(_)));
+    let store_back = store_back_since(59);
     for facts in [early, has_served, no_pod, ready, other_pod, store_back] {
         assert_eq!(outcome(&facts), Outcome::Good, "{facts:?}");
     }
