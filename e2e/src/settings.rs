@@ -9,6 +9,8 @@ pub struct Settings {
     pub node_image: String,
     /// `localhost:5001/tessera-node-next@sha256:…`: the same node under another digest.
     pub next_image: String,
+    /// `localhost:5001/tessera-node-bad@sha256:…`: its `--version` ends well, and it ends with an error when it is to run.
+    pub bad_image: String,
     /// `localhost:5001/tessera-client@sha256:…`
     pub client_image: String,
     /// `localhost:5001/otelcol@sha256:…`
@@ -29,6 +31,7 @@ impl Settings {
         Ok(Self {
             node_image: var("TESSERA_NODE_IMAGE")?,
             next_image: var("TESSERA_NEXT_IMAGE")?,
+            bad_image: var("TESSERA_BAD_IMAGE")?,
             client_image: var("TESSERA_CLIENT_IMAGE")?,
             collector_image: var("TESSERA_COLLECTOR_IMAGE")?,
             kubectl_tessera: var("KUBECTL_TESSERA")?,

@@ -92,6 +92,7 @@ pub(crate) fn inputs() -> Inputs {
         secrets: BTreeMap::new(),
         unread: Vec::new(),
         stateful_set: None,
+        upgrade: crate::node::upgrade::Facts::default(),
         now: now(),
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use tessera_node::args::{self, Action, ProbeArgs, RunArgs};
 use tessera_node::{config, fault, node, probe, telemetry};
+use tessera_node_api::image_report::{ImageReport, REPORT_TO};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit codes of Java Tessera: 1 validation, 2 anything else, 3 unreadable configuration, 4 command line.
@@ -26,9 +27,21 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors, and go to standard output.
             let _ = error.print();
+            if error.kind() == clap::error::ErrorKind::DisplayVersion
+                && let Err(error) = report_image()
+            {
+                eprintln!("ERROR: the image report cannot be written: {error}");
+                return ExitCode::from(FAILED);
+            }
             ExitCode::from(if error.use_stderr() { COMMAND_LINE } else { 0 })
         }
     }
+}
+
+/// Says to the pod that tries this image what the program writes.
+fn report_image() -> std::io::Result<()> {
+    let report = ImageReport { store_format: tessera_store::FORMAT };
+    std::env::var_os(REPORT_TO).map_or(Ok(()), |file| std::fs::write(file, report.to_json()))
 }
 
 fn ask(args: &ProbeArgs) -> ExitCode {

@@ -65,6 +65,7 @@ impl Volume {
         PayloadStoreStatus {
             id: self.store.id().to_string(),
             lost: self.lost.borrow().iter().map(ToString::to_string).collect(),
+            format: Some(tessera_store::FORMAT),
         }
     }
 

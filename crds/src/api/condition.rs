@@ -98,6 +98,12 @@ pub enum Reason {
     // Stalled
     /// Stalled: an object of a name that we need exists and is not ours.
     NameConflict,
+    /// Stalled of a node: it did not become ready with the image that the spec names, and has the one before it again.
+    ImageRolledBack,
+    /// Stalled of a node: the same, and the program before it may not be able to read what this one wrote.
+    CannotRollBack,
+    /// Stalled of a node: the same, and there is none to go back to, or rollout.autoRollback is false.
+    ProgressDeadlineExceeded,
     /// Ready: somebody undoes what we write; the message says to which object.
     Contested,
     /// Stalled of a network: a reference leads to nothing usable.

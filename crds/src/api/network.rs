@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::checklist::{Checklist, ChecklistStatus};
 use super::logging::Logging;
 use super::name::{
-    Cidr, ConfigKey, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp, TrustDomain,
+    Cidr, ConfigKey, Duration, HttpsUrl, ImageDigest, Name, ObjectName, StorePath, StoreRole, Timestamp,
+    TrustDomain,
 };
 use super::peer::{EgressRule, IngressPeer};
 use super::pki::Pki;
@@ -105,7 +106,7 @@ pub struct Privacy {
 }
 
 /// How changes reach the nodes that serve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// How many nodes of the network may be without a ready pod while a change goes out: a number, or a percentage of the
@@ -113,11 +114,36 @@ pub struct Rollout {
     #[serde(default = "Rollout::default_max_unavailable")]
     #[schemars(schema_with = "schema::max_unavailable")]
     pub max_unavailable: IntOrString,
+    /// How long the first node of the network to run another image must be ready before other nodes that serve get that image.
+    #[serde(default = "Rollout::default_observe")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('0s') && duration(self) <= duration('24h')")
+        .message("observe must be 0s to 24h"))]
+    pub observe: Duration,
+    /// How long a node may take to become ready with another image, before it gets back the one with which it served.
+    #[serde(default = "Rollout::default_progress_deadline")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('30s') && duration(self) <= duration('24h')")
+        .message("progressDeadline must be 30s to 24h"))]
+    pub progress_deadline: Duration,
+    /// False leaves a node with an image that does not become ready, for a person to look at.
+    #[serde(default = "Rollout::default_auto_rollback")]
+    pub auto_rollback: bool,
 }
 
 impl Rollout {
     fn default_max_unavailable() -> IntOrString {
         IntOrString::Int(1)
+    }
+
+    fn default_observe() -> Duration {
+        Duration::from_mins(2)
+    }
+
+    fn default_progress_deadline() -> Duration {
+        Duration::from_mins(10)
+    }
+
+    fn default_auto_rollback() -> bool {
+        true
     }
 
     /// How many of `nodes` nodes may be without a ready pod at a time; at least one.
@@ -135,7 +161,12 @@ impl Rollout {
 
 impl Default for Rollout {
     fn default() -> Self {
-        Self { max_unavailable: Self::default_max_unavailable() }
+        Self {
+            max_unavailable: Self::default_max_unavailable(),
+            observe: Self::default_observe(),
+            progress_deadline: Self::default_progress_deadline(),
+            auto_rollback: Self::default_auto_rollback(),
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts, SecretStoreStatus};
 use tessera_crds::api::node::{
-    CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
-    TesseraNode, TesseraNodeStatus, VolumeStatus,
+    CertificateStatus, Endpoints, ImagesStatus, KeyState, KeyStatus, PayloadStoreStatus, PodStatus,
+    RejectedImage, StoreLocation, TesseraNode, TesseraNodeStatus, VolumeStatus,
 };
 use tessera_crds::checklist::{ChecklistStatus, HeldChange, Line};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNetworkStatus};
@@ -261,6 +261,16 @@ fn node_status() -> TesseraNodeStatus {
         payload_store: Some(PayloadStoreStatus {
             id: "0123456789abcdef".into(),
             lost: vec!["fedcba".into()],
+            format: Some(1),
+        }),
+        images: Some(ImagesStatus {
+            served: Some("localhost:5001/tessera-node@sha256:00".into()),
+            rejected: vec![RejectedImage {
+                image: "localhost:5001/tessera-node@sha256:01".into(),
+                at: "2026-11-22T17:00:00Z".into(),
+                message: "the container ended with exit code 1".into(),
+                restart_trigger: 0,
+            }],
         }),
         pods: vec![PodStatus {
             name: "tessera-node-a-0".into(),

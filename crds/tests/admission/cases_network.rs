@@ -434,5 +434,20 @@ fn rollout() -> Vec<Case> {
             .refuses(json!("101%"))
             .saying(&["spec.rollout.maxUnavailable", "should match"])
             .admits(json!("100%")),
+        network("a canary that is observed for days")
+            .at("/spec/rollout/observe")
+            .refuses(json!("25h"))
+            .saying(&["observe must be 0s to 24h"])
+            .admits(json!("0s")),
+        network("no time to become ready")
+            .at("/spec/rollout/progressDeadline")
+            .refuses(json!("5s"))
+            .saying(&["progressDeadline must be 30s to 24h"])
+            .admits(json!("30s")),
+        network("a rollback by a word")
+            .at("/spec/rollout/autoRollback")
+            .refuses(json!("yes"))
+            .saying(&["spec.rollout.autoRollback"])
+            .admits(json!(false)),
     ]
 }

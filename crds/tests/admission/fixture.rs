@@ -41,7 +41,7 @@ pub(crate) fn network() -> Value {
                 "pod": pod(),
             },
             "privacy": { "enhancements": false },
-            "rollout": { "maxUnavailable": 1 },
+            "rollout": { "maxUnavailable": 1, "observe": "2m", "progressDeadline": "10m", "autoRollback": true },
             "logging": { "otlp": {
                 "endpoint": "https://otel.logs.svc:4318",
                 "caBundleRef": { "name": "otel-ca", "key": "ca.crt" },

@@ -64,7 +64,7 @@ async fn default_image_not_pullable() -> Result<()> {
     let (a, key) = (fleet.ledger("a").await?, fleet.public_key("b").await?);
     let before = pods(&fleet).await?;
     let want = async |image: &str| {
-        let edit = json!({"spec": {"nodeDefaults": {"image": image}}});
+        let edit = json!({"spec": {"nodeDefaults": {"image": image}, "rollout": {"observe": "5s"}}});
         fleet.cluster.edit(Kind::TesseraNetwork, &fleet.namespace, NETWORK, &edit).await
     };
     let nowhere = format!("localhost:5001/tessera-node@sha256:{}", "0".repeat(64));

@@ -17,4 +17,5 @@ mod quiet;
 mod rebuild;
 mod secrets_search;
 mod token_audience;
+mod upgrade;
 mod volume;

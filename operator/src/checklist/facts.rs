@@ -22,6 +22,10 @@ pub struct NodeFacts {
     pub replicas: usize,
     /// The image that it should run, by digest.
     pub image: String,
+    /// Why the image that it should run is not in use, if that was found bad.
+    pub failed_upgrade: Option<String>,
+    /// Whether a change of its pod waits for its turn.
+    pub upgrade_waits: bool,
     /// How old an image may be.
     pub max_image_age: SignedDuration,
     /// How often it tries its own listeners and its egress, and the operator tries to connect to it.

@@ -1,7 +1,8 @@
 //! `ImmutableUpgrades`: what runs is exactly the image that the spec names by digest, and it is not too old. Pure.
 //!
 //! - Enforced by: images by digest alone, and a read-only root.
-//! - Observed by: the kubelet, which says what runs; the node, which says when it was built.
+//! - Observed by: the kubelet, which says what runs; the node, which says when it was built; the operator, which knows how the
+//!   last upgrade ended.
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use tessera_crds::checklist::{Line, Observer};
@@ -20,7 +21,16 @@ pub(super) const OF_NETWORK: NetworkLine = NetworkLine {
 };
 
 fn of_node(facts: &NodeFacts, now: Timestamp) -> Finding {
+    if let Some(why) = &facts.failed_upgrade {
+        let remedy = "name an image that runs, or have this one tried again: kubectl tessera restart, for the node that is named";
+        return Finding::violated("UpgradeFailed", Observer::Operator, why.clone(), remedy);
+    }
     match facts.is_rolled_out {
+        _ if facts.upgrade_waits => Finding::unknown(
+            "RolloutWaiting",
+            "a change of the pod waits for its turn",
+            "kubectl describe the TesseraNode: Reconciling says what the change waits for",
+        ),
         Some(true) => facts.worst_pod(|pod| of_pod(facts, pod, now)),
         Some(false) => {
             Finding::unknown("RolloutInProgress", "a change of the pod is going out", "wait for the rollout")

@@ -2,15 +2,17 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{DynamicObject, ObjectMeta};
-use tessera_crds::{TesseraNode, names};
+use tessera_crds::{TesseraNetwork, TesseraNode, names};
 
 use super::desired::Desired;
 use super::image_check;
-use super::inputs::{Inputs, NetworkInput};
+use super::inputs::Inputs;
 use super::remake;
 use super::resolve::Resolved;
+use super::status;
+use super::upgrade::{self, record::UPGRADE};
 use crate::controller::context::Context;
-use crate::issue::leaf::StoredLeaf;
+use crate::issue::leaf::{self, StoredLeaf};
 use crate::kube::drift::Drift;
 use crate::kube::meta::name_of;
 use crate::kube::object_id::ObjectId;
@@ -135,6 +137,9 @@ fn admission(
     inputs: &Inputs,
     ctx: &Context,
 ) -> Admission {
+    if node.upgrade.is_held() {
+        return Admission::Waits(status::why_image_is_held(&node.upgrade).unwrap_or_default());
+    }
     let Some(live) = &inputs.stateful_set else { return Admission::Free };
     let planned = &desired.workload.body["metadata"]["annotations"][TEMPLATE_HASH];
     let template = live.metadata.annotations.as_ref().and_then(|all| all.get(TEMPLATE_HASH));
@@ -143,10 +148,8 @@ fn admission(
     if stays || node.replicas == 0 || !rollout::serves(uid, &ctx.caches) {
         return Admission::Free;
     }
-    let may_run = || match &inputs.network {
-        NetworkInput::Found(network) => image_check::was_run(&node.image, network, ctx),
-        NetworkInput::Missing | NetworkInput::Unreadable(_) => Ok(()),
-    };
+    let may_run =
+        || inputs.network.found().map_or(Ok(()), |network| may_run(object, node, network, inputs, ctx));
     let ready = node.store_ready.clone().and_then(|()| may_run());
     if ready.is_err() {
         ctx.rollouts.waits(object);
@@ -155,6 +158,34 @@ fn admission(
     match admitted {
         Ok(()) => Admission::InTurn,
         Err(why) => Admission::Waits(why),
+    }
+}
+
+/// Whether the image of `node` was run, and it is the node's turn to get it.
+fn may_run(
+    object: &TesseraNode,
+    node: &Resolved,
+    network: &TesseraNetwork,
+    inputs: &Inputs,
+    ctx: &Context,
+) -> Result<(), String> {
+    image_check::was_run(&node.image, network, ctx)?;
+    if inputs.upgrade.current.as_ref() == Some(&node.image) {
+        return Ok(());
+    }
+    let observe = leaf::signed(node.rollout.observe.as_std());
+    upgrade::facts::turn(object, &node.image, network, observe, ctx, inputs.now)
+}
+
+/// What the workload carries of its images.
+fn note_images(planned: &mut Planned, node: &Resolved, inputs: &Inputs, ctx: &Context) {
+    let changes = inputs.upgrade.current.as_ref() != Some(&node.image);
+    let network = inputs.network.found().filter(|_| changes);
+    let format = network.and_then(|network| upgrade::facts::format_of(&node.image, network, ctx, inputs.now));
+    let trigger = node.restart_trigger;
+    let record = upgrade::record::next(&node.upgrade, &inputs.upgrade, trigger, format, inputs.now);
+    if let Some(record) = record {
+        planned.note(UPGRADE, &record.to_json());
     }
 }
 
@@ -169,6 +200,7 @@ async fn apply_workload(
 ) {
     let live = inputs.stateful_set.as_ref();
     let mut planned = desired.workload.clone();
+    note_images(&mut planned, node, inputs, ctx);
     match admission {
         Admission::Waits(_) => {
             applied.stateful_set = live.cloned();

@@ -68,8 +68,13 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
         EventRecord::normal("KeyReady", note)
     });
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
-    let readiness = readiness(before, after).into_iter().chain(loss_accepted(before, after));
-    generated.chain(readiness).chain(held(before, after)).chain(checklist).collect()
+    generated
+        .chain(rolled_back(before, after))
+        .chain(readiness(before, after))
+        .chain(loss_accepted(before, after))
+        .chain(held(before, after))
+        .chain(checklist)
+        .collect()
 }
 
 /// Each change that is held back, once, and that it goes through.
@@ -87,6 +92,18 @@ fn held(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecor
         EventRecord::normal("ChecklistReleased", note)
     });
     begun.chain(ended).collect()
+}
+
+/// An image that was rejected just now.
+fn rolled_back(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
+    let known = before.images.as_ref().map(|images| images.rejected.as_slice()).unwrap_or_default();
+    let now = after.images.iter().flat_map(|images| &images.rejected);
+    let new = now.filter(|it| !known.iter().any(|known| known.image == it.image && known.at == it.at));
+    new.map(|it| {
+        let note = format!("image {} was taken back: {}", it.image, it.message);
+        EventRecord::warning(Reason::ImageRolledBack.as_str(), note)
+    })
+    .collect()
 }
 
 /// The same store has lost others, and no longer waits for them.

@@ -20,6 +20,7 @@ use crate::kube::meta::{name_of, uid_of};
 use crate::kube::planned::controller_of;
 use crate::node::observe::start;
 use crate::node::resolve::image;
+use crate::node::upgrade::{self, record::same_digest};
 use crate::watch::kept::KeptPod;
 
 /// How many images of one network are tried at once.
@@ -46,7 +47,12 @@ pub fn untried(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], ctx: &Conte
             wanted.entry(image).or_insert_with(first).0 += 1;
         }
     }
-    wanted.retain(|image, _| !runs(nodes, image, ctx));
+    if !wanted.is_empty() {
+        let rejected = upgrade::facts::rejections(network, None, ctx);
+        wanted.retain(|image, _| {
+            !runs(nodes, image, ctx) && !rejected.iter().any(|(_, it)| same_digest(&it.image, image))
+        });
+    }
     most_wanted(wanted)
 }
 
@@ -107,7 +113,8 @@ fn runs(nodes: &[Arc<TesseraNode>], image: &str, ctx: &Context) -> bool {
     nodes.iter().any(|node| ready_pods(node, ctx).iter().any(|pod| pod.has_image(image)))
 }
 
-fn ready_pods(node: &TesseraNode, ctx: &Context) -> Vec<Arc<KeptPod>> {
+/// The pods of `node` that the kubelet finds ready.
+pub fn ready_pods(node: &TesseraNode, ctx: &Context) -> Vec<Arc<KeptPod>> {
     let workload = ctx.caches.workload_of(uid_of(node));
     let uid = workload.as_ref().and_then(|workload| workload.metadata.uid.as_deref());
     let mut pods = uid.map(|uid| ctx.caches.pods.indexed(uid)).unwrap_or_default();

@@ -18,6 +18,7 @@ use crate::issue::stored;
 use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::kube::object_id::ObjectId;
 use crate::kube::write_error::WriteError;
+use crate::node::upgrade;
 
 /// What was read.
 pub struct Inputs {
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub unread: Vec<WriteError>,
     /// The workload as it is.
     pub stateful_set: Option<DynamicObject>,
+    /// What is known of its images.
+    pub upgrade: upgrade::Facts,
     /// The time at which all this is so.
     pub now: Timestamp,
 }
@@ -46,6 +49,16 @@ pub enum NetworkInput {
     Unreadable(String),
 }
 
+impl NetworkInput {
+    /// The network, if it can be read.
+    pub fn found(&self) -> Option<&TesseraNetwork> {
+        match self {
+            Self::Found(network) => Some(network),
+            Self::Missing | Self::Unreadable(_) => None,
+        }
+    }
+}
+
 /// Reads all of it.
 pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result<Inputs, Error> {
     let name = name_of(node);
@@ -57,10 +70,12 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
     let elsewhere = stored::read_elsewhere(ctx, name, client_secrets_elsewhere(node)).await;
     let mut secrets = stored::read(ctx, uid_of(node), own_secrets(node)).await?;
     secrets.extend(elsewhere.found);
+    let stateful_set = ctx.caches.stateful_set(name).and_then(|set| set.read());
     Ok(Inputs {
         secrets,
         unread: elsewhere.failures,
-        stateful_set: ctx.caches.stateful_set(name).and_then(|set| set.read()),
+        upgrade: upgrade::facts::gather(node, network.found(), stateful_set.as_ref(), ctx, now),
+        stateful_set,
         network,
         authorities,
         now,

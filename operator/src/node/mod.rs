@@ -16,6 +16,7 @@ mod remake;
 pub mod resolve;
 pub mod rollout;
 pub mod status;
+pub mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

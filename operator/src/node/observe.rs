@@ -79,6 +79,8 @@ pub struct Workload {
 pub struct ObservedPod {
     /// Its name.
     pub name: String,
+    /// The image that it is made from, as the spec names it.
+    pub image: Option<String>,
     /// The image that runs, by digest.
     pub image_id: Option<String>,
     /// Whether the kubelet finds it ready.
@@ -191,6 +193,7 @@ fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
     let container = containers.and_then(<[_]>::first);
     ObservedPod {
         name: name_of(pod).to_owned(),
+        image: kept.image().map(str::to_owned),
         image_id: container.map(|container| container.image_id.clone()).filter(|image| !image.is_empty()),
         ready: kept.is_ready(),
         problem: start::problem(pod),

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! node does not serve ───────────────────────────────────────────────► at once, and takes nothing of the budget
-//! node serves ──► store found ready at the network's generation? ──► image known to run? ──► fewer than maxUnavailable others away? ──► goes
-//!                         no: waits                                      no: waits                 no: waits
+//! node serves ──► store found ready at the network's generation? ──► image known to run, and tried by the canary (`upgrade`)? ──► fewer than maxUnavailable others away? ──► goes
+//!                         no: waits                                      no: waits                                               no: waits
 //! ```
 //!
 //! A node is *away* when it got a new template while it served and is not back yet, or when it served until a moment ago (a
@@ -115,6 +115,13 @@ impl Rollouts {
             "rollout.maxUnavailable of the network is {max}, and {} not back yet: repair, pause or stop what does not come back",
             listed(&away)
         ))
+    }
+
+    /// Whether `node` was admitted to a change that the watch does not show yet.
+    pub fn is_admitted(&self, node: &TesseraNode) -> bool {
+        let all = self.lock();
+        let rollout = all.get(&key(namespace_of(node), &node.spec.network_ref.name));
+        rollout.is_some_and(|rollout| rollout.admitted.contains_key(uid_of(node)))
     }
 
     /// `node` waits for something else: it is woken with those that wait for their turn.

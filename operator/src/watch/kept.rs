@@ -16,7 +16,7 @@ use crate::kube::drift;
 use crate::kube::meta::{name_of, uid_of};
 use crate::kube::ownership::node_path_of;
 use crate::kube::planned::controller_of;
-use crate::node::rollout;
+use crate::node::{rollout, upgrade};
 
 /// A network or node, or why this version of the operator cannot read it.
 pub struct Parsed<K> {
@@ -131,6 +131,19 @@ impl KeptPod {
             && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 
+    /// Since when the kubelet finds it ready, if it does.
+    pub fn ready_since(&self) -> Option<jiff::Timestamp> {
+        let conditions = self.0.status.as_ref()?.conditions.as_ref()?;
+        let ready =
+            conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+        Some(ready.last_transition_time.as_ref()?.0)
+    }
+
+    /// The image that its first container is made from.
+    pub fn image(&self) -> Option<&str> {
+        self.0.spec.as_ref()?.containers.first()?.image.as_deref()
+    }
+
     /// Whether one of its containers is made from `image`.
     pub fn has_image(&self, image: &str) -> bool {
         let containers = self.0.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
@@ -156,7 +169,8 @@ impl KeptSecret {
 }
 
 /// The annotations that are read of what is cached as text, or as metadata alone.
-const ANNOTATIONS: [&str; 3] = [label::OF_NODE, rollout::ROLLED, rollout::TEMPLATE_HASH];
+const ANNOTATIONS: [&str; 4] =
+    [label::OF_NODE, rollout::ROLLED, rollout::TEMPLATE_HASH, upgrade::record::UPGRADE];
 
 /// `kubectl apply` writes the whole object there once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

@@ -12,18 +12,18 @@ use crate::world::{DEADLINE, World, condition};
 
 const NODES: [&str; 2] = ["a", "b"];
 
-fn image(digit: &str) -> String {
+pub(crate) fn image(digit: &str) -> String {
     format!("registry.example/tessera-node@sha256:{}", digit.repeat(64))
 }
 
 /// The image of all nodes, on a store that a person vouches for.
-async fn want_image(world: &World, digit: &str) {
+pub(crate) async fn want_image(world: &World, digit: &str) {
     let edit = json!({"spec": {"nodeDefaults": {"image": image(digit)}}});
     world.edit("TesseraNetwork", "net", edit).await;
     vouch(world).await;
 }
 
-async fn image_of(world: &World, node: &str) -> String {
+pub(crate) async fn image_of(world: &World, node: &str) -> String {
     let set = world.get("StatefulSet", &names::node::stateful_set(node)).await.unwrap();
     set["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
 }
@@ -33,7 +33,7 @@ async fn images(world: &World) -> [String; 2] {
 }
 
 /// Waits until exactly these images are tried.
-async fn until_tried(world: &World, wanted: &[String]) -> Vec<Pod> {
+pub(crate) async fn until_tried(world: &World, wanted: &[String]) -> Vec<Pod> {
     let begun = std::time::Instant::now();
     loop {
         let checks = pods::image_checks(world).await;
@@ -60,6 +60,7 @@ async fn an_image_reaches_a_node_that_serves_only_after_a_pod_has_run_it() {
     let world = World::new("images").await;
     let _operator = Operator::start(&world);
     world.create_fleet(&NODES).await;
+    world.edit("TesseraNetwork", "net", json!({"spec": {"rollout": {"observe": "3s"}}})).await;
     world.until_brought_up(&NODES).await;
     for node in NODES {
         serve(&world, node).await;
@@ -99,9 +100,10 @@ async fn an_image_reaches_a_node_that_serves_only_after_a_pod_has_run_it() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     };
     let (first, second) = (NODES[first], NODES[1 - first]);
-    until_waits(&world, second, &format!("node {first} is not back yet")).await;
+    assert_eq!(first, NODES[0], "the first by name");
+    until_waits(&world, second, &format!("node {first} got the new image first")).await;
 
-    // Once a node serves with it, that is proof enough.
+    // Once a node has served with it for a while, that is proof enough.
     pods::delete(&world, first).await;
     serve(&world, first).await;
     let changed = |set: &Value| set["spec"]["template"]["spec"]["containers"][0]["image"] == image("2");

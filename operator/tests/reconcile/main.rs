@@ -27,5 +27,6 @@ mod prune;
 mod rollout;
 mod silent;
 mod starts;
+mod upgrade;
 mod volume;
 mod world;

@@ -55,7 +55,8 @@ pub(crate) async fn try_make(world: &World, node: &str) -> Result<Pod, kube::Err
 pub(crate) async fn set_running(world: &World, node: &str, address: IpAddr, ready: bool) {
     let status = json!({"status": {
         "phase": "Running", "podIP": address.to_string(), "podIPs": [{"ip": address.to_string()}],
-        "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+        "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" },
+            "lastTransitionTime": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()}],
     }});
     let name = names::node::pod(node, 0);
     let patched = pods(world).patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await;

@@ -264,6 +264,10 @@ pub struct PayloadStoreStatus {
     /// Stores that the node's keys name, that are not here, and whose loss nobody has accepted. While there is one, a
     /// payload that is not found is answered with 503.
     pub lost: Vec<String>,
+    /// The format that the node writes, which is the newest that it reads; absent in the status of older nodes, of which each
+    /// writes and reads format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<u32>,
 }
 
 /// A certificate in use.

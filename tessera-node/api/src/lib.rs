@@ -4,6 +4,7 @@
 //! operator ── static.json, dynamic.json, Secrets ──► files ──► tessera-node     (static_config, dynamic_config, paths)
 //! operator ◄─────────── GET /v1/status over mTLS ──────────── tessera-node     (admin)
 //! everybody ── certificate with a URI SAN ──► everybody                         (identity)
+//! operator ◄── termination message of a pod that tries an image ── tessera-node --version   (image_report)
 //! both ── token made for its address ──► secret store                           (secret_store)
 //! both ── TLS of a client that trusts given roots ──► store, admin port             (tls_client)
 //! both ── what failed on a connection ──► conditions                            (plain_words)
@@ -16,6 +17,7 @@
 pub mod admin;
 pub mod dynamic_config;
 pub mod identity;
+pub mod image_report;
 pub mod paths;
 pub mod plain_words;
 pub mod secret_store;

@@ -45,6 +45,7 @@ mod writer;
 pub use disk::{Disk, DiskFile};
 pub use error::{IndexError, OpenError, ReadError, WriteError};
 pub use pending::{Fatal, Pending};
+pub use segment::FORMAT;
 pub use stats::{BATCH_SIZE_BOUNDS, Stats};
 pub use store::{Options, Store};
 pub use types::{Hash, InsertOutcome, InvalidStoreId, Kind, ReplaceOutcome, StoreId, Stored, Value, Version};

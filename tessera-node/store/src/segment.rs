@@ -15,7 +15,7 @@ use crate::record::{Tag, u32_at, u64_at};
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
 
 /// The format that is written, and the newest that is read.
-pub(crate) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"TESSLOG\0";
 const COPY_BYTES: usize = 64;

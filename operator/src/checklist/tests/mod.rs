@@ -36,6 +36,8 @@ fn facts() -> NodeFacts {
     NodeFacts {
         replicas: 1,
         image: DIGEST.into(),
+        failed_upgrade: None,
+        upgrade_waits: false,
         max_image_age: SignedDuration::from_hours(2160),
         probe_every: SignedDuration::from_mins(15),
         is_rolled_out: Some(true),
@@ -135,6 +137,10 @@ fn upgrades_are_immutable_when_exactly_the_spec_s_digest_runs_and_is_not_old() {
     );
     assert_eq!(after(line, |facts| facts.is_rolled_out = Some(false)), "Unknown RolloutInProgress");
     assert_eq!(after(line, |facts| facts.pods[0].image_id = None), "Unknown NodeSilent");
+    // An upgrade that failed stands, whatever runs since.
+    let failed = |facts: &mut NodeFacts| facts.failed_upgrade = Some("the node did not become ready".into());
+    assert_eq!(after(line, failed), "Violated UpgradeFailed");
+    assert_eq!(after(line, |facts| facts.upgrade_waits = true), "Unknown RolloutWaiting");
 }
 
 #[test]
@@ -151,8 +157,8 @@ proptest! {
     /// No combination with a missing, contradicting or damaged fact is Verified.
     #[test]
     fn a_missing_fact_is_never_made_up_for(
-        missing in 0_usize..9,
-        other in 0_usize..9,
+        missing in 0_usize..11,
+        other in 0_usize..11,
         replicas in 1_usize..3,
     ) {
         let mut facts = facts();
@@ -169,12 +175,14 @@ proptest! {
                 (6, _) => facts.image = "registry/tessera-node:latest".into(),
                 (7, Some(report)) => report.hardening.iter_mut().for_each(|hardening| hardening.core_soft_limit = None),
                 (8, _) => facts.pods.clear(),
+                (9, _) => facts.failed_upgrade = Some("it was taken back".into()),
+                (10, _) => facts.upgrade_waits = true,
                 _ => {}
             }
         }
         let upgrades = of_node(&facts, Line::ImmutableUpgrades);
         let needs = |removed: &[usize]| removed.contains(&missing) || removed.contains(&other) || replicas > 1;
-        prop_assert!(!needs(&[0, 2, 3, 4, 5, 6, 8]) || upgrades.result != LineResult::Verified);
+        prop_assert!(!needs(&[0, 2, 3, 4, 5, 6, 8, 9, 10]) || upgrades.result != LineResult::Verified);
         let dumps = of_node(&facts, Line::NoCoreDumps);
         prop_assert!(!needs(&[0, 1, 7, 8]) || part(&dumps, "Pod") != LineResult::Verified);
         for line in NODE_LINES {

@@ -1,10 +1,13 @@
-//! The pod that tries an image: it prints the version of the node in it and ends. It can reach and hold nothing: no token, no
+//! The pod that tries an image: it prints the version of the node in it, reports the format that it writes, and ends. It can reach and hold nothing: no token, no
 //! volume, no Secret but those that the image is pulled with.
 
-use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, LocalObjectReference, Pod, PodSpec, ResourceRequirements,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use sha2::{Digest, Sha256};
 use tessera_crds::names::{self, label};
+use tessera_node_api::image_report::{REPORT_TO, TERMINATION_LOG};
 
 use crate::kube::planned::Planned;
 use crate::kube::restricted;
@@ -55,6 +58,11 @@ fn container(image: &str) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["/tessera-node".to_owned()]),
         args: Some(vec!["--version".to_owned()]),
+        env: Some(vec![EnvVar {
+            name: REPORT_TO.to_owned(),
+            value: Some(TERMINATION_LOG.to_owned()),
+            value_from: None,
+        }]),
         resources: Some(resources()),
         security_context: Some(restricted::container()),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),

@@ -21,6 +21,7 @@ use crate::kube::meta::{Owner, name_of, namespace_of, node_labels};
 use crate::kube::object_id::ObjectId;
 use crate::network::egress;
 use crate::node::rollout::{self, LiveWorkload};
+use crate::node::upgrade::{self, Choice, Limits};
 use crate::report::conditions;
 use crate::report::unreadable::Unreadable;
 use crate::settings::ClusterSettings;
@@ -45,8 +46,10 @@ pub struct Resolved {
     pub identity: Identity,
     /// The workload as it is, if there is one.
     pub workload: Option<LiveWorkload>,
-    /// The image, by digest.
+    /// The image, by digest: the spec's, or the one before it that came back.
     pub image: String,
+    /// What the spec says of the image, and how that did.
+    pub upgrade: Choice,
     /// 0 or 1.
     pub replicas: i32,
     /// Of the one container.
@@ -178,17 +181,15 @@ pub fn resolve(
     let defaults = network.spec.node_defaults.clone().unwrap_or_default();
     let name = name_of(node).to_owned();
     let leaves = leaves(node, network, authorities, inputs)?;
+    let upgrade = choose_image(node, network, inputs)?;
     Ok(Resolved {
         owner: Owner::new(node, node_labels(&network_name, &name)),
         stamp: stamp(network, settings)?,
         trust_domain: network.spec.trust_domain.to_string(),
         identity: Identity::node(&network.spec.trust_domain, &name)?,
         workload: inputs.stateful_set.as_ref().map(LiveWorkload::of),
-        image: image(node, &defaults).ok_or_else(|| {
-            Unresolved::InvalidConfiguration(
-                "no image: set spec.image, or spec.nodeDefaults.image of the network".to_owned(),
-            )
-        })?,
+        image: upgrade.image.clone(),
+        upgrade,
         replicas: node.spec.replicas,
         size: embedded(node)?.size.to_string(),
         volume: volume(node, &defaults)?,
@@ -222,6 +223,20 @@ pub fn resolve(
 fn stamp(network: &TesseraNetwork, settings: &ClusterSettings) -> Result<Stamp, Unresolved> {
     Stamp::new(&settings.cluster_name, namespace_of(network), name_of(network))
         .map_err(|error| Unresolved::InvalidConfiguration(error.to_string()))
+}
+
+fn choose_image(node: &TesseraNode, network: &TesseraNetwork, inputs: &Inputs) -> Result<Choice, Unresolved> {
+    let defaults = network.spec.node_defaults.clone().unwrap_or_default();
+    let wanted = image(node, &defaults).ok_or_else(|| {
+        Unresolved::InvalidConfiguration(
+            "no image: set spec.image, or spec.nodeDefaults.image of the network".to_owned(),
+        )
+    })?;
+    let limits = Limits {
+        progress_deadline: leaf::signed(network.spec.rollout.progress_deadline.as_std()),
+        auto_rollback: network.spec.rollout.auto_rollback,
+    };
+    Ok(upgrade::choose(&wanted, node.spec.restart_trigger, &inputs.upgrade, limits, inputs.now))
 }
 
 /// The node's image, or that of all nodes of its network.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use tessera_crds::checklist::ChecklistStatus;
 
-use super::Seen;
+use super::{Seen, images};
 use crate::checklist::evidence::{self, Judged, Renew};
 use crate::checklist::facts::{NodeFacts, PodFacts};
 use crate::checklist::statements::Statements;
@@ -31,7 +31,9 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
     });
     NodeFacts {
         replicas: usize::try_from(node.replicas).unwrap_or(0),
-        image: node.image.clone(),
+        image: node.upgrade.wanted.clone(),
+        failed_upgrade: images::failed_upgrade(node),
+        upgrade_waits: seen.applied.waiting.is_some(),
         max_image_age: node.max_image_age,
         probe_every: node.probe_every,
         is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),

@@ -1,7 +1,10 @@
 //! [pure] From what was seen to the status: conditions, keys, certificate, pods.
 
 mod checklist;
+mod images;
 mod ready;
+
+pub(super) use images::why_held as why_image_is_held;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -56,6 +59,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     status.volumes.clone_from(&seen.observed.volumes);
     status.pods = seen.observed.pods.iter().map(pod).collect();
     status.held = seen.holds.status(&status.held, seen.now);
+    status.images = images::images(object, seen).or(status.images);
     let previous = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&previous, object.metadata.generation, seen.now);
     let ready = ready::judge(seen, &keys_ready);
@@ -63,7 +67,7 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let is_operational = ready.0 == ConditionStatus::True || ready.1 == Reason::ChecklistHeld;
     let reconciling = reconciling(seen, is_operational);
     add(&mut conditions, ConditionType::Ready, ready);
-    let stalled = stalled(seen.applied);
+    let stalled = stalled(seen.applied).or_else(|| images::stalled(seen.node));
     // What only a person can get going is not being worked at.
     conditions.set_while(ConditionType::Reconciling, reconciling.filter(|_| stalled.is_none()));
     conditions.set_while(ConditionType::Stalled, stalled);
@@ -174,7 +178,7 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
 }
 
 fn payload_store(store: &admin::PayloadStoreStatus) -> PayloadStoreStatus {
-    PayloadStoreStatus { id: store.id.clone(), lost: store.lost.clone() }
+    PayloadStoreStatus { id: store.id.clone(), lost: store.lost.clone(), format: store.format.map(i64::from) }
 }
 
 fn key(key: &admin::KeyStatus) -> KeyStatus {
@@ -280,6 +284,9 @@ fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
     }
     if let Some(why) = &seen.applied.waiting {
         return Some((Reason::RolloutWaiting, format!("a change of the pod waits: {why}")));
+    }
+    if let Some(why) = images::why_held(&seen.node.upgrade) {
+        return Some((Reason::RolloutWaiting, why));
     }
     if let Some(failure) = seen.applied.failures.iter().find(|failure| !is_stall(failure)) {
         return Some((Reason::Progressing, crate::report::error::chain(failure)));

@@ -1,5 +1,6 @@
 //! One test for each reason of each condition of a node.
 
+mod images;
 mod pods;
 mod volumes;
 
@@ -31,6 +32,7 @@ fn ready() -> World {
     let object = node_json("node-a");
     let pod = ObservedPod {
         name: "tessera-node-a-0".into(),
+        image: Some("registry/tessera-node@sha256:0".into()),
         image_id: Some("registry/tessera-node@sha256:0".into()),
         ready: true,
         problem: None,

@@ -22,7 +22,8 @@ const NEW_STORE: &str = "fedcba9876543210fedcba9876543210";
 fn with_payload_store(lost: &[&str]) -> World {
     let mut world = ready();
     let lost = lost.iter().map(ToString::to_string).collect();
-    world.report().payload_store = Some(admin::PayloadStoreStatus { id: NEW_STORE.into(), lost });
+    world.report().payload_store =
+        Some(admin::PayloadStoreStatus { id: NEW_STORE.into(), lost, format: Some(1) });
     world
 }
 
