@@ -70,6 +70,7 @@ pub(super) fn judge_at(cluster: &ClusterFacts, address: &str, id: Line, at: Time
         nodes: &[],
         clear_text: &clear_text_facts(),
         cluster,
+        hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
     };
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     (line.judge)(&facts, at)

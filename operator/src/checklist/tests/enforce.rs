@@ -170,14 +170,19 @@ fn each_violation_of_a_network_without_nodes_is_its_own() {
     use tessera_crds::checklist::HardwareLevel;
 
     use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
+    use crate::checklist::store_facts::AuditorAnswer;
     let network = crate::fixtures::network(crate::fixtures::network_json());
     let facts = NetworkFacts {
         vault: network.spec.secret_store.vault.as_ref(),
-        store: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into() }),
+        store: StoreAnswer::Shows(StoreFacts {
+            seal_type: "shamir".into(),
+            auditor: AuditorAnswer::NotProvisioned,
+        }),
         collector: CollectorFact::None,
         statements: Statements::default(),
         nodes: &[],
         clear_text: &crate::fixtures::clear_text_facts(),
+        cluster: &crate::checklist::cluster::ClusterFacts::default(),
         hardware_minimum: HardwareLevel::default(),
     };
     let found = NETWORK_LINES.iter().map(|line| (line.id, (line.judge)(&facts, now())));

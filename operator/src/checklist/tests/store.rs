@@ -63,6 +63,8 @@ fn judged(id: Line, auditor: AuditorAnswer, nodes: &[Arc<TesseraNode>]) -> Findi
         statements: Statements::default(),
         nodes,
         clear_text: &clear_text_facts(),
+        cluster: &crate::checklist::cluster::ClusterFacts::default(),
+        hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
     };
     (line.judge)(&facts, now())
 }
@@ -206,6 +208,8 @@ fn every_address_is_no_allow_list() {
             statements: Statements::default(),
             nodes: &[],
             clear_text: &clear_text_facts(),
+            cluster: &crate::checklist::cluster::ClusterFacts::default(),
+            hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
         };
         let line = NETWORK_LINES.iter().find(|line| line.id == Line::SecretStoreAccess).unwrap();
         assert_eq!(said(&(line.judge)(&facts, now())), "Violated NoSourceCIDRs");
