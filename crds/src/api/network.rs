@@ -116,8 +116,8 @@ pub struct Rollout {
     pub max_unavailable: IntOrString,
     /// How long the first node of the network to run another image must be ready before other nodes that serve get that image.
     #[serde(default = "Rollout::default_observe")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('0s') && duration(self) <= duration('24h')")
-        .message("observe must be 0s to 24h"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')")
+        .message("observe must be 1s to 24h"))]
     pub observe: Duration,
     /// How long a node may take to become ready with another image, before it gets back the one with which it served.
     #[serde(default = "Rollout::default_progress_deadline")]

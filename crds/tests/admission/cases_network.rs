@@ -437,8 +437,8 @@ fn rollout() -> Vec<Case> {
         network("a canary that is observed for days")
             .at("/spec/rollout/observe")
             .refuses(json!("25h"))
-            .saying(&["observe must be 0s to 24h"])
-            .admits(json!("0s")),
+            .saying(&["observe must be 1s to 24h"])
+            .admits(json!("1s")),
         network("no time to become ready")
             .at("/spec/rollout/progressDeadline")
             .refuses(json!("5s"))

@@ -135,17 +135,14 @@ pub fn choose(wanted: &str, trigger: i64, facts: &Facts, limits: Limits, now: Ti
         |image: &str, outcome| Choice { wanted: wanted.to_owned(), image: image.to_owned(), outcome };
     let record = facts.record.as_ref();
     if let Some(rejection) = record.and_then(|record| record.rejection(wanted, trigger)) {
-        let kept = facts.current.as_deref().filter(|current| !same_digest(current, wanted));
-        let back = kept.or_else(|| record?.good.as_deref()).or_else(|| facts.served_other(wanted));
-        let back = back.unwrap_or(wanted);
-        return choice(back, Outcome::RolledBack(rejection.clone()));
+        let kept = facts.other_than(wanted).unwrap_or(wanted);
+        return choice(kept, Outcome::RolledBack(rejection.clone()));
     }
     let runs_it = facts.current.as_deref().is_some_and(|current| same_digest(current, wanted));
     let elsewhere = facts.rejected_elsewhere.iter().find(|(_, it)| same_digest(&it.image, wanted));
     if let Some((node, rejection)) = elsewhere.filter(|_| !runs_it) {
         let outcome = Outcome::RejectedBy { node: node.clone(), rejection: rejection.clone() };
-        let kept = facts.current.as_deref().or_else(|| facts.served_other(wanted));
-        return choice(kept.unwrap_or(wanted), outcome);
+        return choice(facts.other_than(wanted).unwrap_or(wanted), outcome);
     }
     match record.and_then(|record| failed(record, wanted, facts, limits, now)) {
         Some((record, failure)) => judge(record, failure, trigger, limits, now, choice),
@@ -193,8 +190,18 @@ fn judge(
 }
 
 impl Facts {
-    fn served_other(&self, wanted: &str) -> Option<&str> {
-        self.served.as_deref().filter(|served| !same_digest(served, wanted))
+    /// The image of a node whose spec names one that is rejected: the one that it has, if the node served with it; else the good
+    /// one before that, if it reads what was written since.
+    fn other_than(&self, wanted: &str) -> Option<&str> {
+        let other = |image: &&str| !same_digest(image, wanted);
+        let served = self.served.as_deref().filter(other);
+        let current = self.current.as_deref().filter(other);
+        let is_proven = |image: &&str| {
+            served == Some(*image) || matches!(&self.pod, PodState::Ready(ready) if ready == *image)
+        };
+        let readable = self.record.as_ref().filter(|record| record.good_reads_all());
+        let good = readable.and_then(|record| record.good.as_deref()).filter(other);
+        current.filter(is_proven).or(good).or(current).or(served)
     }
 }
 

@@ -173,6 +173,19 @@ fn what_one_node_rejected_reaches_no_other() {
 }
 
 #[test]
+fn a_node_that_starts_with_another_image_goes_back_when_the_spec_returns_to_a_rejected_one() {
+    let rejected = vec![Rejection::new(&image('s'), "exit code 1", 0, now())];
+    let on_trial = with(|record, _| record.rejected = rejected);
+    let chosen = |facts: &Facts| choose(&image('s'), 0, facts, limits(), now()).image;
+    assert_eq!(chosen(&on_trial), image('a'));
+    let ready = Facts { pod: PodState::Ready(image('b')), ..on_trial.clone() };
+    assert_eq!(chosen(&ready), image('b'), "it serves");
+    let mut newer = on_trial;
+    newer.record.as_mut().unwrap().wrote = Some(2);
+    assert_eq!(chosen(&newer), image('b'), "the good one may not read what was written");
+}
+
+#[test]
 fn rejections_outlive_the_workload_in_the_status() {
     let choice = choose(&image('b'), 0, &stuck(), limits(), now());
     let record = record::next(&choice, &stuck(), 0, None, now()).unwrap();
