@@ -47,6 +47,8 @@ pub struct Observed {
     pub attestations: Vec<Arc<TesseraAttestation>>,
     /// NetworkPolicies of others that select its pods and allow something.
     pub foreign_policies: Vec<String>,
+    /// Whether nothing but nodes and the system runs on the machines of its pods; `None`: nobody knows.
+    pub dedicated_machines: Option<bool>,
     /// Why there is no pod or why it does not start, as Events say.
     pub events: EventCause,
 }
@@ -165,8 +167,17 @@ pub async fn observe(
         volumes: capacity(node, ctx).into_iter().collect(),
         attestations: ctx.caches.attestations_of(&node.network),
         foreign_policies: policies::opening(&ctx.caches.policies, &pods),
+        dedicated_machines: dedicated_machines(node, &pods, ctx, now),
         events: event_cause(object, ctx),
     }
+}
+
+/// As the network's last look at the cluster shows them.
+fn dedicated_machines(node: &Resolved, pods: &[Arc<KeptPod>], ctx: &Context, now: Timestamp) -> Option<bool> {
+    let network = ctx.caches.networks.get(&node.network)?;
+    let facts = ctx.cluster.of(network.readable()?);
+    let machines: Option<Vec<_>> = pods.iter().map(|pod| pod.machine()).collect();
+    facts.are_dedicated(machines?, now)
 }
 
 fn event_cause(object: &TesseraNode, ctx: &Context) -> EventCause {

@@ -123,6 +123,11 @@ impl KeptPod {
         Self(pod)
     }
 
+    /// The machine that it runs on, once it has one.
+    pub fn machine(&self) -> Option<&str> {
+        self.0.spec.as_ref()?.node_name.as_deref()
+    }
+
     /// Whether the kubelet finds it ready, and nobody has deleted it.
     pub fn is_ready(&self) -> bool {
         let conditions = self.0.status.as_ref().and_then(|status| status.conditions.as_ref());

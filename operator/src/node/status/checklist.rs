@@ -38,7 +38,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         probe_every: node.probe_every,
         is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),
         foreign_policies: seen.observed.foreign_policies.clone(),
-        dedicated_machines: None,
+        dedicated_machines: seen.observed.dedicated_machines,
         must_not_reach: node.must_not_reach.clone(),
         policies_in_place: (!node.paused && !seen.holds.is_whole()).then_some(!not_written),
         collector: node.collector.as_ref().map(|collector| collector.endpoint.to_string()),

@@ -47,6 +47,7 @@ fn ready() -> World {
         volumes: Vec::new(),
         attestations: Vec::new(),
         foreign_policies: Vec::new(),
+        dedicated_machines: None,
         events: EventCause::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
