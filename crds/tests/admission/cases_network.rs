@@ -437,17 +437,17 @@ fn rollout() -> Vec<Case> {
         network("a canary that is observed for days")
             .at("/spec/rollout/observe")
             .refuses(json!("25h"))
-            .saying(&["observe must be 1s to 24h"])
+            .saying(&["spec.rollout.observe", "observe must be 1s to 24h"])
             .admits(json!("1s")),
         network("no time to become ready")
             .at("/spec/rollout/progressDeadline")
             .refuses(json!("5s"))
-            .saying(&["progressDeadline must be 30s to 24h"])
+            .saying(&["spec.rollout.progressDeadline", "progressDeadline must be 30s to 24h"])
             .admits(json!("30s")),
         network("a rollback by a word")
             .at("/spec/rollout/autoRollback")
             .refuses(json!("yes"))
-            .saying(&["spec.rollout.autoRollback"])
+            .saying(&["spec.rollout.autoRollback", "boolean"])
             .admits(json!(false)),
     ]
 }

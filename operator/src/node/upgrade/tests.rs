@@ -163,7 +163,7 @@ fn what_one_node_rejected_reaches_no_other() {
     assert!(!choice.is_held());
     assert_eq!(choose(&image('c'), 0, &serving, limits(), now()).outcome, Outcome::Good);
     // From whatever registry.
-    let mirror = image('b').replace("registry/", "mirror/");
+    let mirror = "mirror/tessera-node@sha256:b".to_owned();
     assert_eq!(choose(&mirror, 0, &serving, limits(), now()).image, image('a'));
     let new = Facts { rejected_elsewhere: elsewhere.clone(), ..Facts::default() };
     assert!(choose(&image('b'), 0, &new, limits(), now()).is_held());
