@@ -9,6 +9,7 @@ pub mod attestation;
 pub mod checklist;
 pub mod client;
 pub mod condition;
+pub mod images;
 pub mod logging;
 pub mod name;
 pub mod network;

@@ -1,7 +1,7 @@
 //! [pure] What the status says of a node's images.
 
 use tessera_crds::TesseraNode;
-use tessera_crds::api::node::ImagesStatus;
+use tessera_crds::api::images::ImagesStatus;
 use tessera_crds::condition::Reason;
 
 use super::Seen;

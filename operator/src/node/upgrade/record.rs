@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
-use tessera_crds::api::node::{ImagesStatus, RejectedImage};
+use tessera_crds::api::images::{ImagesStatus, RejectedImage};
 use tessera_node_api::image_report::FIRST_FORMAT;
 
 use super::{Choice, Facts, Outcome, PodState};

@@ -190,7 +190,7 @@ fn rejections_outlive_the_workload_in_the_status() {
     let choice = choose(&image('b'), 0, &stuck(), limits(), now());
     let record = record::next(&choice, &stuck(), 0, None, now()).unwrap();
     let status =
-        tessera_crds::api::node::ImagesStatus { served: Some(image('a')), rejected: record.shown(0) };
+        tessera_crds::api::images::ImagesStatus { served: Some(image('a')), rejected: record.shown(0) };
     let found = Record::of_status(&status).unwrap();
     assert_eq!(found.rejected, record.rejected);
     let rebuilt = Facts { record: Some(found), served: Some(image('a')), ..Facts::default() };
