@@ -136,7 +136,8 @@ async fn a_person_accepts_a_violation_for_a_time(fleet: &Fleet) -> Result<()> {
 
 /// The best that this cluster can honestly show, which the closing line of `hack/e2e checklist` counts.
 async fn with_all_that_a_person_can_state(fleet: &Fleet) -> Result<()> {
-    let lines = ["HostFirewall", "NoCoreDumps", "NoRemoteRoot", "SecretStoreTenancy"];
+    // Of the store's tenancy this cluster sees that it does not hold: other pods share the store's machine.
+    let lines = ["HostFirewall", "NoCoreDumps", "NoRemoteRoot"];
     for id in lines {
         state(fleet, &id.to_lowercase(), id, "Attestation", SignedDuration::from_hours(1)).await?;
     }
