@@ -2,10 +2,11 @@
 
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tessera_crds::api::images::{ImagesStatus, RejectedImage};
 use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts, SecretStoreStatus};
 use tessera_crds::api::node::{
-    CertificateStatus, Endpoints, ImagesStatus, KeyState, KeyStatus, PayloadStoreStatus, PodStatus,
-    RejectedImage, StoreLocation, TesseraNode, TesseraNodeStatus, VolumeStatus,
+    CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
+    TesseraNode, TesseraNodeStatus, VolumeStatus,
 };
 use tessera_crds::checklist::{ChecklistStatus, HeldChange, Line};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNetworkStatus};
