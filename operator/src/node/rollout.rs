@@ -118,10 +118,11 @@ impl Rollouts {
     }
 
     /// Whether `node` was admitted to a change that the watch does not show yet.
-    pub fn is_admitted(&self, node: &TesseraNode) -> bool {
+    pub fn is_admitted(&self, node: &TesseraNode, caches: &Caches) -> bool {
         let all = self.lock();
         let rollout = all.get(&key(namespace_of(node), &node.spec.network_ref.name));
-        rollout.is_some_and(|rollout| rollout.admitted.contains_key(uid_of(node)))
+        let generation = rollout.and_then(|rollout| rollout.admitted.get(uid_of(node)));
+        generation.is_some_and(|generation| !is_seen(uid_of(node), *generation, caches))
     }
 
     /// `node` waits for something else: it is woken with those that wait for their turn.

@@ -41,11 +41,12 @@ fn demand() -> Value {
     json!({"mode": "Enforce", "hardware": {"minimum": "NonExtractable"}})
 }
 
-/// Waits until the operator has judged the network as its spec is now.
+/// Waits until the operator has judged the network as its spec is now, by its store and by its cluster, where no policy denies exec.
 async fn until_judged(world: &World) -> Value {
     let judged = |network: &Value| {
+        let violated = violated(network);
         network["status"]["observedGeneration"] == network["metadata"]["generation"]
-            && violated(network).contains(&"HardwareKeys".to_owned())
+            && ["HardwareKeys", "NoRemoteRoot"].iter().all(|id| violated.iter().any(|it| it == id))
     };
     world.until("TesseraNetwork", "net", judged).await
 }

@@ -178,7 +178,7 @@ fn peer(
     let record = record_of(node, ctx).filter(|record| record.image == wanted);
     let with_it = ready.iter().find(|pod| pod.has_image(wanted));
     let is_on = !node.spec.paused && node.spec.replicas > 0;
-    let is_admitted = ctx.rollouts.is_admitted(node);
+    let is_admitted = ctx.rollouts.is_admitted(node, &ctx.caches);
     Peer {
         name: name_of(node).to_owned(),
         wants: is_on && image(node, defaults).as_deref() == Some(wanted),

@@ -231,6 +231,10 @@ fn the_first_by_name_goes_first_and_the_others_when_it_was_observed() {
     assert_eq!(turns(&peers(&[("a", no, None), ("b", yes, Some(500))])), ["a"]);
     assert_eq!(turns(&peers(&[("a", no, None), ("b", yes, Some(5))])), [""; 0]);
     assert_eq!(turns(&peers(&[("a", no, None), ("b", no, None), ("c", yes, None)])), ["a"]);
+    // It was admitted, and asks again before its change shows: were it to wait for the next, that one would wait for it.
+    let mut asks_again = peers(&[("a", canary, None), ("b", no, None)]);
+    asks_again[0].serves = true;
+    assert_eq!(turn("a", &asks_again, OBSERVE, now()), Ok(()));
     let why = turn("b", &peers(&[("a", canary, Some(60)), ("b", no, None)]), OBSERVE, now()).unwrap_err();
     assert!(why.contains("node a") && why.contains("2027-01-01T00:01:00Z"), "{why}");
 }
