@@ -34,6 +34,7 @@ fn answer(status: &kube::core::Status) -> Option<ExecAnswer> {
         // A pod of that name exists, and an upgrade is missing.
         400 => Some(ExecAnswer::Reached),
         404 if message.contains(names::EXEC_PROBE) => Some(ExecAnswer::Reached),
+        403 if is_refused_after_admission(message) => Some(ExecAnswer::Reached),
         403 if refusal_of(status) == Some(Refusal::Authorization) => Some(ExecAnswer::NotPermitted),
         403 => Some(policy(message).map_or_else(
             || ExecAnswer::DeniedByOther(message.chars().take(WORDS).collect()),
@@ -41,6 +42,12 @@ fn answer(status: &kube::core::Status) -> Option<ExecAnswer> {
         )),
         _ => None,
     }
+}
+
+/// From Kubernetes 1.35 on, who opens a WebSocket by GET needs the right to `create`, too, which the operator does not have. The API
+/// server asks for it once the right to `get` and all admission have let the request through, and gives no reason.
+fn is_refused_after_admission(message: &str) -> bool {
+    message.trim_end() == format!("pods \"{}\" is forbidden:", names::EXEC_PROBE)
 }
 
 /// The policy that denies by its rule; one whose evaluation fails names itself, too, but denies nothing.
@@ -73,9 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_pod_s_absence_shows_that_the_request_came_so_far() {
+    fn what_comes_after_admission_shows_that_the_request_came_so_far() {
         assert_eq!(of(404, "pods \"tessera-exec-probe\" not found"), Some(ExecAnswer::Reached));
         assert_eq!(of(400, "Upgrade request required"), Some(ExecAnswer::Reached));
+        assert_eq!(of(403, "pods \"tessera-exec-probe\" is forbidden: "), Some(ExecAnswer::Reached));
         assert_eq!(of(404, "the server could not find the requested resource"), None);
         assert_eq!(of(500, "etcd"), None);
         assert_eq!(of(429, "too many requests"), None);

@@ -47,8 +47,7 @@ fn exec_is_granted_for_the_one_name_that_no_pod_may_have() {
             && object["rules"].to_string().contains("exec")
     });
     let expected = json!([{
-        "apiGroups": [""], "resources": ["pods/exec"], "resourceNames": ["tessera-exec-probe"],
-        "verbs": ["get", "create"],
+        "apiGroups": [""], "resources": ["pods/exec"], "resourceNames": ["tessera-exec-probe"], "verbs": ["get"],
     }]);
     let mut namespaces: Vec<_> = roles
         .map(|role| {
