@@ -22,6 +22,8 @@ const BY_PROBE: Duration = Duration::from_secs(20 + 20);
 #[tokio::test]
 async fn serial_a_stranger_and_a_policy_of_others_are_seen() -> Result<()> {
     let fleet = Fleet::start("e2e-segment", &["a", "b"]).await?;
+    // What an earlier run left.
+    fleet.break_glass.delete(Kind::NetworkPolicy, &fleet.namespace, POLICY).await?;
     let mut network = fleet.network_manifest();
     network["spec"]["checklist"] = json!({"probeEvery": "20s"});
     fleet.cluster.apply(Kind::TesseraNetwork, &fleet.namespace, &network).await?;
