@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const FILE: &str = "TESSERA_CHECKLIST_RECORD";
 
-/// The line `id` was broken, said so, was mended, and holds again.
+/// Somebody broke the line `id` and the status showed it; mended, it holds again.
 pub fn healed(id: &str) -> Result<()> {
     record(&json!({"healed": id}))
 }

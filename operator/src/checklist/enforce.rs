@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Audit ──────────────────────────────────────────────────► free
-//! Enforce ──► not judged yet ─────────────────────────────► waits for the first verdict
+//! Enforce ──► not judged yet ─────────────────────────────► waits until it is judged
 //!         └─► a line is Violated now, and no Exception ───► held by that line
 //!         └─► every other result, Unknown included ───────► free
 //! ```
@@ -55,7 +55,7 @@ pub struct HoldingLine {
 
 /// Whether a change may go through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Gate {
     /// It may.
     Free,
     /// Nobody knows yet: the checklist was not judged.
@@ -64,7 +64,7 @@ pub enum Verdict {
     Held(HoldingLine),
 }
 
-impl Verdict {
+impl Gate {
     /// Whether the change goes through.
     pub fn is_free(&self) -> bool {
         *self == Self::Free
@@ -72,12 +72,13 @@ impl Verdict {
 }
 
 /// Reasons of violations that lie in the network itself, of lines that also speak of its nodes.
-const OF_NETWORK_ITSELF: [(Line, &str); 7] = [
+const OF_NETWORK_ITSELF: [(Line, &str); 8] = [
     (Line::MutualTls, "NoClientCertificate"),
     (Line::KeyRotation, "NoCheckAndSet"),
     (Line::KeyRotation, "NoVersions"),
     (Line::KeyRotation, "VersionsDeleted"),
     (Line::CentralLogging, "NoCollector"),
+    (Line::CentralLogging, "InvalidReference"),
     (Line::CentralLogging, "NoAuditDevice"),
     (Line::CentralLogging, "AuditLogsSecrets"),
 ];
@@ -85,16 +86,16 @@ const OF_NETWORK_ITSELF: [(Line, &str); 7] = [
 const NOT_ASKED_YET: &str = "NotAskedYet";
 
 /// Whether a change that widens `what` may go through at `now`.
-pub fn verdict(what: Widened, known: &Known<'_>, now: Timestamp) -> Verdict {
+pub fn gate(what: Widened, known: &Known<'_>, now: Timestamp) -> Gate {
     if known.mode == Mode::Audit {
-        return Verdict::Free;
+        return Gate::Free;
     }
-    let Some(lines) = lines(what, known) else { return Verdict::NotJudged };
+    let Some(lines) = lines(what, known) else { return Gate::NotJudged };
     let mut holding: Vec<_> = lines.iter().filter(|line| holds(line, known.statements, now)).collect();
     // Network and node may both show it.
     holding.dedup_by_key(|line| line.id);
     if let Some((first, others)) = holding.split_first() {
-        return Verdict::Held(HoldingLine {
+        return Gate::Held(HoldingLine {
             id: first.id,
             reason: first.reason.clone(),
             remedy: first.remedy.clone().unwrap_or_default(),
@@ -102,7 +103,7 @@ pub fn verdict(what: Widened, known: &Known<'_>, now: Timestamp) -> Verdict {
         });
     }
     let awaited = |line: &&LineStatus| line.reason == NOT_ASKED_YET;
-    if lines.iter().any(awaited) { Verdict::NotJudged } else { Verdict::Free }
+    if lines.iter().any(awaited) { Gate::NotJudged } else { Gate::Free }
 }
 
 /// The lines that count, in the checklist's order; `None`: they are not there yet.

@@ -59,7 +59,7 @@ async fn a_new_node_waits_until_each_violation_is_accepted() {
     let mut enforced = network();
     enforced["spec"]["checklist"] = demand();
     world.create("TesseraNetwork", enforced).await;
-    // At once: a node must not slip in before the first verdict.
+    // At once: a node must not slip in before the network is judged.
     world.create("TesseraNode", node("a")).await;
     let message = world.until_reason("TesseraNode", "a", "Ready", "ChecklistHeld").await;
     assert!(message.contains("is Violated") && message.contains("type Exception"), "{message}");

@@ -4,7 +4,7 @@ use tessera_crds::checklist::{ChecklistStatus, LineStatus, Mode};
 
 use super::statements::attestation;
 use super::*;
-use crate::checklist::enforce::{Known, Verdict, Widened, verdict};
+use crate::checklist::enforce::{Gate, Known, Widened, gate};
 
 fn line(id: Line, result: LineResult, reason: &str, valid_until: Option<&str>) -> LineStatus {
     LineStatus {
@@ -30,11 +30,11 @@ fn violated(id: Line, reason: &str) -> LineStatus {
 }
 
 /// What becomes of a change, in a word or by the id of the line that holds it.
-fn said(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Free => "free".into(),
-        Verdict::NotJudged => "not judged".into(),
-        Verdict::Held(line) => format!("{} +{}", line.id, line.others),
+fn said(gate: &Gate) -> String {
+    match gate {
+        Gate::Free => "free".into(),
+        Gate::NotJudged => "not judged".into(),
+        Gate::Held(line) => format!("{} +{}", line.id, line.others),
     }
 }
 
@@ -67,8 +67,8 @@ impl World {
         }
     }
 
-    fn verdict(&self, what: Widened) -> String {
-        said(&verdict(what, &self.known(), now()))
+    fn gate(&self, what: Widened) -> String {
+        said(&gate(what, &self.known(), now()))
     }
 }
 
@@ -78,9 +78,9 @@ fn a_line_that_is_violated_holds_and_is_named_with_its_remedy() {
         vec![violated(Line::HardwareKeys, "SoftwareSeal"), violated(Line::OfflineKeyBackup, "NoRecipients")],
         vec![],
     );
-    assert_eq!(world.verdict(Widened::Network), "HardwareKeys +1");
-    assert_eq!(world.verdict(Widened::Node), "HardwareKeys +1", "the network's store is the node's");
-    let Verdict::Held(line) = verdict(Widened::Network, &world.known(), now()) else { panic!("it is held") };
+    assert_eq!(world.gate(Widened::Network), "HardwareKeys +1");
+    assert_eq!(world.gate(Widened::Node), "HardwareKeys +1", "the network's store is the node's");
+    let Gate::Held(line) = gate(Widened::Network, &world.known(), now()) else { panic!("it is held") };
     let text = line.to_string();
     assert!(
         text.starts_with(
@@ -89,7 +89,7 @@ fn a_line_that_is_violated_holds_and_is_named_with_its_remedy() {
     );
     assert!(text.ends_with("a TesseraAttestation with line HardwareKeys and type Exception"), "{text}");
     world.mode = Mode::Audit;
-    assert_eq!(world.verdict(Widened::Network), "free");
+    assert_eq!(world.gate(Widened::Network), "free");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_exception_releases_until_it_expires() {
         let all = [attestation("HardwareKeys", "Exception", "2026-12-01T00:00:00Z", expires)];
         let mut world = World::of(vec![violated(Line::HardwareKeys, "SoftwareSeal")], vec![]);
         world.statements = Statements::that_count(&all, now());
-        world.verdict(Widened::Network)
+        world.gate(Widened::Network)
     };
     assert_eq!(at("2027-06-01T00:00:00Z"), "free");
     assert_eq!(at("2026-12-31T00:00:00Z"), "HardwareKeys +0");
@@ -113,21 +113,21 @@ fn the_exception_of_an_old_status_releases_nothing() {
         by: "alice@bank".into(),
         expires: "2027-06-01T00:00:00Z".into(),
     });
-    assert_eq!(World::of(vec![old], vec![]).verdict(Widened::Network), "HardwareKeys +0");
+    assert_eq!(World::of(vec![old], vec![]).gate(Widened::Network), "HardwareKeys +0");
 }
 
 #[test]
 fn evidence_that_is_too_old_holds_nothing() {
     let old = line(Line::HardwareKeys, LineResult::Violated, "SoftwareSeal", Some("2026-12-31T23:00:00Z"));
-    assert_eq!(World::of(vec![old], vec![]).verdict(Widened::Network), "free");
+    assert_eq!(World::of(vec![old], vec![]).gate(Widened::Network), "free");
 }
 
 #[test]
 fn without_another_node_that_serves_only_the_network_itself_counts() {
     let mut world = World::of(vec![violated(Line::NoCoreDumps, "Dumpable")], vec![]);
-    assert_eq!(world.verdict(Widened::Network), "NoCoreDumps +0");
+    assert_eq!(world.gate(Widened::Network), "NoCoreDumps +0");
     world.another_serves = false;
-    assert_eq!(world.verdict(Widened::Network), "free", "it speaks of nodes, and none serves");
+    assert_eq!(world.gate(Widened::Network), "free", "it speaks of nodes, and none serves");
     for (id, reason) in [
         (Line::CentralLogging, "NoCollector"),
         (Line::MutualTls, "NoClientCertificate"),
@@ -135,33 +135,33 @@ fn without_another_node_that_serves_only_the_network_itself_counts() {
     ] {
         let mut world = World::of(vec![violated(id, reason)], vec![]);
         world.another_serves = false;
-        assert_eq!(world.verdict(Widened::Network), format!("{id} +0"));
+        assert_eq!(world.gate(Widened::Network), format!("{id} +0"));
     }
 }
 
 #[test]
 fn what_another_node_shows_holds_no_change_of_this_one() {
     let of_another = vec![violated(Line::NoCoreDumps, "Dumpable")];
-    assert_eq!(World::of(of_another, vec![]).verdict(Widened::Node), "free");
+    assert_eq!(World::of(of_another, vec![]).gate(Widened::Node), "free");
     let own = World::of(vec![], vec![violated(Line::NoCoreDumps, "Dumpable")]);
-    assert_eq!(own.verdict(Widened::Node), "NoCoreDumps +0");
+    assert_eq!(own.gate(Widened::Node), "NoCoreDumps +0");
     let both = vec![violated(Line::CentralLogging, "NoCollector")];
-    assert_eq!(World::of(both.clone(), both).verdict(Widened::Node), "CentralLogging +0", "it counts once");
+    assert_eq!(World::of(both.clone(), both).gate(Widened::Node), "CentralLogging +0", "it counts once");
 }
 
 #[test]
-fn nothing_goes_through_before_the_first_verdict_and_unknown_holds_nothing_after_it() {
+fn nothing_goes_through_before_the_network_is_judged_and_unknown_holds_nothing_after_it() {
     let mut world = World::of(vec![], vec![]);
     world.network = None;
-    assert_eq!(world.verdict(Widened::Network), "not judged");
-    assert_eq!(world.verdict(Widened::Node), "not judged");
+    assert_eq!(world.gate(Widened::Network), "not judged");
+    assert_eq!(world.gate(Widened::Node), "not judged");
     let unknown = |reason| vec![line(Line::HardwareKeys, LineResult::Unknown, reason, None)];
     let world = World::of(unknown("NotAskedYet"), vec![]);
-    assert_eq!(world.verdict(Widened::Network), "not judged");
+    assert_eq!(world.gate(Widened::Network), "not judged");
     let mut world = World::of(unknown("StoreSilent"), vec![]);
-    assert_eq!(world.verdict(Widened::Network), "free");
+    assert_eq!(world.gate(Widened::Network), "free");
     world.node = None;
-    assert_eq!(world.verdict(Widened::Node), "not judged");
+    assert_eq!(world.gate(Widened::Node), "not judged");
 }
 
 /// A line that has no reason of its own for the network would never hold its first node.
@@ -191,7 +191,7 @@ fn each_violation_of_a_network_without_nodes_is_its_own() {
     for (id, finding) in violated {
         let mut world = World::of(vec![line(id, LineResult::Violated, &finding.reason, None)], vec![]);
         world.another_serves = false;
-        assert_eq!(world.verdict(Widened::Network), format!("{id} +0"), "{finding:?}");
+        assert_eq!(world.gate(Widened::Network), format!("{id} +0"), "{finding:?}");
     }
 }
 
@@ -221,9 +221,9 @@ proptest! {
             world.mode = Mode::Audit;
         }
         for what in [Widened::Network, Widened::Node] {
-            let verdict = verdict(what, &world.known(), now());
-            prop_assert!(!audit || verdict.is_free());
-            if let Verdict::Held(held) = verdict {
+            let gate = gate(what, &world.known(), now());
+            prop_assert!(!audit || gate.is_free());
+            if let Gate::Held(held) = gate {
                 let all = [&world.network, &world.node];
                 let mut lines = all.into_iter().flatten().flat_map(|checklist| &checklist.lines);
                 let is_violated = lines.any(|line| line.id == held.id && line.result_at(now()) == LineResult::Violated);

@@ -16,7 +16,7 @@ use tessera_node_api::identity::Identity;
 use tessera_node_api::paths::{DYNAMIC_CONFIG, Q2T_PORT};
 
 use super::{Holds, Live, widenings};
-use crate::checklist::enforce::{Known, Verdict, Widened, verdict};
+use crate::checklist::enforce::{Gate, Known, Widened, gate};
 use crate::checklist::statements::Statements;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -49,8 +49,8 @@ pub async fn holds(
         another_serves: another_serves(object, node, ctx),
         statements: &statements,
     };
-    let on_network = verdict(Widened::Network, &known, inputs.now);
-    let on_node = verdict(Widened::Node, &known, inputs.now);
+    let on_network = gate(Widened::Network, &known, inputs.now);
+    let on_node = gate(Widened::Node, &known, inputs.now);
     if on_network.is_free() && on_node.is_free() {
         return Ok(Holds::default());
     }
@@ -70,7 +70,7 @@ async fn read(
     object: &TesseraNode,
     node: &Resolved,
     inputs: &Inputs,
-    on_node: &Verdict,
+    on_node: &Gate,
     ctx: &Context,
 ) -> Result<Live, Error> {
     let status = object.status.as_ref();

@@ -28,7 +28,7 @@ use tessera_crds::condition::Reason;
 use super::desired::source;
 use super::inputs::client_secret;
 use super::resolve::Resolved;
-use crate::checklist::enforce::Verdict;
+use crate::checklist::enforce::Gate;
 
 /// The field of a new node, which is held as a whole.
 const NEW_NODE: &str = "spec";
@@ -122,17 +122,17 @@ pub struct Holds(Vec<Hold>);
 struct Hold {
     widening: Widening,
     /// Never free.
-    verdict: Verdict,
+    gate: Gate,
 }
 
 impl Holds {
-    /// Those of `widenings` that the verdicts on the network and on the node do not let through.
-    pub fn of(widenings: Vec<Widening>, on_network: &Verdict, on_node: &Verdict) -> Self {
+    /// Those of `widenings` that the gates of the network and of the node do not let through.
+    pub fn of(widenings: Vec<Widening>, on_network: &Gate, on_node: &Gate) -> Self {
         let holds = widenings.into_iter().map(|widening| {
-            let verdict = if widening.is_of_network() { on_network } else { on_node };
-            Hold { widening, verdict: verdict.clone() }
+            let gate = if widening.is_of_network() { on_network } else { on_node };
+            Hold { widening, gate: gate.clone() }
         });
-        Self(holds.filter(|hold| !hold.verdict.is_free()).collect())
+        Self(holds.filter(|hold| !hold.gate.is_free()).collect())
     }
 
     /// Whether nothing of the node may be made.
@@ -161,7 +161,7 @@ impl Holds {
     /// What the status says of it, upon `before`.
     pub fn status(&self, before: &[HeldChange], now: Timestamp) -> Vec<HeldChange> {
         let held = self.0.iter().filter_map(|hold| {
-            let Verdict::Held(line) = &hold.verdict else { return None };
+            let Gate::Held(line) = &hold.gate else { return None };
             let field = hold.widening.field();
             let known = before.iter().find(|held| held.field == field);
             let begun = || Timestamp::from_second(now.as_second()).unwrap_or(now).to_string().into();
@@ -174,12 +174,12 @@ impl Holds {
     /// Why a node that is held as a whole is not ready.
     pub fn new_node(&self) -> Option<(Reason, String)> {
         let hold = self.0.iter().find(|hold| hold.widening == Widening::Node)?;
-        Some(match &hold.verdict {
-            Verdict::Held(line) => (
+        Some(match &hold.gate {
+            Gate::Held(line) => (
                 Reason::ChecklistHeld,
                 format!("checklist.mode Enforce holds the new node back, and nothing of it is made: {line}"),
             ),
-            Verdict::NotJudged | Verdict::Free => (
+            Gate::NotJudged | Gate::Free => (
                 Reason::NetworkNotReady,
                 "the network's checklist was not judged yet, and checklist.mode Enforce lets no new node in before"
                     .to_owned(),
@@ -194,9 +194,9 @@ impl Holds {
 
     /// Why a node that is there is not as its spec says.
     pub fn changes(&self) -> Option<(Reason, String)> {
-        let held = self.parts().filter(|hold| matches!(hold.verdict, Verdict::Held(_)));
+        let held = self.parts().filter(|hold| matches!(hold.gate, Gate::Held(_)));
         let held: Vec<_> = held.collect();
-        let Verdict::Held(line) = &held.first()?.verdict else { return None };
+        let Gate::Held(line) = &held.first()?.gate else { return None };
         let fields: Vec<_> = held.iter().map(|hold| hold.widening.field()).collect();
         let message = format!(
             "the node goes on as it was, and checklist.mode Enforce holds back {}: {line}",
@@ -205,9 +205,9 @@ impl Holds {
         Some((Reason::ChecklistHeld, message))
     }
 
-    /// What waits for the first verdict on a node that is there.
+    /// What waits until the checklist of a node that is there is judged.
     pub fn awaited(&self) -> Option<String> {
-        let awaited = self.parts().filter(|hold| hold.verdict == Verdict::NotJudged);
+        let awaited = self.parts().filter(|hold| hold.gate == Gate::NotJudged);
         let fields: Vec<_> = awaited.map(|hold| hold.widening.field()).collect();
         (!fields.is_empty()).then(|| {
             format!("{} until the checklist was judged: checklist.mode is Enforce", fields.join(", "))

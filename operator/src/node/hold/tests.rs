@@ -10,8 +10,8 @@ use crate::fixtures::{inputs, node, node_json, now, settings};
 use crate::node::desired::desired;
 use crate::node::resolve::resolve;
 
-fn held_by(id: Line) -> Verdict {
-    Verdict::Held(HoldingLine { id, reason: "Reason".into(), remedy: "do this".into(), others: 0 })
+fn held_by(id: Line) -> Gate {
+    Gate::Held(HoldingLine { id, reason: "Reason".into(), remedy: "do this".into(), others: 0 })
 }
 
 fn from(app: &str) -> Value {
@@ -95,19 +95,19 @@ fn a_stopped_node_starts_again_and_one_that_has_never_run_starts_for_the_first_t
 #[test]
 fn the_network_s_lines_hold_a_new_node_and_the_node_s_own_hold_its_clients() {
     let all = || vec![Widening::Replicas { live: 0 }, Widening::Client("b".into())];
-    let on_network = Holds::of(all(), &held_by(Line::HardwareKeys), &Verdict::Free);
+    let on_network = Holds::of(all(), &held_by(Line::HardwareKeys), &Gate::Free);
     assert_eq!(
         on_network.status(&[], now()).iter().map(|held| held.line).collect::<Vec<_>>(),
         [Line::HardwareKeys]
     );
-    let on_node = Holds::of(all(), &Verdict::Free, &held_by(Line::NoCoreDumps));
+    let on_node = Holds::of(all(), &Gate::Free, &held_by(Line::NoCoreDumps));
     assert_eq!(on_node.status(&[], now())[0].field, "spec.clients[b]");
-    assert!(Holds::of(all(), &Verdict::Free, &Verdict::Free).is_empty());
+    assert!(Holds::of(all(), &Gate::Free, &Gate::Free).is_empty());
 }
 
 #[test]
 fn since_when_a_change_waits_is_kept() {
-    let holds = Holds::of(vec![Widening::Client("b".into())], &Verdict::Free, &held_by(Line::NoCoreDumps));
+    let holds = Holds::of(vec![Widening::Client("b".into())], &Gate::Free, &held_by(Line::NoCoreDumps));
     let first = holds.status(&[], now());
     let later = holds.status(&first, now() + jiff::SignedDuration::from_hours(1));
     assert_eq!(first, later);
@@ -115,22 +115,22 @@ fn since_when_a_change_waits_is_kept() {
 
 #[test]
 fn a_new_node_that_is_held_says_why_and_what_to_do() {
-    let whole = |verdict| Holds::of(vec![Widening::Node], &verdict, &Verdict::Free);
+    let whole = |gate| Holds::of(vec![Widening::Node], &gate, &Gate::Free);
     let held = whole(held_by(Line::HardwareKeys));
     assert!(held.is_whole() && held.changes().is_none());
     let (reason, message) = held.new_node().unwrap();
     assert_eq!(reason, Reason::ChecklistHeld);
     assert!(message.contains("HardwareKeys") && message.contains("do this") && message.contains("Exception"));
-    let awaited = whole(Verdict::NotJudged);
+    let awaited = whole(Gate::NotJudged);
     assert!(awaited.is_whole() && awaited.status(&[], now()).is_empty());
     assert_eq!(awaited.new_node().unwrap().0, Reason::NetworkNotReady);
-    assert!(!whole(Verdict::Free).is_whole());
+    assert!(!whole(Gate::Free).is_whole());
 }
 
 #[test]
 fn a_held_client_has_neither_certificate_nor_entry_nor_policy() {
     let node = resolved(with(&[("a", &["x"]), ("b", &["y"])]));
-    let holds = Holds::of(vec![Widening::Client("b".into())], &Verdict::Free, &held_by(Line::NoCoreDumps));
+    let holds = Holds::of(vec![Widening::Client("b".into())], &Gate::Free, &held_by(Line::NoCoreDumps));
     let (reason, message) = holds.changes().unwrap();
     assert_eq!(reason, Reason::ChecklistHeld);
     assert!(
@@ -148,7 +148,7 @@ fn a_held_client_has_neither_certificate_nor_entry_nor_policy() {
 fn a_held_source_is_left_out_and_one_that_goes_is_gone() {
     let node = resolved(with(&[("a", &["new", "x"])]));
     let live = live(&["a"], &["x", "old"]);
-    let holds = Holds::of(widenings(&node, &live), &Verdict::Free, &held_by(Line::NoCoreDumps));
+    let holds = Holds::of(widenings(&node, &live), &Gate::Free, &held_by(Line::NoCoreDumps));
     let narrowed = holds.narrow(node);
     assert_eq!(narrowed.clients[0].from, [serde_json::from_value(from("x")).unwrap()]);
 }
@@ -171,8 +171,8 @@ fn some_of(all: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static s
     proptest::sample::subsequence(all, 0..=all.len())
 }
 
-fn any_verdict() -> impl Strategy<Value = Verdict> {
-    prop_oneof![Just(Verdict::Free), Just(Verdict::NotJudged), Just(held_by(Line::HardwareKeys))]
+fn any_gate() -> impl Strategy<Value = Gate> {
+    prop_oneof![Just(Gate::Free), Just(Gate::NotJudged), Just(held_by(Line::HardwareKeys))]
 }
 
 /// The names of clients and the sources of each, as they are let in.
@@ -196,8 +196,8 @@ proptest! {
         live_replicas in proptest::option::of(0..=1),
         replicas in 0..=1,
         has_run in any::<bool>(),
-        on_network in any_verdict(),
-        on_node in any_verdict(),
+        on_network in any_gate(),
+        on_node in any_gate(),
     ) {
         let clients: Vec<_> = wanted.iter().map(|name| (*name, sources.as_slice())).collect();
         let mut json = with(&clients);

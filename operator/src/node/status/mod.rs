@@ -136,8 +136,8 @@ pub(super) fn report<'a>(observed: &'a Observed) -> Option<&'a admin::Status> {
 /// another public key under its name and version is the loss of the first.
 fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, ConditionValue) {
     let Some(report) = report(seen.observed) else {
-        let verdict = (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
-        return (known.to_vec(), verdict);
+        let unknown = (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+        return (known.to_vec(), unknown);
     };
     let reported: Vec<_> = report.keys.iter().map(key).collect();
     let same = |a: &KeyStatus, b: &KeyStatus| a.name == b.name && a.version == b.version;

@@ -133,15 +133,15 @@ fn a_status_made_of_itself_is_itself() {
 }
 
 fn held(widening: crate::node::hold::Widening) -> World {
-    use crate::checklist::enforce::{HoldingLine, Verdict};
+    use crate::checklist::enforce::{Gate, HoldingLine};
     let line = HoldingLine {
         id: tessera_crds::checklist::Line::HardwareKeys,
         reason: "SoftwareSeal".into(),
         remedy: "migrate".into(),
         others: 0,
     };
-    let verdict = Verdict::Held(line);
-    World { holds: Holds::of(vec![widening], &verdict, &verdict), ..ready() }
+    let gate = Gate::Held(line);
+    World { holds: Holds::of(vec![widening], &gate, &gate), ..ready() }
 }
 
 #[test]
