@@ -1,9 +1,10 @@
 //! `NoRemoteRoot`: no remote root access to nodes, nor to the machines of nodes and secret store. Pure.
 //!
 //! - Enforced by: the chart's policies, which deny exec, attach and port-forward into pods of nodes; Pod Security.
-//! - Observed by: the API server. The operator asks to exec into the one pod that nobody may make: RBAC lets it, so the answer
-//!   is the policy's denial, or that there is no such pod. Where no policy guards the name, the control, it is the latter. The
-//!   labels of the namespace, and who holds rights that lead past the policies on pods.
+//! - Observed by: the API server. The operator asks to exec into the one pod that nobody may make: RBAC lets the request through, so
+//!   the answer is the policy's denial, or what comes after admission: that there is no such pod (from Kubernetes 1.35 on, a refusal
+//!   without a reason). Where no policy guards the name, the control, the answer is the latter. The labels of the namespace, and
+//!   who holds rights that lead past the policies on pods.
 //! - A person attests: the machines.
 
 use jiff::Timestamp;
