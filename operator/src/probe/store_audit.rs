@@ -17,6 +17,9 @@ use crate::controller::context::Context;
 use crate::kube::meta::namespace_of;
 use crate::report::error::chain;
 
+/// A probe of the store that comes this part of a period after the last round makes the next: waits between probes are shortened
+/// down to it, and a round that is left out for a second would be a period late.
+const EARLIEST: f64 = 0.8;
 /// How long an answer counts beyond two rounds, which may be late.
 const LATE: Duration = Duration::from_mins(2);
 
@@ -35,7 +38,7 @@ impl Audited {
     /// Whether it is too soon to ask again.
     fn is_fresh(&self, every: Duration, let_in_anew: bool) -> bool {
         let was_let_in = matches!(self.answer, AuditorAnswer::Shows(_));
-        self.at.elapsed() < every && (was_let_in || !let_in_anew)
+        self.at.elapsed() < every.mul_f64(EARLIEST) && (was_let_in || !let_in_anew)
     }
 
     /// Whether the answer still says how the store is: one round may fail.
@@ -98,9 +101,12 @@ mod tests {
     fn an_answer_counts_for_two_rounds_and_a_refusal_is_asked_again_after_a_setup() {
         let every = Duration::from_mins(15);
         let refused = |ago| audited(ago, AuditorAnswer::NotProvisioned);
-        assert!(refused(Duration::from_mins(14)).is_fresh(every, false));
+        assert!(refused(Duration::from_mins(11)).is_fresh(every, false));
         assert!(!refused(Duration::from_secs(1)).is_fresh(every, true));
-        assert!(!refused(Duration::from_mins(15)).is_fresh(every, false));
+        assert!(
+            !refused(Duration::from_mins(12)).is_fresh(every, false),
+            "a probe that comes early by its jitter"
+        );
         let network = network(network_json());
         assert_eq!(refused(Duration::from_mins(31)).answer(&network), AuditorAnswer::NotProvisioned);
         assert!(matches!(refused(Duration::from_mins(33)).answer(&network), AuditorAnswer::Failed(_)));

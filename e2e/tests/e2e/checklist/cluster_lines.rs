@@ -15,7 +15,7 @@ const POLICY: &str = "tessera-operator-connect";
 const OURS: &str = "e2e-cluster-lines";
 /// Where the store is.
 const STORE: &str = "vault";
-/// What a probe shows: in one period of 20 s, and what the machine takes.
+/// What a probe shows: in one period of 10 s, and what the machine takes.
 const PERIODS: Duration = Duration::from_mins(2);
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn serial_what_the_api_server_shows_of_the_cluster() -> Result<()> {
     fleet.cluster.clear(Kind::TesseraAttestation, &fleet.namespace, "").await?;
     clean(&fleet).await?;
     let mut network = fleet.network_manifest();
-    network["spec"]["checklist"] = json!({"probeEvery": "20s"});
+    network["spec"]["checklist"] = json!({"probeEvery": "10s"});
     fleet.cluster.apply(Kind::TesseraNetwork, &fleet.namespace, &network).await?;
     fleet.set_up_store().await?;
     until_pods_are_verified(&fleet).await?;

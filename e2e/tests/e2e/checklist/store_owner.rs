@@ -59,7 +59,7 @@ async fn breaks(fleet: &Fleet) -> Result<()> {
 fn manifest(fleet: &Fleet) -> Value {
     let mut network = fleet.network_manifest();
     network["spec"]["secretStore"]["vault"]["sourceCIDRs"] = json!([PODS]);
-    network["spec"]["checklist"] = json!({"probeEvery": "20s"});
+    network["spec"]["checklist"] = json!({"probeEvery": "10s"});
     // Nobody is there: the line speaks of the store as long as the network has no node.
     network["spec"]["logging"] = json!({"otlp": {
         "endpoint": format!("https://collector.{}.svc:4318", fleet.namespace),
