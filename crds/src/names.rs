@@ -86,6 +86,11 @@ pub mod network {
         format!("{network}-monitoring-{scraper}")
     }
 
+    /// The Secret with the certificate that the operator shows the network's secret store, if the network's CA issues it.
+    pub fn store_client_secret(network: &str) -> String {
+        format!("{network}-store-client")
+    }
+
     /// The pod that tries an image before a node that serves gets it. `hash` tells images, and where they are tried, apart.
     pub fn image_check(network: &str, hash: &str) -> String {
         format!("image-check-{network}-{hash}")

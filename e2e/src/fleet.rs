@@ -42,6 +42,9 @@ pub struct Fleet {
     pub role: String,
 }
 
+/// The Secret with the certificate that nodes and operator show the store.
+pub const STORE_CLIENT: &str = "vault-client";
+
 impl Fleet {
     /// Clears the namespace, then creates a network whose store is set up, and `nodes`; waits until all are ready.
     pub async fn start(namespace: &str, nodes: &[&str]) -> Result<Self> {
@@ -81,6 +84,14 @@ impl Fleet {
                 &json!({"metadata": {"name": "vault-ca"}, "data": {"ca.crt": ca}}),
             )
             .await?;
+        if let Some(directory) = &settings.vault_client_tls {
+            let file = |name: &str| std::fs::read_to_string(format!("{directory}/{name}"));
+            let secret = json!({
+                "metadata": {"name": STORE_CLIENT}, "type": "kubernetes.io/tls",
+                "stringData": {"tls.crt": file("tls.crt")?, "tls.key": file("tls.key")?},
+            });
+            cluster.apply(Kind::Secret, namespace, &secret).await?;
+        }
         let run = run_id()?;
         Ok(Self {
             vault: Vault::connect(&settings)?,
@@ -95,6 +106,15 @@ impl Fleet {
 
     /// The network's manifest; tests change what they are about.
     pub fn network_manifest(&self) -> Value {
+        let mut manifest = self.network_without_client_certificate();
+        if self.settings.vault_client_tls.is_some() {
+            manifest["spec"]["secretStore"]["vault"]["clientCertificate"] =
+                json!({"type": "SecretRef", "secretRef": {"name": STORE_CLIENT}});
+        }
+        manifest
+    }
+
+    fn network_without_client_certificate(&self) -> Value {
         json!({
             "metadata": {"name": NETWORK},
             "spec": {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub vault_address: String,
     /// PEM file with the CA of Vault's certificate.
     pub vault_ca_file: String,
+    /// Directory with the `tls.crt` and `tls.key` that nodes show the Vault; `None`: it asks for none.
+    pub vault_client_tls: Option<String>,
     /// File with the token of Vault's administrator.
     pub vault_token_file: String,
 }
@@ -37,6 +39,7 @@ impl Settings {
             kubectl_tessera: var("KUBECTL_TESSERA")?,
             vault_address: var("TESSERA_VAULT_ADDR")?,
             vault_ca_file: var("TESSERA_VAULT_CA_FILE")?,
+            vault_client_tls: std::env::var("TESSERA_VAULT_CLIENT_TLS").ok(),
             vault_token_file: var("TESSERA_VAULT_TOKEN_FILE")?,
         })
     }

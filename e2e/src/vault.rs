@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::settings::Settings;
@@ -121,4 +121,12 @@ impl Vault {
         }
         Ok(response.json().await?)
     }
+}
+
+/// Opens the cluster's Vault, as after a restart of its pod.
+pub async fn unseal() -> Result<()> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let status = tokio::process::Command::new("hack/vault").arg("unseal").current_dir(root).status().await?;
+    ensure!(status.success(), "hack/vault unseal: {status}");
+    Ok(())
 }

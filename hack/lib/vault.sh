@@ -7,7 +7,8 @@
 # environment, never by argument: arguments are readable by every process of the machine.
 
 VAULT_STATE=$STATE/vault
-VAULT_ADDRESS=https://vault.vault.svc:8200 # the address nodes use
+VAULT_ADDRESS=https://vault.vault.svc:8200 # the address nodes use: it asks for a client certificate
+VAULT_CLIENT_TLS=$VAULT_STATE/client       # ca.crt, and tls.crt and tls.key for those whom the store's owner lets in
 VAULT_FORWARD_PID='' VAULT_FORWARD_PORT='' VAULT_FORWARD_LOG=''
 
 vault_up() {
@@ -19,6 +20,7 @@ vault_up() {
   say "starting Vault (about 10 seconds)"
   server_certificate "$VAULT_STATE" vault "DNS:vault,DNS:vault.vault,DNS:vault.vault.svc,DNS:vault.vault.svc.cluster.local,\
 DNS:vault-0.vault-internal.vault.svc,DNS:vault-0.vault-internal.vault.svc.cluster.local,DNS:localhost,IP:127.0.0.1"
+  client_certificate "$VAULT_CLIENT_TLS" vault-client
   vault_objects
   vault_await_server
   vault_initialise
@@ -35,6 +37,8 @@ vault_objects() {
     kubectl create namespace vault --dry-run=client -o yaml | kubectl label --local -f - "$labels" -o yaml
     echo ---
     kubectl create configmap vault-ca -n vault --from-file=ca.crt="$VAULT_STATE/ca.crt" --dry-run=client -o yaml
+    echo ---
+    kubectl create configmap vault-client-ca -n vault --from-file=ca.crt="$VAULT_CLIENT_TLS/ca.crt" --dry-run=client -o yaml
     echo ---
     kubectl create secret tls vault-tls -n vault --cert="$VAULT_STATE/tls.crt" --key="$VAULT_STATE/tls.key" \
       --dry-run=client -o yaml
@@ -115,6 +119,12 @@ vault_offer() {
   fi
 }
 
+# vault_client_secret NAMESPACE: gives a network's namespace the certificate that its nodes show the store, Secret vault-client.
+vault_client_secret() {
+  kubectl create secret tls vault-client -n "$1" --cert="$VAULT_CLIENT_TLS/tls.crt" --key="$VAULT_CLIENT_TLS/tls.key" \
+    --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+}
+
 # vault_state: one word and the address, for people.
 vault_state() {
   local ready
@@ -149,7 +159,7 @@ vault_forward_keep() {
   local child='' port=''
   trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 0' TERM
   while kill -0 $$ 2>/dev/null; do
-    "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 "$port:8200" --address=127.0.0.1 &
+    "$STATE/bin/kubectl" --kubeconfig="$KUBECONFIG_FILE" -n vault port-forward pod/vault-0 "$port:8210" --address=127.0.0.1 &
     child=$!
     wait "$child" || true
     port=$(vault_forward_port || true)

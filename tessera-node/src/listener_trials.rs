@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tessera_node_api::admin::{self, ListenerTrials, Trial, TriedListener};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths::EXPIRED_FILE;
-use tessera_tls::trial::{self, Outcome, Shown, Stranger};
+use tessera_tls::trial::{self, Outcome, Server, Shown, Stranger};
 use tessera_tls::{Credentials, CredentialsReceiver};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -108,7 +108,10 @@ impl Trials {
             Ok(connected) => connected,
             Err(error) => return Outcome::Unclear(format!("no connection: {error}")),
         };
-        let outcome = trial::run(stream, shown, own).await;
+        let outcome = match Server::own_listener(own) {
+            Ok(server) => trial::run(stream, shown, &server).await,
+            Err(error) => Outcome::Unclear(error.to_string()),
+        };
         self.own.change(|addresses| addresses.remove(&from));
         outcome
     }
@@ -170,7 +173,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn reported(shown: &Shown, outcome: Outcome) -> Trial {
+/// A trial, as the status has it.
+pub(crate) fn reported(shown: &Shown, outcome: Outcome) -> Trial {
     let (outcome, why) = match outcome {
         Outcome::Refused => (admin::Outcome::Refused, None),
         Outcome::Served => (admin::Outcome::Served, None),

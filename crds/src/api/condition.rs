@@ -136,6 +136,12 @@ pub enum Reason {
     LoginDenied,
     /// SecretStoreReady, Ready of a network: the store answers, but role or auth method are not there.
     NotProvisioned,
+    /// SecretStoreReady, Ready of a network: the store asks for a client certificate, and the spec names none.
+    ClientCertificateRequired,
+    /// SecretStoreReady, Ready of a network: the store refuses the client certificate.
+    ClientCertificateRefused,
+    /// SecretStoreReady, Ready of a network: the store does not trust the network's CA, which issues the client certificate.
+    ClientCANotInstalled,
     // ChecklistSatisfied
     /// ChecklistSatisfied: every line is Verified, Enforced or Attested.
     Satisfied,

@@ -213,6 +213,10 @@ pub struct VaultStore {
     pub address: HttpsUrl,
     /// The certificates that the Vault's own certificate must chain to.
     pub ca_bundle_ref: CaBundleRef,
+    /// The certificate that nodes and operator show the Vault. It must ask for one (`tls_require_and_verify_client_cert`), or line
+    /// MutualTls of the checklist is violated. Absent: they show none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<VaultClientCertificate>,
     /// The namespace of Vault Enterprise or OpenBao; empty means the root namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<StorePath>,
@@ -226,6 +230,40 @@ pub struct VaultStore {
     pub source_cidrs: Vec<Cidr>,
     /// Where keys lie. Immutable while the network has nodes: their keys would be lost from sight.
     pub kv: VaultKv,
+}
+
+/// The certificate that nodes and operator show the Vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretRef) == (self.type == 'SecretRef')")
+    .message("clientCertificate.secretRef must be set if and only if clientCertificate.type is SecretRef").field_path(".secretRef"))]
+pub struct VaultClientCertificate {
+    /// SecretRef: one that the Vault's owner issues. Issued: each node shows its own, and the operator one of the network's CA,
+    /// which the Vault's owner installs (ConfigMap <network>-ca; a Vault reads its client CA at start only).
+    #[serde(default)]
+    pub r#type: VaultClientCertificateType,
+    /// The Secret of this namespace with tls.crt (a leaf, then its chain) and tls.key (PKCS#8), for example of type
+    /// kubernetes.io/tls. A new certificate in it is used without a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<ObjectRef>,
+}
+
+/// Who issues the certificate that is shown the Vault.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VaultClientCertificateType {
+    /// The Vault's owner; it lies in a Secret.
+    #[default]
+    SecretRef,
+    /// The network's CA.
+    Issued,
+}
+
+/// An object of this namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// Its name.
+    pub name: ObjectName,
 }
 
 /// Certificates in PEM, in a ConfigMap of this namespace. They are public: no Secret is read for them.

@@ -209,6 +209,22 @@ fn store() -> Vec<Case> {
             .refuses(json!("ca/crt"))
             .saying(&["spec.secretStore.vault.caBundleRef.key", "must be a key of a ConfigMap"])
             .admits(json!("ca_1.crt")),
+        network("a client certificate in no Secret")
+            .at("/spec/secretStore/vault/clientCertificate")
+            .refuses(json!({"type": "SecretRef"}))
+            .saying(&[
+                "spec.secretStore.vault.clientCertificate.secretRef",
+                "if and only if clientCertificate.type is SecretRef",
+            ])
+            .admits(json!({"secretRef": {"name": "vault-client"}})),
+        network("a client certificate of the network that lies in a Secret of others")
+            .at("/spec/secretStore/vault/clientCertificate")
+            .refuses(json!({"type": "Issued", "secretRef": {"name": "vault-client"}}))
+            .saying(&[
+                "spec.secretStore.vault.clientCertificate",
+                "if and only if clientCertificate.type is SecretRef",
+            ])
+            .admits(json!({"type": "Issued"})),
         network("no role")
             .at("/spec/secretStore/vault/auth/role")
             .refuses(ABSENT)

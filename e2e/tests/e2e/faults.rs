@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tessera_e2e::cluster::{Kind, condition};
 use tessera_e2e::fleet::{Fleet, NETWORK};
-use tessera_e2e::wait;
+use tessera_e2e::{vault, wait};
 
 #[tokio::test]
 async fn network_not_there() -> Result<()> {
@@ -264,7 +264,7 @@ async fn serial_store_sealed() -> Result<()> {
 
     fleet.vault.seal().await?;
     let outcome = while_sealed(&fleet, &a, &key_b, &hash).await;
-    unseal().await?;
+    vault::unseal().await?;
     outcome?;
     fleet.network_condition("SecretStoreReady", "True", "Ready").await?;
     fleet.node_ready("late").await?;
@@ -315,11 +315,4 @@ async fn while_sealed(fleet: &Fleet, a: &tessera_e2e::fleet::Ledger, key_b: &str
         .edit(Kind::Deployment, "tessera-system", "tessera-operator", &json!({"spec": {"replicas": 1}}))
         .await?;
     gone
-}
-
-async fn unseal() -> Result<()> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let status = tokio::process::Command::new("hack/vault").arg("unseal").current_dir(root).status().await?;
-    ensure!(status.success(), "hack/vault unseal: {status}");
-    Ok(())
 }

@@ -42,6 +42,8 @@ pub struct NodeFacts {
     pub must_not_reach: Vec<String>,
     /// The collector that its network names for its logs, by URL.
     pub collector: Option<String>,
+    /// The secret store that it shows a client certificate, by URL; `None`: it shows none.
+    pub store_with_certificate: Option<String>,
     /// What people state about its network.
     pub statements: Statements,
     /// Its pods.
@@ -105,7 +107,7 @@ pub enum StoreAnswer {
     Shows(StoreFacts),
 }
 
-/// What a secret store shows to a stranger, the operator without a client certificate and without a login, and to its auditor.
+/// What a secret store shows to a stranger, the operator without a login, and to its auditor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFacts {
     /// What unseals it, by its own words, for example `shamir` or `awskms`.

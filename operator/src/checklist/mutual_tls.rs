@@ -2,11 +2,12 @@
 //!
 //! - Enforced by: listeners that serve nobody without a certificate; no field can turn TLS off.
 //! - Observed by: the node, which tries its own listeners over loopback with wrong clients; each refusal counts only for its
-//!   own reason, beside a client that P2P serves. The operator, of the secret store: it connects without a client certificate.
+//!   own reason, beside a client that P2P serves. So does the node with its secret store, if it shows that a certificate. The
+//!   operator, of a store that it shows none: it is served.
 
 use jiff::{SignedDuration, Timestamp};
-use tessera_crds::checklist::{Line, Observer};
-use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, Trial};
+use tessera_crds::checklist::{Line, LineResult, Observer};
+use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, Status, StoreTrials, Trial};
 
 use super::facts::{NetworkFacts, NodeFacts, PodFacts, StoreAnswer};
 use super::finding::Finding;
@@ -28,6 +29,80 @@ const WRONG: [Shown; 4] = [Shown::Plain, Shown::NoCertificate, Shown::ForeignCA,
 
 fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
     let Some(report) = &pod.report else { return pod.silent() };
+    let listeners = of_listeners(facts, pod, report, now);
+    let Some(address) = &facts.store_with_certificate else { return listeners };
+    let store = of_store_trials(address, report.store_trials.as_ref(), facts, pod, now);
+    match (listeners.result, store.result) {
+        (LineResult::Verified, LineResult::Verified) => {
+            let observed = format!("{}; {}", listeners.observed, store.observed);
+            Finding::verified(Observer::Node, observed)
+        }
+        (listener, of_store) if of_store < listener => store,
+        _ => listeners,
+    }
+}
+
+/// What the node's own connects to its secret store came to.
+fn of_store_trials(
+    address: &str,
+    trials: Option<&StoreTrials>,
+    facts: &NodeFacts,
+    pod: &PodFacts,
+    now: Timestamp,
+) -> Finding {
+    let Some(trials) = trials.filter(|trials| trials.address == address) else {
+        return Finding::unknown(
+            "StoreNotTried",
+            format!("the node in pod {} has not tried the secret store at {address}", pod.name),
+            "wait for the node to be restarted with its newest settings; a node image older than the operator does not try the store",
+        );
+    };
+    let outcome = |shown| trials.trials.iter().find(|trial| trial.shown == shown);
+    let is = |shown, wanted| outcome(shown).is_some_and(|trial| trial.outcome == wanted);
+    let wrong = [Shown::NoCertificate, Shown::ForeignCA];
+    // Serving somebody is proof however old it is, until a newer trial says otherwise.
+    if let Some(served) = wrong.into_iter().find(|shown| is(*shown, Outcome::Served)) {
+        return Finding::violated(
+            "NoClientCertificate",
+            Observer::Node,
+            format!("pod {}: the secret store at {address} served {}", pod.name, words(served)),
+            "let the store's listener for machines require a client certificate (Vault: tls_require_and_verify_client_cert, tls_client_ca_file)",
+        );
+    }
+    if !is_fresh(&trials.tried_at, facts.probe_every, now) {
+        return Finding::unknown(
+            "TrialsTooOld",
+            format!("the node in pod {} has not tried the secret store recently", pod.name),
+            "restart the pod: kubectl tessera restart; compare the clocks of the machines",
+        );
+    }
+    let wrong = wrong.map(|shown| (shown, Outcome::Refused));
+    let missing =
+        wrong.into_iter().chain([(Shown::Own, Outcome::Served)]).find(|(shown, wanted)| !is(*shown, *wanted));
+    match missing {
+        None => Finding::verified(
+            Observer::Node,
+            format!(
+                "the secret store at {address} refused no certificate and one of a foreign CA, and served the node"
+            ),
+        ),
+        Some((shown, _)) => {
+            let why = outcome(shown).and_then(|trial| trial.why.as_deref());
+            let why = why.unwrap_or(if shown == Shown::Own { "it was refused" } else { "nobody tried it" });
+            Finding::unknown(
+                "StoreTrialUnclear",
+                format!(
+                    "pod {}: whether the secret store serves {} is unclear: {why}",
+                    pod.name,
+                    words(shown)
+                ),
+                "kubectl describe the TesseraNetwork: SecretStoreReady says how the store answers",
+            )
+        }
+    }
+}
+
+fn of_listeners(facts: &NodeFacts, pod: &PodFacts, report: &Status, now: Timestamp) -> Finding {
     let Some(trials) = &report.listener_trials else {
         return Finding::unknown(
             "ListenersNotTried",
@@ -133,11 +208,16 @@ fn words(shown: Shown) -> &'static str {
 }
 
 fn of_network(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
-    let store = of_store(facts);
     let nodes = nodes::worst(facts, Line::MutualTls, now);
+    // The nodes try a store that they show a certificate.
+    if facts.vault.is_some_and(|vault| vault.client_certificate.is_some()) {
+        return nodes;
+    }
+    let store = of_store(facts);
     if store.result <= nodes.result { store } else { nodes }
 }
 
+/// Of a store that nobody shows a client certificate.
 fn of_store(facts: &NetworkFacts<'_>) -> Finding {
     match (&facts.store, facts.vault) {
         (StoreAnswer::NotAskedYet, _) => Finding::not_asked_yet("the secret store"),
@@ -148,7 +228,7 @@ fn of_store(facts: &NetworkFacts<'_>) -> Finding {
                 "the secret store at {} answered the operator, which showed no client certificate",
                 vault.address
             ),
-            "let the store's listener for machines require a client certificate (Vault: tls_require_and_verify_client_cert); this version cannot show one yet",
+            "let the store's listener for machines require a client certificate (Vault: tls_require_and_verify_client_cert), and name it in spec.secretStore.vault.clientCertificate",
         ),
         _ => Finding::unknown(
             "StoreSilent",

@@ -104,7 +104,7 @@ fn has_failed(pod: &KeptPod, now: Timestamp) -> bool {
 
 impl Applied {
     fn note(&mut self, planned: &Planned, ensured: Ensured, network: &Resolved, ctx: &Context) {
-        let leaf = network.monitoring.iter().find(|leaf| leaf.secret == planned.id);
+        let leaf = network.client_leaves.iter().find(|leaf| leaf.secret == planned.id);
         if let Some(leaf) = leaf {
             let uid = ensured.metadata.uid.as_deref().unwrap_or_default();
             ctx.leaves.put(uid, leaf.known_in(&ensured.metadata));

@@ -17,7 +17,7 @@ use crate::report::conditions::find;
 pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<EventRecord> {
     let reissued = |object: &ObjectId| {
         let is_new = |leaf: &Leaf| leaf.reissued.is_some() && leaf.secret == *object;
-        network.monitoring.iter().any(is_new)
+        network.client_leaves.iter().any(is_new)
     };
     let mut records = Vec::new();
     if network.authorities_are_new && !applied.written.is_empty() {
@@ -60,11 +60,14 @@ fn store_ca_changed(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus)
 }
 
 /// Reasons of Ready: nodes report their own coming and going, and the store's state by its own condition.
-const REPORTED_ELSEWHERE: [Reason; 5] = [
+const REPORTED_ELSEWHERE: [Reason; 8] = [
     Reason::NodesNotReady,
     Reason::StoreUnreachable,
     Reason::LoginDenied,
     Reason::NotProvisioned,
+    Reason::ClientCertificateRequired,
+    Reason::ClientCertificateRefused,
+    Reason::ClientCANotInstalled,
     Reason::Paused,
 ];
 

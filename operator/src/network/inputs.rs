@@ -11,6 +11,7 @@ use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_pki::CaState;
 
 use super::logging::{self, CollectorCa};
+use super::resolve::shows_issued;
 use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::cluster::ClusterFacts;
 use crate::checklist::facts::StoreAnswer;
@@ -36,7 +37,7 @@ pub struct Inputs {
     pub store_ca_sha256: Option<String>,
     /// What the secret store showed of itself.
     pub store_facts: StoreAnswer,
-    /// What is known of the scrapers' Secrets; only ours.
+    /// What is known of the Secrets of its clients' leaves; only ours.
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The CA bundle of its collector of logs.
     pub collector_ca: CollectorCa,
@@ -61,7 +62,9 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
     let secret = |scraper: &Scraper| {
         ObjectId::of::<Secret>(&ctx.namespace, &names::network::monitoring_secret(name, &scraper.name))
     };
-    let secrets = monitoring.map(secret).collect();
+    let store_client = shows_issued(network)
+        .then(|| ObjectId::of::<Secret>(&ctx.namespace, &names::network::store_client_secret(name)));
+    let secrets = monitoring.map(secret).chain(store_client).collect();
     let nodes = ctx.caches.nodes_of(name);
     Ok(Inputs {
         cluster_name: ctx.settings.cluster_name.clone(),

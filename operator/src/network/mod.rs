@@ -121,7 +121,7 @@ fn next_check(network: &Resolved, now: Timestamp) -> Duration {
     if network.authorities_are_new {
         return AFTER_AUTHORITIES;
     }
-    let due = network.monitoring.iter().map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
+    let due = network.client_leaves.iter().map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
     let due = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
     period.min(due.max(Duration::from_secs(1)))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use tessera_crds::api::network::{NamespaceIsolation, Scraper};
+use tessera_crds::api::network::{NamespaceIsolation, Scraper, VaultClientCertificateType};
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::dynamic_config::{Egress, Logging};
 use tessera_node_api::identity::{Identity, IdentityError};
@@ -34,8 +34,9 @@ pub struct Resolved {
     pub dedicated: bool,
     /// The scrapers.
     pub scrapers: Vec<Scraper>,
-    /// A leaf for each scraper; none before the authorities are stored.
-    pub monitoring: Vec<Leaf>,
+    /// A leaf for each scraper, and for the operator at the secret store, if that is the network's to issue; none before the
+    /// authorities are stored.
+    pub client_leaves: Vec<Leaf>,
     /// The P2P URLs of the nodes, sorted.
     pub peers: Vec<String>,
     /// The collector of the nodes' logs.
@@ -79,15 +80,18 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
     let (authorities, authorities_are_new) = authorities(network, inputs)?;
     let mut scrapers = network.spec.monitoring.clone();
     scrapers.sort_by(|a, b| a.name.cmp(&b.name));
-    let monitoring =
-        if authorities_are_new { Vec::new() } else { monitoring(network, &scrapers, &authorities, inputs)? };
+    let client_leaves = if authorities_are_new {
+        Vec::new()
+    } else {
+        client_leaves(network, &scrapers, &authorities, inputs)?
+    };
     Ok(Resolved {
         owner: Owner::new(network, network_labels(&name)),
         authorities,
         authorities_are_new,
         dedicated: network.spec.namespace_isolation == NamespaceIsolation::Dedicated,
         scrapers,
-        monitoring,
+        client_leaves,
         peers: peers(inputs),
         logging: logging::of_nodes(network, &inputs.collector_ca),
         egress: egress::of_nodes(network),
@@ -121,20 +125,32 @@ fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState
     }
 }
 
-fn monitoring(
+fn client_leaves(
     network: &TesseraNetwork,
     scrapers: &[Scraper],
     authorities: &CaState,
     inputs: &Inputs,
 ) -> Result<Vec<Leaf>, Unresolved> {
     let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
-    let leaf = |scraper: &Scraper| {
-        let identity = Identity::monitoring(&network.spec.trust_domain, &scraper.name)?;
-        let name = names::network::monitoring_secret(name_of(network), &scraper.name);
+    let trust_domain = &network.spec.trust_domain;
+    let leaf = |(name, identity): (String, Result<Identity, IdentityError>)| {
         let secret = ObjectId::of::<Secret>(namespace_of(network), &name);
         let stored = inputs.secrets.get(&secret);
-        let spec = LeafSpec::client(identity, lifetime);
+        let spec = LeafSpec::client(identity?, lifetime);
         Ok(leaf::keep_or_issue(&authorities.network, &spec, renew_before, secret, stored, inputs.now)?)
     };
-    scrapers.iter().map(leaf).collect()
+    let monitoring = scrapers.iter().map(|scraper| {
+        let name = names::network::monitoring_secret(name_of(network), &scraper.name);
+        (name, Identity::monitoring(trust_domain, &scraper.name))
+    });
+    let store_client = shows_issued(network)
+        .then(|| (names::network::store_client_secret(name_of(network)), Identity::operator(trust_domain)));
+    monitoring.chain(store_client).map(leaf).collect()
+}
+
+/// Whether the operator shows the secret store a certificate of the network's CA.
+pub(super) fn shows_issued(network: &TesseraNetwork) -> bool {
+    let store = network.spec.secret_store.vault.as_ref();
+    let named = store.and_then(|store| store.client_certificate.as_ref());
+    named.is_some_and(|named| named.r#type == VaultClientCertificateType::Issued)
 }

@@ -13,6 +13,7 @@ pub mod events;
 pub mod nodes;
 pub mod store;
 mod store_audit;
+mod store_client;
 pub mod store_reports;
 pub mod stores;
 pub mod strangers;

@@ -16,6 +16,8 @@ pub enum StoreState {
     Sealed(String),
     /// It does not answer, or not as the holder of a certificate that we trust.
     Unreachable(String),
+    /// It answers nobody who shows what we show: the TLS alert that it refused us with.
+    ClientRefused(String),
     /// It refuses the login.
     LoginDenied(String),
     /// Role or auth mount are not there.
@@ -25,6 +27,6 @@ pub enum StoreState {
 impl StoreState {
     /// Whether it answers at all, and unsealed: what a starting node needs.
     pub fn is_reachable(&self) -> bool {
-        !matches!(self, Self::Sealed(_) | Self::Unreachable(_))
+        !matches!(self, Self::Sealed(_) | Self::Unreachable(_) | Self::ClientRefused(_))
     }
 }

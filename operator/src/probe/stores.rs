@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use rustls::sign::CertifiedKey;
 use tessera_crds::api::network::VaultStore;
 use tessera_crds::{TesseraNetwork, names};
 
 use super::store::StoreState;
 use super::store_audit::{self, Audited};
+use super::store_client;
 use super::store_reports::{ObservedStore, PERIOD, Report, Subject};
 use super::vault::Vault;
 use super::workers;
@@ -44,20 +46,24 @@ async fn probe(name: &str, ctx: &Arc<Context>) -> Option<Duration> {
     let cached = ctx.caches.networks.get(name)?;
     let network = cached.readable().filter(|network| network.metadata.deletion_timestamp.is_none())?;
     let uid = uid_of(&**network);
-    let (ca_pem, error) = match read_ca(network, ctx).await {
-        Ok(ca_pem) => (ca_pem, None),
-        Err(Unread::For(observed)) => (String::new(), Some(observed)),
+    let read = async { Ok((read_ca(network, ctx).await?, store_client::read(network, ctx).await)) };
+    let (ca_pem, shown) = match read.await {
+        Ok((ca_pem, Ok(shown))) => (ca_pem, Ok(shown)),
+        Ok((ca_pem, Err(Unread::For(observed)))) => (ca_pem, Err(observed)),
+        Err(Unread::For(observed)) => (String::new(), Err(observed)),
         // The API server is away: what was found before stands.
-        Err(Unread::Transient) => return Some(jittered(ctx.stores.backoff.after_failure(uid))),
+        Ok((_, Err(Unread::Transient))) | Err(Unread::Transient) => {
+            return Some(jittered(ctx.stores.backoff.after_failure(uid)));
+        }
     };
     let subject = Subject { store: network.spec.secret_store.vault.clone(), ca_pem };
     let before = ctx.stores.reports.get(uid);
     let known = before.as_ref().filter(|report| report.subject == subject);
     let (logged_in, audited) =
         (known.and_then(Report::fresh_login), known.and_then(|report| report.audited.clone()));
-    let Found { observed, logged_in, seal_type, audited } = match error {
-        Some(observed) => Found::nothing(observed),
-        None => look(network, &subject, logged_in, audited, ctx).await,
+    let Found { observed, logged_in, seal_type, audited } = match shown {
+        Err(observed) => Found::nothing(observed),
+        Ok(shown) => look(network, &subject, shown, logged_in, audited, ctx).await,
     };
     let wait = if observed == ObservedStore::State(StoreState::Ready) {
         ctx.stores.backoff.reset(uid);
@@ -76,8 +82,8 @@ async fn probe(name: &str, ctx: &Arc<Context>) -> Option<Duration> {
     Some(jittered(wait))
 }
 
-/// Why the store's CA bundle is not there.
-enum Unread {
+/// Why what the store is asked with is not there.
+pub(super) enum Unread {
     For(ObservedStore),
     Transient,
 }
@@ -126,13 +132,14 @@ impl Found {
 async fn look(
     network: &TesseraNetwork,
     subject: &Subject,
+    shown: Option<Arc<CertifiedKey>>,
     logged_in: Option<Instant>,
     audited: Option<Audited>,
     ctx: &Arc<Context>,
 ) -> Found {
     let invalid = |message: String| Found::nothing(ObservedStore::InvalidReference(message));
     let Some(spec) = &subject.store else { return invalid("spec.secretStore.vault is missing".to_owned()) };
-    let vault = match Vault::new(spec, subject.ca_pem.as_bytes()) {
+    let vault = match Vault::new(spec, subject.ca_pem.as_bytes(), shown) {
         Ok(vault) => vault,
         Err(error) => return invalid(chain(&error)),
     };

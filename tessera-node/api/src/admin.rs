@@ -68,6 +68,10 @@ pub struct Status {
     /// egress guard, and in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress_trials: Option<EgressTrials>,
+    /// The node's connects to its secret store, when it tried them last; absent before the first time, if it shows the store no
+    /// client certificate, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_trials: Option<StoreTrials>,
     /// The node's time when it answered (RFC 3339, with fractions of a second); absent in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<String>,
@@ -115,6 +119,18 @@ pub struct ListenerTrials {
     pub tried_at: String,
     /// The listeners, in the order in which they were bound.
     pub listeners: Vec<TriedListener>,
+}
+
+/// The node's trials of its secret store, as clients that the store must not serve, and as itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreTrials {
+    /// When they ended (RFC 3339).
+    pub tried_at: String,
+    /// The store's URL, as the node's configuration has it.
+    pub address: String,
+    /// What was tried, in order.
+    pub trials: Vec<Trial>,
 }
 
 /// One listener and its trials.

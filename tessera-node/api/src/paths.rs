@@ -14,6 +14,8 @@ pub const EGRESS_FILE: &str = "egress.json";
 pub const NODE_TLS: &str = "/etc/tessera/tls/node";
 /// Secret `<node>-admin-tls`: `tls.crt`, `tls.key`, `ca.crt` (the network's admin CA, whatever its issuer).
 pub const ADMIN_TLS: &str = "/etc/tessera/tls/admin";
+/// The Secret that `secretStore.vault.clientCertificate` names: `tls.crt` and `tls.key`. It is mounted only if one is named.
+pub const STORE_CLIENT_TLS: &str = "/etc/tessera/tls/store-client";
 /// The CA bundle of the secret store, file `ca.crt`.
 pub const STORE_CA: &str = "/etc/tessera/store/ca.crt";
 /// The projected ServiceAccount token whose audience is the secret store's URL.

@@ -68,6 +68,10 @@ pub struct SecretStore {
     pub address: String,
     /// PEM file with the CA of the store's certificate.
     pub ca_file: String,
+    /// Directory with the `tls.crt` and `tls.key` that the node shows the store, read anew for each connection, since the
+    /// kubelet renews them; absent: the node shows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// Vault Enterprise or OpenBao namespace; empty: none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,

@@ -4,14 +4,18 @@
 //! The provider is named here, so that nothing depends on which default a binary installed. No session is resumed: a resumed
 //! session is used without asking the verifier.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
-use rustls::client::{Resumption, WantsClientCert};
+use rustls::client::{ResolvesClientCert, Resumption, WantsClientCert};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, ConfigBuilder, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    AlertDescription, ClientConfig, ConfigBuilder, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion,
+};
 
 /// Why a CA bundle cannot be the roots of a client. The bundle is named by the sentence that this ends.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -25,6 +29,20 @@ pub enum BundleError {
     /// A certificate cannot be a root.
     #[error("a certificate in it cannot be a root")]
     Root(#[source] rustls::Error),
+}
+
+/// Why a certificate and a key cannot be a client's. They are named by the sentence that this ends; it quotes no byte of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientCertificateError {
+    /// No PEM, or no certificate in it.
+    #[error("tls.crt holds no PEM certificate")]
+    NoCertificate,
+    /// No PEM, no key in it, or a kind of key that we do not support.
+    #[error("tls.key holds no private key that can be used; unencrypted PKCS#8 in PEM is expected")]
+    Key,
+    /// Key and certificate belong to different pairs.
+    #[error("tls.key is not the key of the certificate in tls.crt")]
+    Mismatch,
 }
 
 /// The certificates of a PEM bundle. One bad certificate refuses the whole bundle: trusting a part would hide the mistake.
@@ -54,6 +72,48 @@ pub fn with_certificate(
 pub fn with_certified_key(roots: RootCertStore, key: Arc<CertifiedKey>) -> ClientConfig {
     let resolver = Arc::new(SingleCertAndKey::from(key));
     without_resumption(builder(roots, DEFAULT_VERSIONS).with_client_cert_resolver(resolver))
+}
+
+/// A client of a server that is not ours, which shows what `resolver` has at each handshake: TLS 1.2 and 1.3.
+pub fn with_resolver(roots: RootCertStore, resolver: Arc<dyn ResolvesClientCert>) -> ClientConfig {
+    without_resumption(builder(roots, DEFAULT_VERSIONS).with_client_cert_resolver(resolver))
+}
+
+/// A certificate (a leaf, then its chain) and its key, both PEM, that a client shows.
+pub fn certified_key(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, ClientCertificateError> {
+    use ClientCertificateError as E;
+    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
+    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(E::NoCertificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| E::Key)?;
+    let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).map_err(|_| E::Key)?;
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match().map_err(|_| E::Mismatch)?;
+    Ok(Arc::new(certified))
+}
+
+/// The alert by which a server refused a client, if that is how a request failed: the client's certificate, or the lack of one.
+pub fn refusal(error: &(dyn Error + 'static)) -> Option<AlertDescription> {
+    use AlertDescription as A;
+    let mut link = Some(error);
+    while let Some(error) = link {
+        // The content of an `io::Error` is no link of its chain.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let content = inner.map_or(error, |inner| inner as &(dyn Error + 'static));
+        match content.downcast_ref() {
+            Some(rustls::Error::AlertReceived(
+                alert @ (A::CertificateRequired
+                | A::BadCertificate
+                | A::UnsupportedCertificate
+                | A::CertificateRevoked
+                | A::CertificateExpired
+                | A::CertificateUnknown
+                | A::UnknownCA
+                | A::AccessDenied),
+            )) => return Some(*alert),
+            _ => link = content.source(),
+        }
+    }
+    None
 }
 
 fn builder(

@@ -1,7 +1,7 @@
-//! Tries a listener as a client that it must not serve.
+//! Tries a server, a listener of our own or the secret store, as a client that it must not serve.
 //!
-//! A refusal counts only for its own reason: the listener shows our own certificate, so that it is ours, and ends the
-//! connection with the alert that belongs to what was wrong. Any other end is [`Outcome::Unclear`].
+//! A refusal counts only for its own reason: the server proves to be the one that we mean, and ends the connection with the
+//! alert that belongs to what was wrong. Any other end is [`Outcome::Unclear`].
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use rustls::client::Resumption;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{AlertDescription, ClientConfig};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tessera_node_api::identity::Identity;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -25,7 +25,7 @@ use crate::credentials::Credentials;
 
 /// A listener gives a handshake three seconds, so after these it has ended the connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A listener that serves the client answers this, if only with 404.
+/// A server that serves the client answers this, if only with 404.
 const REQUEST: &[u8] = b"GET /upcheck HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 /// The first byte of a TLS alert, which is how a TLS listener answers what is not TLS.
 const TLS_ALERT: u8 = 21;
@@ -41,15 +41,47 @@ pub enum Shown {
     Foreign(Stranger),
     /// A certificate of the right CA, past its end.
     Expired(Stranger),
-    /// The certificate that the listener itself shows.
+    /// Our own certificate.
     Own,
+}
+
+/// The server that is tried, and what we show it otherwise.
+#[derive(Debug, Clone)]
+pub struct Server {
+    name: ServerName<'static>,
+    proof: Arc<dyn ServerCertVerifier>,
+    own: Arc<CertifiedKey>,
+}
+
+impl Server {
+    /// A listener of our own: it must show exactly the certificate that is ours.
+    pub fn own_listener(own: &Credentials) -> Result<Self, StrangerError> {
+        let own = own.certified_key();
+        let leaf = own.end_entity_cert().map_err(|error| StrangerError(error.to_string()))?;
+        let proof = Arc::new(ExactlyThis(leaf.clone().into_owned()));
+        let name = ServerName::try_from("localhost").map_err(|error| StrangerError(error.to_string()))?;
+        Ok(Self { name, proof, own })
+    }
+
+    /// Another's server: its certificate must hold `host` (DNS name or address, no port, no brackets) and chain to `roots`. `own`
+    /// is what we show it otherwise.
+    pub fn of_another(
+        host: &str,
+        roots: RootCertStore,
+        own: Arc<CertifiedKey>,
+    ) -> Result<Self, StrangerError> {
+        let failed = |error: &dyn std::fmt::Display| StrangerError(error.to_string());
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(&error))?;
+        let proof = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        Ok(Self { name, proof: proof.map_err(|error| failed(&error))?, own })
+    }
 }
 
 /// A certificate with its key that is not for use.
 #[derive(Clone)]
 pub struct Stranger(Arc<CertifiedKey>);
 
-/// How a listener treats a client.
+/// How a server treats a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Refused, for the reason that it should have.
@@ -102,19 +134,19 @@ impl std::fmt::Debug for Stranger {
     }
 }
 
-/// Shows `shown` to the listener at the other end of `stream`, whose certificate is that of `own`.
-pub async fn run<S>(stream: S, shown: &Shown, own: &Credentials) -> Outcome
+/// Shows `shown` to `server`, which is at the other end of `stream`.
+pub async fn run<S>(stream: S, shown: &Shown, server: &Server) -> Outcome
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let trial = async {
         match shown {
             Shown::Plain => plain(stream).await,
-            Shown::NoCertificate => tls(stream, None, own).await,
+            Shown::NoCertificate => tls(stream, None, server).await,
             Shown::Foreign(stranger) | Shown::Expired(stranger) => {
-                tls(stream, Some(Arc::clone(&stranger.0)), own).await
+                tls(stream, Some(Arc::clone(&stranger.0)), server).await
             }
-            Shown::Own => tls(stream, Some(own.certified_key()), own).await,
+            Shown::Own => tls(stream, Some(Arc::clone(&server.own)), server).await,
         }
     };
     match tokio::time::timeout(TIMEOUT, trial).await {
@@ -135,7 +167,7 @@ impl Shown {
             Self::NoCertificate => alert == A::CertificateRequired,
             Self::Foreign(_) => alert == A::UnknownCA,
             Self::Expired(_) => alert == A::CertificateExpired,
-            // A listener may refuse it for its CA, its usage or its identity, whichever it checks first.
+            // A server may refuse it for its CA, its usage or its identity, whichever it checks first.
             Self::Own => matches!(
                 alert,
                 A::CertificateUnknown
@@ -182,21 +214,27 @@ async fn plain<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> End {
     }
 }
 
-async fn tls<S>(stream: S, shown: Option<Arc<CertifiedKey>>, own: &Credentials) -> End
+async fn tls<S>(stream: S, shown: Option<Arc<CertifiedKey>>, server: &Server) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = match config(shown, own) {
+    let config = match config(shown, server) {
         Ok(config) => config,
         Err(error) => return End::Other(error.to_string()),
     };
-    let Ok(name) = ServerName::try_from("localhost") else { return End::Other("no name".to_owned()) };
     let exchange = async {
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-        // In TLS 1.3 the handshake is over for the client before the listener has judged its certificate.
-        stream.write_all(REQUEST).await?;
-        stream.flush().await?;
-        stream.read(&mut [0; 1]).await
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(server.name.clone(), stream).await?;
+        // In TLS 1.3 the handshake is over for the client before the server has judged its certificate. So a request may meet a
+        // connection that has ended, and why it ended is there to read.
+        let sent = async {
+            stream.write_all(REQUEST).await?;
+            stream.flush().await
+        };
+        let sent = sent.await;
+        match stream.read(&mut [0; 1]).await {
+            Ok(0) => sent.map(|()| 0),
+            read => read,
+        }
     };
     match exchange.await {
         Ok(1) => End::Answer,
@@ -217,12 +255,11 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), K::ConnectionReset | K::BrokenPipe | K::UnexpectedEof)
 }
 
-fn config(shown: Option<Arc<CertifiedKey>>, own: &Credentials) -> Result<ClientConfig, rustls::Error> {
-    let leaf = own.certified_key().end_entity_cert()?.clone().into_owned();
+fn config(shown: Option<Arc<CertifiedKey>>, server: &Server) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous() // The listener must show exactly our own certificate.
-        .with_custom_certificate_verifier(Arc::new(ExactlyThis(leaf)));
+        .dangerous() // A listener of ours must show exactly our own certificate.
+        .with_custom_certificate_verifier(Arc::clone(&server.proof));
     let mut config = match shown {
         Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
         None => builder.with_no_client_auth(),

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
         println!("nodes of {from} refuse to start from now on; stop those that still run");
     }
     if args.dry_run {
-        println!("{}", runbook::for_the_owner(&wanted));
+        println!("{}", runbook::for_the_owner(&wanted, &args.network, store.client_certificate.as_ref()));
         println!("nothing was changed (--dry-run)");
     } else {
         println!("the secret store is ready for this network; --dry-run prints what else its owner sees to");

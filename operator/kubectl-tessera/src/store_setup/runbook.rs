@@ -1,6 +1,8 @@
 //! The runbook of the store's owner: the commands that a setup stands for, and what no setup does. Pure.
 
 use serde_json::Value;
+use tessera_crds::api::network::{VaultClientCertificate, VaultClientCertificateType};
+use tessera_crds::names;
 use tessera_store_objects::Wanted;
 
 /// What a person would type to write `body` at `path`.
@@ -12,7 +14,13 @@ pub(super) fn command(path: &str, body: &Value) -> String {
 }
 
 /// What the owner of the store sees to, beyond what a setup writes: each with the line of the checklist that shows it.
-pub(super) fn for_the_owner(wanted: &Wanted) -> String {
+/// `network` is the network's name, `shown` the client certificate that its nodes show.
+pub(super) fn for_the_owner(
+    wanted: &Wanted,
+    network: &str,
+    shown: Option<&VaultClientCertificate>,
+) -> String {
+    let shown = client_certificate(network, shown);
     let (mount, address) = (&wanted.kv_mount, &wanted.address);
     let cidrs = match wanted.source_cidrs.as_slice() {
         [] => "spec.secretStore.vault.sourceCIDRs is empty: set it to the networks of the nodes' and the operator's pods, then run this again"
@@ -25,6 +33,10 @@ pub(super) fn for_the_owner(wanted: &Wanted) -> String {
     format!(
         "
 what the owner of {address} sees to, and the checklist line that shows it
+  client certificates (MutualTls): the listener at {address} is for machines and serves nobody without one; people get a listener of
+  their own. {shown}
+              tls_require_and_verify_client_cert = true
+              tls_client_ca_file = \"/vault/client-ca/ca.crt\"
   audit devices (CentralLogging): switch two on before the first key is written, one of them remote. While all of them block,
   the store serves nobody; one that works is enough. Never with log_raw.
               vault audit enable file file_path=/vault/audit/audit.log
@@ -42,6 +54,21 @@ what the owner of {address} sees to, and the checklist line that shows it
               vault token revoke -self
   hosts (NoRemoteRoot, NoCoreDumps): no remote root login, swap off, no core dumps; a person states it as a TesseraAttestation"
     )
+}
+
+/// Whose certificates the store's listener for machines must accept.
+fn client_certificate(network: &str, shown: Option<&VaultClientCertificate>) -> String {
+    match shown.map(|shown| (shown.r#type, &shown.secret_ref)) {
+        None => "this network shows none: set spec.secretStore.vault.clientCertificate".to_owned(),
+        Some((VaultClientCertificateType::SecretRef, Some(secret))) => format!(
+            "issue one of the CA below and have it put in Secret {}; renew it there, nodes take it without a restart",
+            secret.name
+        ),
+        Some(_) => format!(
+            "install the certificate in ConfigMap {} and restart each server: it reads the CA at its start only",
+            names::network::ca_bundle(network)
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -64,13 +91,20 @@ mod tests {
 
     #[test]
     fn the_runbook_speaks_of_this_network() {
-        let text = for_the_owner(&example());
+        let text = for_the_owner(&example(), "org-a", None);
         for part in
             ["https://vault.vault.svc:8200", "10.244.0.0/16", "vault write secret/config cas_required=true"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let open = for_the_owner(&Wanted { source_cidrs: Vec::new(), ..example() });
-        assert!(open.contains("sourceCIDRs is empty"), "{open}");
+        let open = for_the_owner(&Wanted { source_cidrs: Vec::new(), ..example() }, "org-a", None);
+        assert!(
+            open.contains("sourceCIDRs is empty")
+                && open.contains("set spec.secretStore.vault.clientCertificate")
+        );
+        let shown = |json| for_the_owner(&example(), "org-a", Some(&serde_json::from_value(json).unwrap()));
+        assert!(shown(json!({"type": "Issued"})).contains("ConfigMap org-a-ca"));
+        let named = shown(json!({"type": "SecretRef", "secretRef": {"name": "vault-client"}}));
+        assert!(named.contains("Secret vault-client"), "{named}");
     }
 }

@@ -29,7 +29,7 @@ fn wanted(vault: &Vault) -> Wanted {
 /// What the operator's probe finds now.
 async fn audit(vault: &Vault) -> AuditorAnswer {
     let spec = vault.network.spec.secret_store.vault.as_ref().unwrap();
-    let probe = Probe::new(spec, &std::fs::read(vault.ca()).unwrap()).unwrap();
+    let probe = Probe::new(spec, &std::fs::read(vault.ca()).unwrap(), None).unwrap();
     probe.audit(&vault.token(), &wanted(vault)).await.unwrap()
 }
 

@@ -46,6 +46,7 @@ fn facts() -> NodeFacts {
         dedicated_machines: None,
         must_not_reach: vec!["169.254.169.254:80".into()],
         collector: Some(COLLECTOR.into()),
+        store_with_certificate: None,
         statements: Statements::default(),
         pods: vec![pod],
     }

@@ -1,8 +1,8 @@
-//! `MutualTls` of a node: what its trials of its own listeners come to.
+//! `MutualTls` of a node: what its trials of its own listeners and of its secret store come to.
 
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};
-use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, Trial, TriedListener};
+use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, StoreTrials, Trial, TriedListener};
 
 use super::{NodeFacts, after, facts, of_node, report};
 
@@ -83,7 +83,81 @@ fn what_was_not_tried_is_not_verified() {
     assert_eq!(after(LINE, no_expired), "Enforced NoExpiredCertificate");
 }
 
+const STORE: &str = "https://vault.vault.svc:8200";
+
+/// The node shows its store a certificate, and tried it half a minute ago.
+fn with_store(facts: &mut NodeFacts) -> &mut StoreTrials {
+    facts.store_with_certificate = Some(STORE.into());
+    let outcomes = [
+        (Shown::NoCertificate, Outcome::Refused),
+        (Shown::ForeignCA, Outcome::Refused),
+        (Shown::Own, Outcome::Served),
+    ];
+    report(facts).store_trials.insert(StoreTrials {
+        tried_at: "2026-12-31T23:59:30Z".into(),
+        address: STORE.into(),
+        trials: outcomes.map(|(shown, outcome)| Trial { shown, outcome, why: None }).into(),
+    })
+}
+
+#[test]
+fn a_store_that_refuses_wrong_clients_and_serves_the_node_is_a_part_of_what_was_observed() {
+    let mut facts = facts();
+    with_store(&mut facts);
+    let finding = of_node(&facts, LINE);
+    assert_eq!(finding.result, LineResult::Verified);
+    assert!(finding.observed.contains("Q2T refused") && finding.observed.contains(STORE), "{finding:?}");
+}
+
+#[test]
+fn a_store_that_serves_a_wrong_client_is_a_violation_however_old_the_trial() {
+    for wrong in [0, 1] {
+        let served = |facts: &mut NodeFacts| with_store(facts).trials[wrong].outcome = Outcome::Served;
+        assert_eq!(after(LINE, served), "Violated NoClientCertificate");
+        let old = |facts: &mut NodeFacts| {
+            served(facts);
+            report(facts).store_trials.as_mut().unwrap().tried_at = "2026-12-30T00:00:00Z".into();
+        };
+        assert_eq!(after(LINE, old), "Violated NoClientCertificate");
+    }
+}
+
+#[test]
+fn a_store_that_was_not_tried_of_late_shows_nothing() {
+    let untried = |facts: &mut NodeFacts| {
+        with_store(facts);
+        report(facts).store_trials = None;
+    };
+    assert_eq!(after(LINE, untried), "Unknown StoreNotTried");
+    let another = |facts: &mut NodeFacts| with_store(facts).address = "https://vault.bank:8200".into();
+    assert_eq!(after(LINE, another), "Unknown StoreNotTried");
+    let old = |facts: &mut NodeFacts| with_store(facts).tried_at = "2026-12-31T22:00:00Z".into();
+    assert_eq!(after(LINE, old), "Unknown TrialsTooOld");
+    let refused = |facts: &mut NodeFacts| with_store(facts).trials[2].outcome = Outcome::Refused;
+    assert_eq!(after(LINE, refused), "Unknown StoreTrialUnclear");
+    // A listener that serves a stranger is worse.
+    let both = |facts: &mut NodeFacts| {
+        refused(facts);
+        set(facts, 3, Shown::NoCertificate, Outcome::Served);
+    };
+    assert_eq!(after(LINE, both), "Violated WrongClientServed");
+}
+
 proptest! {
+    /// Whatever is changed or left out of the trials of the store, the line is not Verified.
+    #[test]
+    fn no_change_of_a_trial_of_the_store_is_verified(trial in 0_usize..3, outcome in 0_usize..3) {
+        let mut facts = facts();
+        let trials = &mut with_store(&mut facts).trials;
+        let outcome = [Outcome::Served, Outcome::Refused, Outcome::Unclear][outcome];
+        if trials[trial].outcome == outcome {
+            trials.remove(trial);
+        } else {
+            trials[trial].outcome = outcome;
+        }
+        prop_assert_ne!(of_node(&facts, LINE).result, LineResult::Verified);
+    }
+
     /// Whatever is changed or left out of the trials of a listener, the line is not Verified.
     #[test]
     fn no_change_of_a_trial_is_verified(at in 0_usize..4, trial in 0_usize..5, outcome in 0_usize..3) {

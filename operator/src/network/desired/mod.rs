@@ -28,7 +28,7 @@ impl Desired {
     /// Every object by its identity, with the Secrets that are known to be as they should.
     pub fn names(&self, network: &Resolved) -> BTreeSet<ObjectId> {
         let planned = self.objects.iter().map(|planned| planned.id.clone());
-        planned.chain(network.monitoring.iter().map(|leaf| leaf.secret.clone())).collect()
+        planned.chain(network.client_leaves.iter().map(|leaf| leaf.secret.clone())).collect()
     }
 }
 

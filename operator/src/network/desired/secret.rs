@@ -1,4 +1,4 @@
-//! The scrapers' leaves.
+//! The leaves of clients: scrapers, and the operator at the secret store.
 
 use crate::kube::planned::Planned;
 use crate::network::resolve::Resolved;
@@ -8,5 +8,5 @@ pub(super) fn build(network: &Resolved) -> Vec<Planned> {
     let secret = |leaf: &crate::issue::leaf::Leaf| {
         leaf.to_secret(network.owner.metadata(leaf.secret.name.clone())).as_ref().map(Planned::new)
     };
-    network.monitoring.iter().filter_map(secret).collect()
+    network.client_leaves.iter().filter_map(secret).collect()
 }

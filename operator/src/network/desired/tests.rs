@@ -129,3 +129,17 @@ fn a_collector_of_logs_is_one_more_file_beside_the_peers_and_changes_nothing_els
     let missing = with(CollectorCa::Missing("it is not there".into()));
     assert_eq!(logging(&missing).ca_bundle, "", "the node says that it ships nothing");
 }
+
+#[test]
+fn the_operator_has_a_leaf_for_a_store_that_trusts_the_network_s_ca() {
+    let leaf = |certificate: serde_json::Value| {
+        let mut json = network_json();
+        json["spec"]["secretStore"]["vault"]["clientCertificate"] = certificate;
+        let objects = desired(&resolve(&network(json), &network_inputs()).unwrap(), &settings()).objects;
+        objects.into_iter().find(|planned| planned.id.name == "org-a-store-client")
+    };
+    let issued = leaf(serde_json::json!({"type": "Issued"})).expect("it is issued");
+    assert_eq!((issued.id.kind.as_str(), &issued.body["type"]), ("Secret", &"kubernetes.io/tls".into()));
+    assert!(leaf(serde_json::json!({"type": "SecretRef", "secretRef": {"name": "v"}})).is_none());
+    assert!(leaf(serde_json::Value::Null).is_none());
+}

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tessera_crds::api::network::{CaRole, CaStatus, NodeCounts, SecretStoreStatus};
+use tessera_crds::api::network::{
+    CaRole, CaStatus, NodeCounts, SecretStoreStatus, VaultClientCertificateType,
+};
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
 use tessera_pki::{Ca, CaState};
@@ -145,6 +147,7 @@ fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condi
         }
         ObservedStore::State(StoreState::Sealed(message)) => no(Reason::Sealed, message),
         ObservedStore::State(StoreState::Unreachable(message)) => no(Reason::Unreachable, message),
+        ObservedStore::State(StoreState::ClientRefused(alert)) => client_refused(alert, object),
         // What Vault answers strangers who ask for an auth method that is not there, too.
         ObservedStore::State(StoreState::LoginDenied(message)) => {
             let message = format!("{message}; if the store was never set up for this network: `{set_up}`");
@@ -157,6 +160,40 @@ fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condi
         ObservedStore::InvalidReference(message) => no(Reason::InvalidReference, message),
         ObservedStore::PermissionDenied(message) => no(Reason::PermissionDenied, message),
     }
+}
+
+/// The store refuses whoever shows what the operator shows.
+fn client_refused(alert: &str, object: &TesseraNetwork) -> ConditionValue {
+    let Some(store) = &object.spec.secret_store.vault else {
+        return (ConditionStatus::False, Reason::Unreachable, format!("refused with the TLS alert {alert}"));
+    };
+    let (reason, what) = match &store.client_certificate {
+        None => (
+            Reason::ClientCertificateRequired,
+            "asks for a client certificate: set spec.secretStore.vault.clientCertificate".to_owned(),
+        ),
+        Some(named) => match (named.r#type, &named.secret_ref) {
+            (VaultClientCertificateType::SecretRef, Some(secret)) => (
+                Reason::ClientCertificateRefused,
+                format!(
+                    "refuses the client certificate in Secret {}: have its owner issue another, of the CA that its listener trusts",
+                    secret.name
+                ),
+            ),
+            _ => (
+                Reason::ClientCANotInstalled,
+                format!(
+                    "does not trust the network's CA: its owner installs the certificate of ConfigMap {} as tls_client_ca_file and restarts it (a Vault reads that file at start only)",
+                    names::network::ca_bundle(name_of(object))
+                ),
+            ),
+        },
+    };
+    (
+        ConditionStatus::False,
+        reason,
+        format!("the secret store at {} {what} (TLS alert {alert})", store.address),
+    )
 }
 
 /// A rebuild keeps the nodes' keys and not the CA, whose key lay in etcd. The CA's validity begins a little before it was

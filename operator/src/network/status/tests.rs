@@ -80,6 +80,29 @@ fn each_state_of_the_store_has_its_reason() {
 }
 
 #[test]
+fn a_store_that_refuses_the_client_certificate_has_the_reason_that_a_person_can_mend() {
+    let reason_with = |certificate: serde_json::Value| {
+        let mut world = ready();
+        world.object["spec"]["secretStore"]["vault"]["clientCertificate"] = certificate;
+        let status = world.with_store(ObservedStore::State(StoreState::ClientRefused("UnknownCA".into())));
+        let found = find(&status.conditions, ConditionType::SecretStoreReady).unwrap().clone();
+        assert_eq!(reason(&status, ConditionType::Ready), format!("False {}", found.reason));
+        assert!(found.message.contains("UnknownCA"), "{}", found.message);
+        (found.reason, found.message)
+    };
+    let (reason, message) = reason_with(serde_json::Value::Null);
+    assert_eq!(reason, "ClientCertificateRequired");
+    assert!(message.contains("set spec.secretStore.vault.clientCertificate"), "{message}");
+    let (reason, message) =
+        reason_with(serde_json::json!({"type": "SecretRef", "secretRef": {"name": "vault-client"}}));
+    assert_eq!(reason, "ClientCertificateRefused");
+    assert!(message.contains("Secret vault-client"), "{message}");
+    let (reason, message) = reason_with(serde_json::json!({"type": "Issued"}));
+    assert_eq!(reason, "ClientCANotInstalled");
+    assert!(message.contains("ConfigMap org-a-ca"), "{message}");
+}
+
+#[test]
 fn who_must_set_up_the_store_is_told_how() {
     let message = |state| {
         let status = ready().with_store(ObservedStore::State(state));

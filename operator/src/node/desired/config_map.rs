@@ -4,6 +4,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tessera_crds::api::network::{VaultClientCertificate, VaultClientCertificateType};
 use tessera_crds::names;
 use tessera_node_api::dynamic_config::{self, DynamicConfig};
 use tessera_node_api::identity::Identity;
@@ -101,6 +102,7 @@ fn secret_store(node: &Resolved) -> SecretStore {
     SecretStore {
         address: store.address.to_string(),
         ca_file: paths::STORE_CA.to_owned(),
+        client_certificate: store.client_certificate.as_ref().map(client_certificate),
         namespace: store.namespace.as_ref().map(ToString::to_string).unwrap_or_default(),
         auth_mount: store.auth.mount.to_string(),
         role: store.auth.role.to_string(),
@@ -108,6 +110,14 @@ fn secret_store(node: &Resolved) -> SecretStore {
         kv_mount: store.kv.mount.to_string(),
         path: format!("{}/{}/{account}", store.kv.path_prefix, node.owner.namespace),
         stamp: node.stamp.clone(),
+    }
+}
+
+/// Where the certificate lies that the node shows the store.
+fn client_certificate(named: &VaultClientCertificate) -> String {
+    match named.r#type {
+        VaultClientCertificateType::SecretRef => paths::STORE_CLIENT_TLS.to_owned(),
+        VaultClientCertificateType::Issued => paths::NODE_TLS.to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use tessera_crds::api::network::ObjectRef;
 use tessera_crds::names;
 use tessera_crds::names::label;
 use tessera_node_api::paths;
@@ -94,7 +95,7 @@ fn container(node: &Resolved) -> Container {
         security_context: Some(restricted::container()),
         // Its last words stand in the pod's status, and so in `Ready`.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(mounts()),
+        volume_mounts: Some(mounts(node)),
         ..Container::default()
     }
 }
@@ -126,19 +127,22 @@ mod volume {
     pub(super) const TLS: &str = "tls";
     pub(super) const ADMIN_TLS: &str = "admin-tls";
     pub(super) const STORE_CA: &str = "store-ca";
+    pub(super) const STORE_CLIENT_TLS: &str = "store-client-tls";
     pub(super) const STORE_TOKEN: &str = "store-token";
     pub(super) const RUN: &str = "run";
 }
 
 /// Whole directories, never `subPath`: the kubelet would not renew what it mounts.
-fn mounts() -> Vec<VolumeMount> {
+fn mounts(node: &Resolved) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str, read_only| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
         read_only: Some(read_only),
         ..VolumeMount::default()
     };
-    vec![
+    let store_client =
+        store_client_secret(node).map(|_| mount(volume::STORE_CLIENT_TLS, paths::STORE_CLIENT_TLS, true));
+    let mut all = vec![
         mount(volume::STATIC, directory(paths::STATIC_CONFIG), true),
         mount(volume::DYNAMIC, directory(paths::DYNAMIC_CONFIG), true),
         mount(volume::TLS, paths::NODE_TLS, true),
@@ -147,7 +151,9 @@ fn mounts() -> Vec<VolumeMount> {
         mount(volume::STORE_TOKEN, directory(paths::STORE_TOKEN), true),
         mount(volume::RUN, paths::RUN, false),
         mount(names::node::VOLUME_CLAIM, paths::DATA, false),
-    ]
+    ];
+    all.extend(store_client);
+    all
 }
 
 fn directory(path: &str) -> &str {
@@ -159,7 +165,7 @@ fn file(path: &str) -> String {
 }
 
 fn volumes(node: &Resolved) -> Vec<Volume> {
-    vec![
+    let mut all = vec![
         config_map(volume::STATIC, names::node::static_config(&node.name)),
         projected(volume::DYNAMIC, 0o444, dynamic(node)),
         secret(volume::TLS, node.tls.secret.name.clone()),
@@ -174,7 +180,29 @@ fn volumes(node: &Resolved) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-    ]
+    ];
+    all.extend(store_client_secret(node).map(store_client));
+    all
+}
+
+/// The Secret with the certificate that the node shows the store, if it does not show its own.
+fn store_client_secret(node: &Resolved) -> Option<&ObjectRef> {
+    node.store.client_certificate.as_ref()?.secret_ref.as_ref()
+}
+
+/// Nothing of the Secret but certificate and key.
+fn store_client(named: &ObjectRef) -> Volume {
+    let item = |key: &str| KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None };
+    Volume {
+        name: volume::STORE_CLIENT_TLS.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(named.name.to_string()),
+            default_mode: Some(GROUP_READABLE),
+            items: Some([paths::CERTIFICATE_FILE, paths::KEY_FILE].map(item).to_vec()),
+            optional: None,
+        }),
+        ..Volume::default()
+    }
 }
 
 fn config_map(name: &str, config_map: String) -> Volume {

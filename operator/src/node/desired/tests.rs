@@ -254,3 +254,36 @@ fn a_collector_of_logs_opens_its_egress_and_changes_nothing_else_of_the_node() {
     };
     assert_eq!(others(&with.supports), others(&without.supports));
 }
+
+#[test]
+fn the_pod_has_the_store_s_client_certificate_if_the_network_names_one() {
+    let with = |certificate: serde_json::Value| {
+        let mut json = network_json();
+        json["spec"]["secretStore"]["vault"]["clientCertificate"] = certificate;
+        let mut inputs = inputs();
+        inputs.network = NetworkInput::Found(network_of(json).into());
+        let desired = desired(&resolve(&node(node_json("node-a")), &inputs, &settings()).unwrap());
+        let config = desired.supports.iter().find(|planned| planned.id.name == "node-a-config").unwrap();
+        let config = config.body["data"]["tessera.json"].as_str().unwrap();
+        let config: serde_json::Value = serde_json::from_str(config).unwrap();
+        let spec = desired.workload.body["spec"]["template"]["spec"].clone();
+        (config["tesseraNode"]["secretStore"]["clientCertificate"].clone(), spec)
+    };
+    let volume = |spec: &serde_json::Value| {
+        let volumes = spec["volumes"].as_array().unwrap();
+        volumes.iter().find(|volume| volume["name"] == "store-client-tls").cloned()
+    };
+    let (directory, spec) = with(serde_json::Value::Null);
+    assert_eq!((directory, volume(&spec)), (serde_json::Value::Null, None));
+    let (directory, spec) = with(serde_json::json!({"type": "Issued"}));
+    assert_eq!((directory, volume(&spec)), ("/etc/tessera/tls/node".into(), None));
+
+    let (directory, spec) =
+        with(serde_json::json!({"type": "SecretRef", "secretRef": {"name": "vault-client"}}));
+    let volume = volume(&spec).expect("it is mounted");
+    assert_eq!(volume["secret"]["secretName"], "vault-client");
+    assert_eq!(volume["secret"]["items"].as_array().unwrap().len(), 2, "nothing else of the Secret");
+    let mounts = spec["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "store-client-tls").unwrap();
+    assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&directory, &true.into()));
+}

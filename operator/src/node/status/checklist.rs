@@ -42,6 +42,11 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         must_not_reach: node.must_not_reach.clone(),
         policies_in_place: (!node.paused && !seen.holds.is_whole()).then_some(!not_written),
         collector: node.collector.as_ref().map(|collector| collector.endpoint.to_string()),
+        store_with_certificate: node
+            .store
+            .client_certificate
+            .as_ref()
+            .map(|_| node.store.address.to_string()),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
         pods: pods.collect(),
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::json;
 use tessera_crds::api::network::VaultStore;
@@ -44,11 +45,19 @@ pub struct Vault {
 
 impl Vault {
     /// A client that trusts `ca_pem` alone, follows no redirect and uses no proxy and no search domain: a token must go
-    /// nowhere else.
-    pub fn new(store: &VaultStore, ca_pem: &[u8]) -> Result<Self, VaultError> {
+    /// nowhere else. `shown`: its client certificate, if it has one.
+    pub fn new(
+        store: &VaultStore,
+        ca_pem: &[u8],
+        shown: Option<Arc<CertifiedKey>>,
+    ) -> Result<Self, VaultError> {
         let roots = tls_client::roots(ca_pem).map_err(VaultError::CaBundle)?;
+        let tls = match shown {
+            Some(certificate) => tls_client::with_certified_key(roots, certificate),
+            None => tls_client::without_certificate(roots),
+        };
         let http = Client::builder()
-            .tls_backend_preconfigured(tls_client::without_certificate(roots))
+            .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())
             .no_proxy()
             .dns_resolver(Arc::new(AbsoluteNames))
@@ -82,7 +91,7 @@ impl Vault {
                     Some(StoreState::Unreachable(format!("the secret store's health answers HTTP {code}")))
                 }
             },
-            Err(error) => Some(StoreState::Unreachable(self.cannot("reach", &error))),
+            Err(error) => Some(self.no_answer("reach", &error)),
         }
     }
 
@@ -129,7 +138,7 @@ impl Vault {
             Err(error) if error.is_timeout() => login().await,
             first => first,
         };
-        let answer = answer.map_err(|error| StoreState::Unreachable(self.cannot("log in to", &error)))?;
+        let answer = answer.map_err(|error| self.no_answer("log in to", &error))?;
         Ok((answer.status(), bounded(answer).await))
     }
 
@@ -177,6 +186,13 @@ impl Vault {
         match &self.namespace {
             Some(namespace) => request.header("X-Vault-Namespace", namespace),
             None => request,
+        }
+    }
+
+    fn no_answer(&self, verb: &str, error: &reqwest::Error) -> StoreState {
+        match tls_client::refusal(error) {
+            Some(alert) => StoreState::ClientRefused(format!("{alert:?}")),
+            None => StoreState::Unreachable(self.cannot(verb, error)),
         }
     }
 
@@ -275,7 +291,7 @@ mod tests {
         .unwrap();
         let now = jiff::Timestamp::now();
         let state = tessera_pki::CaState::generate("n", jiff::SignedDuration::from_hours(1), now).unwrap();
-        Vault::new(&store, state.network.certificate_pem().as_bytes()).unwrap()
+        Vault::new(&store, state.network.certificate_pem().as_bytes(), None).unwrap()
     }
 
     #[test]

@@ -129,10 +129,10 @@ fn so_is_every_error_of_an_admin_port() {
 #[test]
 fn so_is_every_error_of_a_store_s_ca_bundle() {
     let cut = b"-----BEGIN CERTIFICATE-----\nMIIB";
-    let error = Vault::new(&vault_store(), cut).err().expect("it has no end");
+    let error = Vault::new(&vault_store(), cut, None).err().expect("it has no end");
     assert_plain(&chain(&error));
     let encoded = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let error = Vault::new(&vault_store(), encoded.as_bytes()).err().expect("it is no certificate");
+    let error = Vault::new(&vault_store(), encoded.as_bytes(), None).err().expect("it is no certificate");
     assert_plain(&chain(&error));
     for error in tls_errors() {
         assert_plain(&chain(&VaultError::CaBundle(BundleError::Root(error))));

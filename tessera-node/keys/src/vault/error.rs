@@ -79,6 +79,25 @@ pub enum VaultError {
         /// What went wrong on the way.
         problem: String,
     },
+    /// The certificate that the node should show is unusable.
+    #[error("the client certificate {path} for the secret store is unusable ({problem}): correct its Secret")]
+    ClientCertificate {
+        /// The directory.
+        path: String,
+        /// What is wrong; no byte of the key.
+        problem: String,
+    },
+    /// The store refuses the node's client certificate, or that it has none.
+    #[error(
+        "secret store {address} refuses this node's client certificate ({problem}): check \
+         secretStore.vault.clientCertificate, and that the store trusts its CA"
+    )]
+    Refused {
+        /// The store.
+        address: String,
+        /// How it refused.
+        problem: String,
+    },
     /// The login was refused.
     #[error(
         "login as role {role:?} at auth mount {mount:?} was refused ({status}: {reason}): check the role's service \
@@ -196,6 +215,8 @@ impl VaultError {
             | Self::Unavailable { .. }
             | Self::TokenFile { .. } => Retry::Soon,
             Self::Ca { .. }
+            | Self::ClientCertificate { .. }
+            | Self::Refused { .. }
             | Self::Token { .. }
             | Self::LoginDenied { .. }
             | Self::RoleMissing { .. }
@@ -223,6 +244,8 @@ impl VaultError {
             Self::TokenFile { .. } => "TokenFile",
             Self::Token { .. } => "Token",
             Self::Untrusted { .. } => "Untrusted",
+            Self::ClientCertificate { .. } => "ClientCertificate",
+            Self::Refused { .. } => "Refused",
             Self::LoginDenied { .. } => "LoginDenied",
             Self::RoleMissing { .. } => "RoleMissing",
             Self::Forbidden { .. } => "Forbidden",

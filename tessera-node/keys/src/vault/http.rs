@@ -8,6 +8,7 @@ use std::{fs, io};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use rustify::errors::ClientError as RestError;
+use rustls::RootCertStore;
 use serde::Deserialize;
 use tessera_node_api::plain_words::root_cause;
 use tessera_node_api::secret_store::lookup_name;
@@ -15,6 +16,7 @@ use tessera_node_api::tls_client;
 use url::Url;
 use vaultrs::error::ClientError;
 
+use super::client_certificate::ClientCertificate;
 use super::error::VaultError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,13 +47,26 @@ pub(super) struct Bundle {
     pem: Vec<u8>,
 }
 
+impl Bundle {
+    pub(super) fn roots(&self) -> Result<RootCertStore, VaultError> {
+        tls_client::roots(&self.pem)
+            .map_err(|error| VaultError::Ca { path: self.path.clone(), problem: root_cause(&error) })
+    }
+}
+
 /// A client that trusts the store's CA and nothing else (vaultrs by itself would add it to the system's roots), and that
 /// carries the token nowhere else: no redirect, no proxy, no search domain.
-pub(super) fn client(bundle: &Bundle) -> Result<reqwest::Client, VaultError> {
-    let roots = tls_client::roots(&bundle.pem)
-        .map_err(|error| VaultError::Ca { path: bundle.path.clone(), problem: root_cause(&error) })?;
+pub(super) fn client(
+    bundle: &Bundle,
+    shown: Option<ClientCertificate>,
+) -> Result<reqwest::Client, VaultError> {
+    let roots = bundle.roots()?;
+    let tls = match shown {
+        Some(certificate) => tls_client::with_resolver(roots, Arc::new(certificate)),
+        None => tls_client::without_certificate(roots),
+    };
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls_client::without_certificate(roots))
+        .tls_backend_preconfigured(tls)
         .https_only(true)
         .no_proxy()
         .dns_resolver(Arc::new(AbsoluteNames))
@@ -88,6 +103,8 @@ pub(super) enum Failure {
     Transport(String),
     /// No answer, since the store's certificate does not verify.
     Untrusted(String),
+    /// No answer, since the store refuses our client certificate, or that we have none.
+    Refused(String),
     /// An answer other than 2xx.
     Status {
         status: u16,
@@ -107,6 +124,7 @@ impl Failure {
         match self {
             Self::Transport(problem) => VaultError::Unreachable { address, problem },
             Self::Untrusted(problem) => VaultError::Untrusted { address, problem },
+            Self::Refused(problem) => VaultError::Refused { address, problem },
             Self::Status { status: 503, errors, .. } if says(errors.as_deref(), "sealed") => {
                 VaultError::Sealed { address }
             }
@@ -156,6 +174,8 @@ impl From<RestError> for Failure {
                 let problem = root_cause(source.as_ref());
                 if source.chain().any(is_certificate_error) {
                     Self::Untrusted(problem)
+                } else if tls_client::refusal(source.as_ref()).is_some() {
+                    Self::Refused(problem)
                 } else {
                     Self::Transport(problem)
                 }

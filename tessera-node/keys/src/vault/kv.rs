@@ -210,10 +210,12 @@ impl Session {
                 status,
                 reason: quote(errors.as_deref()),
             },
-            Failure::Transport(_) | Failure::Untrusted(_) | Failure::Body => VaultError::Answer {
-                path: path.to_string(),
-                problem: "it is not that of a KV version 2 engine",
-            },
+            Failure::Transport(_) | Failure::Untrusted(_) | Failure::Refused(_) | Failure::Body => {
+                VaultError::Answer {
+                    path: path.to_string(),
+                    problem: "it is not that of a KV version 2 engine",
+                }
+            }
         })
     }
 

@@ -87,7 +87,7 @@ fn denied(failure: Failure, mount: &str, role: &str) -> VaultError {
         Failure::Status { status, errors, .. } => {
             VaultError::LoginDenied { mount, role, status, reason: quote(errors.as_deref()) }
         }
-        Failure::Transport(_) | Failure::Untrusted(_) | Failure::Body => {
+        Failure::Transport(_) | Failure::Untrusted(_) | Failure::Refused(_) | Failure::Body => {
             VaultError::Answer { path: format!("auth/{mount}/login"), problem: "no token in it" }
         }
     }

@@ -18,6 +18,7 @@
 //! once reqwest has them; the login request of vaultrs; TLS buffers. Pages are not dumped and not swapped by what the
 //! node does at boot.
 
+mod client_certificate;
 mod error;
 mod http;
 mod kv;
@@ -29,7 +30,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_certificate::ClientCertificate;
 use jiff::Timestamp;
+use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
 use tessera_enclave::KeyPair;
 use tessera_node_api::static_config::SecretStore;
 use tokio::sync::{Mutex, Notify, watch};
@@ -65,6 +69,15 @@ pub struct VaultKey {
     pub payload_store: Option<String>,
     /// Whether this call gave birth to it.
     pub new: bool,
+}
+
+/// What the node trusts and shows when it connects to the store.
+#[derive(Debug)]
+pub struct ClientTls {
+    /// What the store's certificate must chain to.
+    pub roots: RootCertStore,
+    /// The node's certificate and its key.
+    pub own: Arc<CertifiedKey>,
 }
 
 /// The secret store as its last use left it.
@@ -170,6 +183,13 @@ impl VaultKeys {
     /// used.
     pub fn unused_bundle(&self) -> Option<String> {
         self.trust.unused_bundle()
+    }
+
+    /// What a connection to the store is made with, now; none if the node shows the store no client certificate.
+    pub fn client_tls(&self) -> Option<Result<ClientTls, VaultError>> {
+        let shown = ClientCertificate::in_directory(self.config.client_certificate.as_deref()?);
+        let both = self.trust.roots().and_then(|roots| Ok(ClientTls { roots, own: shown.load()? }));
+        Some(both)
     }
 
     /// The store answers an expired token and a forbidden path alike, so a refusal is tried once more with a new login

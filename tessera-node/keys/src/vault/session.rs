@@ -10,6 +10,7 @@ use vaultrs::client::{Client, VaultClientSettings, VaultClientSettingsBuilder};
 use vaultrs::token;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::client_certificate::ClientCertificate;
 use super::error::VaultError;
 use super::http::{self, Bundle, Failure, quote};
 
@@ -61,6 +62,9 @@ impl Session {
     /// A connection without a token to the store that `bundle` verifies.
     pub(super) fn anonymous(config: &SecretStore, bundle: &Bundle) -> Result<Self, VaultError> {
         http::validate_address(&config.address)?;
+        let shown = config.client_certificate.as_deref().map(ClientCertificate::in_directory);
+        // Said here, since a handshake could only go on without one.
+        shown.as_ref().map(ClientCertificate::load).transpose()?;
         let namespace = Some(config.namespace.clone()).filter(|namespace| !namespace.is_empty());
         let settings = VaultClientSettingsBuilder::default()
             .address(&config.address)
@@ -72,7 +76,7 @@ impl Session {
             .build()
             .map_err(|error| VaultError::Client { problem: error.to_string() })?;
         Ok(Self {
-            http: HttpClient::new(&config.address, http::client(bundle)?),
+            http: HttpClient::new(&config.address, http::client(bundle, shown)?),
             middleware: EndpointMiddleware {
                 token: String::new(),
                 version: "v1".to_owned(),
@@ -144,7 +148,7 @@ impl Session {
                 status,
                 reason: quote(errors.as_deref()),
             },
-            Failure::Transport(_) | Failure::Untrusted(_) | Failure::Body => {
+            Failure::Transport(_) | Failure::Untrusted(_) | Failure::Refused(_) | Failure::Body => {
                 VaultError::Answer { path: "auth/token".to_owned(), problem: "no token in it" }
             }
         })

@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use rustls::RootCertStore;
 use tessera_node_api::static_config::SecretStore;
 
 use super::error::VaultError;
@@ -49,6 +50,12 @@ impl Trust {
             )),
             Err(error) => Some(error.to_string()),
         }
+    }
+
+    /// The roots of the bundle in use, or of the one on disk before the first login.
+    pub(super) fn roots(&self) -> Result<RootCertStore, VaultError> {
+        let bundle = self.in_use().map_or_else(|| http::read_bundle(&self.path), Ok);
+        bundle?.roots()
     }
 
     fn in_use(&self) -> Option<Bundle> {

@@ -96,6 +96,7 @@ pub fn config(directory: &TempDir, address: &str) -> SecretStore {
     SecretStore {
         address: address.to_owned(),
         ca_file: file("ca.crt"),
+        client_certificate: None,
         namespace: String::new(),
         auth_mount: "kubernetes".to_owned(),
         role: "tessera-node".to_owned(),

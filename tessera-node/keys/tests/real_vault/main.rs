@@ -4,9 +4,12 @@
 //! `VAULT_BIN="$(hack/tools vault)" cargo test -p tessera-keys --test real_vault`
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
+mod client_certificate;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,12 +42,16 @@ struct Vault {
 
 impl Vault {
     fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap(), None)
+    }
+
+    /// `more`: a file with configuration beyond that of a development server.
+    fn start_in(directory: TempDir, more: Option<&Path>) -> Self {
         let binary = std::env::var("VAULT_BIN").unwrap_or_default();
         assert!(
             !binary.is_empty(),
             "VAULT_BIN must name a Vault binary: run `hack/tools vault`, which prints its path"
         );
-        let directory = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
         let server = Command::new(&binary)
@@ -52,6 +59,7 @@ impl Vault {
             .arg(format!("-dev-tls-cert-dir={}", directory.path().display()))
             .arg(format!("-dev-root-token-id={ROOT}"))
             .arg(format!("-dev-listen-address={listen}"))
+            .args(more.map(|file| format!("-config={}", file.display())))
             .env("HOME", directory.path())
             .stdout(File::create(directory.path().join(OUTPUT)).unwrap())
             .stderr(Stdio::null())
@@ -110,6 +118,7 @@ impl Vault {
         SecretStore {
             address: self.address.clone(),
             ca_file: self.ca(),
+            client_certificate: None,
             namespace: String::new(),
             auth_mount: "kubernetes".to_owned(),
             role: "tessera-node".to_owned(),
