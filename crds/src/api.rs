@@ -18,6 +18,7 @@ pub mod peer;
 pub mod pki;
 pub mod pod;
 mod schema;
+pub mod secret_store;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "tessera.rs";

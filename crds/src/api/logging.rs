@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::HttpsUrl;
-use super::network::CaBundleRef;
 use super::peer::EgressRule;
+use super::secret_store::CaBundleRef;
 
 /// Where the logs of a network's nodes go, beside their standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

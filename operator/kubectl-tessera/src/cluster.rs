@@ -6,7 +6,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config, Error as KubeError, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tessera_crds::api::network::CaBundleRef;
+use tessera_crds::api::secret_store::CaBundleRef;
 use tessera_crds::names::label;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 use tessera_node_api::stamp::Stamp;

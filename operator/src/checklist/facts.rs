@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use tessera_crds::TesseraNode;
-use tessera_crds::api::network::VaultStore;
+use tessera_crds::api::secret_store::VaultStore;
 use tessera_crds::checklist::{HardwareLevel, LineResult};
 use tessera_node_api::admin;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use tessera_crds::api::network::{NamespaceIsolation, Scraper, VaultClientCertificateType};
+use tessera_crds::api::network::{NamespaceIsolation, Scraper};
+use tessera_crds::api::secret_store::VaultClientCertificateType;
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::dynamic_config::{Egress, Logging};
 use tessera_node_api::identity::{Identity, IdentityError};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ApiResource;
 use tessera_crds::TesseraNetwork;
-use tessera_crds::api::network::VaultStore;
+use tessera_crds::api::secret_store::VaultStore;
 use tokio::sync::Mutex;
 
 use crate::checklist::cluster::{ClusterFacts, Reading, Unread};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tessera_crds::TesseraNetwork;
-use tessera_crds::api::network::VaultStore;
+use tessera_crds::api::secret_store::VaultStore;
 use tessera_store_objects::Wanted;
 
 use super::stores;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use rustls::sign::CertifiedKey;
-use tessera_crds::api::network::{VaultClientCertificate, VaultClientCertificateType as Type};
+use tessera_crds::api::secret_store::{VaultClientCertificate, VaultClientCertificateType as Type};
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::paths::{CERTIFICATE_FILE, KEY_FILE};
 use tessera_node_api::tls_client;

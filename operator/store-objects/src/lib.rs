@@ -11,7 +11,7 @@
 //! ```
 
 use serde_json::{Value, json};
-use tessera_crds::api::network::VaultStore;
+use tessera_crds::api::secret_store::VaultStore;
 use tessera_crds::names;
 
 /// Seconds that a login lasts before it must be renewed.

@@ -1,7 +1,7 @@
 //! The runbook of the store's owner: the commands that a setup stands for, and what no setup does. Pure.
 
 use serde_json::Value;
-use tessera_crds::api::network::{VaultClientCertificate, VaultClientCertificateType};
+use tessera_crds::api::secret_store::{VaultClientCertificate, VaultClientCertificateType};
 use tessera_crds::names;
 use tessera_store_objects::Wanted;
 

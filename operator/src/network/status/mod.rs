@@ -7,9 +7,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tessera_crds::api::network::{
-    CaRole, CaStatus, NodeCounts, SecretStoreStatus, VaultClientCertificateType,
-};
+use tessera_crds::api::network::{CaRole, CaStatus, NodeCounts, SecretStoreStatus};
+use tessera_crds::api::secret_store::VaultClientCertificateType;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
 use tessera_pki::{Ca, CaState};

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tessera_crds::api::network::{VaultClientCertificate, VaultClientCertificateType};
+use tessera_crds::api::secret_store::{VaultClientCertificate, VaultClientCertificateType};
 use tessera_crds::names;
 use tessera_node_api::dynamic_config::{self, DynamicConfig};
 use tessera_node_api::identity::Identity;

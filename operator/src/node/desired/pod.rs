@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use tessera_crds::api::network::ObjectRef;
+use tessera_crds::api::secret_store::ObjectRef;
 use tessera_crds::names;
 use tessera_crds::names::label;
 use tessera_node_api::paths;

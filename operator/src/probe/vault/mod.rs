@@ -11,7 +11,7 @@ use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::json;
-use tessera_crds::api::network::VaultStore;
+use tessera_crds::api::secret_store::VaultStore;
 use tessera_node_api::plain_words::root_cause;
 use tessera_node_api::secret_store::{lookup_name, require_audience};
 use tessera_node_api::tls_client::{self, BundleError};

@@ -139,7 +139,7 @@ fn so_is_every_error_of_a_store_s_ca_bundle() {
     }
 }
 
-fn vault_store() -> tessera_crds::api::network::VaultStore {
+fn vault_store() -> tessera_crds::api::secret_store::VaultStore {
     let json = serde_json::json!({
         "address": "https://127.0.0.1:1", "caBundleRef": {"name": "ca"}, "auth": {"role": "r"}, "kv": {"pathPrefix": "p"},
     });
