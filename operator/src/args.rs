@@ -1,13 +1,17 @@
 //! The command line; the only reader of the environment.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+use tessera_log_shipping::Endpoint;
 use tessera_node_api::stamp::{StampError, is_label};
 
 use crate::kube::fault::FaultPoint;
 use crate::probe::canary::Canary;
+use crate::process::logs::OwnLog;
 use crate::settings::ClusterSettings;
 use crate::watch::client_namespaces::ClientNamespaces;
 
@@ -55,6 +59,13 @@ pub struct Args {
     /// Which messages to log, in the syntax of tracing's `EnvFilter`.
     #[arg(long, env = "TESSERA_LOG", default_value = "info")]
     pub log: String,
+    /// A collector of this process's own log, which speaks OTLP over HTTP and mutual TLS: `https://host[:port][/path]`. Records go
+    /// to standard output all the same.
+    #[arg(long, env = "TESSERA_LOGS_ENDPOINT", value_parser = endpoint)]
+    pub logs_endpoint: Option<Endpoint>,
+    /// The directory of what verifies the collector (ca.crt) and of the certificate to show it (tls.crt, tls.key).
+    #[arg(long, env = "TESSERA_LOGS_TLS", default_value = "/etc/tessera-operator/collector")]
+    pub logs_tls: PathBuf,
     /// Kill this process at the nth write: before:<n> or after:<n>. For tests; no release build has it.
     #[cfg_attr(debug_assertions, arg(long, hide = true))]
     #[cfg_attr(not(debug_assertions), arg(skip))]
@@ -77,6 +88,12 @@ impl Args {
         ClientNamespaces::new(
             self.client_namespaces.iter().map(|(namespace, of)| (namespace.as_str(), of.as_str())),
         )
+    }
+
+    /// The shipping of this process's own log, if it is wanted.
+    pub fn own_log(&self) -> Option<OwnLog> {
+        let endpoint = self.logs_endpoint.clone()?;
+        Some(OwnLog { endpoint, directory: self.logs_tls.clone(), queue: Arc::default() })
     }
 
     /// Where other operators listen.
@@ -123,6 +140,10 @@ fn client_namespace(text: &str) -> Result<(String, String), String> {
     let pair = pair.filter(|(namespace, of)| !namespace.is_empty() && !of.is_empty());
     pair.map(|(namespace, of)| (namespace.to_owned(), of.to_owned()))
         .ok_or_else(|| "must be a namespace and a managed one, as in ledger-a=org-a".to_owned())
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text).ok_or_else(|| "must be https://host[:port][/path]".to_owned())
 }
 
 fn fs_group(text: &str) -> Result<FsGroup, String> {
@@ -215,6 +236,16 @@ mod tests {
         assert_eq!(with("platform").unwrap(), None);
         assert!(with("0").is_err());
         assert!(with("root").is_err());
+    }
+
+    #[test]
+    fn a_collector_is_reached_by_tls_alone_and_there_is_none_unless_it_is_named() {
+        let with = |url| parse(&["--namespaces", "a", "--operator-namespace", "o", "--logs-endpoint", url]);
+        assert_eq!(with("https://otel:4318").unwrap().own_log().unwrap().endpoint.host(), "otel");
+        for url in ["http://otel:4318", "otel:4318", ""] {
+            assert!(with(url).is_err(), "{url:?}");
+        }
+        assert!(parse(&["--namespaces", "a", "--operator-namespace", "o"]).unwrap().own_log().is_none());
     }
 
     #[test]

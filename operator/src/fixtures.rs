@@ -112,6 +112,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         clear_text: clear_text_facts(),
         cluster: Arc::new(ClusterFacts::default()),
         collector_ca: CollectorCa::NoCollector,
+        operator_log: None,
         attestations: Vec::new(),
         untried: Vec::new(),
         nodes: Vec::new(),

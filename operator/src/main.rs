@@ -1,6 +1,7 @@
 //! The operator's process.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use tessera_operator::args::Args;
@@ -17,8 +18,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let args = Args::parse();
-    telemetry::init(&args.log);
-    match run::run(args) {
+    let own_log = args.own_log();
+    telemetry::init(&args.log, own_log.as_ref().map(|log| Arc::clone(&log.queue)));
+    match run::run(args, own_log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %run::chain(&error), "the operator ends");

@@ -1,12 +1,13 @@
 //! Logs: JSON lines on standard output, quiet when nothing happens, and the same records for the network's collector. No secret and no payload is ever a field; hashes of
 //! transactions appear at debug level only, since they tell who traded when.
 
-use tessera_node_api::plain_words::plain_words;
 use tracing::Subscriber;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, fmt, registry};
+
+pub(crate) use tessera_node_api::plain_words::chain;
 
 use crate::logs;
 
@@ -36,20 +37,6 @@ where
 
 fn is_silenced(target: &str) -> bool {
     target.split("::").next().is_some_and(|library| SILENCED.contains(&library))
-}
-
-/// An error and its causes in one line, for a log field.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = String::new();
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let words = plain_words(error);
-        // Such words have the error's causes in them.
-        cause = error.source().filter(|_| words.is_none());
-        line.push_str(if line.is_empty() { "" } else { ": " });
-        line.push_str(&words.unwrap_or_else(|| error.to_string()));
-    }
-    line
 }
 
 #[cfg(test)]

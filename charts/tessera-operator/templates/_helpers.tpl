@@ -42,6 +42,24 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.clusterName }}
 {{- end }}
 
+{{/* The collector of the operator's own log; empty: there is none. What it needs beside its URL is required with it. */}}
+{{- define "tessera-operator.logsEndpoint" -}}
+{{- with .Values.logging.otlp -}}
+{{- if .endpoint -}}
+{{- if not .caBundle.configMap -}}
+{{- fail "logging.otlp.caBundle.configMap is required with logging.otlp.endpoint: name the ConfigMap whose certificates verify the collector" -}}
+{{- end -}}
+{{- if not .clientCertificateSecret -}}
+{{- fail "logging.otlp.clientCertificateSecret is required with logging.otlp.endpoint: name the Secret of type kubernetes.io/tls that the operator shows the collector" -}}
+{{- end -}}
+{{- if and $.Values.networkPolicy.enabled (not .egress) -}}
+{{- fail "logging.otlp.egress is required with logging.otlp.endpoint while networkPolicy.enabled: say where the collector lies, since the operator's NetworkPolicy denies everything else" -}}
+{{- end -}}
+{{ .endpoint }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Who the operator is to the API server. */}}
 {{- define "tessera-operator.username" -}}
 system:serviceaccount:{{ .Release.Namespace }}:tessera-operator

@@ -72,7 +72,7 @@ impl Gate {
 }
 
 /// Reasons of violations that lie in the network itself, of lines that also speak of its nodes.
-const OF_NETWORK_ITSELF: [(Line, &str); 8] = [
+const OF_NETWORK_ITSELF: [(Line, &str); 10] = [
     (Line::MutualTls, "NoClientCertificate"),
     (Line::KeyRotation, "NoCheckAndSet"),
     (Line::KeyRotation, "NoVersions"),
@@ -81,6 +81,8 @@ const OF_NETWORK_ITSELF: [(Line, &str); 8] = [
     (Line::CentralLogging, "InvalidReference"),
     (Line::CentralLogging, "NoAuditDevice"),
     (Line::CentralLogging, "AuditLogsSecrets"),
+    (Line::CentralLogging, "OperatorLogNotAccepted"),
+    (Line::CentralLogging, "OperatorRecordsLost"),
 ];
 /// The reason of a line whose facts this process has not gathered yet.
 const NOT_ASKED_YET: &str = "NotAskedYet";

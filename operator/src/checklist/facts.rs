@@ -73,6 +73,8 @@ pub struct NetworkFacts<'a> {
     pub store: StoreAnswer,
     /// The collector that it names for its nodes' logs.
     pub collector: CollectorFact<'a>,
+    /// What came of shipping the operator's own log; `None`: the operator does not ship its log.
+    pub operator_log: Option<&'a admin::LoggingStatus>,
     /// What people state about it.
     pub statements: Statements,
     /// Its nodes, by name.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tessera_crds::{TesseraNetworkStatus, TesseraNodeStatus};
+use tessera_log_shipping::Reports;
 
 use super::queue::Queue;
 use crate::issue::authorities::Authorities;
@@ -70,6 +71,8 @@ pub struct Context {
     pub stores: Arc<StoreReports>,
     /// What was read of the cluster around the networks.
     pub cluster: Arc<ClusterReports>,
+    /// What comes of shipping the operator's own log; `None`: it is not shipped.
+    pub own_log: Option<Reports>,
     /// Which nodes may change their pods now.
     pub rollouts: Arc<Rollouts>,
     /// Facts about the cluster.

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
+use tessera_log_shipping::Reports;
+use tessera_node_api::admin::LoggingStatus;
 use tessera_pki::CaState;
 
 use super::logging::{self, CollectorCa};
@@ -41,6 +43,8 @@ pub struct Inputs {
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The CA bundle of its collector of logs.
     pub collector_ca: CollectorCa,
+    /// What came of shipping the operator's own log; `None`: it is not shipped.
+    pub operator_log: Option<LoggingStatus>,
     /// The nodes of the network.
     pub nodes: Vec<Arc<TesseraNode>>,
     /// What the search of the namespace for credentials came to.
@@ -75,6 +79,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         secrets: stored::read(ctx, uid_of(network), secrets).await?,
         untried: image_check::untried(network, &nodes, ctx),
         collector_ca: logging::read_ca(network, ctx).await?,
+        operator_log: ctx.own_log.as_ref().and_then(Reports::status),
         attestations: ctx.caches.attestations_of(name),
         clear_text: ctx.caches.clear_text.facts(Instant::now()),
         cluster: ctx.cluster.of(network),

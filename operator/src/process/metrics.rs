@@ -34,6 +34,7 @@ pub struct Metrics {
     event_lists: Counter,
     checklist: Family<LineOfNetwork, Gauge>,
     exceptions: Family<AcceptedLine, Gauge>,
+    logs: tessera_log_shipping::Metrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,7 +70,9 @@ impl Default for Metrics {
         let exceptions = Family::<AcceptedLine, Gauge>::default();
         let help = "1 for each line of the security checklist whose violation an exception accepts";
         registry.register("checklist_exception", help, exceptions.clone());
-        Self { registry, durations, failures, requests, event_lists, checklist, exceptions }
+        let logs = tessera_log_shipping::Metrics::default();
+        logs.register(registry.sub_registry_with_prefix("logs"));
+        Self { registry, durations, failures, requests, event_lists, checklist, exceptions, logs }
     }
 }
 
@@ -89,6 +92,11 @@ impl Metrics {
     /// Counts requests of reconciles to the API server.
     pub fn requests(&self) -> Counter {
         self.requests.clone()
+    }
+
+    /// Counts what comes of the operator's own log.
+    pub fn logs(&self) -> tessera_log_shipping::Metrics {
+        self.logs.clone()
     }
 
     /// One list of the Events of a pod that does not come up.

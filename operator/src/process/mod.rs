@@ -3,6 +3,7 @@
 mod canary;
 pub mod health;
 mod listen;
+pub mod logs;
 pub mod metrics;
 pub mod run;
 pub mod tasks;

@@ -7,6 +7,7 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use prometheus_client::metrics::counter::Counter;
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, TesseraNodeStatus};
+use tessera_log_shipping::Reports;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapRequestLayer;
@@ -31,6 +32,7 @@ use crate::probe::store_reports::StoreReports;
 use crate::probe::strangers::StrangerReports;
 use crate::process::canary;
 use crate::process::health::{self, Health};
+use crate::process::logs::{self, OwnLog};
 use crate::process::metrics::Metrics;
 use crate::process::tasks::{Tasks, UnexpectedEnd};
 use crate::watch::caches::Caches;
@@ -78,12 +80,12 @@ pub enum Error {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(args: Args) -> Result<(), Error> {
+pub fn run(args: Args, own_log: Option<OwnLog>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(operate(args))
+    runtime.block_on(operate(args, own_log))
 }
 
-async fn operate(args: Args) -> Result<(), Error> {
+async fn operate(args: Args, own_log: Option<OwnLog>) -> Result<(), Error> {
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     stop_on_signal(&mut tasks)?;
@@ -97,11 +99,13 @@ async fn operate(args: Args) -> Result<(), Error> {
     };
     let server = health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone());
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
+    // Whoever stands by has a log, too.
+    let own_log = own_log.map(|log| logs::start(log, &args.identity, metrics.logs(), &mut tasks));
     if args.canary_host.is_some() {
         canary::start(&mut tasks).map_err(Error::Canary)?;
     }
     if !args.leader_elect {
-        manage(&clients, &args, &health, &metrics, &mut tasks);
+        manage(&clients, &args, own_log, &health, &metrics, &mut tasks);
         return drained(tasks, stop).await;
     }
     health.set_standing_by(true);
@@ -110,7 +114,7 @@ async fn operate(args: Args) -> Result<(), Error> {
         () = stop.cancelled() => return drained(tasks, stop).await,
     };
     health.set_standing_by(false);
-    manage(&clients, &args, &health, &metrics, &mut tasks);
+    manage(&clients, &args, own_log, &health, &metrics, &mut tasks);
     let ended = tokio::select! {
         ended = drained(tasks, stop) => ended,
         // What is under way is dropped: nothing that this process knows may be used any longer. A new one stands by.
@@ -189,10 +193,17 @@ fn stop_on_signal(tasks: &mut Tasks) -> Result<(), Error> {
     Ok(())
 }
 
-fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Metrics>, tasks: &mut Tasks) {
+fn manage(
+    clients: &Clients,
+    args: &Args,
+    own_log: Option<Reports>,
+    health: &Arc<Health>,
+    metrics: &Arc<Metrics>,
+    tasks: &mut Tasks,
+) {
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
-    let shared = Shared::new(clients, args);
+    let shared = Shared::new(clients, args, own_log);
     let contexts: Vec<_> =
         namespaces.into_iter().map(|namespace| Arc::new(shared.context(namespace, args, metrics))).collect();
     let sweep = Sweep {
@@ -233,10 +244,11 @@ struct Shared {
     strangers: Arc<StrangerReports>,
     cluster: Arc<ClusterReports>,
     client_namespaces: ClientNamespaces,
+    own_log: Option<Reports>,
 }
 
 impl Shared {
-    fn new(clients: &Clients, args: &Args) -> Self {
+    fn new(clients: &Clients, args: &Args, own_log: Option<Reports>) -> Self {
         let (client, registry) = (&clients.reconciles, Arc::new(Registry::default()));
         Self {
             client: client.clone(),
@@ -259,6 +271,7 @@ impl Shared {
             strangers: Arc::new(StrangerReports::new(&registry, args.canary())),
             cluster: Arc::new(ClusterReports::new(&registry, args.managed_namespaces())),
             client_namespaces: args.client_namespaces(),
+            own_log,
             registry,
         }
     }
@@ -286,6 +299,7 @@ impl Shared {
             event_reports: Arc::clone(&self.event_reports),
             strangers: Arc::clone(&self.strangers),
             cluster: Arc::clone(&self.cluster),
+            own_log: self.own_log.clone(),
             rollouts: Arc::default(),
             settings: args.settings(),
         }

@@ -32,6 +32,20 @@ pub fn plain_words(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
+/// An error and its causes in one line, for a log field.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = String::new();
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let words = plain_words(error);
+        // Such words have the error's causes in them.
+        cause = error.source().filter(|_| words.is_none());
+        line.push_str(if line.is_empty() { "" } else { ": " });
+        line.push_str(&words.unwrap_or_else(|| error.to_string()));
+    }
+    line
+}
+
 /// `Connection refused (os error 111)` without the number.
 fn without_number(text: &str) -> String {
     text.split(" (os error ").next().unwrap_or(text).to_owned()

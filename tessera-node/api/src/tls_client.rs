@@ -54,6 +54,41 @@ pub fn roots(pem: &[u8]) -> Result<RootCertStore, BundleError> {
     if roots.is_empty() { Err(BundleError::Empty) } else { Ok(roots) }
 }
 
+/// Why a private key cannot be used. The file is named by the sentence that this ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not PEM, no key in it, or a kind of key that we do not support.
+    #[error("holds no private key that can be used; PKCS#8 in PEM is expected")]
+    Unusable,
+    /// The key is protected by a passphrase.
+    #[error(
+        "is encrypted, and there is no passphrase to open it with; \
+         write the key as unencrypted PKCS#8 PEM, for example with `openssl pkcs8 -topk8 -nocrypt`"
+    )]
+    Encrypted,
+    /// Key and certificate belong to different pairs.
+    #[error("is not the key of the certificate beside it")]
+    Mismatch,
+}
+
+/// A certificate with its chain, and its key in PEM.
+pub fn certified_key(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> Result<CertifiedKey, KeyError> {
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| if is_encrypted(key) { KeyError::Encrypted } else { KeyError::Unusable })?;
+    let provider = aws_lc_rs::default_provider();
+    let key = provider.key_provider.load_private_key(key).map_err(|_| KeyError::Unusable)?;
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match().map_err(|_| KeyError::Mismatch)?;
+    Ok(certified)
+}
+
+/// Whether the PEM text is of an encrypted key: PKCS#8, or the older form of OpenSSL, which marks it in a header.
+fn is_encrypted(pem: &[u8]) -> bool {
+    [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----"[..], b"Proc-Type: 4,ENCRYPTED"]
+        .iter()
+        .any(|mark| pem.windows(mark.len()).any(|window| window == *mark))
+}
+
 /// A client without a certificate, of a server that is not ours: TLS 1.2 and 1.3.
 pub fn without_certificate(roots: RootCertStore) -> ClientConfig {
     without_resumption(builder(roots, DEFAULT_VERSIONS).with_no_client_auth())

@@ -1,7 +1,7 @@
 //! The part of the node's `logs` that its configuration names.
 
 #[allow(dead_code, missing_docs)]
-#[path = "../../src/logs/endpoint.rs"]
+#[path = "../../log-shipping/src/endpoint.rs"]
 mod endpoint;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Collector, Endpoint};

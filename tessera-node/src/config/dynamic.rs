@@ -12,7 +12,7 @@ use tessera_node_api::paths::{EGRESS_FILE, LOGGING_FILE, PEERS_FILE};
 
 use tessera_store::{InvalidStoreId, StoreId};
 
-use crate::logs::Endpoint;
+use crate::logs::{Collector, Endpoint};
 use crate::peers::{NodeUrl, NodeUrlError};
 
 /// A verified dynamic configuration.
@@ -36,16 +36,6 @@ pub struct Dynamic {
     pub probe_every_seconds: Option<u32>,
     /// What the node must not reach, beside what the egress guard has.
     pub must_not_reach: Vec<String>,
-}
-
-/// A collector of logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collector {
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// The certificates, in PEM, that its own must chain to. Whether they can be used is for the connection to say: a bad
-    /// bundle must not keep the rest of the configuration from being used.
-    pub ca_bundle: String,
 }
 
 /// Why a dynamic configuration is not used.

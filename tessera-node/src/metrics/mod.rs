@@ -14,10 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tessera_store::Store;
 
-mod logs;
 mod store;
-
-use logs::Logs;
 
 /// A listener of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +80,7 @@ pub struct Metrics {
     peers_reached: Gauge,
     secret_store_up: Gauge,
     certificate_not_after: Gauge<i64, AtomicI64>,
-    logs: Logs,
+    logs: tessera_log_shipping::Metrics,
 }
 
 impl Metrics {
@@ -103,7 +100,7 @@ impl Metrics {
             peers_reached: Gauge::default(),
             secret_store_up: Gauge::default(),
             certificate_not_after: Gauge::default(),
-            logs: Logs::default(),
+            logs: tessera_log_shipping::Metrics::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -197,16 +194,8 @@ impl Metrics {
         self.secret_store_up.set(up.into());
     }
 
-    pub(crate) fn set_logs_accepted(&self, seconds: i64) {
-        self.logs.canary_accepted.set(seconds);
-    }
-
-    pub(crate) fn logs_rejected(&self, records: u64) {
-        self.logs.rejected.inc_by(records);
-    }
-
-    pub(crate) fn logs_dropped(&self, records: u64) {
-        self.logs.dropped.inc_by(records);
+    pub(crate) fn logs(&self) -> tessera_log_shipping::Metrics {
+        self.logs.clone()
     }
 
     pub(crate) fn set_certificate_not_after(&self, seconds: i64) {

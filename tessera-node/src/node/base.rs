@@ -22,7 +22,7 @@ use crate::http::server::{Common, Server};
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::listener_trials::{Listener, OwnTrials, Trials};
-use crate::logs::{self, Reports, Shipper};
+use crate::logs::{self, OfNode, Reports, Shipper};
 use crate::metrics::{Metrics, Port};
 use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
@@ -68,14 +68,10 @@ impl Base {
         let credentials = CredentialsReceiver::watch_directory(&config.node_tls, expectation).await;
         tasks.service("certificate", certificate::follow(credentials.clone(), readiness.clone()));
         let configuration = dynamic_configuration(&config, &tasks).await;
-        let logs = Reports::new(Arc::clone(&metrics));
-        let shipper = Shipper::new(
-            logs::of_process(),
-            configuration.subscribe(),
-            credentials.clone(),
-            &config.identity,
-            logs.clone(),
-        );
+        let logs = Reports::new(metrics.logs());
+        let source = OfNode { configuration: configuration.subscribe(), credentials: credentials.clone() };
+        let origin = logs::origin(&config.identity);
+        let shipper = Shipper::new(logs::of_process(), source, origin, logs.clone());
         // What happens during the drain is shipped, too.
         tasks.observer("logs", shipper.run());
         Ok(Self {

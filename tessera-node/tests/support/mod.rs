@@ -5,6 +5,7 @@
 pub mod ca;
 pub mod client;
 pub mod load;
+pub mod port;
 pub mod process;
 pub mod store;
 
@@ -15,11 +16,11 @@ use std::time::Duration;
 
 use ca::{Ca, Wish, wish};
 use client::Client;
+pub use port::Port;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tessera_enclave::{KeyPair, base64};
 use tessera_node_api::identity::Identity;
-use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -278,22 +279,4 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
     });
     let ports = Arc::new(ports);
     Spec { name: name.to_owned(), dir, host, q2t, p2p, admin, metrics, public_key, config, ports }
-}
-
-/// A port that the kernel gives to nobody who asks for any port. Who names it can listen on it, since both sides allow
-/// the reuse of addresses; until then a connect to it is refused.
-#[derive(Debug)]
-pub struct Port(TcpSocket);
-
-impl Port {
-    pub fn reserve(host: IpAddr) -> Self {
-        let socket = if host.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(SocketAddr::new(host, 0)).unwrap();
-        Self(socket)
-    }
-
-    pub fn number(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
-    }
 }

@@ -8,17 +8,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
-use tessera_node_api::tls_client;
+use tessera_node_api::tls_client::{self, KeyError};
 use zeroize::Zeroizing;
 
 use crate::certificate::{Leaf, LeafError};
-use crate::config::{HTTP_1_1, provider};
 use crate::refusal::ChainProblem;
 use crate::roots::{Roots, RootsError};
 
@@ -142,15 +140,8 @@ impl Credentials {
         now <= self.leaf.not_after()
     }
 
-    /// The TLS of a client that shows this certificate to a server that is not ours, and trusts `roots` alone. Made for one
-    /// connection, so it is never stale.
-    pub fn client_of(&self, roots: RootCertStore) -> ClientConfig {
-        let mut config = tls_client::with_certified_key(roots, self.certified_key());
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        config
-    }
-
-    pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
+    /// The leaf and its key, for a client of a server that is not ours.
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
     }
 }
@@ -203,20 +194,11 @@ impl Files {
 }
 
 fn certified_key(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> Result<CertifiedKey, CredentialsError> {
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-        if is_encrypted(key) { CredentialsError::KeyEncrypted } else { CredentialsError::Key }
-    })?;
-    let key = provider().key_provider.load_private_key(key).map_err(|_| CredentialsError::Key)?;
-    let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|_| CredentialsError::KeyMismatch)?;
-    Ok(certified)
-}
-
-/// Whether the PEM text is of an encrypted key: PKCS#8, or the older form of OpenSSL, which marks it in a header.
-fn is_encrypted(pem: &[u8]) -> bool {
-    [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----"[..], b"Proc-Type: 4,ENCRYPTED"]
-        .iter()
-        .any(|mark| pem.windows(mark.len()).any(|window| window == *mark))
+    tls_client::certified_key(chain, key).map_err(|error| match error {
+        KeyError::Unusable => CredentialsError::Key,
+        KeyError::Encrypted => CredentialsError::KeyEncrypted,
+        KeyError::Mismatch => CredentialsError::KeyMismatch,
+    })
 }
 
 fn verify_own_chain(

@@ -81,7 +81,25 @@ fn node_with(result: LineResult, reason: &str) -> Arc<TesseraNode> {
     Arc::new(node)
 }
 
+/// What the operator says of its own log while all of it is accepted.
+pub(super) fn accepted_log() -> LoggingStatus {
+    LoggingStatus {
+        endpoint: "https://ops.logs.svc:4318".into(),
+        since: "2026-12-31T00:00:00Z".into(),
+        accepted_at: Some("2026-12-31T23:59:30Z".into()),
+        ..LoggingStatus::default()
+    }
+}
+
 fn of_network(collector: CollectorFact<'_>, nodes: &[Arc<TesseraNode>]) -> Finding {
+    with_operator_log(collector, nodes, None)
+}
+
+fn with_operator_log(
+    collector: CollectorFact<'_>,
+    nodes: &[Arc<TesseraNode>],
+    operator_log: Option<&LoggingStatus>,
+) -> Finding {
     let line = NETWORK_LINES.iter().find(|line| line.id == LINE).unwrap();
     let (statements, clear_text) = (Statements::default(), &crate::fixtures::clear_text_facts());
     let hardware_minimum = tessera_crds::checklist::HardwareLevel::default();
@@ -91,6 +109,7 @@ fn of_network(collector: CollectorFact<'_>, nodes: &[Arc<TesseraNode>]) -> Findi
         vault: None,
         store,
         collector,
+        operator_log,
         statements,
         nodes,
         clear_text,
@@ -106,7 +125,10 @@ fn a_network_is_enforced_at_most_since_nobody_sees_its_dependencies() {
     let verified = [node_with(LineResult::Verified, "Observed")];
     let finding = of_network(CollectorFact::Named, &verified);
     assert_eq!(said(&finding), "Enforced DependenciesNotSeen");
-    assert!(finding.observed.starts_with("1 of 1 nodes; a: seen; nobody observed"), "{}", finding.observed);
+    assert_eq!(
+        finding.observed,
+        "1 of 1 nodes; a: seen; nobody observed where these go: the secret store's audit log, the operator's own log, the ledger nodes' logs"
+    );
     assert_eq!(of(CollectorFact::None, &verified), "Violated NoCollector");
     assert_eq!(of(CollectorFact::WithoutCa("gone"), &verified), "Violated InvalidReference");
     let violated = [node_with(LineResult::Violated, "NotAccepted")];
@@ -114,7 +136,72 @@ fn a_network_is_enforced_at_most_since_nobody_sees_its_dependencies() {
     assert_eq!(of(CollectorFact::Named, &[]), "Unknown NoNode");
 }
 
+#[test]
+fn the_operator_s_own_log_is_seen_once_it_is_shipped_and_violates_while_it_is_not_accepted() {
+    let verified = [node_with(LineResult::Verified, "Observed")];
+    let of = |nodes: &[_], change: fn(&mut LoggingStatus)| {
+        let mut log = accepted_log();
+        change(&mut log);
+        with_operator_log(CollectorFact::Named, nodes, Some(&log))
+    };
+    let seen = of(&verified, |_| ());
+    assert_eq!(said(&seen), "Enforced DependenciesNotSeen");
+    assert!(
+        seen.observed.contains("the operator's own log: each minute a canary record is accepted"),
+        "{seen:?}"
+    );
+    assert!(seen.observed.contains("https://ops.logs.svc:4318 (no proof that it is stored)"), "{seen:?}");
+    assert!(!seen.remedy.as_ref().unwrap().contains("chart"), "{seen:?}");
+    let gone: fn(&mut LoggingStatus) = |log| log.error = Some("gone".into());
+    let not_accepted = of(&verified, gone);
+    assert_eq!(said(&not_accepted), "Violated OperatorLogNotAccepted");
+    assert!(not_accepted.observed.contains("https://ops.logs.svc:4318"), "{not_accepted:?}");
+    assert_eq!(
+        said(&of(&verified, |log| log.lost_at = Some("2026-12-31T23:30:00Z".into()))),
+        "Violated OperatorRecordsLost"
+    );
+    let began = of(&verified, |log| (log.accepted_at, log.since) = (None, "2026-12-31T23:59:59Z".into()));
+    assert!(began.keeps_known, "{began:?}");
+    assert_eq!(said(&of(&[], gone)), "Violated OperatorLogNotAccepted", "whatever the nodes are");
+    assert_eq!(said(&of(&[], |_| ())), "Unknown NoNode");
+    let violated = [node_with(LineResult::Violated, "NotAccepted")];
+    assert_eq!(said(&of(&violated, gone)), "Violated NotAccepted");
+    // Nothing is written because a canary was accepted once more.
+    assert_eq!(seen, of(&verified, |log| log.accepted_at = Some("2026-12-31T23:59:59Z".into())));
+}
+
 proptest! {
+    /// Nothing that the operator says of its own log makes a network better than Enforced, and what is not a fresh canary without a
+    /// loss is never passed over.
+    #[test]
+    fn a_log_of_the_operator_that_is_not_whole_is_never_passed_over(
+        accepted in prop::option::of(-400_i64..400),
+        lost in prop::option::of(-8000_i64..100),
+        began in -400_i64..100,
+        error in any::<bool>(),
+        verified in any::<bool>(),
+    ) {
+        let at = |seconds: i64| (now() + SignedDuration::from_secs(seconds)).to_string();
+        let log = LoggingStatus {
+            endpoint: COLLECTOR.to_owned(),
+            since: at(began),
+            accepted_at: accepted.map(at),
+            lost_at: lost.map(at),
+            error: error.then(|| "gone".to_owned()),
+            ..LoggingStatus::default()
+        };
+        let result = if verified { LineResult::Verified } else { LineResult::Unknown };
+        let nodes = [node_with(result, "Observed")];
+        let finding = with_operator_log(CollectorFact::Named, &nodes, Some(&log));
+        let fresh = accepted.is_some_and(|seconds| (-180..=60).contains(&seconds));
+        let whole = fresh && !error && lost.is_none_or(|seconds| seconds <= -3600);
+        let begins = !error && accepted.is_none() && (-180..).contains(&began);
+        prop_assert_eq!(finding.result == LineResult::Enforced, verified && whole, "{:?}", finding);
+        prop_assert_eq!(finding.result == LineResult::Violated, !whole && !begins, "{:?}", finding);
+        prop_assert_eq!(finding.keeps_known, begins, "{:?}", finding);
+        prop_assert!(finding.remedy.is_some() || !verified, "{:?}", finding);
+    }
+
     /// Only a fresh canary at the named collector, no error and no recent loss is Verified, and what else is there changes nothing.
     #[test]
     fn nothing_but_a_fresh_canary_is_verified(

@@ -14,6 +14,7 @@ fn judge(clear_text: &ClearTextFacts) -> Finding {
         vault: None,
         store: StoreAnswer::Silent,
         collector: CollectorFact::None,
+        operator_log: None,
         statements: Statements::default(),
         nodes: &[],
         clear_text,

@@ -66,6 +66,7 @@ pub(super) fn judge_at(cluster: &ClusterFacts, address: &str, id: Line, at: Time
         vault: network.spec.secret_store.vault.as_ref(),
         store: StoreAnswer::Silent,
         collector: CollectorFact::None,
+        operator_log: None,
         statements: Statements::default(),
         nodes: &[],
         clear_text: &clear_text_facts(),

@@ -179,6 +179,7 @@ fn each_violation_of_a_network_without_nodes_is_its_own() {
             auditor: AuditorAnswer::NotProvisioned,
         }),
         collector: CollectorFact::None,
+        operator_log: None,
         statements: Statements::default(),
         nodes: &[],
         clear_text: &crate::fixtures::clear_text_facts(),

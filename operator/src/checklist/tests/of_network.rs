@@ -25,11 +25,21 @@ fn of_network(
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     let clear_text = &clear_text_facts();
+    let operator_log = None;
     let (collector, statements) = (CollectorFact::None, Statements::default());
     let cluster = &ClusterFacts::default();
     let hardware_minimum = network.spec.checklist.hardware.minimum;
-    let facts =
-        NetworkFacts { vault, store, collector, statements, nodes, clear_text, cluster, hardware_minimum };
+    let facts = NetworkFacts {
+        vault,
+        store,
+        collector,
+        operator_log,
+        statements,
+        nodes,
+        clear_text,
+        cluster,
+        hardware_minimum,
+    };
     (line.judge)(&facts, now())
 }
 

@@ -60,6 +60,7 @@ fn judged(id: Line, auditor: AuditorAnswer, nodes: &[Arc<TesseraNode>]) -> Findi
         vault: network.spec.secret_store.vault.as_ref(),
         store: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into(), auditor }),
         collector: CollectorFact::Named,
+        operator_log: Some(&central_logging::accepted_log()),
         statements: Statements::default(),
         nodes,
         clear_text: &clear_text_facts(),
@@ -205,6 +206,7 @@ fn every_address_is_no_allow_list() {
             vault: network.spec.secret_store.vault.as_ref(),
             store: StoreAnswer::Silent,
             collector: CollectorFact::None,
+            operator_log: None,
             statements: Statements::default(),
             nodes: &[],
             clear_text: &clear_text_facts(),
@@ -269,6 +271,10 @@ fn logging_counts_the_store_s_audit_devices() {
     };
     let several = with(good().devices);
     assert_eq!(said(&several), "Enforced LedgerLogsNotSeen");
+    assert!(
+        several.observed.ends_with("nobody observed where these go: the ledger nodes' logs"),
+        "{several:?}"
+    );
     assert!(several.observed.contains("file/ (file), socket/ (socket, remote)"), "{}", several.observed);
     assert_eq!(said(&with(Some(vec![device("file", false)]))), "Enforced AuditNotRemote");
     assert_eq!(said(&with(Some(vec![device("socket", true)]))), "Enforced AuditNotRemote");

@@ -40,8 +40,18 @@ pub(super) fn judge(
     let cluster = &*inputs.cluster;
     let hardware_minimum = network.spec.checklist.hardware.minimum;
     let nodes = &nodes;
-    let facts =
-        NetworkFacts { vault, store, collector, statements, nodes, clear_text, cluster, hardware_minimum };
+    let operator_log = inputs.operator_log.as_ref();
+    let facts = NetworkFacts {
+        vault,
+        store,
+        collector,
+        operator_log,
+        statements,
+        nodes,
+        clear_text,
+        cluster,
+        hardware_minimum,
+    };
     let judged = NETWORK_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, inputs.now), line.evidence_lasts, &facts.statements)
     });

@@ -8,15 +8,10 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
 use tessera_node_api::admin::CANARY_SECONDS;
-use tessera_node_api::identity::Identity;
-use tessera_tls::CredentialsReceiver;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::canary::Origin;
 use super::collector::{Client, Outcome};
-use super::{Queue, Reports};
-use crate::config::dynamic::{Collector, Dynamic};
+use super::{Collector, Origin, Queue, Reports, Source, Target};
 
 const CANARY_EVERY: Duration = Duration::from_secs(CANARY_SECONDS as u64);
 /// How long a record waits for others of its batch.
@@ -29,9 +24,9 @@ const MAX_ATTEMPTS: u32 = 5;
 
 /// Ships the records of one process. While the collector fails, the canary alone is tried and records wait in the queue, so
 /// that no record is lost to a refusal that concerns all of them.
-pub(crate) struct Shipper {
+pub struct Shipper<S> {
     queue: Arc<Queue>,
-    configuration: watch::Receiver<Option<Arc<Dynamic>>>,
+    source: S,
     client: Client,
     origin: Origin,
     reports: Reports,
@@ -49,20 +44,15 @@ struct Batch {
     attempts: u32,
 }
 
-impl Shipper {
-    pub(crate) fn new(
-        queue: Arc<Queue>,
-        configuration: watch::Receiver<Option<Arc<Dynamic>>>,
-        credentials: CredentialsReceiver,
-        identity: &Identity,
-        reports: Reports,
-    ) -> Self {
+impl<S: Source> Shipper<S> {
+    /// Ships what is in `queue`.
+    pub fn new(queue: Arc<Queue>, source: S, origin: Origin, reports: Reports) -> Self {
         let now = Instant::now();
         Self {
             queue,
-            configuration,
-            client: Client::new(credentials),
-            origin: Origin::new(identity),
+            source,
+            client: Client::new(origin.user_agent()),
+            origin,
             reports,
             canary_due: now,
             retry_at: now,
@@ -72,7 +62,7 @@ impl Shipper {
     }
 
     /// Ships until it is stopped.
-    pub(crate) async fn run(mut self) -> Result<(), Infallible> {
+    pub async fn run(mut self) -> Result<(), Infallible> {
         let mut known = None;
         loop {
             let collector = self.follow();
@@ -83,23 +73,25 @@ impl Shipper {
             }
             match collector {
                 Some(collector) => self.step(&collector).await,
-                None => changed(&mut self.configuration).await,
+                None => self.source.changed().await,
             }
         }
     }
 
     /// Where records go now.
     fn follow(&mut self) -> Option<Collector> {
-        let dynamic = self.configuration.borrow_and_update().clone();
-        let collector = dynamic.as_ref().and_then(|dynamic| dynamic.collector.clone());
-        self.reports.follow(collector.as_ref().map(|collector| &collector.endpoint));
-        if dynamic.is_some() && collector.is_none() {
+        let target = self.source.target();
+        if target == Target::None {
             self.queue.close();
             self.pending = None;
         } else {
-            // Before the first configuration records wait for what it says.
             self.queue.open();
         }
+        let collector = match target {
+            Target::Collector(collector) => Some(collector),
+            Target::NotKnownYet | Target::None => None,
+        };
+        self.reports.follow(collector.as_ref().map(|collector| &collector.endpoint));
         collector
     }
 
@@ -128,7 +120,7 @@ impl Shipper {
     /// The canary goes alone, so that it is known which record was rejected.
     async fn send_canary(&mut self, collector: &Collector) {
         let body = self.body(vec![self.origin.canary()]);
-        match self.client.send(collector, body).await {
+        match self.client.send(collector, &self.source, body).await {
             Outcome::Answered { rejected: 0, .. } => {
                 self.reports.accepted_canary();
                 self.canary_due = Instant::now() + CANARY_EVERY;
@@ -151,7 +143,7 @@ impl Shipper {
     }
 
     async fn send_batch(&mut self, collector: &Collector, mut batch: Batch) {
-        match self.client.send(collector, batch.body.clone()).await {
+        match self.client.send(collector, &self.source, batch.body.clone()).await {
             Outcome::Answered { rejected, .. } => self.reports.rejected(rejected.min(batch.records)),
             Outcome::Refused(why) => {
                 tracing::warn!(error = why, records = batch.records, "the collector of logs refused records");
@@ -180,7 +172,7 @@ impl Shipper {
     async fn wait_until(&mut self, time: Instant) {
         tokio::select! {
             () = sleep_until(time) => {}
-            () = changed(&mut self.configuration) => {}
+            () = self.source.changed() => {}
         }
     }
 
@@ -192,12 +184,5 @@ impl Shipper {
 
     fn body(&self, records: Vec<LogRecord>) -> Bytes {
         self.origin.request(records).encode_to_vec().into()
-    }
-}
-
-/// Never returns once nobody publishes any more.
-async fn changed(configuration: &mut watch::Receiver<Option<Arc<Dynamic>>>) {
-    if configuration.changed().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 256 << 10;
 
 /// Open from the start, so that the records of the start are there when the configuration names a collector.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub struct Queue {
     /// Whether records are wanted: without a collector each costs one read of this.
     open: AtomicBool,
     state: Mutex<State>,
@@ -41,7 +41,7 @@ impl Default for Queue {
 
 impl Queue {
     /// Whether records are wanted.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
     }
 
@@ -58,7 +58,7 @@ impl Queue {
     }
 
     /// Takes the record if there is a place for it; drops it otherwise.
-    pub(crate) fn push(&self, record: LogRecord) {
+    pub fn push(&self, record: LogRecord) {
         let bytes = record.encoded_len();
         let mut state = self.lock();
         if state.records.len() >= MAX_RECORDS || state.bytes + bytes > MAX_BYTES {
@@ -72,7 +72,7 @@ impl Queue {
     }
 
     /// The oldest records, as many as one request takes.
-    pub(crate) fn take_batch(&self) -> Vec<LogRecord> {
+    pub fn take_batch(&self) -> Vec<LogRecord> {
         let mut state = self.lock();
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {

@@ -16,18 +16,16 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use rustls::pki_types::ServerName;
-use tessera_node_api::plain_words::root_cause;
+use rustls::sign::CertifiedKey;
+use tessera_node_api::plain_words::{chain, root_cause};
 use tessera_node_api::secret_store::lookup_name;
 use tessera_node_api::tls_client;
-use tessera_tls::{Credentials, CredentialsReceiver};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Endpoint;
-use crate::config::dynamic::Collector;
-use crate::telemetry::chain;
+use super::{Collector, Endpoint, Source};
 
 /// For a whole request, with its connection.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -35,6 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES: usize = 64 << 10;
 /// Of what the collector says in its answer, at most so much is repeated.
 const MAX_REASON: usize = 200;
+const HTTP_1_1: &[u8] = b"http/1.1";
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// What came of one request.
@@ -50,7 +49,7 @@ pub(super) enum Outcome {
 
 /// Sends requests. Its connection ends with [`Self::close`], and when the certificate or the collector is another.
 pub(super) struct Client {
-    credentials: CredentialsReceiver,
+    user_agent: String,
     connection: Option<Connection>,
 }
 
@@ -59,20 +58,20 @@ struct Connection {
     /// Moves the bytes; runs while a request is in progress, and in no task of its own.
     driver: Driver,
     collector: Collector,
-    /// Of the certificate that was shown.
-    fingerprint: String,
+    /// What was shown.
+    certificate: Arc<CertifiedKey>,
 }
 
 type Driver = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
 
 impl Client {
-    pub(super) fn new(credentials: CredentialsReceiver) -> Self {
-        Self { credentials, connection: None }
+    pub(super) fn new(user_agent: String) -> Self {
+        Self { user_agent, connection: None }
     }
 
     /// Sends one request and reads the answer.
-    pub(super) async fn send(&mut self, collector: &Collector, body: Bytes) -> Outcome {
-        let done = timeout(DEADLINE, self.exchange(collector, body)).await;
+    pub(super) async fn send(&mut self, collector: &Collector, source: &impl Source, body: Bytes) -> Outcome {
+        let done = timeout(DEADLINE, self.exchange(collector, source, body)).await;
         let outcome = done.unwrap_or_else(|_| {
             Outcome::Failed(format!("it did not answer within {} seconds", DEADLINE.as_secs()))
         });
@@ -87,36 +86,43 @@ impl Client {
         self.connection = None;
     }
 
-    async fn exchange(&mut self, collector: &Collector, body: Bytes) -> Outcome {
-        let request = match request(&collector.endpoint, body) {
+    async fn exchange(&mut self, collector: &Collector, source: &impl Source, body: Bytes) -> Outcome {
+        let request = match request(&collector.endpoint, &self.user_agent, body) {
             Ok(request) => request,
             Err(error) => return Outcome::Refused(error.to_string()),
         };
-        match self.connected(collector).await {
+        match self.connected(collector, source).await {
             Ok(connection) => connection.exchange(request).await,
             Err(why) => Outcome::Failed(why),
         }
     }
 
-    async fn connected(&mut self, collector: &Collector) -> Result<&mut Connection, String> {
-        let credentials = self.credentials.current().ok_or("the node has no valid certificate")?;
-        let fingerprint = credentials.leaf().fingerprint();
+    async fn connected(
+        &mut self,
+        collector: &Collector,
+        source: &impl Source,
+    ) -> Result<&mut Connection, String> {
+        let certificate = source.certificate()?;
         let usable = self.connection.take().filter(|open| {
-            open.collector == *collector && open.fingerprint == fingerprint && !open.sender.is_closed()
+            open.collector == *collector
+                && open.certificate.cert == certificate.cert
+                && !open.sender.is_closed()
         });
         let open = match usable {
             Some(open) => open,
-            None => Connection::open(collector, &credentials).await?,
+            None => Connection::open(collector, certificate).await?,
         };
         Ok(self.connection.insert(open))
     }
 }
 
 impl Connection {
-    async fn open(collector: &Collector, credentials: &Credentials) -> Result<Self, String> {
+    async fn open(collector: &Collector, certificate: Arc<CertifiedKey>) -> Result<Self, String> {
         let roots = tls_client::roots(collector.ca_bundle.as_bytes())
             .map_err(|error| format!("its CA bundle cannot be used: {}", chain(&error)))?;
-        let connector = TlsConnector::from(Arc::new(credentials.client_of(roots)));
+        let mut config = tls_client::with_certified_key(roots, Arc::clone(&certificate));
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
         let host = collector.endpoint.host();
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is no name of a host"))?;
@@ -124,8 +130,7 @@ impl Connection {
         let stream = connector.connect(name, stream).await.map_err(|error| root_cause(&error))?;
         let opened = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = opened.map_err(|error| root_cause(&error))?;
-        let fingerprint = credentials.leaf().fingerprint().to_owned();
-        Ok(Self { sender, driver, collector: collector.clone(), fingerprint })
+        Ok(Self { sender, driver, collector: collector.clone(), certificate })
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Outcome {
@@ -148,7 +153,7 @@ impl Connection {
     }
 }
 
-/// By the absolute name, so that no Service of the node's own namespace answers for the collector.
+/// By the absolute name, so that no Service of the process's own namespace answers for the collector.
 async fn dial(endpoint: &Endpoint) -> io::Result<TcpStream> {
     // Absent outside of Linux and of containers: then there is no search domain either.
     let resolv_conf = tokio::fs::read_to_string("/etc/resolv.conf").await.unwrap_or_default();
@@ -160,11 +165,11 @@ async fn dial(endpoint: &Endpoint) -> io::Result<TcpStream> {
     TcpStream::connect(addresses.as_slice()).await
 }
 
-fn request(endpoint: &Endpoint, body: Bytes) -> http::Result<Request<Full<Bytes>>> {
+fn request(endpoint: &Endpoint, user_agent: &str, body: Bytes) -> http::Result<Request<Full<Bytes>>> {
     Request::post(endpoint.path())
         .header(HOST, endpoint.authority())
         .header(CONTENT_TYPE, PROTOBUF)
-        .header(USER_AGENT, concat!("tessera-node/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, user_agent)
         .body(Full::new(body))
 }
 

@@ -20,7 +20,7 @@ const TRANSPORT: [&str; 6] = ["hyper", "hyper_util", "rustls", "tokio", "mio", "
 
 /// Puts each event into the queue, if it is open.
 #[derive(Debug)]
-pub(crate) struct Layer(pub(crate) Arc<Queue>);
+pub struct Layer(pub Arc<Queue>);
 
 impl<S: Subscriber> tracing_subscriber::Layer<S> for Layer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -14,6 +14,16 @@ pub struct Endpoint {
     path: String,
 }
 
+/// A collector of logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The certificates, in PEM, that its own must chain to. Whether they can be used is for the connection to say: a bad
+    /// bundle must not keep the rest of a configuration from being used.
+    pub ca_bundle: String,
+}
+
 impl Endpoint {
     /// Reads `https://host[:port][/path]`, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,21 +1,20 @@
-//! What the node says of its shipping: in its status, and as metrics.
+//! What a process says of its shipping: in its status, and as metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tessera_node_api::admin::LoggingStatus;
 
-use super::Endpoint;
-use crate::clock;
-use crate::metrics::Metrics;
+use super::{Endpoint, Metrics};
 
 /// Failed attempts in a row before the status says so: a collector that restarts is back after one or two.
 const REPORTED_AFTER: u32 = 3;
 
 /// The state of the shipping. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Reports {
+pub struct Reports {
     state: Arc<Mutex<State>>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
 }
 
 #[derive(Debug, Default)]
@@ -27,12 +26,12 @@ struct State {
 
 impl Reports {
     /// No collector yet.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Metrics) -> Self {
         Self { state: Arc::default(), metrics }
     }
 
     /// What the status says; none without a collector.
-    pub(crate) fn status(&self) -> Option<LoggingStatus> {
+    pub fn status(&self) -> Option<LoggingStatus> {
         let status = self.lock().status.clone();
         (!status.endpoint.is_empty()).then_some(status)
     }
@@ -43,7 +42,7 @@ impl Reports {
         let mut state = self.lock();
         if state.status.endpoint != endpoint {
             let LoggingStatus { rejected, dropped, lost_at, .. } = std::mem::take(&mut state.status);
-            let (endpoint, since) = (endpoint.to_owned(), clock::now_rfc3339());
+            let (endpoint, since) = (endpoint.to_owned(), now_rfc3339());
             state.status =
                 LoggingStatus { endpoint, since, rejected, dropped, lost_at, ..LoggingStatus::default() };
             state.failed = 0;
@@ -72,10 +71,10 @@ impl Reports {
     pub(super) fn accepted_canary(&self) {
         let mut state = self.lock();
         state.failed = 0;
-        state.status.accepted_at = Some(clock::now_rfc3339());
+        state.status.accepted_at = Some(now_rfc3339());
         let was_failing = state.status.error.take().is_some();
         drop(state);
-        self.metrics.set_logs_accepted(clock::now().as_second());
+        self.metrics.canary_accepted.set(Timestamp::now().as_second());
         if was_failing {
             tracing::info!("the collector of logs accepts records again");
         }
@@ -84,13 +83,13 @@ impl Reports {
     /// The collector rejected `records`.
     pub(super) fn rejected(&self, records: u64) {
         self.lost(records, |status| &mut status.rejected);
-        self.metrics.logs_rejected(records);
+        self.metrics.rejected.inc_by(records);
     }
 
-    /// The node dropped `records`.
+    /// The process dropped `records`.
     pub(super) fn dropped(&self, records: u64) {
         self.lost(records, |status| &mut status.dropped);
-        self.metrics.logs_dropped(records);
+        self.metrics.dropped.inc_by(records);
     }
 
     fn lost(&self, records: u64, count: impl FnOnce(&mut LoggingStatus) -> &mut u64) {
@@ -100,7 +99,7 @@ impl Reports {
         let mut state = self.lock();
         let count = count(&mut state.status);
         *count = count.saturating_add(records);
-        state.status.lost_at = Some(clock::now_rfc3339());
+        state.status.lost_at = Some(now_rfc3339());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,12 +108,19 @@ impl Reports {
     }
 }
 
+/// Now, to the second, as RFC 3339.
+fn now_rfc3339() -> String {
+    let now = Timestamp::now();
+    // Whole seconds are always representable.
+    Timestamp::from_second(now.as_second()).map_or_else(|_| now.to_string(), |now| now.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reports() -> Reports {
-        let reports = Reports::new(Arc::new(Metrics::new(None)));
+        let reports = Reports::new(Metrics::default());
         reports.follow(Endpoint::parse("https://a").as_ref());
         reports
     }

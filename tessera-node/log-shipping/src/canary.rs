@@ -1,32 +1,36 @@
-//! The record that shows that records are accepted, and what all records say of their node.
+//! The record that shows that records are accepted, and what all records say of their process.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use tessera_node_api::identity::Identity;
 
 use super::layer::{at_now, attribute, text};
-use crate::http::common::VERSION;
 
-const NAME: &str = "tessera-node";
-
-/// What all records of a node have in common.
+/// What all records of a process have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub struct Origin {
+    program: &'static str,
+    version: &'static str,
     identity: String,
     resource: Resource,
 }
 
 impl Origin {
-    pub(super) fn new(identity: &Identity) -> Self {
-        let identity = identity.to_string();
+    /// Records of `program`, of the one process of it that `identity` names.
+    pub fn new(program: &'static str, version: &'static str, identity: &str) -> Self {
         let attributes = vec![
-            attribute("service.name", text(NAME)),
-            attribute("service.version", text(VERSION)),
-            attribute("service.instance.id", text(identity.as_str())),
+            attribute("service.name", text(program)),
+            attribute("service.version", text(version)),
+            attribute("service.instance.id", text(identity)),
         ];
-        Self { identity, resource: Resource { attributes, ..Resource::default() } }
+        let (identity, resource) = (identity.to_owned(), Resource { attributes, ..Resource::default() });
+        Self { program, version, identity, resource }
+    }
+
+    /// What a request says of its client.
+    pub(super) fn user_agent(&self) -> String {
+        format!("{}/{}", self.program, self.version)
     }
 
     /// A record whose only content is whose it is.
@@ -41,7 +45,7 @@ impl Origin {
     }
 
     pub(super) fn request(&self, log_records: Vec<LogRecord>) -> ExportLogsServiceRequest {
-        let scope = InstrumentationScope { name: NAME.to_owned(), ..InstrumentationScope::default() };
+        let scope = InstrumentationScope { name: self.program.to_owned(), ..InstrumentationScope::default() };
         let records = ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() };
         let logs = ResourceLogs {
             resource: Some(self.resource.clone()),
