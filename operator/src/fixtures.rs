@@ -194,7 +194,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         listener_trials: None,
         logging: None,
         egress_trials: None,
-        store_trials: None,
+        server_trials: Vec::new(),
         now: None,
     }
 }

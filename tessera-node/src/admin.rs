@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{
     CertificateStatus, DependencyStatus, EgressTrials, Hardening, ListenerTrials, PROTOCOL, STATUS_PATH,
-    Status, StoreTrials,
+    Status, TriedServer,
 };
 use tessera_store::Store;
 use tessera_tls::{CredentialsReceiver, Trust};
@@ -47,7 +47,7 @@ pub(crate) struct NodeState {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) listener_trials: watch::Receiver<Option<ListenerTrials>>,
     pub(crate) egress_trials: watch::Receiver<Option<EgressTrials>>,
-    pub(crate) store_trials: watch::Receiver<Option<StoreTrials>>,
+    pub(crate) server_trials: watch::Receiver<Vec<TriedServer>>,
     pub(crate) logs: Reports,
 }
 
@@ -79,7 +79,7 @@ impl NodeState {
             built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
             logging: self.logs.status(),
             egress_trials: self.egress_trials.borrow().clone(),
-            store_trials: self.store_trials.borrow().clone(),
+            server_trials: self.server_trials.borrow().clone(),
             now: Some(clock::now().to_string()),
         }
     }

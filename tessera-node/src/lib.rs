@@ -26,7 +26,7 @@ pub mod peers;
 pub mod probe;
 pub mod readiness;
 mod resources;
-pub mod store_trials;
+pub mod server_trials;
 mod tasks;
 pub mod telemetry;
 pub mod transaction;

@@ -2,12 +2,14 @@
 //!
 //! - Enforced by: listeners that serve nobody without a certificate; no field can turn TLS off.
 //! - Observed by: the node, which tries its own listeners over loopback with wrong clients; each refusal counts only for its
-//!   own reason, beside a client that P2P serves. So does the node with its secret store, if it shows that a certificate. The
-//!   operator, of a store that it shows none: it is served.
+//!   own reason, beside a client that P2P serves. So does the node with its collector of logs, and with its secret store if it shows
+//!   that a certificate. The operator, of a store that it shows none: it is served.
 
 use jiff::{SignedDuration, Timestamp};
 use tessera_crds::checklist::{Line, LineResult, Observer};
-use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, Status, StoreTrials, Trial};
+use tessera_node_api::admin::{
+    COLLECTOR, ListenerTrials, Outcome, SECRET_STORE, Shown, Status, Trial, TriedServer,
+};
 
 use super::facts::{NetworkFacts, NodeFacts, PodFacts, StoreAnswer};
 use super::finding::Finding;
@@ -30,31 +32,39 @@ const WRONG: [Shown; 4] = [Shown::Plain, Shown::NoCertificate, Shown::ForeignCA,
 fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
     let Some(report) = &pod.report else { return pod.silent() };
     let listeners = of_listeners(facts, pod, report, now);
-    let Some(address) = &facts.store_with_certificate else { return listeners };
-    let store = of_store_trials(address, report.store_trials.as_ref(), facts, pod, now);
-    match (listeners.result, store.result) {
-        (LineResult::Verified, LineResult::Verified) => {
-            let observed = format!("{}; {}", listeners.observed, store.observed);
-            Finding::verified(Observer::Node, observed)
-        }
-        (listener, of_store) if of_store < listener => store,
-        _ => listeners,
-    }
+    let store = facts.store_with_certificate.as_ref().map(|address| (SECRET_STORE, address));
+    let collector = facts.collector.as_ref().map(|address| (COLLECTOR, address));
+    let servers = [store, collector].into_iter().flatten();
+    servers.fold(listeners, |so_far, (name, address)| {
+        let trials =
+            report.server_trials.iter().find(|tried| tried.name == name && tried.address == *address);
+        with(so_far, of_server(name, address, trials, facts, pod, now))
+    })
 }
 
-/// What the node's own connects to its secret store came to.
-fn of_store_trials(
+/// The worse of two, the first if they are equally bad; of two that hold, both.
+fn with(first: Finding, second: Finding) -> Finding {
+    if first.result == LineResult::Verified && second.result == LineResult::Verified {
+        return Finding::verified(Observer::Node, format!("{}; {}", first.observed, second.observed));
+    }
+    if second.result < first.result { second } else { first }
+}
+
+/// What the node's own connects to a server that it depends on came to.
+fn of_server(
+    name: &str,
     address: &str,
-    trials: Option<&StoreTrials>,
+    trials: Option<&TriedServer>,
     facts: &NodeFacts,
     pod: &PodFacts,
     now: Timestamp,
 ) -> Finding {
-    let Some(trials) = trials.filter(|trials| trials.address == address) else {
+    let server = format!("the {name} at {address}");
+    let Some(trials) = trials else {
         return Finding::unknown(
-            "StoreNotTried",
-            format!("the node in pod {} has not tried the secret store at {address}", pod.name),
-            "wait for the node to be restarted with its newest settings; a node image older than the operator does not try the store",
+            "ServerNotTried",
+            format!("the node in pod {} has not tried {server}", pod.name),
+            "wait until the node runs with its newest settings; a node image older than the operator does not try its servers",
         );
     };
     let outcome = |shown| trials.trials.iter().find(|trial| trial.shown == shown);
@@ -65,41 +75,31 @@ fn of_store_trials(
         return Finding::violated(
             "NoClientCertificate",
             Observer::Node,
-            format!("pod {}: the secret store at {address} served {}", pod.name, words(served)),
-            "let the store's listener for machines require a client certificate (Vault: tls_require_and_verify_client_cert, tls_client_ca_file)",
+            format!("pod {}: {server} served {}", pod.name, words(served)),
+            "let its listener for machines require a client certificate of a CA of its own (Vault: tls_require_and_verify_client_cert, tls_client_ca_file; OpenTelemetry collector: client_ca_file)",
         );
     }
     if !is_fresh(&trials.tried_at, facts.probe_every, now) {
         return Finding::unknown(
             "TrialsTooOld",
-            format!("the node in pod {} has not tried the secret store recently", pod.name),
-            "restart the pod: kubectl tessera restart; compare the clocks of the machines",
+            format!("the node in pod {} could not try {server} recently", pod.name),
+            "kubectl describe the TesseraNode: its conditions say what it cannot reach; compare the clocks of the machines",
         );
     }
     let wrong = wrong.map(|shown| (shown, Outcome::Refused));
-    let missing =
-        wrong.into_iter().chain([(Shown::Own, Outcome::Served)]).find(|(shown, wanted)| !is(*shown, *wanted));
-    match missing {
-        None => Finding::verified(
-            Observer::Node,
-            format!(
-                "the secret store at {address} refused no certificate and one of a foreign CA, and served the node"
-            ),
-        ),
-        Some((shown, _)) => {
-            let why = outcome(shown).and_then(|trial| trial.why.as_deref());
-            let why = why.unwrap_or(if shown == Shown::Own { "it was refused" } else { "nobody tried it" });
-            Finding::unknown(
-                "StoreTrialUnclear",
-                format!(
-                    "pod {}: whether the secret store serves {} is unclear: {why}",
-                    pod.name,
-                    words(shown)
-                ),
-                "kubectl describe the TesseraNetwork: SecretStoreReady says how the store answers",
-            )
-        }
-    }
+    let mut wanted = wrong.into_iter().chain([(Shown::Own, Outcome::Served)]);
+    let Some((shown, _)) = wanted.find(|(shown, wanted)| !is(*shown, *wanted)) else {
+        let observed =
+            format!("{server} refused no certificate and one of a foreign CA, and served the node");
+        return Finding::verified(Observer::Node, observed);
+    };
+    let why = outcome(shown).and_then(|trial| trial.why.as_deref());
+    let why = why.unwrap_or(if shown == Shown::Own { "it was refused" } else { "nobody tried it" });
+    Finding::unknown(
+        "ServerTrialUnclear",
+        format!("pod {}: whether {server} serves {} is unclear: {why}", pod.name, words(shown)),
+        "kubectl describe the TesseraNetwork: SecretStoreReady and the line CentralLogging say how they answer",
+    )
 }
 
 fn of_listeners(facts: &NodeFacts, pod: &PodFacts, report: &Status, now: Timestamp) -> Finding {

@@ -106,8 +106,8 @@ fn lasting(status: &admin::Status) -> admin::Status {
     if let Some(trials) = &mut status.listener_trials {
         trials.tried_at.clear();
     }
-    if let Some(trials) = &mut status.store_trials {
-        trials.tried_at.clear();
+    for server in &mut status.server_trials {
+        server.tried_at.clear();
     }
     if let Some(logging) = &mut status.logging {
         let seen = |time: &mut Option<String>| time.iter_mut().for_each(String::clear);

@@ -43,7 +43,7 @@ pub(super) async fn read(
     for mut rest in data.into_values() {
         rest.0.zeroize();
     }
-    let certified = tls_client::certified_key(&certificate, &key);
+    let certified = tls_client::client_certificate(&certificate, &key);
     certified.map(Some).map_err(|error| {
         let message = format!(
             "the client certificate for the secret store in Secret {secret} is unusable: {error}: correct the Secret"

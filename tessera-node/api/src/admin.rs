@@ -68,10 +68,10 @@ pub struct Status {
     /// egress guard, and in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress_trials: Option<EgressTrials>,
-    /// The node's connects to its secret store, when it tried them last; absent before the first time, if it shows the store no
-    /// client certificate, and in the status of older nodes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store_trials: Option<StoreTrials>,
+    /// The servers that the node shows its certificate, each as it was tried last; empty before the first time, without such
+    /// servers, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_trials: Vec<TriedServer>,
     /// The node's time when it answered (RFC 3339, with fractions of a second); absent in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<String>,
@@ -121,14 +121,21 @@ pub struct ListenerTrials {
     pub listeners: Vec<TriedListener>,
 }
 
-/// The node's trials of its secret store, as clients that the store must not serve, and as itself.
+/// [`TriedServer::name`] of the secret store.
+pub const SECRET_STORE: &str = "secret store";
+/// [`TriedServer::name`] of the collector of logs.
+pub const COLLECTOR: &str = "collector";
+
+/// A server that the node depends on and shows its certificate, and the node's trials of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StoreTrials {
-    /// When they ended (RFC 3339).
-    pub tried_at: String,
-    /// The store's URL, as the node's configuration has it.
+pub struct TriedServer {
+    /// [`SECRET_STORE`] or [`COLLECTOR`].
+    pub name: String,
+    /// Its URL, as the node's configuration has it.
     pub address: String,
+    /// When the trials ended (RFC 3339).
+    pub tried_at: String,
     /// What was tried, in order.
     pub trials: Vec<Trial>,
 }

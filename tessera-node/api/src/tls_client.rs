@@ -17,6 +17,8 @@ use rustls::{
     AlertDescription, ClientConfig, ConfigBuilder, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion,
 };
 
+use crate::paths::{CERTIFICATE_FILE, KEY_FILE};
+
 /// Why a CA bundle cannot be the roots of a client. The bundle is named by the sentence that this ends.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BundleError {
@@ -29,20 +31,6 @@ pub enum BundleError {
     /// A certificate cannot be a root.
     #[error("a certificate in it cannot be a root")]
     Root(#[source] rustls::Error),
-}
-
-/// Why a certificate and a key cannot be a client's. They are named by the sentence that this ends; it quotes no byte of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ClientCertificateError {
-    /// No PEM, or no certificate in it.
-    #[error("tls.crt holds no PEM certificate")]
-    NoCertificate,
-    /// No PEM, no key in it, or a kind of key that we do not support.
-    #[error("tls.key holds no private key that can be used; unencrypted PKCS#8 in PEM is expected")]
-    Key,
-    /// Key and certificate belong to different pairs.
-    #[error("tls.key is not the key of the certificate in tls.crt")]
-    Mismatch,
 }
 
 /// The certificates of a PEM bundle. One bad certificate refuses the whole bundle: trusting a part would hide the mistake.
@@ -114,16 +102,26 @@ pub fn with_resolver(roots: RootCertStore, resolver: Arc<dyn ResolvesClientCert>
     without_resumption(builder(roots, DEFAULT_VERSIONS).with_client_cert_resolver(resolver))
 }
 
-/// A certificate (a leaf, then its chain) and its key, both PEM, that a client shows.
-pub fn certified_key(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, ClientCertificateError> {
-    use ClientCertificateError as E;
+/// Why the files of a client's certificate cannot be used. No byte of them is quoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientCertificateError {
+    /// No PEM, or no certificate in it.
+    #[error("{CERTIFICATE_FILE} holds no PEM certificate")]
+    NoCertificate,
+    /// The key cannot be used with it.
+    #[error("{KEY_FILE} {0}")]
+    Key(KeyError),
+}
+
+/// What a client shows, of the texts of `tls.crt` (a leaf, then its chain) and `tls.key`.
+pub fn client_certificate(
+    certificate: &[u8],
+    key: &[u8],
+) -> Result<Arc<CertifiedKey>, ClientCertificateError> {
     let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
-    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(E::NoCertificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| E::Key)?;
-    let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).map_err(|_| E::Key)?;
-    let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|_| E::Mismatch)?;
-    Ok(Arc::new(certified))
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or(ClientCertificateError::NoCertificate)?;
+    certified_key(chain, key).map(Arc::new).map_err(ClientCertificateError::Key)
 }
 
 /// The alert by which a server refused a client, if that is how a request failed: the client's certificate, or the lack of one.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tessera_keys::VaultKeys;
-use tessera_node_api::admin::{EgressTrials, ListenerTrials, StoreTrials};
+use tessera_node_api::admin::{EgressTrials, ListenerTrials, TriedServer};
 use tessera_store::Store;
 use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ use crate::resources::{OPERATOR_CONNECTIONS, Resources};
 use crate::tasks::Tasks;
 use crate::transaction::TransactionManager;
 use crate::volume::Volume;
-use crate::{certificate, clock, store_trials, tasks, transaction};
+use crate::{certificate, clock, server_trials, tasks, transaction};
 
 /// What exists before keys and listeners do.
 pub(super) struct Base {
@@ -228,22 +228,26 @@ impl Base {
         self.tasks.service("trials of egress", trials.run());
     }
 
-    /// Tries whom the secret store serves, from now on, if the node shows it a certificate.
-    pub(super) fn try_store(
+    /// Tries whom the servers serve that the node shows its certificate, from now on.
+    pub(super) fn try_servers(
         &self,
         vault: Option<&Arc<VaultKeys>>,
-        result: watch::Sender<Option<StoreTrials>>,
+        result: watch::Sender<Vec<TriedServer>>,
     ) {
-        let KeySource::SecretStore(store) = &self.config.keys else { return };
-        let (Some(vault), Some(_)) = (vault, &store.client_certificate) else { return };
-        let trials = store_trials::Trials {
-            vault: Arc::clone(vault),
-            address: store.address.clone(),
+        let store = match (&self.config.keys, vault) {
+            (KeySource::SecretStore(store), Some(vault)) if store.client_certificate.is_some() => {
+                Some((Arc::clone(vault), store.address.clone()))
+            }
+            _ => None,
+        };
+        let trials = server_trials::Trials {
+            store,
+            credentials: self.credentials.clone(),
             identity: self.config.identity.clone(),
             configuration: self.configuration.clone(),
             result,
         };
-        self.tasks.service("trials of the secret store", trials.run());
+        self.tasks.service("trials of servers", trials.run());
     }
 
     pub(super) async fn load_keys(

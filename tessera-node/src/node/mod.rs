@@ -150,7 +150,7 @@ async fn start(
     let egress_closed_since = watch::Sender::new(None);
     let listener_trials = watch::Sender::new(None);
     let egress_trials = watch::Sender::new(None);
-    let store_trials = watch::Sender::new(None);
+    let server_trials = watch::Sender::new(Vec::new());
     let peers = base.peers();
     let mut listeners = base
         .early_listeners(NodeState {
@@ -171,13 +171,13 @@ async fn start(
             metrics: Arc::clone(&base.metrics),
             listener_trials: listener_trials.subscribe(),
             egress_trials: egress_trials.subscribe(),
-            store_trials: store_trials.subscribe(),
+            server_trials: server_trials.subscribe(),
             logs: base.logs.clone(),
         })
         .await?;
     base.close_egress(&egress_closed_since).await;
     base.try_egress(egress_trials);
-    base.try_store(vault.as_ref(), store_trials);
+    base.try_servers(vault.as_ref(), server_trials);
     base.load_keys(vault, &keys).await?;
 
     let payloads = Payloads::new(base.store.clone(), base.volume.clone());

@@ -57,6 +57,7 @@ fn admin_report() -> tessera_node_api::admin::Status {
     report.started_at = "2026-12-31T00:00:00Z".into();
     report.egress_closed_since = Some("2026-12-31T00:00:01Z".into());
     report.listener_trials = Some(mutual_tls::good_trials());
+    report.server_trials = vec![mutual_tls::good_server("collector", COLLECTOR)];
     report.egress_trials = Some(host_firewall::closed());
     report.logging = Some(tessera_node_api::admin::LoggingStatus {
         endpoint: COLLECTOR.into(),

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};
-use tessera_node_api::admin::{ListenerTrials, Outcome, Shown, StoreTrials, Trial, TriedListener};
+use tessera_node_api::admin::{
+    ListenerTrials, Outcome, SECRET_STORE, Shown, Trial, TriedListener, TriedServer,
+};
 
 use super::{NodeFacts, after, facts, of_node, report};
 
@@ -85,19 +87,28 @@ fn what_was_not_tried_is_not_verified() {
 
 const STORE: &str = "https://vault.vault.svc:8200";
 
-/// The node shows its store a certificate, and tried it half a minute ago.
-fn with_store(facts: &mut NodeFacts) -> &mut StoreTrials {
-    facts.store_with_certificate = Some(STORE.into());
+/// A server that refused wrong clients and served the node, half a minute ago.
+pub(super) fn good_server(name: &str, address: &str) -> TriedServer {
     let outcomes = [
         (Shown::NoCertificate, Outcome::Refused),
         (Shown::ForeignCA, Outcome::Refused),
         (Shown::Own, Outcome::Served),
     ];
-    report(facts).store_trials.insert(StoreTrials {
+    TriedServer {
+        name: name.into(),
+        address: address.into(),
         tried_at: "2026-12-31T23:59:30Z".into(),
-        address: STORE.into(),
         trials: outcomes.map(|(shown, outcome)| Trial { shown, outcome, why: None }).into(),
-    })
+    }
+}
+
+/// The node shows its store a certificate, too.
+fn with_store(facts: &mut NodeFacts) -> &mut TriedServer {
+    facts.store_with_certificate = Some(STORE.into());
+    let servers = &mut report(facts).server_trials;
+    servers.retain(|server| server.name != SECRET_STORE);
+    servers.insert(0, good_server(SECRET_STORE, STORE));
+    &mut servers[0]
 }
 
 #[test]
@@ -106,7 +117,21 @@ fn a_store_that_refuses_wrong_clients_and_serves_the_node_is_a_part_of_what_was_
     with_store(&mut facts);
     let finding = of_node(&facts, LINE);
     assert_eq!(finding.result, LineResult::Verified);
-    assert!(finding.observed.contains("Q2T refused") && finding.observed.contains(STORE), "{finding:?}");
+    for server in ["Q2T refused", STORE, "collector"] {
+        assert!(finding.observed.contains(server), "{server}: {finding:?}");
+    }
+}
+
+#[test]
+fn a_collector_is_judged_as_a_store_is() {
+    let served = |facts: &mut NodeFacts| report(facts).server_trials[0].trials[0].outcome = Outcome::Served;
+    assert_eq!(after(LINE, served), "Violated NoClientCertificate");
+    assert_eq!(after(LINE, |facts| report(facts).server_trials.clear()), "Unknown ServerNotTried");
+    let none = |facts: &mut NodeFacts| {
+        report(facts).server_trials.clear();
+        facts.collector = None;
+    };
+    assert_eq!(after(LINE, none), "Verified Observed");
 }
 
 #[test]
@@ -116,7 +141,7 @@ fn a_store_that_serves_a_wrong_client_is_a_violation_however_old_the_trial() {
         assert_eq!(after(LINE, served), "Violated NoClientCertificate");
         let old = |facts: &mut NodeFacts| {
             served(facts);
-            report(facts).store_trials.as_mut().unwrap().tried_at = "2026-12-30T00:00:00Z".into();
+            report(facts).server_trials[0].tried_at = "2026-12-30T00:00:00Z".into();
         };
         assert_eq!(after(LINE, old), "Violated NoClientCertificate");
     }
@@ -126,15 +151,15 @@ fn a_store_that_serves_a_wrong_client_is_a_violation_however_old_the_trial() {
 fn a_store_that_was_not_tried_of_late_shows_nothing() {
     let untried = |facts: &mut NodeFacts| {
         with_store(facts);
-        report(facts).store_trials = None;
+        report(facts).server_trials.remove(0);
     };
-    assert_eq!(after(LINE, untried), "Unknown StoreNotTried");
+    assert_eq!(after(LINE, untried), "Unknown ServerNotTried");
     let another = |facts: &mut NodeFacts| with_store(facts).address = "https://vault.bank:8200".into();
-    assert_eq!(after(LINE, another), "Unknown StoreNotTried");
+    assert_eq!(after(LINE, another), "Unknown ServerNotTried");
     let old = |facts: &mut NodeFacts| with_store(facts).tried_at = "2026-12-31T22:00:00Z".into();
     assert_eq!(after(LINE, old), "Unknown TrialsTooOld");
     let refused = |facts: &mut NodeFacts| with_store(facts).trials[2].outcome = Outcome::Refused;
-    assert_eq!(after(LINE, refused), "Unknown StoreTrialUnclear");
+    assert_eq!(after(LINE, refused), "Unknown ServerTrialUnclear");
     // A listener that serves a stranger is worse.
     let both = |facts: &mut NodeFacts| {
         refused(facts);

@@ -28,7 +28,7 @@ impl ClientCertificate {
         let generation = fs::canonicalize(self.0.join("..data")).unwrap_or_else(|_| self.0.clone());
         let certificate = self.read(&generation, CERTIFICATE_FILE)?;
         let key = Zeroizing::new(self.read(&generation, KEY_FILE)?);
-        tls_client::certified_key(&certificate, &key).map_err(|error| self.unusable(error.to_string()))
+        tls_client::client_certificate(&certificate, &key).map_err(|error| self.unusable(error.to_string()))
     }
 
     fn read(&self, generation: &Path, name: &str) -> Result<Vec<u8>, VaultError> {
