@@ -80,5 +80,10 @@ async fn listener(fleet: &Fleet, from: &str, to: &str) -> Result<()> {
         Ok(())
     })
     .await?;
-    vault::unseal().await
+    vault::unseal().await?;
+    // The tests' own way to it led to the pod of before, and is opened anew.
+    wait::until("the store answers its administrator", Duration::from_mins(1), || async {
+        fleet.vault.read("sys/auth").await.map(drop)
+    })
+    .await
 }
