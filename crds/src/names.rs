@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<namespace>.org-a (operator's namespace)
-//!                 image-check-org-a-<hash> (pod)
+//!                 image-check-org-a-<hash> (pod)  tessera-network-org-a (Report)
 //! node node-a     node-a  node-a-p2p  node-a-config  node-a-dynamic  node-a-tls  node-a-admin-tls
 //!                 node-a-client-quorum-a  tessera-node-node-a
 //!                 tessera-node-a (StatefulSet)  tessera-node-a-0 (pod)  data-tessera-node-a-0 (claim)
+//!                 tessera-node-node-a (Report)
 //! ```
 //!
 //! Every name is a function of the object that it belongs to, so that an object that was deleted comes back under the
@@ -91,6 +92,11 @@ pub mod network {
         format!("{network}-store-client")
     }
 
+    /// The OpenReports `Report` of the network's checklist.
+    pub fn report(network: &str) -> String {
+        format!("tessera-network-{network}")
+    }
+
     /// The pod that tries an image before a node that serves gets it. `hash` tells images, and where they are tried, apart.
     pub fn image_check(network: &str, hash: &str) -> String {
         format!("image-check-{network}-{hash}")
@@ -155,6 +161,11 @@ pub mod node {
     /// The Service for ledger nodes and scrapers.
     pub fn client_service(node: &str) -> String {
         node.to_owned()
+    }
+
+    /// The OpenReports `Report` of the node's checklist.
+    pub fn report(node: &str) -> String {
+        format!("{RESERVED_PREFIX}node-{node}")
     }
 
     /// The headless Service for other transaction managers and for the operator.
@@ -303,6 +314,7 @@ mod tests {
             own("Secret", node::tls_secret(name), owner.clone());
             own("Secret", node::admin_tls_secret(name), format!("{owner}, admin"));
             own("NetworkPolicy", node::network_policy(name), owner.clone());
+            own("Report", node::report(name), owner.clone());
             for client in &clients {
                 let owner = format!("{owner}, client {client}");
                 own("Secret", node::client_secret(name, client), owner.clone());
@@ -311,6 +323,7 @@ mod tests {
             let owner = format!("network {name}");
             own("ConfigMap", network::ca_bundle(name), owner.clone());
             own("ConfigMap", network::peers(name), format!("{owner}, peers"));
+            own("Report", network::report(name), owner.clone());
             own("NetworkPolicy", network::default_deny(name), format!("{owner}, default"));
             own("NetworkPolicy", network::nodes_deny(name), format!("{owner}, nodes"));
             for scraper in &clients {

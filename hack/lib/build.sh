@@ -92,6 +92,14 @@ binary() {
   printf '%s\n' "$directory/$1"
 }
 
+# open_reports: prints the path of OpenReports' own definition of its Report, from its Go module.
+open_reports() (
+  need go "install Go 1.26 or newer from https://go.dev/dl"
+  cd "$GO_MODULES/openreports" || exit
+  go mod download github.com/openreports/reports-api || exit
+  printf '%s/config/crd/openreports.io_reports.yaml\n' "$(go list -mod=readonly -m -f '{{.Dir}}' github.com/openreports/reports-api)"
+)
+
 # pause is what holds a pod's namespaces open: thirty lines of C, static.
 pause_binary() {
   need gcc "install the Debian packages gcc and libc6-dev"

@@ -1,16 +1,18 @@
 # shellcheck shell=bash
-# JSON schemas of every kind that the real API server knows, ours included, for kubeconform: made once from what the API
-# server itself publishes, since it is the judge that counts.
+# JSON schemas of every kind that the real API server knows, ours and OpenReports' included, for kubeconform: made once from
+# what the API server itself publishes, since it is the judge that counts.
+#
+# Needs hack/lib/build.sh.
 
 # schemas: prints the directory that holds <kind>-<group>-<version>.json.
 schemas() {
   local directory
-  directory=$CACHE/schemas-$({ printf '%s\n' "$(binary hyperkube)" && cat "$HACK"/lib/schemas.{sh,jq} "$ROOT"/crds/generated/*.yaml; } | sha256sum | cut -c1-16)
+  directory=$CACHE/schemas-$({ printf '%s\n' "$(binary hyperkube)" && cat "$HACK"/lib/schemas.{sh,jq} "$GO_MODULES/openreports/go.sum" "$ROOT"/crds/generated/*.yaml; } | sha256sum | cut -c1-16)
   if [[ ! -d $directory ]]; then
     rm -rf "$directory.partial"
     mkdir -p "$directory.partial"
     # shellcheck disable=SC2016 # expanded by the shell that hack/apiserver starts
-    "$HACK/apiserver" -- bash -c '. "$1/lib/common.sh" && . "$1/lib/schemas.sh" && publish_schemas "$2"' - "$HACK" "$directory.partial"
+    "$HACK/apiserver" -- bash -c '. "$1/lib/common.sh" && . "$1/lib/build.sh" && . "$1/lib/schemas.sh" && publish_schemas "$2"' - "$HACK" "$directory.partial"
     mv "$directory.partial" "$directory"
   fi
   printf '%s\n' "$directory"
@@ -21,7 +23,7 @@ schemas() {
 # publish_schemas DIRECTORY: with the API server that KUBECONFIG names.
 publish_schemas() {
   local name
-  command kubectl apply --server-side --filename "$ROOT/crds/generated" >&2
+  command kubectl apply --server-side --filename "$ROOT/crds/generated" --filename "$(open_reports)" >&2
   waitfor 'the API server publishes our kinds' 60 ours_are_published
   command kubectl get --raw /openapi/v2 >"$1/openapi.json"
   jq --from-file "$HACK/lib/schemas.jq" "$1/openapi.json" >"$1/definitions.json"
@@ -32,4 +34,6 @@ publish_schemas() {
     done
 }
 
-ours_are_published() { command kubectl get --raw /openapi/v2 | grep -q '"rs.tessera.v1alpha1.TesseraNode"'; }
+ours_are_published() {
+  command kubectl get --raw /openapi/v2 | jq -e '.definitions | has("rs.tessera.v1alpha1.TesseraNode") and has("io.openreports.v1alpha1.Report")'
+}

@@ -43,6 +43,9 @@ pub struct Args {
     /// Act only while holding the Lease: for more than one replica.
     #[arg(long, env = "TESSERA_LEADER_ELECT")]
     pub leader_elect: bool,
+    /// Write the checklist of each network and node as an OpenReports `Report`, too, where the API server serves that API.
+    #[arg(long, env = "TESSERA_OPEN_REPORTS")]
+    pub open_reports: bool,
     /// Where the kubelet asks for liveness and readiness (plain HTTP).
     #[arg(long, env = "TESSERA_HEALTH_BIND", default_value = "[::]:8081")]
     pub health_bind: SocketAddr,

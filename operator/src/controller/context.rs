@@ -11,6 +11,7 @@ use super::queue::Queue;
 use crate::issue::authorities::Authorities;
 use crate::issue::leaf::KnownLeaf;
 use crate::kube::events::Events;
+use crate::kube::open_reports::OpenReports;
 use crate::kube::writer::Writer;
 use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
@@ -39,6 +40,8 @@ pub struct Context {
     pub writer: Arc<Writer>,
     /// For what a person wants to know.
     pub events: Events,
+    /// For dashboards of policy reports.
+    pub open_reports: Arc<OpenReports>,
     /// What the watches of this namespace last saw.
     pub caches: Caches,
     /// Where else its nodes' clients may have their certificates, shared by all namespaces.

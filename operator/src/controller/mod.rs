@@ -1,7 +1,7 @@
 //! One controller for all kinds.
 //!
 //! ```text
-//! queue ──► cache ──► Managed::reconcile ──► status (one patch, if changed) ──► Events ──► due again
+//! queue ──► cache ──► Managed::reconcile ──► status (one patch, if changed) ──► Events, Report ──► due again
 //!                          │ fails                                                   │
 //!                          └──► backs off, per object ◄──────────────────────────────┘
 //! ```
@@ -25,11 +25,13 @@ use serde::de::DeserializeOwned;
 
 use crate::kube::events::EventRecord;
 use crate::kube::meta::{reference_of, reference_to, uid_of};
+use crate::kube::planned::Planned;
 use crate::kube::writer::WriteError;
 use crate::memory::status_memo::StatusMemo;
 use crate::process::metrics::Kind;
 use crate::process::tasks::Tasks;
 use crate::report::error::chain;
+use crate::report::open_report::Report;
 use crate::watch::cache::{Cache, Cached};
 use crate::watch::kept::Parsed;
 use context::Context;
@@ -67,6 +69,8 @@ pub trait Managed:
     fn statuses(ctx: &Context) -> &StatusMemo<Self::Status>;
     /// What a person wants to know of a change of status.
     fn events(before: &Self::Status, after: &Self::Status) -> Vec<EventRecord>;
+    /// Its checklist as `status` has it, for dashboards; `None`: it was not judged yet.
+    fn open_report(&self, status: &Self::Status, now: Timestamp) -> Option<Report>;
     /// Brings it about and looks how it is.
     fn reconcile(
         &self,
@@ -154,7 +158,13 @@ where
         ctx.events.publish(&reference_to(object), &reconciled.events).await;
     }
     let reported = match reconciled.status {
-        Some(status) => report(object, status, ctx).await,
+        Some(status) => {
+            let reported = report(object, &status, ctx).await;
+            if reported.is_ok() {
+                write_open_report(object, &status, ctx).await;
+            }
+            reported
+        }
         None => Ok(()),
     };
     match (reported, reconciled.failure) {
@@ -176,24 +186,30 @@ fn with_own_status<K: Managed>(mut object: K, ctx: &Context) -> K {
 }
 
 /// Writes the status if it changed, and publishes what became so.
-async fn report<K: Managed>(object: &K, status: K::Status, ctx: &Context) -> Result<(), WriteError>
+async fn report<K: Managed>(object: &K, status: &K::Status, ctx: &Context) -> Result<(), WriteError>
 where
     Parsed<K>: Cached,
 {
     let before = object.clone().status_mut().take().unwrap_or_default();
-    if status == before {
+    if *status == before {
         return Ok(());
     }
-    let version = ctx.writer.apply_status(object, &status).await?;
+    let version = ctx.writer.apply_status(object, status).await?;
     // The watch may still show this version, or one of before.
     let seen = K::cache(ctx).get(&object.name_any()).and_then(|seen| seen.metadata.resource_version.clone());
     let superseded = object.meta().resource_version.clone().into_iter().chain(seen);
     K::statuses(ctx).wrote(uid_of(object), superseded, version, status.clone());
-    let events = K::events(&before, &status);
+    let events = K::events(&before, status);
     if !events.is_empty() {
         ctx.events.publish(&reference_to(object), &events).await;
     }
     Ok(())
+}
+
+/// The checklist for dashboards, if it differs from the last one written. A failure is no failure of the reconcile.
+async fn write_open_report<K: Managed>(object: &K, status: &K::Status, ctx: &Context) {
+    let plan = || object.open_report(status, Timestamp::now()).map(|report| Planned::new(&report));
+    ctx.open_reports.write(uid_of(object), &ctx.namespace, plan).await;
 }
 
 /// An object that this version of the operator cannot read stops only itself. Its status may say things that this version

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod lease;
 pub mod meta;
 pub mod object_id;
+pub mod open_reports;
 pub mod ownership;
 pub mod planned;
 pub mod prune;

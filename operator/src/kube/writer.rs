@@ -159,7 +159,7 @@ impl Writer {
 
     /// With `absent`, the watch has not seen the object: most likely a POST is all it takes. A Secret is looked for first,
     /// since one that the watch has not shown yet holds a key that may be in use.
-    async fn ensure_live(
+    pub(super) async fn ensure_live(
         &self,
         planned: &Planned,
         absent: bool,

@@ -18,17 +18,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tessera_crds::{TesseraNetwork, TesseraNetworkStatus};
+use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, names};
 
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::queue::Queue;
 use crate::controller::{Managed, Reconciled};
 use crate::kube::events::EventRecord;
-use crate::kube::meta::name_of;
+use crate::kube::meta::{Owner, name_of, network_labels};
 use crate::memory::backoff::jittered;
 use crate::memory::status_memo::StatusMemo;
 use crate::process::metrics::Kind;
+use crate::report::open_report::Report;
 use crate::watch::cache::Cache;
 use crate::watch::kept::Parsed;
 use resolve::{Resolved, Unresolved};
@@ -60,6 +61,16 @@ impl Managed for TesseraNetwork {
 
     fn events(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Vec<EventRecord> {
         events::of_transition(before, after)
+    }
+
+    fn open_report(&self, status: &TesseraNetworkStatus, now: Timestamp) -> Option<Report> {
+        let owner = Owner::new(self, network_labels(name_of(self)));
+        Some(Report::new(
+            &owner,
+            names::network::report(name_of(self)),
+            &status.checklist.as_ref()?.lines,
+            now,
+        ))
     }
 
     async fn reconcile(

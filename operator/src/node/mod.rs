@@ -23,18 +23,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tessera_crds::condition::ConditionType;
-use tessera_crds::{TesseraNode, TesseraNodeStatus};
+use tessera_crds::{TesseraNode, TesseraNodeStatus, names};
 
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::queue::Queue;
 use crate::controller::{Managed, Reconciled};
 use crate::kube::events::EventRecord;
+use crate::kube::meta::{Owner, name_of, node_labels};
 use crate::memory::backoff::jittered;
 use crate::memory::status_memo::StatusMemo;
 use crate::probe::events as events_of;
 use crate::process::metrics::Kind;
 use crate::report::conditions;
+use crate::report::open_report::Report;
 use crate::watch::cache::Cache;
 use crate::watch::kept::Parsed;
 use apply::Applied;
@@ -72,6 +74,11 @@ impl Managed for TesseraNode {
 
     fn events(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
         events::of_transition(before, after)
+    }
+
+    fn open_report(&self, status: &TesseraNodeStatus, now: Timestamp) -> Option<Report> {
+        let owner = Owner::new(self, node_labels(&self.spec.network_ref.name, name_of(self)));
+        Some(Report::new(&owner, names::node::report(name_of(self)), &status.checklist.as_ref()?.lines, now))
     }
 
     async fn reconcile(&self, ctx: &Context, now: Timestamp) -> Result<Reconciled<TesseraNodeStatus>, Error> {

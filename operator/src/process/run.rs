@@ -20,6 +20,7 @@ use crate::issue::leftovers::{self, Sweep};
 use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
+use crate::kube::open_reports::{self, OpenReports};
 use crate::kube::writer::Writer;
 use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
@@ -213,6 +214,9 @@ fn manage(
         managed: contexts.iter().map(|it| (it.namespace.clone(), it.caches.clone())).collect(),
     };
     leftovers::start(sweep, tasks);
+    if args.open_reports {
+        open_reports::start(&shared.open_reports, tasks);
+    }
     watch::start_client_namespaces(&clients.watches, &contexts, health, tasks);
     for context in &contexts {
         watch::start(&clients.watches, context, health, tasks);
@@ -233,6 +237,7 @@ struct Shared {
     registry: Arc<Registry>,
     authorities: Arc<Authorities>,
     writer: Arc<Writer>,
+    open_reports: Arc<OpenReports>,
     leaves: Arc<PerObject<KnownLeaf>>,
     volumes: Arc<PerObject<KnownVolume>>,
     backoff: Arc<Backoff>,
@@ -250,16 +255,15 @@ struct Shared {
 impl Shared {
     fn new(clients: &Clients, args: &Args, own_log: Option<Reports>) -> Self {
         let (client, registry) = (&clients.reconciles, Arc::new(Registry::default()));
+        // First: what is forgotten first are CA keys.
+        let authorities = Authorities::new(client.clone(), args.operator_namespace.clone(), &registry);
+        let writer = Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point), &registry));
         Self {
             client: client.clone(),
             probes: clients.probes.clone(),
-            // First: what is forgotten first are CA keys.
-            authorities: Arc::new(Authorities::new(
-                client.clone(),
-                args.operator_namespace.clone(),
-                &registry,
-            )),
-            writer: Arc::new(Writer::new(client.clone(), Faults::new(args.fault_point), &registry)),
+            authorities: Arc::new(authorities),
+            open_reports: Arc::new(OpenReports::new(clients.probes.clone(), Arc::clone(&writer), &registry)),
+            writer,
             leaves: registry.per_object(),
             volumes: registry.per_object(),
             backoff: Arc::new(Backoff::new(&registry, FIRST_BACKOFF, LONGEST_BACKOFF)),
@@ -283,6 +287,7 @@ impl Shared {
             probes: self.probes.clone(),
             writer: Arc::clone(&self.writer),
             events: Events::new(self.client.clone(), &args.identity),
+            open_reports: Arc::clone(&self.open_reports),
             caches: Caches::default(),
             client_namespaces: self.client_namespaces.clone(),
             queues: Queues::default(),

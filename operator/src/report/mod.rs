@@ -1,5 +1,6 @@
-//! What a person reads: conditions and error messages. Pure.
+//! What a person reads: conditions, error messages and the checklist in dashboards. Pure.
 
 pub mod conditions;
 pub mod error;
+pub mod open_report;
 pub mod unreadable;

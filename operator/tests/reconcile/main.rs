@@ -21,6 +21,7 @@ mod faults;
 mod images;
 mod killed;
 mod leftovers;
+mod open_reports;
 mod operator;
 mod pods;
 mod prune;

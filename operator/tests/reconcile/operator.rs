@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -19,7 +20,11 @@ pub(crate) struct Operator {
     /// Where it serves health and metrics: a port that the kernel gave it, which its log names.
     logged: Receiver<SocketAddr>,
     health: OnceCell<SocketAddr>,
+    log: Log,
 }
+
+/// What the operator logged so far.
+type Log = Arc<Mutex<Vec<String>>>;
 
 impl Operator {
     pub(crate) fn start(world: &World) -> Self {
@@ -36,8 +41,15 @@ impl Operator {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the operator starts");
-        let logged = follow(process.stdout.take().expect("its output is piped"));
-        Self { process, logged, health: OnceCell::new() }
+        let log = Log::default();
+        let logged = follow(process.stdout.take().expect("its output is piped"), Arc::clone(&log));
+        Self { process, logged, health: OnceCell::new(), log }
+    }
+
+    /// The lines of its log that contain `text`.
+    pub(crate) fn log_with(&self, text: &str) -> Vec<String> {
+        let log = self.log.lock().expect("the log is followed");
+        log.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     /// The kernel's line about core files of the process.
@@ -151,7 +163,7 @@ fn reconciles(metrics: &str, kind: &str) -> u64 {
 }
 
 /// Passes the operator's log on, and hands over the address on which it says that it serves.
-fn follow(log: ChildStdout) -> Receiver<SocketAddr> {
+fn follow(log: ChildStdout, lines: Log) -> Receiver<SocketAddr> {
     let (found, addresses) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
@@ -160,6 +172,7 @@ fn follow(log: ChildStdout) -> Receiver<SocketAddr> {
                 // The test may have given the operator up.
                 let _ = found.send(address);
             }
+            lines.lock().expect("no reader panics").push(line);
         }
     });
     addresses

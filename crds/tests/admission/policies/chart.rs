@@ -153,13 +153,38 @@ fn render_with(more: &[String]) -> Vec<Value> {
 
 /// helm, in the root of the repository.
 pub(crate) fn helm() -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent").to_owned();
-    let output = Command::new("hack/tools").arg("helm").current_dir(&root).output().expect("hack/tools runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
-    let mut command = Command::new(path);
-    command.current_dir(root);
+    let mut command = Command::new(tool("helm"));
+    command.current_dir(root());
     command
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent")
+}
+
+/// The path that `hack/tools` has for `name`.
+fn tool(name: &str) -> PathBuf {
+    let output = Command::new("hack/tools").arg(name).current_dir(root()).output().expect("hack/tools runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+/// Returns when the API server serves OpenReports' Report, as OpenReports defines it.
+pub(super) async fn serve_open_reports() {
+    let client = impersonate(None).await;
+    let text = std::fs::read_to_string(tool("open-reports")).unwrap();
+    let definition: Value = serde_yaml::from_str(&text).unwrap();
+    let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}", name(&definition));
+    apply(&client, &path, &definition).await;
+    let end = Instant::now() + Duration::from_mins(1);
+    let is_served = async || {
+        let list = Request::get("/apis/openreports.io/v1alpha1/reports").body(Vec::new()).unwrap();
+        client.request_text(list).await.is_ok()
+    };
+    while !is_served().await {
+        assert!(Instant::now() < end, "Reports are not served");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn kind(object: &Value) -> &str {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::chart::serve_open_reports;
 use super::{MANAGED, User, create, delete, metadata, patch, put, send, stateful_set};
 
 const POLICY: &str = "tessera-operator-objects";
@@ -228,4 +229,52 @@ async fn a_scale_is_the_operators() {
     }});
     put(User::Admin, STATEFUL_SETS, MANAGED, &theirs).await;
     patch(User::Admin, STATEFUL_SETS, MANAGED, "geth-scaled/scale", &none).await.is_admitted();
+}
+
+/// A dashboard shows what stands there. (All other tests of these policies may run before anybody serves Reports.)
+#[tokio::test]
+async fn a_report_of_the_checklist_is_the_operators() {
+    const REPORTS: &str = "openreports.io/v1alpha1/reports";
+    serve_open_reports().await;
+    let report = |name: &str| {
+        json!({
+            "apiVersion": "openreports.io/v1alpha1", "kind": "Report", "metadata": metadata(name, "reported"),
+            "source": "tessera-operator", "summary": {"fail": 1},
+            "scope": {"apiVersion": "tessera.rs/v1alpha1", "kind": "TesseraNode", "name": "reported"},
+            "results": [{"policy": "tessera-checklist", "rule": "MutualTls", "result": "fail"}],
+        })
+    };
+    let name = "tessera-node-reported";
+    put(User::Operator, REPORTS, MANAGED, &report(name)).await;
+    for change in [
+        json!({"results": [{"policy": "tessera-checklist", "rule": "MutualTls", "result": "pass"}]}),
+        json!({"summary": {"fail": 0, "pass": 1}}),
+        json!({"scope": {"name": "another"}}),
+        json!({"source": "somebody"}),
+        json!({"results": null}),
+    ] {
+        let answer = patch(User::Admin, REPORTS, MANAGED, name, &change).await;
+        answer.is_refused(POLICY, &["TesseraNode reported", "Report"]);
+        patch(User::Operator, REPORTS, MANAGED, name, &change).await.is_admitted();
+    }
+    let open = json!({"metadata": {"labels": {"team": "ledgers"}}});
+    patch(User::Admin, REPORTS, MANAGED, name, &open).await.is_admitted();
+    create(User::Admin, REPORTS, MANAGED, &report("forged")).await.is_refused(POLICY, &["creating"]);
+    delete(User::Admin, REPORTS, MANAGED, name).await.is_refused(POLICY, &["deleting"]);
+    for user in [User::GarbageCollector, User::NamespaceController] {
+        delete(user, REPORTS, MANAGED, name).await.is_admitted();
+    }
+
+    let mut theirs = report("theirs");
+    theirs["metadata"] = json!({"name": "theirs"});
+    create(User::Operator, REPORTS, MANAGED, &theirs)
+        .await
+        .is_refused("tessera-operator-writes", &["theirs"]);
+    put(User::Admin, REPORTS, MANAGED, &theirs).await;
+    let change = json!({"summary": {"fail": 0}});
+    patch(User::Operator, REPORTS, MANAGED, "theirs", &change)
+        .await
+        .is_refused("tessera-operator-writes", &["theirs"]);
+    patch(User::Admin, REPORTS, MANAGED, "theirs", &change).await.is_admitted();
+    delete(User::Admin, REPORTS, MANAGED, "theirs").await.is_admitted();
 }

@@ -69,3 +69,21 @@ fn the_store_s_policy_goes_with_its_value() {
         }
     }
 }
+
+#[test]
+fn reports_are_written_with_their_value_only() {
+    let with = |value: bool| {
+        let objects = rendered_with(&format!("reports.openReports={value}"));
+        let role = named(&objects, "Role", "tessera-operator");
+        let role = role.iter().find(|role| role["metadata"]["namespace"] == MANAGED).unwrap();
+        let rules = role["rules"].as_array().unwrap();
+        let is_of_reports = |rule: &&Value| rule["apiGroups"] == json!(["openreports.io"]);
+        let verbs: Vec<_> = rules.iter().filter(is_of_reports).map(|rule| rule["verbs"].clone()).collect();
+        let deployment = named(&objects, "Deployment", "tessera-operator")[0].to_string();
+        let setting = format!(r#"{{"name":"TESSERA_OPEN_REPORTS","value":"{value}"}}"#);
+        assert!(deployment.contains(&setting), "{deployment}");
+        verbs
+    };
+    assert_eq!(with(true), [json!(["get", "create", "update"])]);
+    assert!(with(false).is_empty());
+}
