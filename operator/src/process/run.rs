@@ -209,6 +209,7 @@ fn manage(clients: &Clients, args: &Args, health: &Arc<Health>, metrics: &Arc<Me
         probe::stores::start(context, tasks);
         probe::strangers::start(context, tasks);
         probe::cluster::start(context, tasks);
+        probe::ssh::start(context, tasks);
         probe::events::start(context, tasks);
         controller::start::<TesseraNetwork>(context, tasks);
         controller::start::<TesseraNode>(context, tasks);
