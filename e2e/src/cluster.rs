@@ -29,6 +29,8 @@ pub enum Kind {
     Event,
     /// `v1`
     Namespace,
+    /// `v1`: a machine
+    Node,
     /// `v1`
     PersistentVolume,
     /// `v1`
@@ -89,6 +91,7 @@ impl Kind {
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Event => ("", "v1", "Event", "events"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Node => ("", "v1", "Node", "nodes"),
             Self::PersistentVolume => ("", "v1", "PersistentVolume", "persistentvolumes"),
             Self::PersistentVolumeClaim => ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
             Self::Pod => ("", "v1", "Pod", "pods"),

@@ -1,7 +1,7 @@
 //! What was read of the cluster around a network: who may open a shell, what leads to its secret store, what shares its machines.
 //! Pure. What was not read, or was read too long ago, proves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::finding::Finding;
 use super::machines::Machine;
 use super::nodes_proxy::Holder;
+use super::ssh::SshTrial;
 use super::store_paths::{StoreNamespace, StorePod};
 
 /// What was read of the cluster for one network.
@@ -31,6 +32,10 @@ pub struct ClusterFacts {
     pub store_pods: Reading<Vec<StorePod>>,
     /// The machines of the network's nodes and of its secret store, by name.
     pub machines: BTreeMap<String, Reading<Machine>>,
+    /// The machines of the network's nodes alone.
+    pub node_machines: BTreeSet<String>,
+    /// What came of the operator's connects to these machines, by name.
+    pub ssh: BTreeMap<String, Reading<SshTrial>>,
 }
 
 /// What was read last of one thing.
@@ -118,6 +123,14 @@ impl<T: PartialEq> Reading<T> {
     }
 }
 
+fn say_the_same<T: PartialEq>(
+    some: &BTreeMap<String, Reading<T>>,
+    others: &BTreeMap<String, Reading<T>>,
+) -> bool {
+    some.len() == others.len()
+        && some.iter().all(|(name, one)| others.get(name).is_some_and(|other| one.says_the_same(other)))
+}
+
 /// What the operator reads beyond its namespaces is one ClusterRole, which the chart can leave out.
 pub(super) fn no_permission(right: &str) -> Finding {
     Finding::unknown(
@@ -130,11 +143,9 @@ pub(super) fn no_permission(right: &str) -> Finding {
 impl ClusterFacts {
     /// Whether there is something to tell: when it was read is not.
     pub fn differs_from(&self, other: &Self) -> bool {
-        let machines = self.machines.len() == other.machines.len()
-            && self.machines.iter().all(|(name, machine)| {
-                other.machines.get(name).is_some_and(|other| machine.says_the_same(other))
-            });
-        !(machines
+        !(say_the_same(&self.machines, &other.machines)
+            && say_the_same(&self.ssh, &other.ssh)
+            && self.node_machines == other.node_machines
             && self.exec.says_the_same(&other.exec)
             && self.pod_security.says_the_same(&other.pod_security)
             && self.holders.says_the_same(&other.holders)

@@ -1,5 +1,7 @@
 //! What runs on a machine beside the pods that it is looked at for. Pure.
 
+use std::net::IpAddr;
+
 use kube::api::ObjectMeta;
 use tessera_crds::names::label;
 
@@ -12,6 +14,10 @@ pub struct Machine {
     pub pods: Vec<Box<str>>,
     /// The first of them that is not of Tessera.
     pub stranger: Option<Box<str>>,
+    /// Where other machines of the cluster reach it.
+    pub addresses: Vec<IpAddr>,
+    /// The port of its kubelet.
+    pub kubelet_port: Option<u16>,
 }
 
 /// Taints that come and go with a machine's state dedicate it to nothing.

@@ -18,6 +18,7 @@ pub mod finding;
 pub mod machines;
 mod nodes;
 pub mod nodes_proxy;
+pub mod ssh;
 pub mod statements;
 pub mod store_facts;
 pub mod store_paths;

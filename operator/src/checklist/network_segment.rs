@@ -1,6 +1,7 @@
 //! `NetworkSegment`: nodes run in an independent network segment. Pure.
 //!
-//! - Enforced by: NetworkPolicies that deny everything both ways but an exact list.
+//! - Enforced by: NetworkPolicies that deny everything both ways but an exact list; and, as a preference of the scheduler, no machine
+//!   in common with pods of ledgers.
 //! - Observed by: the operator. It is a stranger to P2P and Q2T: its connects must fail while the admin port of the same pod
 //!   answers, and a control on the same port numbers in another operator's pod must succeed. The watch of NetworkPolicies:
 //!   policies add up, so one of others that selects a node's pod and allows something widens what reaches the pod.

@@ -5,7 +5,10 @@
 //!   the answer is the policy's denial, or what comes after admission: that there is no such pod (from Kubernetes 1.35 on, a refusal
 //!   without a reason). Where no policy guards the name, the control, the answer is the latter. The labels of the namespace, and
 //!   who holds rights that lead past the policies on pods.
-//! - A person attests: the machines.
+//! - Observed by: the operator. It tries port 22 of the machines, which must be closed while the kubelet answers (`ssh.rs`).
+//! - A person attests: the machines. Ways in that no pod can try are many.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use tessera_crds::checklist::{Line, Observer, PartName};
@@ -15,6 +18,8 @@ use super::cluster::{ClusterFacts, ExecAnswer, ExecProbe};
 use super::facts::NetworkFacts;
 use super::finding::Finding;
 use super::nodes_proxy::Holder;
+use super::ssh::with_trials;
+use super::store_paths::ServiceName;
 use super::{EVIDENCE_LASTS, NetworkLine};
 
 pub(super) const OF_NETWORK: NetworkLine =
@@ -25,12 +30,35 @@ pub(super) const OF_NETWORK: NetworkLine =
 const POLICIES: [&str; 2] = ["tessera-operator-connect", "tessera-operator-guarded-pods"];
 
 fn judge(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
-    let stated = |what| facts.statements.attested(Line::NoRemoteRoot, what);
     Finding::of_parts(vec![
         (PartName::Pod, of_pods(facts.cluster, now)),
-        (PartName::Host, stated("nobody has remote root access to the machines")),
-        (PartName::StoreHost, stated("nobody has remote root access to the secret store's machines")),
+        (PartName::Host, of_hosts(facts, now)),
+        (PartName::StoreHost, of_store_hosts(facts, now)),
     ])
+}
+
+fn of_hosts(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
+    let what = "nobody has remote root access to the machines";
+    let machines: Vec<_> = facts.cluster.node_machines.iter().map(String::as_str).collect();
+    with_trials(facts.statements.attested(Line::NoRemoteRoot, what), &machines, facts.cluster, now)
+}
+
+/// The machines of a secret store elsewhere are not known.
+fn of_store_hosts(facts: &NetworkFacts<'_>, now: Timestamp) -> Finding {
+    let what = "nobody has remote root access to the secret store's machines";
+    let stated = facts.statements.attested(Line::NoRemoteRoot, what);
+    let cluster = facts.cluster;
+    if facts.vault.and_then(|vault| ServiceName::of(vault.address.as_ref())).is_none() {
+        return stated;
+    }
+    let last = cluster.store_pods.last.iter().flat_map(|(pods, _)| pods).map(|pod| pod.machine.as_str());
+    let machines: BTreeSet<_> = last.filter(|machine| !machine.is_empty()).collect();
+    let tried = with_trials(stated, &Vec::from_iter(machines), cluster, now);
+    match cluster.store_pods.fresh("the secret store's pods", cluster.probe_every, now) {
+        // What is open is open, also where nobody knows any longer on which machines the store is.
+        Err(unread) if tried.result >= unread.result => *unread,
+        _ => tried,
+    }
 }
 
 /// The worst of three; the first of those that are equally bad.

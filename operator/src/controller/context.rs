@@ -96,6 +96,8 @@ pub struct Queues {
     pub stores: Arc<Queue<String>>,
     /// Networks for whose checklist the cluster is to be read.
     pub cluster: Arc<Queue<String>>,
+    /// Networks whose machines are to be tried.
+    pub machines: Arc<Queue<String>>,
     /// Nodes whose pod does not come up, whose Events are to be read.
     pub events: Arc<Queue<String>>,
 }
@@ -112,6 +114,7 @@ impl Default for Queues {
             strangers: queue(1000),
             stores: queue(1000),
             cluster: queue(1000),
+            machines: queue(1000),
             events: queue(1000),
         }
     }

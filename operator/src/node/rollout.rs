@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::WeightedPodAffinityTerm;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::Value;
 use tessera_crds::api::network::Rollout as Budget;
@@ -30,6 +31,8 @@ use crate::watch::kept::Text;
 pub const TEMPLATE_HASH: &str = "tessera.rs/template-hash";
 /// Annotation of a StatefulSet: which of this operator's templates it has.
 pub const TEMPLATE_REVISION: &str = "tessera.rs/template-revision";
+/// Annotation of a StatefulSet: how many terms at the end of its template's preferred pod anti-affinity come from `clients`.
+pub const LEDGER_TERMS: &str = "tessera.rs/ledger-terms";
 /// Annotation of a StatefulSet: the hash of the template that it got while its node served.
 pub const ROLLED: &str = "tessera.rs/rolled-while-serving";
 /// Annotation of a TesseraNetwork whose store the operator cannot reach and the nodes can: the generation for which a person
@@ -237,7 +240,13 @@ pub struct LiveWorkload {
     pub template_hash: Option<String>,
     /// Its claim templates, which Kubernetes cannot change.
     pub claims: Value,
+    /// The terms of its template that come from `clients`. An edit of them shows: the hash is another.
+    pub ledger_terms: Vec<WeightedPodAffinityTerm>,
 }
+
+/// Where a template has its preferred pod anti-affinity.
+const PREFERRED: &str =
+    "/spec/template/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution";
 
 impl LiveWorkload {
     /// What is needed of the StatefulSet.
@@ -248,16 +257,30 @@ impl LiveWorkload {
             revision: annotation(TEMPLATE_REVISION).and_then(|revision| revision.parse().ok()),
             template_hash: annotation(TEMPLATE_HASH),
             claims: stateful_set.data.pointer("/spec/volumeClaimTemplates").cloned().unwrap_or_default(),
+            ledger_terms: last_terms(
+                stateful_set.data.pointer(PREFERRED),
+                annotation(LEDGER_TERMS).and_then(|count| count.parse().ok()).unwrap_or(0),
+            ),
         }
     }
 }
 
-/// Which template a node gets: the one that it has, as long as that would come out the same; once it changes anyway, the
-/// newest. `hash_of`: what the template of a revision would be.
-pub fn choose_revision(live: Option<&LiveWorkload>, newest: u32, hash_of: impl Fn(u32) -> String) -> u32 {
-    let Some(live) = live else { return newest };
-    let kept = live.revision.filter(|revision| (1..=newest).contains(revision));
-    kept.filter(|revision| live.template_hash.as_ref() == Some(&hash_of(*revision))).unwrap_or(newest)
+fn last_terms(preferred: Option<&Value>, count: usize) -> Vec<WeightedPodAffinityTerm> {
+    let all = preferred.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let ours = all.iter().skip(all.len().saturating_sub(count));
+    ours.filter_map(|term| serde_json::from_value(term.clone()).ok()).collect()
+}
+
+/// The revision of the template that a node has, as long as that would come out the same; `None`: it is new or changes anyway, and
+/// gets the newest. `hash_of`: what the template of a revision would be.
+pub fn kept_revision(
+    live: Option<&LiveWorkload>,
+    newest: u32,
+    hash_of: impl Fn(u32) -> String,
+) -> Option<u32> {
+    let live = live?;
+    let kept = live.revision.filter(|revision| (1..=newest).contains(revision))?;
+    (live.template_hash.as_ref() == Some(&hash_of(kept))).then_some(kept)
 }
 
 #[cfg(test)]
@@ -306,14 +329,24 @@ mod tests {
             revision: Some(revision),
             template_hash: Some(hash.to_owned()),
             claims: Value::Null,
+            ledger_terms: Vec::new(),
         };
         let hash_of = |revision: u32| format!("template {revision} of this spec");
-        let chosen = |live: Option<LiveWorkload>| choose_revision(live.as_ref(), 3, hash_of);
-        assert_eq!(chosen(None), 3, "a new node gets the newest");
-        assert_eq!(chosen(Some(live(1, "template 1 of this spec"))), 1, "an upgrade alone rolls nothing");
-        assert_eq!(chosen(Some(live(1, "template 1 of another spec"))), 3, "it changes anyway");
-        assert_eq!(chosen(Some(live(9, "template 9 of this spec"))), 3, "of a newer operator");
-        let unknown = LiveWorkload { revision: None, template_hash: None, claims: Value::Null };
-        assert_eq!(chosen(Some(unknown)), 3);
+        let chosen = |live: Option<LiveWorkload>| kept_revision(live.as_ref(), 3, hash_of);
+        assert_eq!(chosen(None), None, "a new node gets the newest");
+        assert_eq!(
+            chosen(Some(live(1, "template 1 of this spec"))),
+            Some(1),
+            "an upgrade alone rolls nothing"
+        );
+        assert_eq!(chosen(Some(live(1, "template 1 of another spec"))), None, "it changes anyway");
+        assert_eq!(chosen(Some(live(9, "template 9 of this spec"))), None, "of a newer operator");
+        let unknown = LiveWorkload {
+            revision: None,
+            template_hash: None,
+            claims: Value::Null,
+            ledger_terms: Vec::new(),
+        };
+        assert_eq!(chosen(Some(unknown)), None);
     }
 }

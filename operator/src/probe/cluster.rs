@@ -52,7 +52,9 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     let in_cluster = address.as_deref().and_then(ServiceName::of);
     let mut facts = unread(network);
     own(&mut report, &mut facts, address.as_deref(), network, ctx).await;
+    facts.node_machines = of_nodes(name_of(&**network), ctx);
     shared(&mut facts, in_cluster.as_ref(), network, ctx).await;
+    facts.ssh = ctx.cluster.ssh.of(&facts.machines);
     let changed = before.is_none_or(|before| before.facts.differs_from(&facts));
     report.facts = Arc::new(facts);
     // The network may have gone meanwhile, and its memory with it.
@@ -60,6 +62,7 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     ctx.cluster.reports.put(uid, report);
     if changed {
         ctx.queues.networks.touch(&name.to_owned());
+        ctx.queues.machines.touch(&name.to_owned());
     }
     Some(jittered(if in_cluster.is_some() { WAYS_IN } else { ELSEWHERE.min(every(network)) }))
 }
@@ -102,7 +105,7 @@ async fn shared(
     if let Some(name) = store {
         ways_in(facts, &mut shared, name, every, ctx).await;
     }
-    let mut machines = of_nodes(name_of(network), ctx);
+    let mut machines = facts.node_machines.clone();
     let of_store = facts.store_pods.last.iter().flat_map(|(pods, _)| pods).map(|pod| pod.machine.clone());
     machines.extend(of_store.filter(|machine| !machine.is_empty()));
     for name in machines {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, NodeAddress, Pod, Service};
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
@@ -251,11 +251,23 @@ pub(super) async fn machine(
     let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
     let mut machine =
         Machine::with_taints(taints.iter().map(|taint| (taint.key.as_str(), taint.effect.as_str())));
+    let status = node.status.unwrap_or_default();
+    machine.addresses = internal_addresses(status.addresses.unwrap_or_default());
+    let kubelet = status.daemon_endpoints.and_then(|daemons| daemons.kubelet_endpoint);
+    machine.kubelet_port = kubelet.and_then(|kubelet| kubelet.port.try_into().ok());
     let pods: Api<PartialObjectMeta<Pod>> = Api::all(client.clone());
     let params = ListParams::default().fields(&format!("spec.nodeName={name},{RUNNING}"));
     let found = metadata_pages(&pods, &params).await.map_err(unread("list pods"))?;
     machine.take_in(&found, |namespace| managed.contains(namespace), operators);
     Ok(machine)
+}
+
+/// One of each family, which Kubernetes has first.
+const MOST_OF_MACHINE: usize = 2;
+
+fn internal_addresses(addresses: Vec<NodeAddress>) -> Vec<IpAddr> {
+    let internal = addresses.into_iter().filter(|address| address.type_ == "InternalIP");
+    internal.filter_map(|address| address.address.parse().ok()).take(MOST_OF_MACHINE).collect()
 }
 
 async fn metadata_pages(

@@ -10,6 +10,7 @@ use tessera_crds::TesseraNetwork;
 use tessera_crds::api::secret_store::VaultStore;
 use tokio::sync::Mutex;
 
+use super::ssh::SshTrials;
 use crate::checklist::cluster::{ClusterFacts, Reading, Unread};
 use crate::checklist::machines::Machine;
 use crate::checklist::nodes_proxy::Holder;
@@ -20,13 +21,14 @@ use crate::memory::per_object::{PerObject, Registry};
 /// The longest wait after a failure.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// What nobody read for so long is read for no network any longer: more than two of the longest periods.
-const KEPT: Duration = Duration::from_hours(13);
+pub(super) const KEPT: Duration = Duration::from_hours(13);
 
 /// What was read, by the UID of the network that it was read for.
 pub struct ClusterReports {
     pub(super) reports: Arc<PerObject<Report>>,
     pub(super) shared: Mutex<Shared>,
     pub(super) managed: BTreeSet<String>,
+    pub(super) ssh: SshTrials,
 }
 
 /// What was read for one network.
@@ -108,6 +110,7 @@ impl ClusterReports {
             reports: registry.per_object(),
             shared: Mutex::default(),
             managed: managed.into_iter().collect(),
+            ssh: SshTrials::default(),
         }
     }
 

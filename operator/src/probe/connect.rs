@@ -22,10 +22,18 @@ pub(super) enum Connect {
 }
 
 pub(super) async fn connect(address: SocketAddr) -> Connect {
+    match open(address).await {
+        Ok(_) => Connect::Made,
+        Err(other) => other,
+    }
+}
+
+/// The connection; how it ended otherwise.
+pub(super) async fn open(address: SocketAddr) -> Result<TcpStream, Connect> {
     match timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Connect::Made,
-        Ok(Err(error)) => failed(&error),
-        Err(_) => Connect::Denied,
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(Connect::Denied),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Talks to nodes and secret stores, and reads the cluster around them. The tasks in [`nodes`], [`strangers`], [`stores`] and
-//! [`cluster`] ask, at their own pace and within their own bound; reconciles read what was last answered.
+//! Talks to nodes and secret stores, and reads the cluster around them. The tasks in [`nodes`], [`strangers`], [`stores`],
+//! [`cluster`] and [`ssh`] ask, at their own pace and within their own bound; reconciles read what was last answered.
 
 pub mod admin;
 pub mod answers;
@@ -11,6 +11,7 @@ mod connect;
 pub mod event_reports;
 pub mod events;
 pub mod nodes;
+pub mod ssh;
 pub mod store;
 mod store_audit;
 mod store_client;

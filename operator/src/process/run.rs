@@ -224,6 +224,7 @@ fn manage(
         probe::stores::start(context, tasks);
         probe::strangers::start(context, tasks);
         probe::cluster::start(context, tasks);
+        probe::ssh::start(context, tasks);
         probe::events::start(context, tasks);
         controller::start::<TesseraNetwork>(context, tasks);
         controller::start::<TesseraNode>(context, tasks);

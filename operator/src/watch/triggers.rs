@@ -59,6 +59,7 @@ impl Triggers {
             self.0.queues.stores.touch(&object.name().to_owned());
             self.strangers_of(object.name());
             self.0.queues.cluster.touch(&object.name().to_owned());
+            self.0.queues.machines.touch(&object.name().to_owned());
         }
     }
 

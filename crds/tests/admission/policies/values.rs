@@ -13,8 +13,10 @@ fn render(value: &str) -> Result<(), String> {
 }
 
 /// Refused, allowed, and what helm's message names.
-const CASES: [(&str, &str, &str); 23] = [
+const CASES: [(&str, &str, &str); 25] = [
     ("checklist.readCluster=\"yes\"", "checklist.readCluster=false", "readCluster"),
+    ("checklist.machineCIDRs=[\"10.0.0.1\"]", "checklist.machineCIDRs=[]", "machineCIDRs"),
+    ("checklist.kubeletPort=0", "checklist.kubeletPort=10250", "kubeletPort"),
     ("admission.secretStore=\"Deny\"", "admission.secretStore=false", "secretStore"),
     ("admission.clearText=\"Maybe\"", "admission.clearText=\"Deny\"", "clearText"),
     ("unknown=1", "global={}", "unknown"),

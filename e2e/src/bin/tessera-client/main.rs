@@ -5,12 +5,14 @@
 //!                          /tessera-client connect node-a.org-a.svc:8080
 //! pod's own command:       /tessera-client wait        idle until SIGTERM
 //!                          /tessera-client capture     write down what is sent to a fake store
+//!                          /tessera-client listen      accept TCP connections and greet
 //! ```
 //!
 //! It is the whole of its image, which has no shell, so what a test needs to know it must print or say by its exit code:
 //! 0 as asked, 6 the name is not known, 7 no connection or no response, 2 wrong usage.
 
 mod connect;
+mod listen;
 mod request;
 
 use std::net::SocketAddr;
@@ -52,6 +54,15 @@ enum Command {
         #[arg(long)]
         tls_dir: PathBuf,
     },
+    /// Accept TCP connections, greet each with a line
+    Listen {
+        /// ip:port
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Without the end of line
+        #[arg(long)]
+        greeting: String,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -78,6 +89,13 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Capture { listen, tls_dir } => {
             tokio::select! {
                 served = tessera_e2e::capture::serve(listen, &tls_dir) => served?,
+                ended = terminated() => ended?,
+            }
+        }
+        Command::Listen { listen, greeting } => {
+            let greeting = format!("{greeting}\r\n");
+            tokio::select! {
+                served = listen::serve(listen, &greeting) => served?,
                 ended = terminated() => ended?,
             }
         }

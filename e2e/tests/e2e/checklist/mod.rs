@@ -5,6 +5,7 @@ mod cluster_lines;
 mod enforce;
 mod host_firewall;
 mod network_segment;
+mod ssh;
 mod store_listener;
 mod store_owner;
 

@@ -11,19 +11,24 @@ use crate::checklist::cluster::{ClusterFacts, ExecAnswer, ExecProbe, Reading, Un
 use crate::checklist::facts::{CollectorFact, StoreAnswer};
 use crate::checklist::machines::Machine;
 use crate::checklist::nodes_proxy::{self, Holder};
+use crate::checklist::ssh::SshTrial;
 use crate::checklist::store_paths::{ServiceFacts, StoreNamespace, StorePod};
 use crate::fixtures::{clear_text_facts, network, network_json};
 
-fn read<T>(what: T) -> Reading<T> {
+pub(super) fn read<T>(what: T) -> Reading<T> {
     Reading { last: Some((what, now())), failure: None }
 }
 
 /// All that there is to read, and nothing wrong. The store of the fixture is Service `vault` in namespace `vault`.
 pub(super) fn good() -> ClusterFacts {
     let denied = ExecAnswer::DeniedByPolicy("tessera-operator-connect".into());
-    let store =
-        Machine { tainted: true, pods: vec!["vault/vault-0".into()], stranger: Some("vault/vault-0".into()) };
-    let nodes = Machine { tainted: false, pods: vec!["org-a/tessera-a-0".into()], stranger: None };
+    let store = Machine {
+        tainted: true,
+        pods: vec!["vault/vault-0".into()],
+        stranger: Some("vault/vault-0".into()),
+        ..Machine::default()
+    };
+    let nodes = Machine { pods: vec!["org-a/tessera-a-0".into()], ..Machine::default() };
     ClusterFacts {
         probe_every: SignedDuration::from_mins(15),
         exec: read(ExecProbe { here: denied, control: ExecAnswer::Reached }),
@@ -33,6 +38,8 @@ pub(super) fn good() -> ClusterFacts {
         store_namespace: read(Arc::new(StoreNamespace { services: vec![service()], routes: Vec::new() })),
         store_pods: read(vec![pod()]),
         machines: BTreeMap::from([("m-store".into(), read(store)), ("m-nodes".into(), read(nodes))]),
+        node_machines: ["m-nodes".to_owned()].into(),
+        ssh: ["m-store", "m-nodes"].map(|name| (name.to_owned(), read(SshTrial::Closed))).into(),
     }
 }
 
@@ -59,6 +66,16 @@ pub(super) fn pod() -> StorePod {
 }
 
 pub(super) fn judge_at(cluster: &ClusterFacts, address: &str, id: Line, at: Timestamp) -> Finding {
+    judge_stated(cluster, address, Statements::default(), id, at)
+}
+
+pub(super) fn judge_stated(
+    cluster: &ClusterFacts,
+    address: &str,
+    statements: Statements,
+    id: Line,
+    at: Timestamp,
+) -> Finding {
     let mut json = network_json();
     json["spec"]["secretStore"]["vault"]["address"] = address.into();
     let network = network(json);
@@ -67,7 +84,7 @@ pub(super) fn judge_at(cluster: &ClusterFacts, address: &str, id: Line, at: Time
         store: StoreAnswer::Silent,
         collector: CollectorFact::None,
         operator_log: None,
-        statements: Statements::default(),
+        statements,
         nodes: &[],
         clear_text: &clear_text_facts(),
         cluster,
@@ -279,7 +296,7 @@ fn only_what_was_read_wakes_a_network_not_when() {
 }
 
 /// Takes one fact away in one of four ways.
-fn spoil<T>(reading: &mut Reading<T>, how: usize) {
+pub(super) fn spoil<T>(reading: &mut Reading<T>, how: usize) {
     match how {
         0 => *reading = Reading::default(),
         1 => reading.failure = Some(Unread::NotPermitted("list it".into())),

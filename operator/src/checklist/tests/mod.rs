@@ -9,6 +9,7 @@ mod host_firewall;
 mod mutual_tls;
 mod network_segment;
 mod of_network;
+mod ssh;
 mod statements;
 mod store;
 mod store_paths;

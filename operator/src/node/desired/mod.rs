@@ -2,6 +2,7 @@
 
 mod config_map;
 mod network_policy;
+mod placement;
 mod pod;
 mod pod_disruption_budget;
 mod secret;

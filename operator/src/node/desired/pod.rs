@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, ExecAction,
     KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource,
     SecretVolumeSource, ServiceAccountTokenProjection, TopologySpreadConstraint, Volume, VolumeMount,
-    VolumeProjection,
+    VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::secret_store::ObjectRef;
@@ -12,6 +12,7 @@ use tessera_crds::names;
 use tessera_crds::names::label;
 use tessera_node_api::paths;
 
+use super::placement;
 use crate::kube::meta::selector;
 use crate::kube::restricted;
 use crate::node::resolve::Resolved;
@@ -32,7 +33,8 @@ pub(super) mod port {
     pub(crate) const METRICS: &str = "metrics";
 }
 
-pub(super) fn spec(node: &Resolved) -> PodSpec {
+/// `ledgers`: the terms that keep the node away from ledgers.
+pub(super) fn spec(node: &Resolved, ledgers: &[WeightedPodAffinityTerm]) -> PodSpec {
     PodSpec {
         service_account_name: Some(names::node::service_account(&node.name)),
         automount_service_account_token: Some(false),
@@ -47,7 +49,7 @@ pub(super) fn spec(node: &Resolved) -> PodSpec {
         }),
         node_selector: node.pod.node_selector.clone(),
         tolerations: node.pod.tolerations.clone(),
-        affinity: node.pod.affinity.clone(),
+        affinity: placement::affinity(node, ledgers),
         topology_spread_constraints: Some(spread(node)).filter(|constraints| !constraints.is_empty()),
         priority_class_name: node.pod.priority_class_name.as_ref().map(ToString::to_string),
         image_pull_secrets: node

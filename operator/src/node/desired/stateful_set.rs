@@ -7,26 +7,32 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, VolumeResourceRequirements,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
 use tessera_crds::names::{self, label};
 
-use super::{config_map, pod};
+use super::{config_map, placement, pod};
 use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
 use crate::node::resolve::{CURRENT_REVISION, Resolved};
-use crate::node::rollout::{TEMPLATE_HASH, TEMPLATE_REVISION, choose_revision};
+use crate::node::rollout::{LEDGER_TERMS, TEMPLATE_HASH, TEMPLATE_REVISION, kept_revision};
+
+/// The first revision that keeps nodes away from their ledgers.
+const LEDGERS_SINCE: u32 = 2;
 
 pub(super) fn build(node: &Resolved) -> Planned {
-    let revision =
-        choose_revision(node.workload.as_ref(), CURRENT_REVISION, |revision| hash(&template(node, revision)));
-    let template = template(node, revision);
+    let (revision, ledgers) = chosen(node);
+    let template = template(node, revision, &ledgers);
     let mut metadata = node.owner.metadata(names::node::stateful_set(&node.name));
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(TEMPLATE_REVISION.to_owned(), revision.to_string());
     annotations.insert(TEMPLATE_HASH.to_owned(), hash(&template));
+    if revision >= LEDGERS_SINCE {
+        annotations.insert(LEDGER_TERMS.to_owned(), ledgers.len().to_string());
+    }
     let mut planned = StatefulSet { metadata, spec: Some(spec(node, template)), ..StatefulSet::default() };
     if let (Some(live), Some(spec)) = (&node.workload, &mut planned.spec) {
         // Kubernetes cannot change them, so what exists wins, whatever labels it has.
@@ -56,16 +62,32 @@ fn spec(node: &Resolved, template: PodTemplateSpec) -> StatefulSetSpec {
     }
 }
 
+/// The revision, and the terms that keep the node away from its ledgers: those of the live template as long as that would come
+/// out the same, so that a change of `clients` alone rolls no pod. Once it changes anyway, the newest and today's.
+fn chosen(node: &Resolved) -> (u32, Vec<WeightedPodAffinityTerm>) {
+    let live = node.workload.as_ref();
+    let terms = live.map(|live| live.ledger_terms.clone()).unwrap_or_default();
+    match kept_revision(live, CURRENT_REVISION, |revision| hash(&template(node, revision, &terms))) {
+        Some(revision) => (revision, terms),
+        None => (CURRENT_REVISION, placement::away_from_ledgers(node)),
+    }
+}
+
 /// The template of a revision. A change of what a pod or its static configuration looks like becomes a new revision, chosen
-/// here: an upgrade of the operator alone must roll no pod. Of the first there is no other yet.
-pub(super) fn template(node: &Resolved, _revision: u32) -> PodTemplateSpec {
+/// here: an upgrade of the operator alone must roll no pod.
+pub(super) fn template(
+    node: &Resolved,
+    revision: u32,
+    ledgers: &[WeightedPodAffinityTerm],
+) -> PodTemplateSpec {
+    let ledgers = if revision >= LEDGERS_SINCE { ledgers } else { &[] };
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels(node)),
             annotations: Some(annotations(node)),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod::spec(node)),
+        spec: Some(pod::spec(node, ledgers)),
     }
 }
 
