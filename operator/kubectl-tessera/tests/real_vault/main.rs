@@ -54,6 +54,7 @@ async fn judged(vault: &Vault, id: Line) -> Finding {
     let facts = NetworkFacts {
         vault: vault.network.spec.secret_store.vault.as_ref(),
         store,
+        operator_log: None,
         collector: CollectorFact::Named,
         statements: Statements::default(),
         nodes: &[],
