@@ -34,6 +34,8 @@ pub struct OwnLog {
 /// Starts the shipping, under the name `identity`. What is returned says what came of it.
 pub fn start(log: OwnLog, identity: &str, metrics: Metrics, tasks: &mut Tasks) -> Reports {
     let reports = Reports::new(metrics);
+    // From the first moment on it is known that the log is to be shipped.
+    reports.follow(Some(&log.endpoint));
     let origin = Origin::new("tessera-operator", env!("CARGO_PKG_VERSION"), identity);
     let shipper =
         Shipper::new(log.queue, CollectorFiles::new(log.endpoint, log.directory), origin, reports.clone());

@@ -198,6 +198,7 @@ async fn records_that_find_no_place_while_the_collector_is_down_are_dropped_and_
     let endpoint = Endpoint::parse(&collector.endpoint()).unwrap();
     let log = OwnLog { endpoint, directory: directory.path().to_owned(), queue };
     let reports = logs::start(log, "operator-0", metrics.logs(), &mut tasks);
+    assert!(reports.status().is_some(), "from the first moment on");
     let status = || reports.status().unwrap_or_default();
     until("the collector is missed", async || status().error.is_some()).await;
     assert_eq!((status().dropped, status().accepted_at), (500, None), "{:?}", status());

@@ -37,7 +37,7 @@ impl Reports {
     }
 
     /// The collector is this one now. What another accepted says nothing of it; what was lost stays lost.
-    pub(super) fn follow(&self, collector: Option<&Endpoint>) {
+    pub fn follow(&self, collector: Option<&Endpoint>) {
         let endpoint = collector.map(Endpoint::as_str).unwrap_or_default();
         let mut state = self.lock();
         if state.status.endpoint != endpoint {
