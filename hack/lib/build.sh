@@ -33,7 +33,7 @@ describe_binary() {
     # The oldest and the newest that the chart allows: for hack/apiserver --kubernetes.
     kube-apiserver-*) LDFLAGS="-s -w $(kubernetes_ldflags "$1")" COST='4 to 8 minutes' ;;
     coredns | netpol | otelcol) COST='about 1 minute' ;;
-    mkimage | provisioner | outside) MODULE=tools PACKAGE=./$1 ;;
+    mkimage | provisioner | outside | audit-receiver) MODULE=tools PACKAGE=./$1 ;;
     # `minimal` leaves out every cloud's SDK.
     vault) TAGS=minimal COST='4 to 7 minutes' ;;
     vault-plugin-auth-kubernetes)

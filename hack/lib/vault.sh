@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The Vault of the cluster, up to what a store team hands over: initialised, unsealed, the Kubernetes auth plug-in
-# registered, an audit device on. Engines, policies and roles are what `kubectl tessera store-setup` makes.
+# registered, two audit devices on. Engines, policies and roles are what `kubectl tessera store-setup` makes.
 #
 # A script that sources this may also use vault_cli, or vault_forward … vault_forward_close around several calls.
 # The unseal key and the root token stay in files of mode 600 outside Kubernetes, and pass to programs by file or
@@ -16,6 +16,7 @@ vault_up() {
   vault=$(binary vault)
   plugin=$(binary vault-plugin-auth-kubernetes)
   put_on_path vault "$vault"
+  push_image audit-receiver /audit-receiver "$(binary audit-receiver)=/audit-receiver"
   push_image vault /bin/vault "$vault=/bin/vault" "$plugin=/plugins/vault-plugin-auth-kubernetes"
   say "starting Vault (about 10 seconds)"
   server_certificate "$VAULT_STATE" vault "DNS:vault,DNS:vault.vault,DNS:vault.vault.svc,DNS:vault.vault.svc.cluster.local,\
@@ -42,6 +43,8 @@ vault_objects() {
     echo ---
     kubectl create secret tls vault-tls -n vault --cert="$VAULT_STATE/tls.crt" --key="$VAULT_STATE/tls.key" \
       --dry-run=client -o yaml
+    echo ---
+    sed "s#AUDIT_IMAGE#$(cat "$STATE/images/audit-receiver.digest")#" "$HACK/platform/vault-audit.yaml"
     echo ---
     sed "s#IMAGE#$(cat "$STATE/images/vault.digest")#" "$HACK/platform/vault.yaml"
   } | kubectl apply -f - >/dev/null
@@ -113,6 +116,14 @@ vault_offer() {
   done
   devices=$(vault_cli audit list -format=json 2>/dev/null || true)
   [[ $devices == *'"stdout/"'* ]] || vault_cli audit enable -path=stdout file file_path=stdout >/dev/null
+  # The second, on another pod (tried: Vault goes on, also over a restart, while the receiver is away and the first one writes). Vault
+  # connects when it is enabled.
+  if [[ $devices != *'"remote/"'* ]]; then
+    kubectl -n vault rollout status deployment/vault-audit --timeout=120s >/dev/null ||
+      die "the receiver of Vault's audit records does not get ready; see kubectl -n vault describe deployment vault-audit"
+    waitfor "Vault's audit records reach vault-audit" 60 vault_cli audit enable -path=remote socket \
+      address=vault-audit.vault.svc:9090 socket_type=tcp write_timeout=500ms
+  fi
   # A new engine requires it as store-setup makes it; one of an earlier store-setup does not, and all who write there use it.
   if vault_cli secrets list -format=json | jq -e 'has("secret/")' >/dev/null; then
     vault_cli write secret/config cas_required=true >/dev/null

@@ -28,8 +28,8 @@ pub struct PodSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::tolerations")]
     pub tolerations: Option<Vec<Toleration>>,
-    /// Rules about machines and other pods that decide where a node runs. To its preferences the operator adds that a node should not
-    /// share a machine with pods of its clients.
+    /// Rules about machines and other pods that decide where a node runs; after them the operator prefers machines without pods of
+    /// the node's clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::affinity")]
     pub affinity: Option<Affinity>,

@@ -38,7 +38,7 @@ async fn the_logs_of_nodes_reach_a_collector_and_its_absence_shows() -> Result<(
     // The node follows without a restart.
     fleet.cluster.apply(Kind::TesseraNetwork, NAMESPACE, &with_collector(&fleet)).await?;
     line(&fleet, Kind::TesseraNode, "a", "CentralLogging", "Verified", "Observed").await?;
-    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "AuditNotRemote").await?;
+    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "LedgerLogsNotSeen").await?;
     let pod = fleet.cluster.get(Kind::Pod, NAMESPACE, "tessera-a-0").await?;
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "{pod}");
     let kept = fleet.node_ready("a").await?;
@@ -53,7 +53,7 @@ async fn the_logs_of_nodes_reach_a_collector_and_its_absence_shows() -> Result<(
 
     start_collector(&fleet).await?;
     line(&fleet, Kind::TesseraNode, "a", "CentralLogging", "Verified", "Observed").await?;
-    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "AuditNotRemote").await?;
+    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "LedgerLogsNotSeen").await?;
     checklist_record::healed("CentralLogging")?;
     fleet.done().await
 }

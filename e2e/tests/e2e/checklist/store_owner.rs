@@ -33,16 +33,23 @@ async fn serial_the_store_s_owner_breaks_lines_and_puts_them_right() -> Result<(
 async fn put_right(fleet: &Fleet) -> Result<()> {
     fleet.vault.delete(ENFORCEMENT).await?;
     fleet.vault.delete(&format!("sys/auth/{PEOPLE}")).await?;
-    let devices = fleet.vault.read("sys/audit").await?;
-    if devices["data"].get("stdout/").is_none() {
-        enable_audit(fleet).await?;
-    }
+    enable_audit(fleet).await?;
     fleet.vault.write("secret/config", &json!({"cas_required": true})).await.map(drop)
 }
 
+/// Those that are missing: a file, and another pod's socket.
 async fn enable_audit(fleet: &Fleet) -> Result<()> {
-    let device = json!({"type": "file", "options": {"file_path": "stdout"}});
-    fleet.vault.write("sys/audit/stdout", &device).await.map(drop)
+    let socket =
+        json!({"address": "vault-audit.vault.svc:9090", "socket_type": "tcp", "write_timeout": "500ms"});
+    let file = json!({"type": "file", "options": {"file_path": "stdout"}});
+    let remote = json!({"type": "socket", "options": socket});
+    let devices = fleet.vault.read("sys/audit").await?;
+    for (name, device) in [("stdout", file), ("remote", remote)] {
+        if devices["data"].get(format!("{name}/")).is_none() {
+            fleet.vault.write(&format!("sys/audit/{name}"), &device).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn breaks(fleet: &Fleet) -> Result<()> {
@@ -76,7 +83,9 @@ async fn of_network(fleet: &Fleet, id: &str, result: &str, reason: &str) -> Resu
 /// Of the audit devices that Vault shows its auditor.
 async fn no_audit_device(fleet: &Fleet) -> Result<()> {
     of_network(fleet, "CentralLogging", "Unknown", "NoNode").await?;
-    fleet.vault.delete("sys/audit/stdout").await?;
+    for name in ["remote", "stdout"] {
+        fleet.vault.delete(&format!("sys/audit/{name}")).await?;
+    }
     let none = of_network(fleet, "CentralLogging", "Violated", "NoAuditDevice").await?;
     ensure!(none["observer"] == "Store" && none["remedy"].is_string(), "{none}");
     enable_audit(fleet).await?;
