@@ -38,7 +38,7 @@ async fn the_logs_of_nodes_reach_a_collector_and_its_absence_shows() -> Result<(
     // The node follows without a restart.
     fleet.cluster.apply(Kind::TesseraNetwork, NAMESPACE, &with_collector(&fleet)).await?;
     line(&fleet, Kind::TesseraNode, "a", "CentralLogging", "Verified", "Observed").await?;
-    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "LedgerLogsNotSeen").await?;
+    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "OperatorLogNotSeen").await?;
     let pod = fleet.cluster.get(Kind::Pod, NAMESPACE, "tessera-a-0").await?;
     ensure!(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "{pod}");
     let kept = fleet.node_ready("a").await?;
@@ -53,7 +53,7 @@ async fn the_logs_of_nodes_reach_a_collector_and_its_absence_shows() -> Result<(
 
     start_collector(&fleet).await?;
     line(&fleet, Kind::TesseraNode, "a", "CentralLogging", "Verified", "Observed").await?;
-    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "LedgerLogsNotSeen").await?;
+    line(&fleet, Kind::TesseraNetwork, NETWORK, "CentralLogging", "Enforced", "OperatorLogNotSeen").await?;
     checklist_record::healed("CentralLogging")?;
     fleet.done().await
 }
@@ -67,7 +67,7 @@ async fn serial_the_operator_s_own_log_reaches_a_collector_and_its_refusal_shows
     fleet.set_up_store().await?;
     fleet.create_node("a").await?;
     fleet.node_ready("a").await?;
-    says(&fleet, "Enforced", "AuditNotRemote", "where these go: the operator's own log").await?;
+    says(&fleet, "Enforced", "OperatorLogNotSeen", "where these go: the operator's own log").await?;
     let before = fleet.cluster.get(Kind::Deployment, SYSTEM, OPERATOR).await?;
     let seen = with_own_log(&fleet).await;
     let pod = &before["spec"]["template"]["spec"];
@@ -75,7 +75,7 @@ async fn serial_the_operator_s_own_log_reaches_a_collector_and_its_refusal_shows
     let without = json!({"spec": {"template": {"spec": lists}}});
     fleet.cluster.edit(Kind::Deployment, SYSTEM, OPERATOR, &without).await?;
     seen?;
-    says(&fleet, "Enforced", "AuditNotRemote", "where these go: the operator's own log").await?;
+    says(&fleet, "Enforced", "OperatorLogNotSeen", "where these go: the operator's own log").await?;
     for kind in [Kind::Secret, Kind::ConfigMap] {
         fleet.cluster.delete(kind, SYSTEM, OPERATOR_TLS).await?;
     }
@@ -101,12 +101,12 @@ async fn with_own_log(fleet: &Fleet) -> Result<()> {
     let with = json!({"spec": {"template": {"spec": pod}}});
     fleet.cluster.add(Kind::Deployment, SYSTEM, OPERATOR, &with).await?;
     let accepted = "the operator's own log: each minute a canary record is accepted";
-    says(fleet, "Enforced", "AuditNotRemote", accepted).await?;
+    says(fleet, "Enforced", "LedgerLogsNotSeen", accepted).await?;
     let (certificate, key) = key_pair(OPERATOR)?;
     publish_identity(fleet, &json!({"stringData": {"tls.crt": certificate, "tls.key": key}})).await?;
     says(fleet, "Violated", "OperatorLogNotAccepted", &endpoint).await?;
     publish_identity(fleet, &json!({"data": trusted})).await?;
-    says(fleet, "Enforced", "AuditNotRemote", accepted).await
+    says(fleet, "Enforced", "LedgerLogsNotSeen", accepted).await
 }
 
 /// What the operator shows the collector.
