@@ -82,7 +82,7 @@ impl Config {
 fn leads_to_a_node(url: &NodeUrl) -> bool {
     let authority = url.authority();
     let plain = authority.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
-    url.is_https() && plain && url.as_str().matches('/').count() == 3
+    plain && url.as_str() == format!("https://{authority}/")
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ mod tests {
             Problem::NoCertificate(client),
             Problem::Busy,
             Problem::Tls(ConnectError::Name("a \"b\"".to_owned())),
-            Problem::Quiet(Duration::from_secs(60)),
+            Problem::Quiet(Duration::from_mins(1)),
         ] {
             let text = problem.text("node-a");
             assert!(text.contains("node node-a:") && !text.contains(['"', '\n']), "{text}");
