@@ -102,6 +102,14 @@ fn the_image_is_the_one_with_which_the_node_serves() {
 }
 
 #[test]
+fn a_pull_secret_of_the_node_is_remarked() {
+    let mut node = geth();
+    node.spec.pod = serde_json::from_value(json!({"imagePullSecrets": [{"name": "registry"}]})).unwrap();
+    let remarks = wiring(&node, "quorum-a", None).unwrap().remarks;
+    assert!(remarks.last().unwrap().starts_with("nodes pull this image with Secret registry"), "{remarks:?}");
+}
+
+#[test]
 fn an_unknown_client_is_answered_with_those_that_there_are() {
     let error = wiring(&geth(), "besu-a", None).unwrap_err();
     assert!(error.contains("declares no client \"besu-a\": it has quorum-a;"), "{error}");

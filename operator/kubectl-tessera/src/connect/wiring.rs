@@ -107,7 +107,8 @@ impl Wiring {
             loopback,
         };
         let pod_spec = sidecar.pod_spec(flags.besu.as_ref().unwrap_or(&flags.go_quorum));
-        let remarks = remarks(declared, namespace, ledger_namespace, loopback);
+        let mut remarks = remarks(declared, namespace, ledger_namespace, loopback);
+        remarks.extend(pull_secrets(node, network, ledger_namespace));
         let (client, from) = (client.to_owned(), declared.from.clone());
         Ok(Self {
             node: name,
@@ -175,6 +176,19 @@ fn remarks(
         );
     }
     remarks
+}
+
+/// The image may be one that only nodes can pull.
+fn pull_secrets(node: &TesseraNode, network: &TesseraNetwork, ledger_namespace: &str) -> Option<String> {
+    let defaults = network.spec.node_defaults.clone().unwrap_or_default();
+    let secrets = node.spec.pod.clone().or(defaults.pod).image_pull_secrets.unwrap_or_default();
+    let names: Vec<_> = secrets.iter().map(|secret| secret.name.to_string()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "nodes pull this image with Secret {}: name it, or its like in namespace {ledger_namespace}, in the ledger's imagePullSecrets",
+            names.join(", ")
+        )
+    })
 }
 
 fn list(names: &[String]) -> String {
