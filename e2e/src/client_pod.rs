@@ -12,6 +12,9 @@ use tokio::io::AsyncReadExt as _;
 use crate::cluster::{Cluster, Kind};
 use crate::wait;
 
+/// The client's container.
+const CONTAINER: &str = "client";
+
 /// A running client pod.
 pub struct ClientPod {
     cluster: Cluster,
@@ -47,7 +50,13 @@ impl ClientPod {
         image: &str,
         secret: Option<&str>,
     ) -> Result<Self> {
-        cluster.create(Kind::Pod, namespace, &manifest(name, image, secret)).await?;
+        Self::start_as(cluster, namespace, &manifest(name, image, secret)).await
+    }
+
+    /// Creates a pod of a manifest of one's own, whose first container is the client, and waits until it runs.
+    pub async fn start_as(cluster: &Cluster, namespace: &str, manifest: &Value) -> Result<Self> {
+        let name = manifest["metadata"]["name"].as_str().context("a pod has a name")?;
+        cluster.create(Kind::Pod, namespace, manifest).await?;
         let pod = Self { cluster: cluster.clone(), namespace: namespace.to_owned(), name: name.to_owned() };
         wait::until(&format!("client pod {namespace}/{name} running"), Duration::from_mins(2), || async {
             let live = cluster.get(Kind::Pod, namespace, name).await?;
@@ -98,7 +107,7 @@ impl ClientPod {
     /// Runs a command in the pod.
     pub async fn exec(&self, command: &[String]) -> Result<Output> {
         let pods: Api<Pod> = Api::namespaced(self.cluster.client().clone(), &self.namespace);
-        let params = AttachParams::default().stdout(true).stderr(true);
+        let params = AttachParams::default().container(CONTAINER).stdout(true).stderr(true);
         let mut process = pods
             .exec(&self.name, command, &params)
             .await
@@ -114,7 +123,8 @@ impl ClientPod {
     }
 }
 
-fn manifest(name: &str, image: &str, secret: Option<&str>) -> Value {
+/// The pod that [`ClientPod::start`] creates.
+pub fn manifest(name: &str, image: &str, secret: Option<&str>) -> Value {
     let mut pod = json!({
         "metadata": {"name": name, "labels": {"app": name}},
         "spec": {
@@ -124,7 +134,7 @@ fn manifest(name: &str, image: &str, secret: Option<&str>) -> Value {
                 "runAsNonRoot": true, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [{
-                "name": "client", "image": image, "args": ["wait"],
+                "name": CONTAINER, "image": image, "args": ["wait"],
                 "securityContext": {
                     "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
                 },

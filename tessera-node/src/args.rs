@@ -3,22 +3,28 @@
 //! ```text
 //! tessera-node run --configfile F          the transaction manager
 //! tessera-node --configfile F              the same, as Java Tessera spells it
+//! tessera-node connect …                   a ledger's sidecar: plain HTTP on a Unix socket, mutual TLS to its node
 //! tessera-node probe {startup|live|ready}  asks a running one over its Unix socket
 //! ```
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tessera_node_api::identity::Identity;
 use tessera_node_api::paths;
 
 use crate::fault::FaultPoint;
+use crate::peers::NodeUrl;
 
 /// What the process was asked to do.
 #[derive(Debug)]
 pub enum Action {
     /// Run the transaction manager.
     Run(RunArgs),
+    /// Carry a ledger's requests to its node.
+    Connect(Box<ConnectArgs>),
     /// Ask a running one.
     Probe(ProbeArgs),
 }
@@ -33,6 +39,46 @@ pub struct RunArgs {
     #[cfg_attr(debug_assertions, arg(long, value_name = "NAME", hide = true))]
     #[cfg_attr(not(debug_assertions), arg(skip))]
     pub fault_point: Option<FaultPoint>,
+}
+
+/// Options of `connect`.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectArgs {
+    /// Where the node serves ledgers, `https://host:port`; its certificate must hold this host.
+    #[arg(long, value_name = "URL")]
+    pub node_url: NodeUrl,
+    /// Who the node is, `spiffe://<trustDomain>/node/<name>`; nobody else is spoken to.
+    #[arg(long, value_name = "URI")]
+    pub node: Identity,
+    /// The name under which the node's `spec.clients` declares this ledger.
+    #[arg(long, value_name = "NAME")]
+    pub client: String,
+    /// The directory with the client's `tls.crt`, `tls.key` and `ca.crt`; new files are used without a restart.
+    #[arg(long, value_name = "DIRECTORY", default_value = paths::CONNECT_TLS)]
+    pub tls: PathBuf,
+    /// The Unix socket for the ledger, mode 0660, with the group of its directory.
+    #[arg(long, value_name = "PATH", default_value = paths::CONNECT_SOCKET)]
+    pub socket: PathBuf,
+    /// The Unix socket for `tessera-node probe`.
+    #[arg(long, value_name = "PATH", default_value = paths::CONNECT_PROBE_SOCKET)]
+    pub probe_socket: PathBuf,
+    /// Listen on this port of 127.0.0.1, too, for a ledger that knows no Unix sockets.
+    ///
+    /// Every process of the pod, and everybody who may port-forward to the pod, speaks to the node there without a certificate.
+    /// Refused on the network of the machine (`hostNetwork`), and if the two environment variables below do not show that the pod
+    /// has a network of its own.
+    #[arg(long, value_name = "PORT")]
+    pub listen_loopback: Option<NonZero<u16>>,
+    /// The pod's addresses, from the downward API (`status.podIPs`).
+    #[arg(long, value_name = "ADDRESSES", env = paths::CONNECT_POD_IPS)]
+    pub pod_ips: Option<String>,
+    /// The addresses of the pod's machine, from the downward API (`status.hostIPs`).
+    #[arg(long, value_name = "ADDRESSES", env = paths::CONNECT_HOST_IPS)]
+    pub host_ips: Option<String>,
+    /// Connections of the ledger; fewer if the container's memory holds fewer. At the bound the connection that is idle for
+    /// longest gives way to a new one.
+    #[arg(long, value_name = "NUMBER", default_value_t = 256)]
+    pub max_connections: usize,
 }
 
 /// Options of `probe`.
@@ -73,6 +119,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, cl
     let cli = Cli::try_parse_from(arguments.into_iter().map(java_spelling))?;
     match (cli.command, cli.run) {
         (Some(Command::Run(run)), _) | (None, Some(run)) => Ok(Action::Run(run)),
+        (Some(Command::Connect(connect)), _) => Ok(Action::Connect(connect)),
         (Some(Command::Probe(probe)), _) => Ok(Action::Probe(probe)),
         (None, None) => Err(<Cli as clap::CommandFactory>::command().error(
             clap::error::ErrorKind::MissingRequiredArgument,
@@ -99,7 +146,13 @@ struct Cli {
 enum Command {
     /// Run the transaction manager
     Run(RunArgs),
-    /// Ask a running node over its Unix socket; exit code 0 is yes
+    /// Carry a ledger's requests to its node, as a sidecar in the ledger's pod: plain HTTP on a Unix socket on one side, mutual
+    /// TLS with the client's certificate on the other
+    ///
+    /// For ledgers that cannot do mutual TLS well. `kubectl tessera connect` prints the container to paste. Nothing of a request
+    /// is kept or logged; only requests that change nothing are sent a second time.
+    Connect(Box<ConnectArgs>),
+    /// Ask a running node, or a sidecar, over its Unix socket; exit code 0 is yes
     Probe(ProbeArgs),
 }
 
@@ -130,6 +183,22 @@ mod tests {
     fn probe_asks_the_usual_socket() {
         let Ok(Action::Probe(probe)) = parse_words("tessera-node probe ready") else { panic!() };
         assert_eq!((probe.question, probe.socket), (Question::Ready, PathBuf::from(paths::PROBE_SOCKET)));
+    }
+
+    #[test]
+    fn a_sidecar_knows_its_node_by_address_and_by_identity() {
+        let all = "tessera-node connect --node-url https://a.org-a.svc:8080 --node spiffe://org-a.example/node/a --client quorum";
+        let Ok(Action::Connect(connect)) = parse_words(all) else { panic!() };
+        assert_eq!((connect.node.name(), connect.node_url.host()), ("a", "a.org-a.svc"));
+        assert_eq!((connect.listen_loopback, connect.socket), (None, PathBuf::from(paths::CONNECT_SOCKET)));
+        for less in [
+            "--node-url https://a.org-a.svc:8080 ",
+            "--node spiffe://org-a.example/node/a ",
+            " --client quorum",
+        ] {
+            assert!(parse_words(&all.replace(less, "")).is_err(), "without {less}");
+        }
+        assert!(parse_words(&format!("{all} --listen-loopback 0")).is_err());
     }
 
     #[test]

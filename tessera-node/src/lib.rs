@@ -15,6 +15,7 @@
 pub mod admin;
 pub mod args;
 pub mod config;
+pub mod connect;
 pub mod egress_guard;
 pub mod fault;
 pub mod http;

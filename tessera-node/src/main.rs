@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use tessera_node::args::{self, Action, ProbeArgs, RunArgs};
-use tessera_node::{config, fault, node, probe, telemetry};
+use tessera_node::args::{self, Action, ConnectArgs, ProbeArgs, RunArgs};
+use tessera_node::{config, connect, fault, node, probe, telemetry};
 use tessera_node_api::image_report::{ImageReport, REPORT_TO};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     }
     match args::parse(std::env::args_os()) {
         Ok(Action::Run(args)) => run(&args),
+        Ok(Action::Connect(args)) => carry(*args),
         Ok(Action::Probe(args)) => ask(&args),
         Err(error) => {
             // Help and version are no errors, and go to standard output.
@@ -50,6 +51,24 @@ fn ask(args: &ProbeArgs) -> ExitCode {
         Err(answer) => {
             eprintln!("{answer}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// One thread: the sidecar is small beside its ledger.
+fn carry(args: ConnectArgs) -> ExitCode {
+    tessera_sys::raise_descriptor_limit();
+    telemetry::start_unshipped();
+    let result = connect::Config::new(args).map_err(anyhow::Error::from).and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { Ok(connect::run(config, terminated()?).await?) })
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the sidecar ends");
+            eprintln!("ERROR: {error:#}");
+            ExitCode::from(FAILED)
         }
     }
 }
@@ -97,13 +116,17 @@ fn refuse(error: &config::ConfigError) -> ExitCode {
 
 #[tokio::main]
 async fn serve(config: config::Config) -> anyhow::Result<()> {
+    Ok(node::run(config, terminated()?).await?)
+}
+
+/// The signals are caught from now on; the future ends with the first of them.
+fn terminated() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    Ok(node::run(config, shutdown).await?)
+    })
 }

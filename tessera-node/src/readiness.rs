@@ -42,15 +42,19 @@ struct Pending {
 impl Readiness {
     /// Of a node that has just started.
     pub fn new() -> Self {
-        let since = clock::now_rfc3339();
-        let open = [
+        Self::with([
             (ReadinessGate::Database, "the payload store is being opened"),
             (ReadinessGate::Certificate, "no valid certificate yet"),
             (ReadinessGate::Keys, "keys are not loaded yet"),
             (ReadinessGate::Listeners, "ports are not bound yet"),
-        ];
-        let open =
-            open.map(|(gate, reason)| (gate, Pending { reason: reason.to_owned(), since: since.clone() }));
+        ])
+    }
+
+    /// Of a process that has just started and needs these gates.
+    pub(crate) fn with<const N: usize>(gates: [(ReadinessGate, &str); N]) -> Self {
+        let since = clock::now_rfc3339();
+        let pending = |reason: &str| Pending { reason: reason.to_owned(), since: since.clone() };
+        let open = gates.map(|(gate, reason)| (gate, pending(reason)));
         Self { open: Arc::new(Mutex::new(open.into())), ready: watch::Sender::new(false) }
     }
 

@@ -16,14 +16,22 @@ const SILENCED: [&str; 2] = ["rustify", "vaultrs"];
 
 /// Starts logging at `info`, or at what `RUST_LOG` says; what is silenced stays so.
 pub fn start() {
+    start_with(Some(logs::Layer(logs::of_process())));
+}
+
+/// [`start`], for a process that ships no records to a collector.
+pub fn start_unshipped() {
+    start_with(None);
+}
+
+fn start_with(shipped: Option<logs::Layer>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // A second start (tests run several nodes in one process) keeps the first.
-    let shipped = logs::Layer(logs::of_process());
     let _ = tracing::subscriber::set_global_default(subscriber(filter, std::io::stdout, shipped));
 }
 
 /// A filter of its own: among the directives of one, a longer one (`rustify::clients=trace`) would win over ours.
-fn subscriber<W>(filter: EnvFilter, writer: W, shipped: logs::Layer) -> impl Subscriber + Send + Sync
+fn subscriber<W>(filter: EnvFilter, writer: W, shipped: Option<logs::Layer>) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -52,7 +60,7 @@ mod tests {
         {
             let file = Arc::new(tempfile::tempfile().unwrap());
             let queue = Arc::new(logs::Queue::default());
-            let shipped = logs::Layer(Arc::clone(&queue));
+            let shipped = Some(logs::Layer(Arc::clone(&queue)));
             tracing::subscriber::with_default(
                 subscriber(EnvFilter::new(directives), Arc::clone(&file), shipped),
                 || {

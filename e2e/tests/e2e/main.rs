@@ -6,6 +6,7 @@ mod certificates;
 mod checklist;
 mod ciphertext;
 mod client_namespace;
+mod connect;
 mod drift;
 mod faults;
 mod isolation;

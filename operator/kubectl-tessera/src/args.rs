@@ -1,5 +1,6 @@
 //! The command line. No secret is an argument: arguments show in process lists and shell histories.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,42 @@ pub(crate) enum Command {
     /// `ConfigMaps`, pods, what makes pods, and the releases that Helm keeps in Secrets. Shows where and by which rule, never the
     /// credential. Exit code 1 if anything is found, or could not be searched. Changes nothing.
     Audit(Audit),
+    /// Print the sidecar that takes a ledger to its TesseraNode: containers, volumes and flags to paste
+    ///
+    /// For ledgers that cannot do mutual TLS well. The sidecar, `tessera-node connect` in the ledger's own pod, speaks plain HTTP on
+    /// a Unix socket and mutual TLS with the client's certificate to the node; a new certificate is used without a restart. Changes
+    /// nothing.
+    Connect(Connect),
+}
+
+/// Arguments of `connect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connect {
+    /// The TesseraNode
+    pub(crate) node: String,
+
+    /// The client of the node's `spec.clients` that the ledger is
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: String,
+
+    /// Listen on this port of 127.0.0.1, too, for a ledger that knows no Unix sockets (Besu)
+    ///
+    /// Every process of the pod, and everybody who may port-forward to it, speaks to the node there without a certificate. Refused
+    /// by the sidecar in a pod with `hostNetwork`.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) loopback: Option<NonZero<u16>>,
+
+    /// The node's namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// How to print it; default: YAML to paste, with remarks
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
 }
 
 /// Arguments of `audit`.

@@ -6,6 +6,7 @@
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
 //! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
 //! kubectl tessera audit                     searches the namespace for credentials in clear text
+//! kubectl tessera connect NODE --client C   prints the sidecar that takes a ledger to its node
 //! kubectl tessera store-setup NETWORK
 //!
 //!   TesseraNetwork ──► Wanted ──► steps ──► Vault       (with the person's own token)
@@ -22,6 +23,7 @@ mod args;
 mod audit;
 mod checklist;
 mod cluster;
+mod connect;
 mod evidence;
 mod report;
 mod restart;
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
         Command::Status(args) => status::run(&args).await,
         Command::Report(args) => report::run(&args).await,
         Command::Audit(args) => audit::run(&args).await,
+        Command::Connect(args) => connect::run(&args).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

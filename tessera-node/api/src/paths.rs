@@ -27,6 +27,19 @@ pub const RUN: &str = "/run/tessera";
 /// The socket of `tessera-node probe`.
 pub const PROBE_SOCKET: &str = "/run/tessera/probe.sock";
 
+/// What `tessera-node connect` shares with the ledger of its pod: an `emptyDir` volume.
+pub const CONNECT_RUN: &str = "/run/tessera-connect";
+/// The socket in it that speaks plain HTTP (GoQuorum's `--ptm.socket`).
+pub const CONNECT_SOCKET: &str = "/run/tessera-connect/tm.sock";
+/// The socket of `tessera-node probe` beside it.
+pub const CONNECT_PROBE_SOCKET: &str = "/run/tessera-connect/probe.sock";
+/// Secret `<node>-client-<client>`, as `tessera-node connect` mounts it: `tls.crt`, `tls.key`, `ca.crt`.
+pub const CONNECT_TLS: &str = "/etc/tessera/client";
+/// Environment variable of `tessera-node connect`: the pod's addresses (downward API, `status.podIPs`).
+pub const CONNECT_POD_IPS: &str = "TESSERA_POD_IPS";
+/// Environment variable of `tessera-node connect`: the addresses of the pod's machine (downward API, `status.hostIPs`).
+pub const CONNECT_HOST_IPS: &str = "TESSERA_HOST_IPS";
+
 /// The file of a TLS directory that holds the leaf, then its chain, as PEM.
 pub const CERTIFICATE_FILE: &str = "tls.crt";
 /// The file of a TLS directory that holds the PKCS#8 key as PEM.

@@ -47,7 +47,7 @@ impl NodeUrl {
     }
 
     /// Host and port, as the address has them.
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         let rest = self.text.split_once("://").map_or(&*self.text, |(_, rest)| rest);
         rest.split_once('/').map_or(rest, |(authority, _)| authority)
     }

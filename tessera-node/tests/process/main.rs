@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
+mod connect;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn help_names_the_commands() {
     let (code, out, _) = run_to_end(&["--help"]);
     assert_eq!(code, 0);
-    for word in ["run", "probe", "--configfile"] {
+    for word in ["run", "connect", "probe", "--configfile"] {
         assert!(out.contains(word), "{out}");
     }
     assert!(!out.contains("fault"), "the crash tests' option is hidden");

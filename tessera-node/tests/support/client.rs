@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tessera_node_api::identity::Identity;
 use tessera_tls::{AllowedPeers, ClientTls, Credentials, CredentialsReceiver, Expectation, Usage};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
@@ -99,6 +100,15 @@ impl Client {
 }
 
 impl Session {
+    /// Over an open connection, without TLS.
+    pub async fn over<S>(stream: S) -> Option<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        Some(Self { sender, connection: tokio::spawn(connection) })
+    }
+
     pub async fn try_send(&mut self, request: Request<Full<Bytes>>) -> Option<Answer> {
         self.sender.ready().await.ok()?;
         let response = self.sender.send_request(request).await.ok()?;

@@ -36,6 +36,11 @@ impl Process {
         Self(command.stdout(Stdio::null()).spawn().unwrap())
     }
 
+    /// Its standard output goes to `log`.
+    pub fn spawn_logging(mut command: Command, log: &Path) -> Self {
+        Self(command.stdout(std::fs::File::create(log).unwrap()).spawn().unwrap())
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }

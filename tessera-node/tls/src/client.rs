@@ -47,8 +47,9 @@ pub enum ConnectError {
 }
 
 impl ClientTls {
-    /// Shows `credentials` and accepts `allowed` under the roots beside them. With [`AllowedPeers::Nodes`] the server must
-    /// also hold the name that was dialled; with [`AllowedPeers::Exactly`] the identity alone decides.
+    /// Shows `credentials` and accepts `allowed` under the roots beside them. With [`AllowedPeers::Nodes`] and
+    /// [`AllowedPeers::Named`] the server must also hold the name that was dialled; with [`AllowedPeers::Exactly`] the identity
+    /// alone decides.
     pub fn new(credentials: CredentialsReceiver, allowed: AllowedPeers) -> Self {
         Self { trust: Trust::new(credentials, allowed) }
     }

@@ -28,6 +28,8 @@ pub enum AllowedPeers {
     /// Admin, at both ends: exactly this one. The name of the host is not compared, since the operator dials by address and
     /// the identity says more.
     Exactly(Identity),
+    /// A ledger's connection to its node: exactly this one, under the name that was dialled.
+    Named(Identity),
 }
 
 /// A peer that was accepted.
@@ -166,7 +168,9 @@ impl Trust {
     /// Waits until a judgement may come out otherwise.
     pub(crate) async fn changed(&mut self) {
         match &mut self.allowed {
-            AllowedPeers::Exactly(_) | AllowedPeers::Nodes { .. } => self.credentials.changed().await,
+            AllowedPeers::Exactly(_) | AllowedPeers::Named(_) | AllowedPeers::Nodes { .. } => {
+                self.credentials.changed().await;
+            }
             AllowedPeers::Clients(clients) => tokio::select! {
                 () = self.credentials.changed() => {}
                 () = changed(clients) => {}
@@ -186,13 +190,10 @@ impl Trust {
                     return Err(Refusal::NotListed(candidate.identity.clone()));
                 }
             }
-            AllowedPeers::Exactly(expected) => {
-                if candidate.identity != *expected {
-                    return Err(Refusal::NotExpected {
-                        found: candidate.identity.clone(),
-                        expected: expected.clone(),
-                    });
-                }
+            AllowedPeers::Exactly(expected) => candidate.is_exactly(expected)?,
+            AllowedPeers::Named(expected) => {
+                candidate.is_exactly(expected)?;
+                candidate.has_the_name()?;
             }
         }
         Ok(candidate.peer())
@@ -222,6 +223,14 @@ impl<'a> Candidate<'a> {
             });
         }
         self.has_role(Role::Node)
+    }
+
+    fn is_exactly(&self, expected: &Identity) -> Result<(), Refusal> {
+        if self.identity == *expected {
+            Ok(())
+        } else {
+            Err(Refusal::NotExpected { found: self.identity.clone(), expected: expected.clone() })
+        }
     }
 
     fn has_role(&self, expected: Role) -> Result<(), Refusal> {

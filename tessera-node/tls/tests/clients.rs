@@ -86,3 +86,25 @@ async fn the_operator_dials_an_address_and_wants_one_identity() {
     let found = refusal(connect(&wants("node-c"), "127.0.0.1", &shown, serves()).await);
     assert_eq!(found, Refusal::NotExpected { found: node("node-b"), expected: node("node-c") });
 }
+
+#[tokio::test]
+async fn a_ledger_wants_one_node_under_the_name_that_it_dials() {
+    let network = Ca::new("network");
+    let ledger = Identity::client(DOMAIN, "node-b", "quorum").unwrap();
+    let wants = |name| {
+        let shown = network.issue(&wish(&ledger.to_string()));
+        ClientTls::new(fixed(&shown, &ledger), AllowedPeers::Named(node(name)))
+    };
+    let serves = || AllowedPeers::fixed_clients([ledger.clone()].into());
+    let shown = network.issue(&wish(PEER));
+
+    let peer = connect(&wants("node-b"), "localhost", &shown, serves()).await.unwrap();
+    assert_eq!(peer.identity, node("node-b"));
+
+    let found = refusal(connect(&wants("node-c"), "localhost", &shown, serves()).await);
+    assert_eq!(found, Refusal::NotExpected { found: node("node-b"), expected: node("node-c") });
+
+    let elsewhere = Wish { names: vec!["elsewhere.example".into()], ..wish(PEER) };
+    let found = refusal(connect(&wants("node-b"), "localhost", &network.issue(&elsewhere), serves()).await);
+    assert_eq!(found, Refusal::WrongName("localhost".into()));
+}

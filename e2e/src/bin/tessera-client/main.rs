@@ -35,8 +35,8 @@ struct Args {
 enum Command {
     /// Idle until SIGTERM
     Wait,
-    /// Make one HTTPS request; print the status line, then the body
-    Request(request::Request),
+    /// Make one request; print the status line, then the body
+    Request(Box<request::Request>),
     /// Open one TCP connection; print connected, or why not
     Connect {
         /// host:port

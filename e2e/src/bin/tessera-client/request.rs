@@ -1,4 +1,4 @@
-//! One HTTPS request with the certificate of a mounted client Secret.
+//! One request: over HTTPS with the certificate of a mounted client Secret, or in plain HTTP to the sidecar of the pod.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,21 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// The command line of a request.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Request {
     /// GET, POST, DELETE …
     method: Method,
-    /// https://host:port/path
+    /// https://host:port/path, or http:// for the sidecar
     url: Uri,
+    /// Send plain HTTP over this Unix socket, whatever host the URL names
+    #[arg(long)]
+    unix_socket: Option<PathBuf>,
     /// A JSON body; also sets Content-Type
     #[arg(long, conflicts_with = "data_stdin")]
     json: Option<String>,
@@ -49,6 +52,9 @@ pub(crate) struct Request {
     #[arg(long, default_value_t = 30)]
     timeout: u64,
 }
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Request {
     /// Sends the request and prints the response, whatever its status.
@@ -82,15 +88,24 @@ impl Request {
         }
     }
 
-    async fn connect(&self) -> Result<TlsStream<TcpStream>> {
-        ensure!(self.url.scheme_str() == Some("https"), "{} is not an https URL", self.url);
+    async fn connect(&self) -> Result<Box<dyn Stream>> {
+        if let Some(socket) = &self.unix_socket {
+            let stream = UnixStream::connect(socket).await;
+            return Ok(Box::new(stream.with_context(|| format!("connecting to {}", socket.display()))?));
+        }
         let host = self.url.host().context("the URL has no host")?;
-        let port = self.url.port_u16().unwrap_or(443);
+        let tcp = async |port: u16| {
+            TcpStream::connect((host, port)).await.with_context(|| format!("connecting to {host}:{port}"))
+        };
+        if self.url.scheme_str() == Some("http") {
+            return Ok(Box::new(tcp(self.url.port_u16().unwrap_or(80)).await?));
+        }
+        ensure!(self.url.scheme_str() == Some("https"), "{} is neither an https nor an http URL", self.url);
         let config = tls_config(&self.tls_dir, !self.no_client_cert)?;
-        let stream =
-            TcpStream::connect((host, port)).await.with_context(|| format!("connecting to {host}:{port}"))?;
+        let stream = tcp(self.url.port_u16().unwrap_or(443)).await?;
         let name = ServerName::try_from(host.to_owned())?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("TLS handshake")
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        Ok(Box::new(stream.context("TLS handshake")?))
     }
 
     /// With the headers asked for and no other but `Host`: what a node makes of a missing `Accept` is to be tested too.
