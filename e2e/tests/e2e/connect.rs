@@ -49,7 +49,7 @@ async fn a_ledger_without_tls_is_connected_by_its_sidecar() -> Result<()> {
     ensure!(received["payload"] == STANDARD.encode(b"without tls"), "{received}");
 
     let (before, loaded) = (certificate(&fleet).await?, loads(&fleet).await?);
-    fleet.cluster.delete(Kind::Secret, &fleet.namespace, SECRET).await?;
+    fleet.break_glass.delete(Kind::Secret, &fleet.namespace, SECRET).await?;
     wait::until("another certificate used by the sidecar", RENEWAL, || async {
         ensure!(certificate(&fleet).await? != before, "the Secret has the old one");
         ensure!(loads(&fleet).await? > loaded, "the sidecar has not loaded it");
