@@ -105,7 +105,14 @@ async fn default_image_not_pullable() -> Result<()> {
     for node in ["a", "b"] {
         fleet.node_ready(node).await?;
     }
-    a.send(b"with the next image", &[key]).await?;
+    // While b had no pod its name had no address, and the cluster's DNS remembers that for some seconds.
+    let answer = wait::until("a reaching the new pod of b", Duration::from_mins(1), || async {
+        let answer = a.try_send(b"with the next image", std::slice::from_ref(&key)).await?;
+        ensure!(answer.status != 410, "{answer:?}");
+        Ok(answer)
+    })
+    .await?;
+    ensure!(answer.status == 201, "{answer:?}");
     fleet.done().await
 }
 
