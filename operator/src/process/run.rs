@@ -100,7 +100,7 @@ async fn operate(args: Args, own_log: Option<OwnLog>) -> Result<(), Error> {
     };
     let server = health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone());
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
-    // Whoever stands by has a log, too.
+    // A replica that stands by has a log, too.
     let own_log = own_log.map(|log| logs::start(log, &args.identity, metrics.logs(), &mut tasks));
     if args.canary_host.is_some() {
         canary::start(&mut tasks).map_err(Error::Canary)?;

@@ -1,4 +1,4 @@
-//! What a shipper is told.
+//! Where a shipper gets its target and its certificate from.
 
 use std::sync::Arc;
 

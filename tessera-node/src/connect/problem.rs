@@ -1,4 +1,4 @@
-//! What the ledger is told when there is no answer of the node: one line of plain text, without quotes (a ledger puts the
+//! What the ledger gets when there is no answer of the node: one line of plain text, without quotes (a ledger puts the
 //! text into JSON by hand), that names the node.
 
 use std::time::Duration;

@@ -23,7 +23,7 @@ const FS_GROUP: i64 = 65_532;
 /// Readable by owner and group.
 const GROUP_READABLE: i32 = 0o440;
 
-/// What the sidecar is told.
+/// The arguments of the sidecar.
 pub(super) struct Sidecar {
     pub(super) image: String,
     pub(super) node_url: String,

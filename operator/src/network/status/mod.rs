@@ -161,7 +161,7 @@ fn store(store: Option<&ObservedStore>, object: &TesseraNetwork, before: &[Condi
     }
 }
 
-/// The store refuses whoever shows what the operator shows.
+/// Why the store refuses the operator as a client, and what a person can do.
 fn client_refused(alert: &str, object: &TesseraNetwork) -> ConditionValue {
     let Some(store) = &object.spec.secret_store.vault else {
         return (ConditionStatus::False, Reason::Unreachable, format!("refused with the TLS alert {alert}"));

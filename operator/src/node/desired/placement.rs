@@ -55,3 +55,6 @@ pub(super) fn affinity(node: &Resolved, terms: &[WeightedPodAffinityTerm]) -> Op
     preferred.get_or_insert_default().extend_from_slice(terms);
     Some(affinity)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What a ledger is told when its node does not answer, and that nothing is done twice.
+//! What a ledger gets when its node does not answer, and that nothing is done twice.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
