@@ -65,8 +65,7 @@ impl Trials {
         }
     }
 
-    /// What each server came to, and whether all gave an answer. A server that is away shows nothing new: what it showed `before`
-    /// stands, with the time at which it showed it.
+    /// What each server came to, and whether all gave an answer.
     async fn all(&self, before: &[TriedServer]) -> (Vec<TriedServer>, bool) {
         let foreign = Stranger::of_foreign_ca(&self.identity).map(Shown::Foreign);
         let foreign =
@@ -77,10 +76,7 @@ impl Trials {
         for target in self.targets() {
             let tried = target.run(&shown).await;
             is_clear &= tried.trials.iter().all(|trial| trial.outcome != Outcome::Unclear);
-            let is_away = tried.trials.iter().all(|trial| trial.outcome == Outcome::Unclear);
-            let known =
-                before.iter().find(|known| known.name == tried.name && known.address == tried.address);
-            all.push(known.filter(|_| is_away).cloned().unwrap_or(tried));
+            all.push(newest(before, tried));
         }
         (all, is_clear)
     }
@@ -103,6 +99,13 @@ impl Trials {
         let (address, server) = (endpoint.as_str().to_owned(), server());
         Target { name: COLLECTOR, address, endpoint: Some(endpoint.clone()), server }
     }
+}
+
+/// A server that is away shows nothing new: what it showed `before` stands, with the time at which it showed it.
+fn newest(before: &[TriedServer], tried: TriedServer) -> TriedServer {
+    let is_away = tried.trials.iter().all(|trial| trial.outcome == Outcome::Unclear);
+    let known = before.iter().find(|known| known.name == tried.name && known.address == tried.address);
+    known.filter(|_| is_away).cloned().unwrap_or(tried)
 }
 
 fn store(vault: &VaultKeys, address: &str) -> Target {
@@ -146,5 +149,38 @@ impl Target {
         let stream = timeout(CONNECT, TcpStream::connect(addresses.as_slice())).await.map_err(late)?;
         let stream = stream.map_err(|error| format!("no connection: {error}"))?;
         Ok(trial::run(stream, shown, server).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_node_api::admin;
+
+    use super::*;
+
+    fn tried(address: &str, tried_at: &str, outcomes: [Outcome; 2]) -> TriedServer {
+        let shown = [admin::Shown::NoCertificate, admin::Shown::Own];
+        let trials = shown.into_iter().zip(outcomes);
+        TriedServer {
+            name: SECRET_STORE.into(),
+            address: address.into(),
+            tried_at: tried_at.into(),
+            trials: trials.map(|(shown, outcome)| Trial { shown, outcome, why: None }).collect(),
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_away_keeps_what_it_showed_and_when_and_no_other_does() {
+        use Outcome::{Refused, Served, Unclear};
+        let before = [tried("https://a:8200", "1", [Refused, Served])];
+        let away = |address| tried(address, "2", [Unclear, Unclear]);
+        assert_eq!(newest(&before, away("https://a:8200")), before[0]);
+        assert_eq!(newest(&before, away("https://b:8200")), away("https://b:8200"));
+        assert_eq!(newest(&[], away("https://a:8200")), away("https://a:8200"));
+        // One answer is news: it may be that somebody was served.
+        for outcomes in [[Served, Unclear], [Refused, Refused], [Unclear, Served]] {
+            let answered = tried("https://a:8200", "2", outcomes);
+            assert_eq!(newest(&before, answered.clone()), answered);
+        }
     }
 }

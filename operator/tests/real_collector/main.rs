@@ -10,6 +10,7 @@
 mod collector;
 mod support;
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +38,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const TOKEN: &str = "hvs.never-in-a-log";
 /// What a full queue may take of the operator's memory.
 const MAX_QUEUE_KIB: u64 = 6 << 10;
+/// Where the operator's standard output goes.
+const LOG: &str = "log";
 /// As many records as wait in memory.
 const MAX_RECORDS: u64 = 2048;
 
@@ -54,7 +57,8 @@ fn certify(directory: &Path, clients: &Ca, collector: &Ca) -> Issued {
 struct Operator {
     process: Child,
     health: Port,
-    _kubeconfig: TempDir,
+    /// Its kubeconfig and its log.
+    directory: TempDir,
 }
 
 impl Operator {
@@ -84,10 +88,15 @@ impl Operator {
             .args(["--log", "trace"])
             .env("KUBECONFIG", file)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(kubeconfig.path().join(LOG)).unwrap())
             .spawn()
             .unwrap();
-        Self { process, health, _kubeconfig: kubeconfig }
+        Self { process, health, directory: kubeconfig }
+    }
+
+    /// Whether it has logged this.
+    fn has_said(&self, words: &str) -> bool {
+        std::fs::read_to_string(self.directory.path().join(LOG)).unwrap().contains(words)
     }
 
     /// A metric as it is scraped; 0 until the operator serves.
@@ -148,8 +157,8 @@ async fn the_operator_s_log_arrives_over_mutual_tls_and_a_new_certificate_needs_
     drop(process);
 
     let process = collector.start(&other);
-    // Long enough for several attempts with the old certificate.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    // It says so after several attempts with the old certificate.
+    until("the refusal is said", async || operator.has_said("the other end refuses our certificate")).await;
     assert!(!collector.output().contains("Body:"), "the old certificate was accepted");
     let keys = [certify(directory.path(), &other, &own).key];
     until("the new certificate is accepted", async || collector.output().contains("Body: Str(log canary)"))

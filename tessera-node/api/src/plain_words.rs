@@ -86,7 +86,8 @@ fn certificate_words(problem: &CertificateError) -> &'static str {
     }
 }
 
-fn is_about_our_certificate(alert: AlertDescription) -> bool {
+/// Whether a server that sends this alert refuses our certificate, or that we have none.
+pub(crate) fn is_about_our_certificate(alert: AlertDescription) -> bool {
     matches!(
         alert,
         AlertDescription::BadCertificate

@@ -18,6 +18,7 @@ use rustls::{
 };
 
 use crate::paths::{CERTIFICATE_FILE, KEY_FILE};
+use crate::plain_words::is_about_our_certificate;
 
 /// Why a CA bundle cannot be the roots of a client. The bundle is named by the sentence that this ends.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -126,23 +127,15 @@ pub fn client_certificate(
 
 /// The alert by which a server refused a client, if that is how a request failed: the client's certificate, or the lack of one.
 pub fn refusal(error: &(dyn Error + 'static)) -> Option<AlertDescription> {
-    use AlertDescription as A;
     let mut link = Some(error);
     while let Some(error) = link {
         // The content of an `io::Error` is no link of its chain.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let content = inner.map_or(error, |inner| inner as &(dyn Error + 'static));
         match content.downcast_ref() {
-            Some(rustls::Error::AlertReceived(
-                alert @ (A::CertificateRequired
-                | A::BadCertificate
-                | A::UnsupportedCertificate
-                | A::CertificateRevoked
-                | A::CertificateExpired
-                | A::CertificateUnknown
-                | A::UnknownCA
-                | A::AccessDenied),
-            )) => return Some(*alert),
+            Some(rustls::Error::AlertReceived(alert)) if is_about_our_certificate(*alert) => {
+                return Some(*alert);
+            }
             _ => link = content.source(),
         }
     }

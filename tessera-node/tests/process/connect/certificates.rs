@@ -1,9 +1,8 @@
 //! Certificates come and go while a ledger sends.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::sidecar::Sidecar;
 use crate::support::ca::{Wish, wish};
@@ -26,7 +25,7 @@ async fn send_until(sidecar: &Sidecar, stop: &AtomicBool, sent: &AtomicUsize) ->
             Ok(None) | Err(_) => failed.push("no answer".to_owned()),
         }
         if !failed.is_empty() {
-            break;
+            stop.store(true, Ordering::Relaxed);
         }
     }
     failed
@@ -41,34 +40,47 @@ fn renew(net: &Net, node: &Spec, lifetime: SignedDuration) {
 async fn certificates_of_both_sides_change_under_load_and_no_request_fails() {
     let net = Net::new(&["a"]);
     let a = net.node("a");
-    // The first certificate ends in the middle of the load: what is served after that is served with another.
-    renew(&net, a, SignedDuration::from_secs(12));
     let _node = Process::start(a);
     a.wait_until_serves().await;
+    // The first certificate ends in the middle of the load: what is served after that is served with another.
+    let first = SignedDuration::from_secs(12);
+    let end_of_first = Timestamp::now() + first;
+    renew(&net, a, first);
     let sidecar = Sidecar::start(a).await;
     let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     let load = futures::future::join_all((0..SENDERS).map(|_| send_until(&sidecar, &stop, &sent)));
+    // Each condition ends with the load, too, which says what failed.
+    let until = async |what: &str, holds: &dyn Fn() -> bool| {
+        eventually(what, async || (holds() || stop.load(Ordering::Relaxed)).then_some(())).await;
+    };
+    let more_sends = async || {
+        let before = sent.load(Ordering::Relaxed);
+        until("more sends are acknowledged", &|| sent.load(Ordering::Relaxed) >= before + 25).await;
+    };
+    let loaded = || std::fs::read_to_string(&sidecar.log).unwrap().matches("credentials loaded").count();
     let changes = async {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        more_sends().await;
         for round in 0..5 {
             renew(&net, a, SignedDuration::from_mins(60));
             if round % 2 == 1 {
                 a.certify(&net.ca);
             }
-            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            until("the sidecar loads the new certificate", &|| loaded() == round + 2).await;
+            more_sends().await;
         }
+        until("the first certificate is past its end", &|| Timestamp::now() > end_of_first).await;
+        more_sends().await;
         stop.store(true, Ordering::Relaxed);
     };
     let (failed, ()) = tokio::join!(load, changes);
     let failed: Vec<_> = failed.into_iter().flatten().collect();
     assert_eq!(failed, [""; 0], "of {} sends", sent.load(Ordering::Relaxed));
     assert!(sent.load(Ordering::Relaxed) > 100, "{sent:?}");
-    let loaded = std::fs::read_to_string(&sidecar.log).unwrap().matches("credentials loaded").count();
-    assert_eq!(loaded, 6);
+    assert_eq!(loaded(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_valid_certificate_nothing_is_sent_and_the_ledger_is_told() {
+async fn without_a_valid_certificate_nothing_is_sent_and_the_answer_says_why() {
     let net = Net::new(&["a"]);
     let a = net.node("a");
     let _node = Process::start(a);
