@@ -9,8 +9,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 use tessera_log_shipping::{Collector, Endpoint, Metrics, Origin, Queue, Reports, Shipper, Source, Target};
 use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
@@ -68,7 +66,7 @@ impl Source for CollectorFiles {
         match read(&self.directory) {
             Ok((ca_bundle, certificate)) => {
                 self.ca_bundle = ca_bundle;
-                self.certificate = Ok(Arc::new(certificate));
+                self.certificate = Ok(certificate);
             }
             Err(why) => self.certificate = Err(why),
         }
@@ -87,21 +85,19 @@ impl Source for CollectorFiles {
 }
 
 /// The CA bundle and the certificate, all of one generation of the volume: the kubelet swaps the symlink `..data`.
-fn read(directory: &Path) -> Result<(String, CertifiedKey), String> {
+fn read(directory: &Path) -> Result<(String, Arc<CertifiedKey>), String> {
     let generation = directory.join("..data").canonicalize().unwrap_or_else(|_| directory.to_owned());
     let file = |name: &str| {
         let failed = |error| format!("{} cannot be read: {}", directory.join(name).display(), chain(&error));
         std::fs::read(generation.join(name)).map_err(failed)
     };
-    let wrong = |name: &str, why: &str| format!("{} {why}", directory.join(name).display());
     let (ca_bundle, certificate, key) =
         (file(CA_FILE)?, file(CERTIFICATE_FILE)?, Zeroizing::new(file(KEY_FILE)?));
-    let ca_bundle = String::from_utf8(ca_bundle).map_err(|_| wrong(CA_FILE, "is not PEM"))?;
-    let certificates = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.ok().filter(|chain| !chain.is_empty());
-    let certificates = certificates.ok_or_else(|| wrong(CERTIFICATE_FILE, "holds no PEM certificate"))?;
-    let certified =
-        tls_client::certified_key(certificates, &key).map_err(|error| wrong(KEY_FILE, &error.to_string()))?;
+    let ca_bundle = String::from_utf8(ca_bundle)
+        .map_err(|_| format!("{} is not PEM", directory.join(CA_FILE).display()))?;
+    // The error begins with the name of the file.
+    let certified = tls_client::client_certificate(&certificate, &key)
+        .map_err(|error| format!("{}/{error}", directory.display()))?;
     Ok((ca_bundle, certified))
 }
 
