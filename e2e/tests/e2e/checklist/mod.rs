@@ -73,9 +73,15 @@ async fn an_image_is_older_than_the_network_allows(fleet: &Fleet) -> Result<()> 
     allow("1s").await?;
     let old = line(fleet, Kind::TesseraNode, "a", "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
     ensure!(old["observed"].as_str().is_some_and(|text| text.contains("tessera-a-0")), "{old}");
-    let whole =
-        line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Violated", "ImageTooOld").await?;
-    ensure!(whole["observed"].as_str().is_some_and(|text| text.contains("of 2 nodes; a: ")), "{whole}");
+    // The network may have counted b's line before a's.
+    wait::until("both nodes in the network's line", SEEN, || async {
+        let whole =
+            line(fleet, Kind::TesseraNetwork, NETWORK, "ImmutableUpgrades", "Violated", "ImageTooOld");
+        let whole = whole.await?;
+        ensure!(whole["observed"].as_str().is_some_and(|text| text.contains("2 of 2 nodes; a: ")), "{whole}");
+        Ok(())
+    })
+    .await?;
     event(fleet, "a", "ChecklistViolated", "ImmutableUpgrades").await?;
     fleet.node_ready("a").await?;
     // Long enough for the source of any clone.
