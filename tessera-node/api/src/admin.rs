@@ -40,6 +40,16 @@ pub struct Status {
     pub certificate: Option<CertificateStatus>,
     /// Fingerprints (SHA-256 of the DER, lower-case hex) of the roots that P2P trusts now.
     pub trust_fingerprints: Vec<String>,
+    /// The certificate served on the admin port; absent in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_certificate: Option<CertificateStatus>,
+    /// The same fingerprints of the roots that the admin port trusts now; empty in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admin_trust_fingerprints: Vec<String>,
+    /// The clients of Q2T and metrics that this process has served, sorted by identity; empty unless the node trusts more than
+    /// one root, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<SeenCaller>,
     /// Why the newest files on disk are not in use: the certificate Secret or the dynamic configuration is bad. Empty
     /// when the newest are in use.
     pub reload_errors: Vec<String>,
@@ -174,8 +184,10 @@ pub enum Shown {
     ForeignCA,
     /// A certificate of the right CA, past its end.
     Expired,
-    /// The node's own certificate.
+    /// The node's own certificate, with those of authorities that it shows to everybody.
     Own,
+    /// The node's own certificate alone: who serves it trusts the authority that signed it, and not only the one before.
+    OwnAlone,
     /// What this version does not know.
     #[serde(other)]
     Other,
@@ -303,4 +315,23 @@ pub struct CertificateStatus {
     pub not_after: String,
     /// SHA-256 of the DER, lower-case hex.
     pub fingerprint: String,
+    /// The name of the authority that signed it, as it stands in the certificate, for example `CN=org-a network CA`; absent in
+    /// the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Whether certificates of authorities are shown with it.
+    #[serde(default)]
+    pub chained: bool,
+}
+
+/// A client of Q2T or metrics, by the certificates that it showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenCaller {
+    /// Its identity URI.
+    pub identity: String,
+    /// The issuer of the certificate in its last handshake, as in [`CertificateStatus::issuer`].
+    pub issuer: String,
+    /// The issuers of the certificates of its connections that are open now, sorted, each once.
+    pub open: Vec<String>,
 }
