@@ -101,6 +101,7 @@ pub(crate) fn inputs() -> Inputs {
 pub(crate) fn network_inputs() -> NetworkInputs {
     NetworkInputs {
         cluster_name: settings().cluster_name,
+        rollover: crate::rollover::next::AllFacts::default(),
         authorities: Ok(Some(authorities())),
         store: Some(ObservedStore::State(StoreState::Ready)),
         store_ca_sha256: Some("00".repeat(32)),

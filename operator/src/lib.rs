@@ -14,6 +14,7 @@
 //! - [`probe`]: talks to nodes and secret stores
 //! - [`checklist`]: the lines of the security checklist, judged from what was seen
 //! - [`issue`][]: certificates
+//! - [`rollover`]: the change of a network's CAs
 //! - [`memory`]: what is remembered between two reconciles
 //! - [`report`]: conditions and error messages
 //!
@@ -30,6 +31,7 @@ pub mod node;
 pub mod probe;
 pub mod process;
 pub mod report;
+pub mod rollover;
 pub mod settings;
 pub mod watch;
 

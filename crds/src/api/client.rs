@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{Duration, Name, NamespaceName};
 use super::peer::IngressPeer;
-use super::pki::LeafPolicy;
+use super::pki::{LeafPolicy, ReadsTrust};
 
 /// A ledger node that may use a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -17,6 +17,9 @@ pub struct Client {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub from: Vec<IngressPeer>,
+    /// When the client reads the CAs that it trusts: AtStart (default) or EachTime.
+    #[serde(default)]
+    pub reads_trust: ReadsTrust,
     /// What is particular to the client's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<ClientCertificate>,

@@ -125,6 +125,10 @@ pub enum Reason {
     // CertificatesCurrent
     /// CertificatesCurrent: nothing is due for renewal.
     Current,
+    /// CertificatesCurrent: a CA is being replaced.
+    RollingOver,
+    /// CertificatesCurrent: a CA is being replaced, it ends soon, and the rollover waits; the message names for whom.
+    RolloverWaiting,
     /// CertificatesCurrent: a renewal is due and fails, or nothing can make it.
     RenewalFailing,
     // SecretStoreReady

@@ -159,6 +159,32 @@ text! {
 }
 
 text! {
+    /// The SHA-256 of a certificate's DER.
+    Fingerprint, {
+        "type": "string",
+        "minLength": 64,
+        "maxLength": 64,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[0-9a-f]{64}$')",
+            "message": "must be the SHA-256 of a certificate: 64 hexadecimal digits in lower case, as in status.cas",
+        }],
+    }
+}
+
+text! {
+    /// Who is meant by an acknowledgement: an identity URI, or the address of a server.
+    PartyUri, {
+        "type": "string",
+        "minLength": 9,
+        "maxLength": 300,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^(spiffe|https)://[^ ]+$')",
+            "message": "must be a client's identity (spiffe://...) or a server's address (https://...), as status.rollover.waitingFor names it",
+        }],
+    }
+}
+
+text! {
     /// The address of a secret store. It is also the audience of every token sent there, hence one spelling: no user
     /// information, no path, no query.
     HttpsUrl, {

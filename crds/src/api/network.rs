@@ -11,7 +11,7 @@ use super::checklist::{Checklist, ChecklistStatus};
 use super::logging::Logging;
 use super::name::{Duration, ImageDigest, Name, ObjectName, Timestamp, TrustDomain};
 use super::peer::IngressPeer;
-use super::pki::Pki;
+use super::pki::{Pki, ReadsTrust};
 use super::pod::PodSettings;
 use super::schema;
 use super::secret_store::SecretStore;
@@ -186,6 +186,9 @@ pub struct Scraper {
     pub name: Name,
     /// Where the scraper connects from.
     pub from: IngressPeer,
+    /// When the scraper reads the CAs that it trusts: AtStart (default) or EachTime.
+    #[serde(default)]
+    pub reads_trust: ReadsTrust,
 }
 
 /// What nodes use where they do not say otherwise.
@@ -230,11 +233,14 @@ pub struct TesseraNetworkStatus {
     /// How many nodes the network has and how many of them are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeCounts>,
-    /// The certificate authorities of the network, one for each role.
+    /// The certificate authorities of the network: one for each role, and while one is replaced both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["fingerprint".into()]))]
     pub cas: Vec<CaStatus>,
+    /// The change of a certificate authority that is under way; absent: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollover: Option<RolloverStatus>,
     /// What was read about the secret store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_store: Option<SecretStoreStatus>,
@@ -269,8 +275,53 @@ pub struct CaStatus {
     pub fingerprint: String,
     /// What the CA is for.
     pub role: CaRole,
+    /// Whether it signs now, will, or did. Absent in what an older operator wrote: it signs.
+    #[serde(default)]
+    pub state: CaUse,
     /// End of validity.
     pub not_after: Timestamp,
+}
+
+/// What a certificate authority does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaUse {
+    /// It signs.
+    #[default]
+    Current,
+    /// It signs next; everybody is to trust it before.
+    Next,
+    /// It signs only the certificate of the CA after it, for those who do not trust that one yet.
+    Retiring,
+}
+
+/// A change of certificate authority. The truth is a Secret of the operator; this is what it shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloverStatus {
+    /// How far it is; of the network's two authorities, the one that is less far.
+    pub phase: RolloverPhase,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// The spec.pki.ca.rolloverTrigger that it serves.
+    pub trigger: i64,
+    /// Whom the phase waits for and what is missing; the first 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub waiting_for: Vec<String>,
+    /// How many it waits for.
+    pub waiting: i32,
+}
+
+/// How far a change of certificate authority is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum RolloverPhase {
+    /// The old CA signs; everybody learns to trust the new one as well.
+    Trusting,
+    /// The new CA signs; its leaves are shown with a certificate by which those who trust only the old CA accept them.
+    Reissuing,
+    /// Nodes trust the new CA alone. The old one goes when all others are known to trust the new one.
+    Retiring,
 }
 
 /// What a certificate authority is for.

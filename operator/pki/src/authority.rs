@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::ca::{Ca, CaSpec};
 use crate::error::CaError;
@@ -112,12 +113,28 @@ impl Authority {
     /// The CAs that everybody is to trust now, the one that signs first.
     pub fn roots(&self) -> Vec<&Certificate> {
         let other = self.rollover.iter().filter(|rollover| rollover.phase != Phase::Retiring);
-        [&self.issuing].into_iter().chain(other.map(|rollover| &rollover.other)).map(|ca| ca.certificate()).collect()
+        [&self.issuing]
+            .into_iter()
+            .chain(other.map(|rollover| &rollover.other))
+            .map(|ca| ca.certificate())
+            .collect()
     }
 
     /// The same in PEM: what goes into `ca.crt`.
     pub fn roots_pem(&self) -> String {
         self.roots().into_iter().map(Certificate::pem).collect()
+    }
+
+    /// Changes when what a leaf's Secret holds beside leaf and key does: roots, signer, cross certificate.
+    pub fn digest(&self) -> [u8; 32] {
+        let cross = self.cross_signer().map(Ca::certificate);
+        let mut digest = Sha256::new();
+        for certificate in self.roots().into_iter().chain(cross) {
+            digest.update(certificate.fingerprint());
+        }
+        // Roots and signer of one phase are those of another, but for the cross certificate.
+        digest.update([u8::from(cross.is_some())]);
+        digest.finalize().into()
     }
 
     /// The CA that was there before a rollover, or that a rollover would replace.
@@ -147,12 +164,7 @@ impl Authority {
 /// Its changes.
 impl Authority {
     /// Begins a rollover to a new CA, on the demand `trigger`.
-    pub fn begin(
-        &self,
-        spec: &CaSpec,
-        trigger: i64,
-        now: Timestamp,
-    ) -> Result<Self, CaError> {
+    pub fn begin(&self, spec: &CaSpec, trigger: i64, now: Timestamp) -> Result<Self, CaError> {
         let other = Arc::new(Ca::generate(spec, now)?);
         let rollover = Rollover { phase: Phase::Trusting, since: now, other };
         Ok(Self { rollover: Some(rollover), ordinal: self.ordinal + 1, trigger, ..self.clone() })

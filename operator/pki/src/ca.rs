@@ -100,7 +100,12 @@ impl Ca {
 
     /// The certificate by which who trusts this authority alone trusts `next`, until `not_after` or this authority's end:
     /// `next`'s name and key, signed by this authority. It signs leaves only.
-    pub fn cross_sign(&self, next: &Self, not_after: Timestamp, now: Timestamp) -> Result<Certificate, CaError> {
+    pub fn cross_sign(
+        &self,
+        next: &Self,
+        not_after: Timestamp,
+        now: Timestamp,
+    ) -> Result<Certificate, CaError> {
         let mut params = authority(&next.certificate.common_name(), 0)?;
         params.use_authority_key_identifier_extension = true;
         let not_after = not_after.min(self.certificate.not_after());

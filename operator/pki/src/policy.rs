@@ -102,7 +102,9 @@ impl fmt::Display for Reason {
             Self::Unparsable { item } => write!(f, "{item} is not readable"),
             Self::KeyMismatch => write!(f, "tls.key is not the key of tls.crt"),
             Self::WrongIssuer => write!(f, "the certificate is of another CA"),
-            Self::WrongChain => write!(f, "the certificate is not shown with the chain that a rollover of its CA needs"),
+            Self::WrongChain => {
+                write!(f, "the certificate is not shown with the chain that a rollover of its CA needs")
+            }
             Self::WrongNames => write!(f, "the certificate's names or usages are not those asked for"),
             Self::Expired { not_after } => write!(f, "the certificate expired at {not_after}"),
             Self::LifetimeReduced { not_after } => {

@@ -197,15 +197,20 @@ impl View {
                 nodes.chain(self.awaited_before_reissuing(facts, other)).collect()
             }
             Phase::Reissuing => {
-                let nodes = awaited_nodes(facts, "does not report yet that it serves a leaf of the new CA", |report| {
-                    report.issuer.as_ref() == Some(&self.issuing.name) && report.chained == self.crossed
-                });
+                let nodes = awaited_nodes(
+                    facts,
+                    "does not report yet that it serves a leaf of the new CA",
+                    |report| {
+                        report.issuer.as_ref() == Some(&self.issuing.name) && report.chained == self.crossed
+                    },
+                );
                 nodes.chain(self.awaited_clients(facts, *since, now)).collect()
             }
             Phase::Retiring => {
-                let nodes = awaited_nodes(facts, "does not report yet that it trusts the new CA alone", |report| {
-                    report.trusts == [self.issuing.fingerprint.as_str()]
-                });
+                let nodes =
+                    awaited_nodes(facts, "does not report yet that it trusts the new CA alone", |report| {
+                        report.trusts == [self.issuing.fingerprint.as_str()]
+                    });
                 let people = once_readers(facts, &self.issuing, old);
                 nodes.chain(people).chain(dependencies(facts, &self.issuing, old)).collect()
             }
@@ -214,14 +219,26 @@ impl View {
     }
 
     /// A CA that cannot sign another, as none that we make, leaves everybody to a person's word before the new one signs.
-    fn awaited_before_reissuing<'a>(&'a self, facts: &'a Facts, next: &'a CaView) -> impl Iterator<Item = Awaited> + 'a {
+    fn awaited_before_reissuing<'a>(
+        &'a self,
+        facts: &'a Facts,
+        next: &'a CaView,
+    ) -> impl Iterator<Item = Awaited> + 'a {
         let people = once_readers(facts, next, &self.issuing).chain(dependencies(facts, next, &self.issuing));
         people.filter(|_| !self.crossed)
     }
 
-    fn awaited_clients<'a>(&self, facts: &'a Facts, since: Timestamp, now: Timestamp) -> impl Iterator<Item = Awaited> + use<'a> {
+    fn awaited_clients<'a>(
+        &self,
+        facts: &'a Facts,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Awaited> + use<'a> {
         let last_end = since.checked_add(self.longest_leaf + SIGNED_LATE).unwrap_or(Timestamp::MAX);
-        let clients = facts.clients.iter().filter(move |client| client.stored && now < last_end && client.seen != Seen::Issuing);
+        let clients = facts
+            .clients
+            .iter()
+            .filter(move |client| client.stored && now < last_end && client.seen != Seen::Issuing);
         clients.map(move |client| {
             let what = match client.seen {
                 Seen::Another => "still shows a certificate of the old CA",
@@ -271,17 +288,26 @@ fn awaited_nodes<'a>(
 fn not_stored(facts: &Facts) -> impl Iterator<Item = Awaited> {
     let what = "has a Secret that does not hold the certificates of this phase yet";
     let nodes = facts.nodes.iter().filter(|node| !node.stored);
-    let nodes = nodes.map(move |node| Awaited { party: format!("node {}", node.name), what: what.to_owned() });
+    let nodes =
+        nodes.map(move |node| Awaited { party: format!("node {}", node.name), what: what.to_owned() });
     let clients = facts.clients.iter().filter(|client| !client.stored);
     nodes.chain(clients.map(move |client| client.awaited(what.to_owned())))
 }
 
-fn once_readers<'a>(facts: &'a Facts, next: &'a CaView, old: &'a CaView) -> impl Iterator<Item = Awaited> + 'a {
+fn once_readers<'a>(
+    facts: &'a Facts,
+    next: &'a CaView,
+    old: &'a CaView,
+) -> impl Iterator<Item = Awaited> + 'a {
     let waiting = facts.clients.iter().filter(|client| !client.rereads_roots && !client.acknowledged);
     waiting.map(|client| client.awaited(by_word(next, old)))
 }
 
-fn dependencies<'a>(facts: &'a Facts, next: &'a CaView, old: &'a CaView) -> impl Iterator<Item = Awaited> + 'a {
+fn dependencies<'a>(
+    facts: &'a Facts,
+    next: &'a CaView,
+    old: &'a CaView,
+) -> impl Iterator<Item = Awaited> + 'a {
     let waiting = facts.dependencies.iter().filter(|server| !server.trusts_issuing && !server.acknowledged);
     waiting.map(|server| Awaited { party: server.name.clone(), what: by_word(next, old) })
 }

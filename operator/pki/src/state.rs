@@ -14,6 +14,8 @@ use crate::key::PrivateKeyPem;
 /// The version of the document. Version 1 held one CA for each authority and nothing else.
 pub const STATE_VERSION: u32 = 2;
 
+const JUST_NOW: SignedDuration = SignedDuration::from_mins(10);
+
 /// A network's authorities.
 #[derive(Debug, Clone)]
 pub struct CaState {
@@ -84,6 +86,14 @@ impl CaState {
             }
             found => Err(StateError::Version { found }),
         }
+    }
+
+    /// Whether a phase of a rollover began a short while ago. Most take less than a minute or two; one that waits for a person
+    /// takes days, and need not be looked at often.
+    pub fn began_just_now(&self, now: Timestamp) -> bool {
+        let both = [&self.network, &self.admin].into_iter();
+        let mut since = both.filter_map(|authority| Some(authority.rollover.as_ref()?.since));
+        since.any(|since| now.duration_since(since) < JUST_NOW)
     }
 
     /// The document. It holds the private keys.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
@@ -72,6 +73,8 @@ pub struct Authorities {
 struct Known {
     since: Instant,
     state: Arc<CaState>,
+    /// Of the Secret that it was read from.
+    metadata: ObjectMeta,
 }
 
 impl Authorities {
@@ -88,12 +91,32 @@ impl Authorities {
         }
     }
 
-    /// The CA state, read again if that was last done a while ago: nobody else writes it, so only its loss can be seen.
+    /// The CA state, read again if that was last done a while ago: only a leader writes it, so its loss alone can be seen.
     pub async fn refresh(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
         match self.known.get(uid_of(network)).filter(|known| known.since.elapsed() < FRESH) {
             Some(known) => Ok(Some(known.state)),
             None => self.read(network).await,
         }
+    }
+
+    /// The metadata of the Secret that the state of `network` was read from; `None`: it is to be read again.
+    pub fn read_as(&self, network: &TesseraNetwork) -> Option<ObjectMeta> {
+        self.known.get(uid_of(network)).map(|known| known.metadata)
+    }
+
+    /// The state was replaced; the Secret has this metadata now.
+    pub fn replaced(&self, network: &TesseraNetwork, state: Arc<CaState>, metadata: ObjectMeta) {
+        self.known.put(uid_of(network), Known { since: Instant::now(), state, metadata });
+    }
+
+    /// Whether a phase of a rollover of `network` began a short while ago.
+    pub fn began_just_now(&self, network: &TesseraNetwork, now: Timestamp) -> bool {
+        self.known.get(uid_of(network)).is_some_and(|known| known.state.began_just_now(now))
+    }
+
+    /// Whether the state could be replaced nobody knows, or somebody else has replaced it.
+    pub fn forget(&self, network: &TesseraNetwork) {
+        self.known.forget(uid_of(network));
     }
 
     /// The Secrets of the operator's namespace.
@@ -131,12 +154,13 @@ impl Authorities {
         let state = CaState::from_json(document.unwrap_or_default())
             .map_err(|source| AuthoritiesError::State { secret: secret(), source })?;
         let state = Arc::new(state);
-        self.known.put(uid_of(network), Known { since: Instant::now(), state: Arc::clone(&state) });
+        let known = Known { since: Instant::now(), state: Arc::clone(&state), metadata: found.metadata };
+        self.known.put(uid_of(network), known);
         Ok(Some(state))
     }
 }
 
-/// The Secret for a new state. It has no owner, since an owner in another namespace is not possible: [`super::leftovers`]
+/// The Secret with a state. It has no owner, since an owner in another namespace is not possible: [`super::leftovers`]
 /// removes it.
 pub fn planned(operator_namespace: &str, network: &Owner, state: &CaState) -> Planned {
     let annotation = ("tessera.rs/network-namespace".to_owned(), network.namespace.clone());

@@ -12,7 +12,7 @@ use kube::api::{DynamicObject, ObjectMeta};
 use tessera_crds::api::pki::LeafPolicy;
 use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, EXPIRED_FILE, KEY_FILE};
 use tessera_pki::policy::{self, Reason, Stored, Wanted};
-use tessera_pki::{Ca, CaError, Certificate, InspectError, LeafSpec, Usage};
+use tessera_pki::{Authority, Ca, CaError, Certificate, InspectError, LeafSpec, Usage};
 use zeroize::Zeroizing;
 
 use crate::kube::object_id::ObjectId;
@@ -35,7 +35,7 @@ pub struct Leaf {
 
 struct Content {
     private_key: Zeroizing<Vec<u8>>,
-    ca_pem: String,
+    roots_pem: String,
     /// Certificate and key of an expired leaf, which a server tries itself with. A Secret that has none gets one with its next
     /// leaf.
     expired: Option<Zeroizing<Vec<u8>>>,
@@ -45,7 +45,8 @@ struct Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Criteria {
     spec: LeafSpec,
-    ca_fingerprint: String,
+    /// [`Authority::digest`].
+    authority: [u8; 32],
     renew_before: SignedDuration,
 }
 
@@ -63,6 +64,11 @@ impl KnownLeaf {
     /// Whether it is the content of the Secret with this metadata.
     pub fn is_of(&self, metadata: &ObjectMeta) -> bool {
         self.version.is_some() && self.version == metadata.resource_version
+    }
+
+    /// Whether its Secret holds the roots and the chain of an authority with this digest.
+    pub fn is_under(&self, authority: &[u8; 32]) -> bool {
+        self.criteria.authority == *authority
     }
 }
 
@@ -120,15 +126,14 @@ pub fn signed(duration: Duration) -> SignedDuration {
 
 /// The leaf that `secret` should hold: what `stored` holds, if nothing speaks against it, else a new one.
 pub fn keep_or_issue(
-    ca: &Ca,
+    authority: &Authority,
     spec: &LeafSpec,
     renew_before: SignedDuration,
     secret: ObjectId,
     stored: Option<&StoredLeaf>,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
-    let ca_fingerprint = ca.certificate().fingerprint().to_owned();
-    let criteria = Criteria { spec: spec.clone(), ca_fingerprint, renew_before };
+    let criteria = Criteria { spec: spec.clone(), authority: authority.digest(), renew_before };
     match stored {
         Some(StoredLeaf::Known(known)) if known.criteria == criteria && now < known.due_at => Ok(Leaf {
             secret,
@@ -138,9 +143,12 @@ pub fn keep_or_issue(
             criteria,
             content: None,
         }),
+        // Its Secret holds other roots, and nobody has read it.
+        Some(StoredLeaf::Known(known)) if known.criteria.authority != criteria.authority => {
+            issue(authority, criteria, secret, Reason::WrongChain, now)
+        }
         Some(StoredLeaf::Known(known)) => {
-            let wanted = Wanted { spec, ca: ca.certificate(), renew_before };
-            match policy::check_certificate(&wanted, known.certificate.clone(), now) {
+            match policy::check_certificate(&wanted(authority, &criteria), known.certificate.clone(), now) {
                 Ok(current) => Ok(Leaf {
                     secret,
                     certificate: current.certificate,
@@ -149,16 +157,25 @@ pub fn keep_or_issue(
                     criteria,
                     content: None,
                 }),
-                Err(reason) => issue(ca, criteria, secret, reason, now),
+                Err(reason) => issue(authority, criteria, secret, reason, now),
             }
         }
-        Some(StoredLeaf::Read(live)) => keep_or_replace(ca, criteria, secret, &data_of(live), now),
-        None => issue(ca, criteria, secret, Reason::Missing, now),
+        Some(StoredLeaf::Read(live)) => keep_or_replace(authority, criteria, secret, &data_of(live), now),
+        None => issue(authority, criteria, secret, Reason::Missing, now),
+    }
+}
+
+fn wanted<'a>(authority: &'a Authority, criteria: &'a Criteria) -> Wanted<'a> {
+    Wanted {
+        spec: &criteria.spec,
+        ca: authority.issuing.certificate(),
+        cross_signer: authority.cross_signer().map(Ca::certificate),
+        renew_before: criteria.renew_before,
     }
 }
 
 fn keep_or_replace(
-    ca: &Ca,
+    authority: &Authority,
     criteria: Criteria,
     secret: ObjectId,
     data: &BTreeMap<String, Zeroizing<Vec<u8>>>,
@@ -166,8 +183,7 @@ fn keep_or_replace(
 ) -> Result<Leaf, LeafError> {
     let item = |key: &str| data.get(key).map(|bytes| bytes.as_slice());
     let stored = Stored { certificate: item(CERTIFICATE_FILE), private_key: item(KEY_FILE) };
-    let wanted = Wanted { spec: &criteria.spec, ca: ca.certificate(), renew_before: criteria.renew_before };
-    match policy::check(&wanted, &stored, now) {
+    match policy::check(&wanted(authority, &criteria), &stored, now) {
         Ok(current) => Ok(Leaf {
             secret,
             certificate: current.certificate,
@@ -176,11 +192,11 @@ fn keep_or_replace(
             criteria,
             content: Some(Content {
                 private_key: Zeroizing::new(item(KEY_FILE).unwrap_or_default().to_vec()),
-                ca_pem: ca.certificate_pem().to_owned(),
+                roots_pem: authority.roots_pem(),
                 expired: data.get(EXPIRED_FILE).cloned(),
             }),
         }),
-        Err(reason) => issue(ca, criteria, secret, reason, now),
+        Err(reason) => issue(authority, criteria, secret, reason, now),
     }
 }
 
@@ -196,13 +212,14 @@ fn expired(ca: &Ca, spec: &LeafSpec, now: Timestamp) -> Result<Option<Zeroizing<
 }
 
 fn issue(
-    ca: &Ca,
+    authority: &Authority,
     criteria: Criteria,
     secret: ObjectId,
     reason: Reason,
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
-    let issued = ca.issue(&criteria.spec, now).and_then(|leaf| Ok((leaf, expired(ca, &criteria.spec, now)?)));
+    let issued = authority.issue(&criteria.spec, now);
+    let issued = issued.and_then(|leaf| Ok((leaf, expired(&authority.issuing, &criteria.spec, now)?)));
     let (leaf, expired) = match issued {
         Ok(issued) => issued,
         Err(source) => return Err(LeafError::Issue { secret: secret.to_string(), source }),
@@ -211,16 +228,15 @@ fn issue(
         Ok(certificate) => certificate,
         Err(source) => return Err(LeafError::Inspect { secret: secret.to_string(), source }),
     };
-    let wanted = Wanted { spec: &criteria.spec, ca: ca.certificate(), renew_before: criteria.renew_before };
     Ok(Leaf {
         secret,
-        due_at: policy::due_at(&wanted, &certificate),
+        due_at: policy::due_at(&wanted(authority, &criteria), &certificate),
         certificate,
         reissued: Some(reason),
         criteria,
         content: Some(Content {
             private_key: Zeroizing::new(leaf.private_key_pem.expose().as_bytes().to_vec()),
-            ca_pem: ca.certificate_pem().to_owned(),
+            roots_pem: authority.roots_pem(),
             expired,
         }),
     })
@@ -240,7 +256,7 @@ impl Leaf {
                 [
                     (CERTIFICATE_FILE.to_owned(), text(self.certificate.pem())),
                     (KEY_FILE.to_owned(), ByteString(content.private_key.to_vec())),
-                    (CA_FILE.to_owned(), text(&content.ca_pem)),
+                    (CA_FILE.to_owned(), text(&content.roots_pem)),
                 ]
                 .into_iter()
                 .chain(expired)

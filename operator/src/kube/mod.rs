@@ -23,6 +23,7 @@ pub mod planned;
 pub mod prune;
 pub mod quantity;
 pub mod refusal;
+pub mod replace_as_read;
 mod refused_growth;
 pub mod requests;
 pub mod restricted;

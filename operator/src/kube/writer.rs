@@ -337,7 +337,7 @@ impl Writer {
         }
     }
 
-    fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, resource)
     }
 
@@ -359,7 +359,7 @@ impl Writer {
     }
 }
 
-fn post_params() -> PostParams {
+pub(super) fn post_params() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
@@ -377,6 +377,6 @@ fn is_plain_data(resource: &ApiResource) -> bool {
     matches!(resource.kind.as_str(), "ConfigMap" | "Secret")
 }
 
-fn fail(verb: &'static str, planned: &Planned, error: &kube::Error) -> WriteError {
+pub(super) fn fail(verb: &'static str, planned: &Planned, error: &kube::Error) -> WriteError {
     classify(verb, planned.id.clone(), error)
 }

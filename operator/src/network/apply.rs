@@ -1,8 +1,12 @@
 //! [IO, write] Brings the desired objects about.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::ApiResource;
+use tessera_crds::TesseraNetwork;
+use tessera_pki::{Authority, Phase};
 
 use super::desired::Desired;
 use super::inputs::Inputs;
@@ -32,8 +36,17 @@ pub struct Applied {
 
 /// Applies everything. Authorities come first and alone decide whether anything follows: what is issued by an authority
 /// that was not stored would be trusted by nobody after a restart.
-pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: &Context) -> Applied {
+pub async fn apply(
+    desired: &Desired,
+    object: &TesseraNetwork,
+    network: &Resolved,
+    inputs: &Inputs,
+    ctx: &Context,
+) -> Applied {
     let mut applied = Applied::default();
+    if let Some(next) = &desired.authorities_next {
+        return step(next, object, network, inputs, ctx).await;
+    }
     if let Some(authorities) = &desired.authorities {
         match ctx.writer.create_new(authorities).await {
             Ok(()) => applied.written.push((authorities.id.clone(), Outcome::Created)),
@@ -58,6 +71,37 @@ pub async fn apply(desired: &Desired, network: &Resolved, inputs: &Inputs, ctx: 
             .failures
             .extend(prune(&network.owner, &desired.names(network), &ctx.caches, &ctx.writer).await);
         try_images(desired, network, inputs.now, ctx).await;
+    }
+    applied
+}
+
+/// Stores the next step of a rollover, and does nothing else: what follows from it, the next reconcile does.
+async fn step(
+    planned: &Planned,
+    object: &TesseraNetwork,
+    network: &Resolved,
+    inputs: &Inputs,
+    ctx: &Context,
+) -> Applied {
+    let mut applied = Applied::default();
+    let (Some(read), Some(next)) = (ctx.authorities.read_as(object), &network.authorities_next) else {
+        return applied;
+    };
+    match ctx.writer.replace_as_read(planned, &read).await {
+        Ok(metadata) => {
+            ctx.authorities.replaced(object, Arc::clone(next), metadata);
+            let phase = |authority: &Authority| authority.phase().map_or("Stable", Phase::as_str);
+            let (of_network, of_admin) = (phase(&next.network), phase(&next.admin));
+            tracing::info!(network = network.name, of_network, of_admin, "CA state changed");
+            ctx.queues.networks.touch(&network.name);
+            for node in &inputs.nodes {
+                ctx.queues.nodes.touch(&name_of(&**node).to_owned());
+            }
+        }
+        Err(error) => {
+            ctx.authorities.forget(object);
+            applied.failures.push(error);
+        }
     }
     applied
 }

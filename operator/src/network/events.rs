@@ -1,6 +1,7 @@
 //! [pure] What a person wants to know of a network, at the moment it becomes so.
 
 use tessera_crds::TesseraNetworkStatus;
+use tessera_crds::api::network::RolloverPhase;
 use tessera_crds::condition::{ConditionType, Reason};
 
 use super::apply::Applied;
@@ -21,7 +22,7 @@ pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<EventRecor
     };
     let mut records = Vec::new();
     if network.authorities_are_new && !applied.written.is_empty() {
-        let certificate = network.authorities.network.certificate();
+        let certificate = network.authorities.network.issuing.certificate();
         let note =
             format!("the network's CA is {} until {}", certificate.fingerprint(), certificate.not_after());
         records.push(EventRecord::normal("AuthorityCreated", note));
@@ -46,7 +47,24 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
     ];
     let conditions = types.into_iter().filter_map(|type_| of_condition(type_, before, after));
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
-    conditions.chain(store_ca_changed(before, after)).chain(checklist).collect()
+    conditions.chain(store_ca_changed(before, after)).chain(rollover(before, after)).chain(checklist).collect()
+}
+
+/// Each phase of a rollover, once.
+fn rollover(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Option<EventRecord> {
+    let phase = |status: &TesseraNetworkStatus| status.rollover.as_ref().map(|rollover| rollover.phase);
+    let (then, now) = (phase(before), phase(after));
+    if then == now {
+        return None;
+    }
+    let note = match now {
+        Some(RolloverPhase::Trusting) => "the CAs are being replaced: everybody learns to trust the new ones",
+        Some(RolloverPhase::Reissuing) => "the new CAs sign: everybody gets a certificate of theirs",
+        Some(RolloverPhase::Retiring) => "nodes trust the new CAs alone; the old ones go when all others do",
+        None => "the CAs have been replaced: the old ones are gone, and their keys with them",
+    };
+    let reason = if now.is_some() { "RollingOver" } else { "RolledOver" };
+    Some(EventRecord::normal(reason, note.to_owned()))
 }
 
 /// A node that starts shows its token to whom the bundle verifies, so each change of it is reported.

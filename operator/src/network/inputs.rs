@@ -26,11 +26,15 @@ use crate::kube::meta::{name_of, uid_of};
 use crate::kube::object_id::ObjectId;
 use crate::node::image_check::{self, Untried};
 use crate::probe::store_reports::ObservedStore;
+use crate::rollover::facts;
+use crate::rollover::next::AllFacts;
 
 /// What was read.
 pub struct Inputs {
     /// The name of the cluster, as the keys' stamps have it.
     pub cluster_name: String,
+    /// What was seen of the parties of a rollover that is under way.
+    pub rollover: AllFacts,
     /// The network's authorities; `None` if it has none yet.
     pub authorities: Result<Option<Arc<CaState>>, AuthoritiesError>,
     /// What the last probe of the secret store found; `None`: what the spec says now was not probed yet.
@@ -70,13 +74,17 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         .then(|| ObjectId::of::<Secret>(&ctx.namespace, &names::network::store_client_secret(name)));
     let secrets = monitoring.map(secret).chain(store_client).collect();
     let nodes = ctx.caches.nodes_of(name);
+    let authorities = ctx.authorities.refresh(network).await;
+    let state = authorities.as_ref().ok().and_then(Option::as_deref);
+    let digests = stored::digests(state);
     Ok(Inputs {
+        rollover: state.map(|state| facts::gather(network, &nodes, state, ctx)).unwrap_or_default(),
         cluster_name: ctx.settings.cluster_name.clone(),
-        authorities: ctx.authorities.refresh(network).await,
         store: ctx.stores.of(network),
         store_ca_sha256: ctx.stores.ca_bundle_sha256(network),
         store_facts: ctx.stores.facts(network),
-        secrets: stored::read(ctx, uid_of(network), secrets).await?,
+        secrets: stored::read(ctx, uid_of(network), secrets, &digests).await?,
+        authorities,
         untried: image_check::untried(network, &nodes, ctx),
         collector_ca: logging::read_ca(network, ctx).await?,
         operator_log: ctx.own_log.as_ref().and_then(Reports::status),

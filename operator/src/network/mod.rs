@@ -36,6 +36,8 @@ use resolve::{Resolved, Unresolved};
 
 /// How often a network is reconciled of which nothing changes: the loss of its CA state has no watch.
 const PERIOD: Duration = Duration::from_mins(1);
+/// How often it is looked at while a phase of a rollover is young.
+const WHILE_ROLLING: Duration = Duration::from_secs(3);
 /// How soon its own leaves follow the CA that was stored just now.
 const AFTER_AUTHORITIES: Duration = Duration::from_millis(200);
 
@@ -109,7 +111,7 @@ async fn reconcile_resolved(
     let applied = if resolved.paused {
         apply::Applied::default()
     } else {
-        apply::apply(&desired::desired(resolved, &ctx.settings), resolved, inputs, ctx).await
+        apply::apply(&desired::desired(resolved, &ctx.settings), network, resolved, inputs, ctx).await
     };
     let seen = status::Seen { network: resolved, applied: &applied };
     let status = status::of_seen(network, &seen, inputs);
@@ -129,8 +131,11 @@ fn next_check(network: &Resolved, now: Timestamp) -> Duration {
     if network.paused {
         return period;
     }
-    if network.authorities_are_new {
+    if network.authorities_are_new || network.authorities_next.is_some() {
         return AFTER_AUTHORITIES;
+    }
+    if !network.awaited.is_empty() && network.authorities.began_just_now(now) {
+        return WHILE_ROLLING;
     }
     let due = network.client_leaves.iter().map(|leaf| leaf.due_at).min().unwrap_or(Timestamp::MAX);
     let due = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);

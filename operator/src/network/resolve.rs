@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::network::{NamespaceIsolation, Scraper};
 use tessera_crds::api::secret_store::VaultClientCertificateType;
 use tessera_crds::{TesseraNetwork, names};
 use tessera_node_api::dynamic_config::{Egress, Logging};
 use tessera_node_api::identity::{Identity, IdentityError};
+use tessera_pki::rollover::Awaited;
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
 use super::{egress, logging};
-use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes, signed};
+use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::kube::object_id::ObjectId;
 use crate::node::hold::is_held_as_new;
@@ -20,6 +22,7 @@ use crate::node::image_check::Untried;
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
 use crate::report::unreadable::Unreadable;
+use crate::rollover::{next, status};
 
 /// A network with everything settled.
 pub struct Resolved {
@@ -31,6 +34,10 @@ pub struct Resolved {
     pub authorities: Arc<CaState>,
     /// The authorities were made just now and must be stored before anything is issued.
     pub authorities_are_new: bool,
+    /// Their next state, which must be stored before anything is issued by it.
+    pub authorities_next: Option<Arc<CaState>>,
+    /// Whom their rollover waits for.
+    pub awaited: Vec<Awaited>,
     /// Whether the whole namespace is denied by default.
     pub dedicated: bool,
     /// The scrapers.
@@ -88,6 +95,8 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
     };
     Ok(Resolved {
         owner: Owner::new(network, network_labels(&name)),
+        authorities_next: authorities_next(network, &authorities, authorities_are_new, inputs)?,
+        awaited: status::awaited(&authorities, &inputs.rollover, inputs.now),
         authorities,
         authorities_are_new,
         dedicated: network.spec.namespace_isolation == NamespaceIsolation::Dedicated,
@@ -117,13 +126,30 @@ fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState
             Unresolved::AuthoritiesLost(names::network::ca_state(namespace_of(network), name_of(network))),
         ),
         Ok(None) => {
-            let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
-            Ok((Arc::new(CaState::generate(name_of(network), lifetime, inputs.now)?), true))
+            let longest = longest_leaf(network, inputs);
+            Ok((Arc::new(next::first(network, longest, inputs.now)?), true))
         }
         Err(error) => Err(error
             .unreadable()
             .map_or_else(|| Unresolved::Transient(chain(error)), Unresolved::Unreadable)),
     }
+}
+
+fn longest_leaf(network: &TesseraNetwork, inputs: &Inputs) -> SignedDuration {
+    next::longest_leaf(network, inputs.nodes.iter().map(|node| &**node))
+}
+
+fn authorities_next(
+    network: &TesseraNetwork,
+    authorities: &CaState,
+    are_new: bool,
+    inputs: &Inputs,
+) -> Result<Option<Arc<CaState>>, CaError> {
+    if are_new || network.spec.paused {
+        return Ok(None);
+    }
+    let longest = longest_leaf(network, inputs);
+    Ok(next::next(network, authorities, &inputs.rollover, longest, inputs.now)?.map(Arc::new))
 }
 
 fn client_leaves(

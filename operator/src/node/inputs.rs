@@ -67,8 +67,9 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
         NetworkInput::Found(network) => ctx.authorities.get(network).await?,
         _ => None,
     };
-    let elsewhere = stored::read_elsewhere(ctx, name, client_secrets_elsewhere(node)).await;
-    let mut secrets = stored::read(ctx, uid_of(node), own_secrets(node)).await?;
+    let digests = stored::digests(authorities.as_deref());
+    let elsewhere = stored::read_elsewhere(ctx, name, client_secrets_elsewhere(node), &digests).await;
+    let mut secrets = stored::read(ctx, uid_of(node), own_secrets(node), &digests).await?;
     secrets.extend(elsewhere.found);
     let stateful_set = ctx.caches.stateful_set(name).and_then(|set| set.read());
     Ok(Inputs {

@@ -90,8 +90,8 @@ impl From<serde_json::Error> for AdminError {
 #[derive(Clone)]
 pub struct AdminClient {
     tls: Arc<ClientConfig>,
-    /// Which authority they are of.
-    admin_fingerprint: String,
+    /// Which authority they are of, and whom they trust.
+    authority: [u8; 32],
     renew_at: Timestamp,
 }
 
@@ -105,20 +105,20 @@ impl AdminClient {
             .issue(&LeafSpec::operator(identity, LEAF_LIFETIME), now)
             .map_err(AdminError::Issue)?;
         let tls = tls_config(
-            authorities.admin.certificate().der().clone(),
+            authorities.admin.roots().into_iter().map(|root| root.der().clone()),
             leaf.certificate_pem.as_bytes(),
             leaf.private_key_pem.expose().as_bytes(),
         )?;
         Ok(Self {
             tls: Arc::new(tls),
-            admin_fingerprint: authorities.admin.certificate().fingerprint().to_owned(),
+            authority: authorities.admin.digest(),
             renew_at: now + LEAF_LIFETIME / 2,
         })
     }
 
     /// Whether these credentials still do for `authorities`.
     pub fn is_current(&self, authorities: &CaState, now: Timestamp) -> bool {
-        now < self.renew_at && self.admin_fingerprint == authorities.admin.certificate().fingerprint()
+        now < self.renew_at && self.authority == authorities.admin.digest()
     }
 
     /// The status of `node` in the pod at `address`; `dns_name` is one of the names in the node's certificate.
@@ -195,15 +195,17 @@ fn identity_of(der: &CertificateDer<'_>) -> Option<Identity> {
 }
 
 fn tls_config(
-    root: CertificateDer<'static>,
+    trusted: impl Iterator<Item = CertificateDer<'static>>,
     certificate_pem: &[u8],
     key_pem: &[u8],
 ) -> Result<ClientConfig, AdminError> {
     let tls = |error: rustls::Error| AdminError::Tls(chain(&error));
     let pem = |_: rustls_pki_types::pem::Error| AdminError::Tls("it is not PEM".to_owned());
     let mut roots = RootCertStore::empty();
-    roots.add(root).map_err(tls)?;
-    let certificate = CertificateDer::from_pem_slice(certificate_pem).map_err(pem)?;
+    for root in trusted {
+        roots.add(root).map_err(tls)?;
+    }
+    let chain = CertificateDer::pem_slice_iter(certificate_pem).collect::<Result<Vec<_>, _>>().map_err(pem)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(pem)?;
-    tls_client::with_certificate(roots, vec![certificate], key).map_err(tls)
+    tls_client::with_certificate(roots, chain, key).map_err(tls)
 }

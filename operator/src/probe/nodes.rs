@@ -50,7 +50,7 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     let wait = match &attempt {
         Ok(status) => {
             ctx.answers.backoff.reset(uid);
-            if status.ready { PERIOD } else { PERIOD_WHILE_CHANGING }
+            if status.ready && !is_rolling(&node, ctx) { PERIOD } else { PERIOD_WHILE_CHANGING }
         }
         Err(_) => ctx.answers.backoff.after_failure(uid),
     };
@@ -58,8 +58,18 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     ctx.caches.pods.get(name).filter(|now| now.uid() == uid)?;
     if ctx.answers.take_in(uid, attempt, Timestamp::now()) {
         ctx.queues.nodes.touch(&name_of(&*node).to_owned());
+        if is_rolling(&node, ctx) {
+            ctx.queues.networks.touch(&node.spec.network_ref.name.to_string());
+        }
     }
     Some(jittered(wait))
+}
+
+/// What it says of its certificates is awaited.
+fn is_rolling(node: &TesseraNode, ctx: &Context) -> bool {
+    let network = ctx.caches.networks.get(&node.spec.network_ref.name);
+    let network = network.as_ref().and_then(|network| network.readable());
+    network.is_some_and(|network| ctx.authorities.began_just_now(network, Timestamp::now()))
 }
 
 /// Where a pod that runs can be asked.

@@ -229,7 +229,7 @@ fn resource(kind: &str) -> ApiResource {
 pub(crate) fn store_ca() -> Value {
     let now = jiff::Timestamp::now();
     let state = tessera_pki::CaState::generate("store", jiff::SignedDuration::from_hours(1), now);
-    let pem = state.expect("a CA can be made").network.certificate_pem().to_owned();
+    let pem = state.expect("a CA can be made").network.roots_pem();
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "store-ca"}, "data": {"ca.crt": pem}})
 }
 

@@ -66,12 +66,12 @@ struct Client {
 pub(crate) struct World {
     /// Of the document, which changes by compare-and-swap.
     pub(crate) phase: u8,
-    /// The phase that each of the two leaders believes in.
-    leaders: [u8; 2],
-    nodes: [Node; 3],
-    clients: [Client; 2],
-    /// The content that the dependency took its roots from.
-    dependency: u8,
+    /// The phase that a leader believes in that may have been replaced. The other one knows what is.
+    believed: u8,
+    nodes: [Option<Node>; 3],
+    clients: [Option<Client>; 2],
+    /// The content that the dependency took its roots from; `None`: there is none.
+    dependency: Option<u8>,
     /// A node showed it the new leaf alone and was served.
     dependency_seen: bool,
     /// All leaves of the old CA have ended.
@@ -79,14 +79,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn start() -> Self {
-        let client = Client { secret: 0, volume: 0, roots: 0, seen: NONE, rereads: false, acknowledged: false };
+    /// So many nodes, clients of which each says whether it reads its roots anew, a dependency or none.
+    pub(crate) fn start(nodes: usize, clients: &[bool], dependency: bool) -> Self {
+        let node = Node { secret: 0, loaded: 0, report: 0 };
+        let client =
+            |rereads| Client { secret: 0, volume: 0, roots: 0, seen: NONE, rereads, acknowledged: false };
         Self {
             phase: 0,
-            leaders: [0, 0],
-            nodes: [Node { secret: 0, loaded: 0, report: 0 }; 3],
-            clients: [client, Client { rereads: true, ..client }],
-            dependency: 0,
+            believed: 0,
+            nodes: std::array::from_fn(|index| (index < nodes).then_some(node)),
+            clients: std::array::from_fn(|index| clients.get(index).copied().map(client)),
+            dependency: dependency.then_some(0),
             dependency_seen: false,
             expired: false,
         }
@@ -95,21 +98,21 @@ impl World {
     /// Nodes are alike.
     pub(crate) fn canonical(mut self) -> Self {
         self.nodes.sort_unstable();
-        self.leaders.sort_unstable();
         self
     }
 
     /// Everything that can happen next, if `missing` were not awaited.
     pub(crate) fn events(&self, missing: Option<Condition>, answers: &mut Answers) -> Vec<Self> {
-        let mut all = Vec::new();
-        for leader in 0..2 {
-            all.extend(self.leader_acts(leader, missing, answers));
+        let mut all = vec![self.with(|world| world.believed = world.phase)];
+        // The swap of a leader that was replaced is refused.
+        if self.phase < END && self.may_step_again(missing, answers) {
+            all.push(self.with(|world| world.phase += 1));
         }
-        for index in 0..3 {
-            all.extend(self.node_acts(index));
+        for index in 0..self.nodes.len() {
+            all.extend(self.node_acts(index, missing));
         }
-        for index in 0..2 {
-            all.extend(self.client_acts(index));
+        for index in 0..self.clients.len() {
+            all.extend(self.client_acts(index, missing));
         }
         all.extend(self.people_act());
         all.retain(|next| next != self);
@@ -122,73 +125,66 @@ impl World {
         next
     }
 
-    fn leader_acts(&self, leader: usize, missing: Option<Condition>, answers: &mut Answers) -> Vec<Self> {
-        let believed = self.leaders[leader];
-        let mut all = vec![self.with(|world| world.leaders[leader] = world.phase)];
-        // The swap of a stale leader is refused.
-        if believed == self.phase && self.phase < END && self.may_step_again(missing, answers) {
-            all.push(self.with(|world| {
-                world.phase += 1;
-                world.leaders[leader] = world.phase;
-            }));
-        }
-        // A replace at a resourceVersion: what a newer phase has written is not overwritten.
-        let may_write = |secret: u8| secret <= believed || missing == Some(Condition::WritesAreFenced);
-        for index in 0..3 {
-            if may_write(self.nodes[index].secret) {
-                all.push(self.with(|world| world.nodes[index].secret = believed));
-            }
-        }
-        for index in 0..2 {
-            if may_write(self.clients[index].secret) {
-                all.push(self.with(|world| world.clients[index].secret = believed));
-            }
-        }
-        all
+    /// What leaders may write into a Secret that holds `content`: a replace at a resourceVersion does not overwrite what a newer
+    /// phase has written.
+    fn writes(&self, content: u8, missing: Option<Condition>) -> Vec<u8> {
+        let is_fenced = missing != Some(Condition::WritesAreFenced);
+        let leaders = [self.phase, self.believed].into_iter();
+        leaders.filter(|written| !is_fenced || content <= *written).collect()
     }
 
-    fn node_acts(&self, index: usize) -> Vec<Self> {
-        let node = |change: fn(&mut Node)| self.with(|world| change(&mut world.nodes[index]));
-        if self.nodes[index].loaded == NONE {
-            return vec![node(|node| node.loaded = node.secret)];
+    fn node_acts(&self, index: usize, missing: Option<Condition>) -> Vec<Self> {
+        let Some(node) = self.nodes[index] else { return Vec::new() };
+        let change = |change: &dyn Fn(&mut Node)| {
+            self.with(|world| {
+                let mut changed = node;
+                change(&mut changed);
+                world.nodes[index] = Some(changed);
+            })
+        };
+        let written = self.writes(node.secret, missing);
+        let mut all: Vec<_> = written.into_iter().map(|it| change(&|node| node.secret = it)).collect();
+        all.push(change(&|node| node.loaded = node.secret));
+        if node.loaded != NONE {
+            all.push(change(&|node| node.report = node.loaded));
+            all.push(change(&|node| (node.loaded, node.report) = (NONE, NONE)));
         }
-        let mut all = vec![
-            node(|node| node.loaded = node.secret),
-            node(|node| node.report = node.loaded),
-            node(|node| (node.loaded, node.report) = (NONE, NONE)),
-        ];
         // Its trial of the dependency.
-        let shows_new = matches!(self.nodes[index].loaded, 2 | 3);
-        if shows_new && trusts_new(self.dependency) {
+        if matches!(node.loaded, 2 | 3) && self.dependency.is_some_and(trusts_new) {
             all.push(self.with(|world| world.dependency_seen = true));
         }
         all
     }
 
-    fn client_acts(&self, index: usize) -> Vec<Self> {
-        let client = |change: fn(&mut Client)| self.with(|world| change(&mut world.clients[index]));
-        vec![
-            client(|client| {
-                client.volume = client.secret;
-                if client.rereads {
-                    client.roots = client.secret;
-                }
-            }),
-            // It starts anew.
-            client(|client| client.roots = client.volume),
-            client(|client| client.seen = client.volume),
-        ]
+    fn client_acts(&self, index: usize, missing: Option<Condition>) -> Vec<Self> {
+        let Some(client) = self.clients[index] else { return Vec::new() };
+        let change = |change: &dyn Fn(&mut Client)| {
+            self.with(|world| {
+                let mut changed = client;
+                change(&mut changed);
+                world.clients[index] = Some(changed);
+            })
+        };
+        let written = self.writes(client.secret, missing);
+        let mut all: Vec<_> = written.into_iter().map(|it| change(&|client| client.secret = it)).collect();
+        all.push(change(&|client| {
+            client.volume = client.secret;
+            if client.rereads {
+                client.roots = client.secret;
+            }
+        }));
+        // It starts anew.
+        all.push(change(&|client| client.roots = client.volume));
+        all.push(change(&|client| client.seen = client.volume));
+        if trusts_new(client.roots) && matches!(self.phase, 2 | 3) {
+            all.push(change(&|client| client.acknowledged = true));
+        }
+        all
     }
 
     fn people_act(&self) -> Vec<Self> {
-        let mut all = Vec::new();
-        // Each installs what is published: the roots of the present phase.
-        all.push(self.with(|world| world.dependency = world.phase));
-        for (index, client) in self.clients.iter().enumerate() {
-            if trusts_new(client.roots) && matches!(self.phase, 2 | 3) {
-                all.push(self.with(|world| world.clients[index].acknowledged = true));
-            }
-        }
+        // The dependency's owner installs what is published: the roots of the present phase.
+        let mut all = vec![self.with(|world| world.dependency = world.dependency.map(|_| world.phase))];
         if self.phase == 2 {
             all.push(self.with(|world| world.expired = true));
         }
@@ -196,14 +192,17 @@ impl World {
     }
 
     fn may_step_again(&self, missing: Option<Condition>, answers: &mut Answers) -> bool {
-        let node = |node: &Node| {
+        let node = |node: &Option<Node>| {
+            let Some(node) = node else { return 0 };
             let seen = if node.loaded == NONE { 10 } else { node.report };
-            seen * 2 + u8::from(node.secret == self.phase)
+            1 + seen * 2 + u8::from(node.secret == self.phase)
         };
-        let client = |client: &Client| {
-            client.seen * 4 + u8::from(client.secret == self.phase) * 2 + u8::from(client.acknowledged)
+        let client = |client: &Option<Client>| {
+            let Some(client) = client else { return 0 };
+            1 + client.seen * 4 + u8::from(client.secret == self.phase) * 2 + u8::from(client.acknowledged)
         };
-        let key = (self.phase, self.expired, self.nodes.each_ref().map(node), self.clients.each_ref().map(client), self.dependency_seen);
+        let (nodes, clients) = (self.nodes.each_ref().map(node), self.clients.each_ref().map(client));
+        let key = (self.phase, self.expired, nodes, clients, self.dependency_seen);
         *answers.0.entry(key).or_insert_with(|| self.may_step(missing))
     }
 
@@ -247,12 +246,12 @@ impl World {
             (_, heard) => vec![Some(report(heard))],
         };
         let stored = |secret: u8| secret == self.phase || missing == Some(Condition::NodesAreStored);
-        let nodes = self.nodes.iter().map(|node| NodeFacts {
+        let nodes = self.nodes.iter().flatten().map(|node| NodeFacts {
             name: "n".to_owned(),
             stored: stored(node.secret),
             pods: reports(node),
         });
-        let clients = self.clients.iter().map(|client| ClientFacts {
+        let clients = self.clients.iter().flatten().map(|client| ClientFacts {
             identity: "c".to_owned(),
             stored: stored(client.secret),
             seen: match client.seen {
@@ -265,25 +264,34 @@ impl World {
             acknowledged: client.acknowledged || missing == Some(Condition::OnceReadersAreAcknowledged),
         });
         let trusts_issuing = self.dependency_seen || missing == Some(Condition::DependenciesAreSeen);
-        let dependency = DependencyFacts { name: "d".to_owned(), trusts_issuing, acknowledged: false };
-        Facts { nodes: nodes.collect(), clients: clients.collect(), dependencies: vec![dependency] }
+        let dependency = self.dependency.map(|_| DependencyFacts {
+            name: "d".to_owned(),
+            trusts_issuing,
+            acknowledged: false,
+        });
+        Facts {
+            nodes: nodes.collect(),
+            clients: clients.collect(),
+            dependencies: dependency.into_iter().collect(),
+        }
     }
 
     /// A pair of parties of which one refuses the other, though both follow the rules.
     pub(crate) fn refused(&self) -> Option<String> {
-        let up = || self.nodes.iter().filter(|node| node.loaded != NONE && self.is_alive(node.loaded));
+        let up =
+            || self.nodes.iter().flatten().filter(|node| node.loaded != NONE && self.is_alive(node.loaded));
         for server in up() {
             for client in up() {
                 if !mutual(client.loaded, client.loaded, server.loaded) {
                     return Some(format!("{client:?} and {server:?}"));
                 }
             }
-            for client in self.clients.iter().filter(|client| self.is_alive(client.volume)) {
+            for client in self.clients.iter().flatten().filter(|client| self.is_alive(client.volume)) {
                 if !mutual(client.volume, client.roots, server.loaded) {
                     return Some(format!("{client:?} and {server:?}"));
                 }
             }
-            if !accepts(self.dependency, server.loaded) {
+            if self.dependency.is_some_and(|roots| !accepts(roots, server.loaded)) {
                 return Some(format!("the dependency and {server:?}"));
             }
         }
@@ -298,23 +306,26 @@ impl World {
     /// Once the rollover has ended, the old CA's key is destroyed.
     pub(crate) fn trusts_what_is_gone(&self) -> bool {
         self.phase == END
-            && self.nodes.iter().any(|node| node.loaded != NONE && roots(node.loaded).contains(&"old"))
+            && self
+                .nodes
+                .iter()
+                .flatten()
+                .any(|node| node.loaded != NONE && roots(node.loaded).contains(&"old"))
     }
 
     /// A kind day: all writes arrive, all volumes follow, all report, and people do what status asks of them.
     pub(crate) fn everybody_acts(&self) -> Self {
         let mut world = *self;
-        world.leaders = [world.phase; 2];
-        for node in &mut world.nodes {
+        for node in world.nodes.iter_mut().flatten() {
             node.secret = world.phase;
             (node.loaded, node.report) = (node.secret, node.secret);
         }
-        for client in &mut world.clients {
+        for client in world.clients.iter_mut().flatten() {
             client.secret = world.phase;
             (client.volume, client.roots, client.seen) = (client.secret, client.secret, client.secret);
             client.acknowledged = trusts_new(client.roots) && matches!(world.phase, 2 | 3);
         }
-        world.dependency = world.phase;
+        world.dependency = world.dependency.map(|_| world.phase);
         world.dependency_seen = matches!(world.phase, 2 | 3);
         if world.may_step(None) {
             world.phase += 1;

@@ -115,7 +115,10 @@ fn a_stored_leaf_is_checked_with_what_is_shown_beside_it() {
     mixed.certificate_pem = alone.certificate_pem.clone();
     assert!(!foreign.is_empty() && check(&reissuing, &mixed, now()) == Err(Reason::KeyMismatch));
     // Once the old CA has ended nothing is shown beside a leaf, and what was shown is no fault of the leaf.
-    assert_eq!(check(&reissuing, &alone, now() + YEAR + DAY), Err(Reason::Expired { not_after: now() + DAY }));
+    assert_eq!(
+        check(&reissuing, &alone, now() + YEAR + DAY),
+        Err(Reason::Expired { not_after: now() + DAY })
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::kube::planned::Planned;
 use crate::network::resolve::Resolved;
 
 pub(super) fn build(network: &Resolved) -> [Planned; 2] {
-    let bundle = network.authorities.network.certificate_pem().to_owned();
+    let bundle = network.authorities.network.roots_pem();
     let logging = network.logging.as_ref().map(|logging| (LOGGING_FILE, pretty(logging)));
     let egress = (EGRESS_FILE, pretty(&network.egress));
     let for_nodes = [(PEERS_FILE, peers(network)), egress].into_iter().chain(logging);

@@ -16,8 +16,10 @@ use crate::settings::ClusterSettings;
 /// All objects of one network.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// The Secret with new authorities, in the operator's namespace: created before all else, never replaced.
+    /// The Secret with new authorities, in the operator's namespace: created before all else.
     pub authorities: Option<Planned>,
+    /// The same Secret with the next step of a rollover.
+    pub authorities_next: Option<Planned>,
     /// The rest.
     pub objects: Vec<Planned>,
     /// The pods that try images: made or removed, never changed, since the name of each follows from what it is.
@@ -34,14 +36,13 @@ impl Desired {
 
 /// Every object of `network`.
 pub fn desired(network: &Resolved, settings: &ClusterSettings) -> Desired {
-    let authorities = network
-        .authorities_are_new
-        .then(|| authorities::planned(&settings.operator_namespace, &network.owner, &network.authorities));
+    let planned = |state| authorities::planned(&settings.operator_namespace, &network.owner, state);
     let mut objects = network_policy::build(network, &settings.dns);
     objects.extend(config_map::build(network));
     objects.extend(secret::build(network));
     Desired {
-        authorities,
+        authorities: network.authorities_are_new.then(|| planned(&network.authorities)),
+        authorities_next: network.authorities_next.as_deref().map(planned),
         objects,
         image_checks: network.untried.iter().map(|it| pod::build(network, it)).collect(),
     }

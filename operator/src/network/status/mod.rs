@@ -7,11 +7,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tessera_crds::api::network::{CaRole, CaStatus, NodeCounts, SecretStoreStatus};
+use tessera_crds::api::network::{NodeCounts, SecretStoreStatus};
 use tessera_crds::api::secret_store::VaultClientCertificateType;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, TesseraNode, names};
-use tessera_pki::{Ca, CaState};
+use tessera_pki::Ca;
+use tessera_pki::rollover::Awaited;
 
 use super::apply::Applied;
 use super::inputs::Inputs;
@@ -23,6 +24,7 @@ use crate::probe::store::StoreState;
 use crate::probe::store_reports::ObservedStore;
 use crate::report::conditions::{self, ConditionStatus, ConditionValue, Conditions, is_true};
 use crate::report::error::chain;
+use crate::rollover::status as rollover;
 
 /// What the status is made of, once the network could be resolved.
 pub struct Seen<'a> {
@@ -35,6 +37,7 @@ pub struct Seen<'a> {
 /// The status of a network that could be resolved.
 pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> TesseraNetworkStatus {
     let before = object.status.clone().unwrap_or_default();
+    let state = &seen.network.authorities;
     let counts = count(&inputs.nodes);
     let store = store(inputs.store.as_ref(), object, &before.conditions);
     let certificates = certificates(seen, inputs.now);
@@ -59,7 +62,8 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         cluster_name: Some(inputs.cluster_name.clone()),
         nodes: Some(counts),
         // Only what is stored is said: what is said counts as existing from then on.
-        cas: if stored(seen) { cas(&seen.network.authorities) } else { before.cas },
+        cas: if stored(seen) { rollover::cas(state) } else { before.cas },
+        rollover: rollover::rollover(state, &seen.network.awaited),
         secret_store: secret_store(inputs).or(before.secret_store),
         bundle_config_map: Some(names::network::ca_bundle(name_of(object))),
         checklist: Some(checklist),
@@ -94,6 +98,7 @@ pub fn of_unresolved(
         cluster_name: before.cluster_name,
         nodes: Some(count(nodes)),
         cas: before.cas,
+        rollover: before.rollover,
         secret_store: before.secret_store,
         bundle_config_map: before.bundle_config_map,
         checklist: before.checklist,
@@ -117,15 +122,6 @@ fn count(nodes: &[Arc<TesseraNode>]) -> NodeCounts {
 /// Authorities that are new and could not be written do not exist.
 fn stored(seen: &Seen<'_>) -> bool {
     !seen.network.authorities_are_new || !seen.applied.written.is_empty()
-}
-
-fn cas(authorities: &CaState) -> Vec<CaStatus> {
-    let status = |role, ca: &Ca| CaStatus {
-        fingerprint: ca.certificate().fingerprint().to_owned(),
-        role,
-        not_after: ca.certificate().not_after().to_string().into(),
-    };
-    vec![status(CaRole::Network, &authorities.network), status(CaRole::Admin, &authorities.admin)]
 }
 
 fn secret_store(inputs: &Inputs) -> Option<SecretStoreStatus> {
@@ -198,7 +194,7 @@ fn client_refused(alert: &str, object: &TesseraNetwork) -> ConditionValue {
 /// A rebuild keeps the nodes' keys and not the CA, whose key lay in etcd. The CA's validity begins a little before it was
 /// made, which allows for clocks that differ.
 fn authority_replaced(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {
-    let begin = seen.network.authorities.network.certificate().not_before();
+    let begin = seen.network.authorities.network.founded;
     let keys = inputs.nodes.iter().flat_map(|node| {
         let keys = node.status.iter().flat_map(|status| &status.keys);
         keys.filter_map(|key| {
@@ -214,8 +210,7 @@ fn authority_replaced(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, Strin
     Some((Reason::KeysPredateAuthority, message))
 }
 
-/// How long before its end an authority is due, at most; a short-lived one, in its last twelfth. Nothing renews it yet, so
-/// this is the time that a person has.
+/// How long before its end a CA that is not replaced yet needs a person, at most; a short-lived one, in its last twelfth.
 const AUTHORITY_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
@@ -223,18 +218,40 @@ fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
         return (ConditionStatus::False, Reason::RenewalFailing, chain(failure));
     }
     let authorities = &seen.network.authorities;
-    match [("network", &authorities.network), ("admin", &authorities.admin)]
-        .into_iter()
-        .find(|(_, ca)| is_due(ca, now))
-    {
-        Some((name, ca)) => {
-            let end = ca.certificate().not_after();
-            let message = format!(
-                "the {name} CA ends on {end}, and this version cannot renew it: no certificate outlives it"
-            );
-            (ConditionStatus::False, Reason::RenewalFailing, message)
+    let both = [("network", &authorities.network), ("admin", &authorities.admin)];
+    if let Some((name, authority)) = both.into_iter().find(|(_, authority)| is_due(authority.old(), now)) {
+        let end = authority.old().certificate().not_after();
+        return match authority.phase() {
+            Some(phase) => {
+                let message = format!(
+                    "the {name} CA ends on {end}, and its rollover, which is {}, waits for: {}",
+                    phase.as_str(),
+                    named(&seen.network.awaited)
+                );
+                (ConditionStatus::False, Reason::RolloverWaiting, message)
+            }
+            None => {
+                let message = format!("the {name} CA ends on {end} and is not being replaced");
+                (ConditionStatus::False, Reason::RenewalFailing, message)
+            }
+        };
+    }
+    let under_way = both.into_iter().filter_map(|(_, authority)| authority.phase()).min();
+    match under_way {
+        Some(phase) => {
+            let message = format!("the CAs are being replaced, phase {}", phase.as_str());
+            (ConditionStatus::True, Reason::RollingOver, message)
         }
         None => (ConditionStatus::True, Reason::Current, "nothing is due for renewal".to_owned()),
+    }
+}
+
+/// The first few who are awaited.
+fn named(awaited: &[Awaited]) -> String {
+    let first: Vec<_> = awaited.iter().take(3).map(ToString::to_string).collect();
+    match awaited.len().saturating_sub(first.len()) {
+        0 => first.join("; "),
+        more => format!("{}; and {more} more", first.join("; ")),
     }
 }
 

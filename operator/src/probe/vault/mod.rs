@@ -291,7 +291,7 @@ mod tests {
         .unwrap();
         let now = jiff::Timestamp::now();
         let state = tessera_pki::CaState::generate("n", jiff::SignedDuration::from_hours(1), now).unwrap();
-        Vault::new(&store, state.network.certificate_pem().as_bytes(), None).unwrap()
+        Vault::new(&store, state.network.roots_pem().as_bytes(), None).unwrap()
     }
 
     #[test]

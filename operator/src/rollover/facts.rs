@@ -1,0 +1,201 @@
+//! [IO, read] What was seen of all parties of a rollover: what nodes report of themselves and of their clients, and whether their
+//! Secrets hold what the present phase says. Read only while there is a rollover.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use tessera_crds::api::pki::ReadsTrust;
+use tessera_crds::api::secret_store::VaultClientCertificateType;
+use tessera_crds::{TesseraNetwork, TesseraNode, names};
+use tessera_node_api::admin::{self, COLLECTOR, Outcome, SECRET_STORE, SeenCaller, Shown};
+use tessera_node_api::identity::Identity;
+use tessera_pki::rollover::{ClientFacts, DependencyFacts, Facts, NodeFacts, Report, Seen};
+use tessera_pki::{Authority, CaState};
+
+use super::next::AllFacts;
+use crate::controller::context::Context;
+use crate::kube::meta::{name_of, namespace_of, uid_of};
+use crate::kube::object_id::ObjectId;
+use crate::node::inputs::client_secret;
+use crate::watch::cache::Cached;
+
+/// A node and what each of its pods reported last; `None`: nothing yet.
+struct Party {
+    node: Arc<TesseraNode>,
+    reports: Vec<Option<admin::Status>>,
+}
+
+/// What was seen of the parties of `network`, whose nodes are `nodes`. Empty if `state` is in no rollover.
+pub fn gather(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], state: &CaState, ctx: &Context) -> AllFacts {
+    if state.network.rollover.is_none() && state.admin.rollover.is_none() {
+        return AllFacts::default();
+    }
+    let parties: Vec<_> = nodes.iter().map(|node| Party { node: Arc::clone(node), reports: reports(node, ctx) }).collect();
+    let view = Look { network, state, ctx };
+    AllFacts {
+        network: Facts {
+            nodes: view.nodes(&parties, &state.network, names::node::tls_secret, of_network),
+            clients: view.clients(&parties).collect(),
+            dependencies: view.dependencies(&parties),
+        },
+        admin: Facts {
+            nodes: view.nodes(&parties, &state.admin, names::node::admin_tls_secret, of_admin),
+            ..Facts::default()
+        },
+    }
+}
+
+/// Of all pods that exist; one that has ended trusts nobody.
+fn reports(node: &TesseraNode, ctx: &Context) -> Vec<Option<admin::Status>> {
+    let workload = ctx.caches.workload_of(uid_of(node));
+    let uid = workload.as_ref().and_then(|workload| workload.metadata.uid.clone());
+    let pods = uid.map(|uid| ctx.caches.pods.indexed(&uid)).unwrap_or_default();
+    let runs = pods.iter().filter(|pod| {
+        let phase = pod.0.status.as_ref().and_then(|status| status.phase.as_deref());
+        !matches!(phase, Some("Failed" | "Succeeded"))
+    });
+    runs.map(|pod| ctx.answers.of(pod.uid()).and_then(|answers| answers.last).map(|(status, _)| status)).collect()
+}
+
+fn of_network(status: &admin::Status) -> Report {
+    report(status.trust_fingerprints.clone(), status.certificate.as_ref())
+}
+
+fn of_admin(status: &admin::Status) -> Report {
+    report(status.admin_trust_fingerprints.clone(), status.admin_certificate.as_ref())
+}
+
+fn report(trusts: Vec<String>, certificate: Option<&admin::CertificateStatus>) -> Report {
+    Report {
+        trusts,
+        issuer: certificate.and_then(|certificate| certificate.issuer.clone()),
+        chained: certificate.is_some_and(|certificate| certificate.chained),
+    }
+}
+
+struct Look<'a> {
+    network: &'a TesseraNetwork,
+    state: &'a CaState,
+    ctx: &'a Context,
+}
+
+impl Look<'_> {
+    fn nodes(
+        &self,
+        parties: &[Party],
+        authority: &Authority,
+        secret: impl Fn(&str) -> String,
+        report: impl Fn(&admin::Status) -> Report,
+    ) -> Vec<NodeFacts> {
+        let digest = authority.digest();
+        let facts = |party: &Party| {
+            let name = name_of(&*party.node);
+            let secret = ObjectId::of::<Secret>(namespace_of(&*party.node), &secret(name));
+            NodeFacts {
+                name: name.to_owned(),
+                stored: self.holds(&secret, &digest),
+                pods: party.reports.iter().map(|status| status.as_ref().map(&report)).collect(),
+            }
+        };
+        parties.iter().map(facts).collect()
+    }
+
+    /// Ledger nodes of each node, then scrapers, which use all of them.
+    fn clients(&self, parties: &[Party]) -> impl Iterator<Item = ClientFacts> {
+        let digest = self.state.network.digest();
+        let trust_domain = self.network.spec.trust_domain.as_str();
+        let mut all = Vec::new();
+        for party in parties {
+            let (name, namespace) = (name_of(&*party.node), namespace_of(&*party.node));
+            for client in &party.node.spec.clients {
+                let Ok(identity) = Identity::client(trust_domain, name, &client.name) else { continue };
+                let secret = client_secret(namespace, name, client);
+                let seen = self.seen(std::slice::from_ref(party), &identity);
+                all.push(self.client(&identity, self.holds(&secret, &digest), seen, client.reads_trust));
+            }
+        }
+        for scraper in &self.network.spec.monitoring {
+            let Ok(identity) = Identity::monitoring(trust_domain, &scraper.name) else { continue };
+            let secret = names::network::monitoring_secret(name_of(self.network), &scraper.name);
+            let secret = ObjectId::of::<Secret>(namespace_of(self.network), &secret);
+            let seen = self.seen(parties, &identity);
+            all.push(self.client(&identity, self.holds(&secret, &digest), seen, scraper.reads_trust));
+        }
+        all.into_iter()
+    }
+
+    fn client(&self, identity: &Identity, stored: bool, seen: Seen, reads: ReadsTrust) -> ClientFacts {
+        let identity = identity.to_string();
+        ClientFacts {
+            acknowledged: self.is_acknowledged(&identity),
+            identity,
+            stored,
+            seen,
+            rereads_roots: reads == ReadsTrust::EachTime,
+        }
+    }
+
+    /// What the nodes saw of a client: one certificate of another CA outweighs all others.
+    fn seen(&self, parties: &[Party], identity: &Identity) -> Seen {
+        let issuing = self.state.network.issuing.certificate().subject();
+        let identity = identity.to_string();
+        let reports = parties.iter().flat_map(|party| party.reports.iter().flatten());
+        let callers = reports.flat_map(|status| &status.callers).filter(|caller| caller.identity == identity);
+        let is_issuing = |caller: &SeenCaller| caller.issuer == issuing && caller.open.iter().all(|open| open == issuing);
+        callers.fold(Seen::Nowhere, |seen, caller| match seen {
+            Seen::Another => Seen::Another,
+            _ if is_issuing(caller) => Seen::Issuing,
+            _ => Seen::Another,
+        })
+    }
+
+    fn dependencies(&self, parties: &[Party]) -> Vec<DependencyFacts> {
+        let store = self.network.spec.secret_store.vault.as_ref().filter(|store| {
+            let shown = store.client_certificate.as_ref();
+            shown.is_some_and(|shown| shown.r#type == VaultClientCertificateType::Issued)
+        });
+        let store = store.map(|store| (SECRET_STORE, store.address.as_str()));
+        let collector = self.network.spec.logging.as_ref().map(|logging| (COLLECTOR, logging.otlp.endpoint.as_str()));
+        let facts = |(name, address): (&str, &str)| DependencyFacts {
+            name: format!("{name} {address}"),
+            trusts_issuing: trusts_issuing(parties, name),
+            acknowledged: self.is_acknowledged(address),
+        };
+        store.into_iter().chain(collector).map(facts).collect()
+    }
+
+    /// Whether a person says that it trusts the CA that is to stay.
+    fn is_acknowledged(&self, identity: &str) -> bool {
+        let authority = &self.state.network;
+        let next = authority.rollover.as_ref().filter(|rollover| rollover.phase == tessera_pki::Phase::Trusting);
+        let ca = next.map_or(&authority.issuing, |rollover| &rollover.other);
+        self.network.spec.pki.acknowledge.iter().any(|acknowledged| {
+            *acknowledged.identity == *identity && *acknowledged.ca_fingerprint == *ca.certificate().fingerprint()
+        })
+    }
+
+    /// Whether the Secret is known to hold a leaf with the roots and the chain of an authority with this digest.
+    fn holds(&self, secret: &ObjectId, digest: &[u8; 32]) -> bool {
+        let seen = if secret.namespace == self.ctx.namespace {
+            self.ctx.caches.secrets.get(&secret.name)
+        } else {
+            let cache = self.ctx.client_namespaces.given_to(&self.ctx.namespace, &secret.namespace);
+            cache.and_then(|cache| cache.get(&secret.name))
+        };
+        let Some(seen) = seen else { return false };
+        let known = seen.0.uid.as_deref().and_then(|uid| self.ctx.leaves.get(uid));
+        known.is_some_and(|known| known.is_of(&seen.0) && known.is_under(digest))
+    }
+}
+
+/// Every node that runs showed it the leaf alone and was served.
+fn trusts_issuing(parties: &[Party], server: &str) -> bool {
+    let served = |status: &admin::Status| {
+        let tried = status.server_trials.iter().find(|tried| tried.name == server);
+        tried.is_some_and(|tried| {
+            tried.trials.iter().any(|trial| trial.shown == Shown::OwnAlone && trial.outcome == Outcome::Served)
+        })
+    };
+    let mut reports = parties.iter().flat_map(|party| &party.reports).peekable();
+    reports.peek().is_some() && reports.all(|status| status.as_ref().is_some_and(served))
+}

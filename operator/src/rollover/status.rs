@@ -1,0 +1,58 @@
+//! [pure] A rollover as the network's status shows it.
+
+use jiff::Timestamp;
+use tessera_crds::api::network::{CaRole, CaStatus, CaUse, RolloverPhase, RolloverStatus};
+use tessera_pki::rollover::{Awaited, View};
+use tessera_pki::{Authority, Ca, CaState, Phase};
+
+use super::next::AllFacts;
+
+/// How many of those who are awaited are named.
+const NAMED: usize = 16;
+
+/// Every CA that is trusted or still signs, the one that signs first.
+pub fn cas(state: &CaState) -> Vec<CaStatus> {
+    [(CaRole::Network, &state.network), (CaRole::Admin, &state.admin)].into_iter().flat_map(of_authority).collect()
+}
+
+fn of_authority((role, authority): (CaRole, &Authority)) -> Vec<CaStatus> {
+    let status = |ca: &Ca, state| CaStatus {
+        fingerprint: ca.certificate().fingerprint().to_owned(),
+        role,
+        state,
+        not_after: ca.certificate().not_after().to_string().into(),
+    };
+    let other = authority.rollover.as_ref().map(|rollover| {
+        status(&rollover.other, if rollover.phase == Phase::Trusting { CaUse::Next } else { CaUse::Retiring })
+    });
+    [status(&authority.issuing, CaUse::Current)].into_iter().chain(other).collect()
+}
+
+/// Whom the rollovers wait for, the network's first.
+pub fn awaited(state: &CaState, facts: &AllFacts, now: Timestamp) -> Vec<Awaited> {
+    let admin = View::of(&state.admin).awaited(&facts.admin, now).into_iter().map(|awaited| Awaited {
+        what: format!("(admin port) {}", awaited.what),
+        ..awaited
+    });
+    View::of(&state.network).awaited(&facts.network, now).into_iter().chain(admin).collect()
+}
+
+/// What is under way; `None`: nothing is.
+pub fn rollover(state: &CaState, awaited: &[Awaited]) -> Option<RolloverStatus> {
+    let under_way = [&state.network, &state.admin].into_iter().filter_map(|authority| {
+        let rollover = authority.rollover.as_ref()?;
+        Some((rollover.phase, rollover.since, authority.trigger))
+    });
+    let (phase, since, trigger) = under_way.min_by_key(|(phase, ..)| *phase)?;
+    Some(RolloverStatus {
+        phase: match phase {
+            Phase::Trusting => RolloverPhase::Trusting,
+            Phase::Reissuing => RolloverPhase::Reissuing,
+            Phase::Retiring => RolloverPhase::Retiring,
+        },
+        since: since.to_string().into(),
+        trigger,
+        waiting_for: awaited.iter().take(NAMED).map(ToString::to_string).collect(),
+        waiting: i32::try_from(awaited.len()).unwrap_or(i32::MAX),
+    })
+}
