@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{
     CertificateStatus, DependencyStatus, EgressTrials, Hardening, ListenerTrials, PROTOCOL, STATUS_PATH,
-    Status, TriedServer,
+    SeenCaller, Status, TriedServer,
 };
 use tessera_store::Store;
-use tessera_tls::{CredentialsReceiver, Trust};
+use tessera_tls::{Credentials, CredentialsReceiver, Trust};
 use tokio::sync::watch;
 
+use crate::callers::Callers;
 use crate::clock;
 use crate::config::watch::DynamicConfiguration;
 use crate::http::common::VERSION;
@@ -49,10 +50,13 @@ pub(crate) struct NodeState {
     pub(crate) egress_trials: watch::Receiver<Option<EgressTrials>>,
     pub(crate) server_trials: watch::Receiver<Vec<TriedServer>>,
     pub(crate) logs: Reports,
+    pub(crate) callers: Callers,
 }
 
 impl NodeState {
     fn status(&self) -> Status {
+        let current = self.credentials.current();
+        let admin = self.admin_credentials.as_ref().and_then(CredentialsReceiver::current);
         Status {
             protocol: PROTOCOL,
             node_version: VERSION.to_owned(),
@@ -64,12 +68,13 @@ impl NodeState {
             secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
             database: self.database(),
             payload_store: Some(self.volume.status()),
-            certificate: self.credentials.current().map(|credentials| CertificateStatus {
-                serial: credentials.leaf().serial().to_owned(),
-                not_after: clock::rfc3339(credentials.leaf().not_after()),
-                fingerprint: credentials.leaf().fingerprint().to_owned(),
-            }),
+            certificate: current.as_deref().map(certificate),
             trust_fingerprints: self.p2p_trust.fingerprints(),
+            admin_certificate: admin.as_deref().map(certificate),
+            admin_trust_fingerprints: admin
+                .map(|admin| admin.roots().fingerprints().to_vec())
+                .unwrap_or_default(),
+            callers: self.callers(current.as_deref()),
             reload_errors: self.reload_errors(),
             dynamic_config_sha256: self.configuration.current().map(|dynamic| dynamic.sha256.clone()),
             egress_closed_since: self.egress_closed_since.borrow().clone(),
@@ -82,6 +87,12 @@ impl NodeState {
             server_trials: self.server_trials.borrow().clone(),
             now: Some(clock::now().to_string()),
         }
+    }
+
+    /// Only a rollover of the authority asks for these.
+    fn callers(&self, current: Option<&Credentials>) -> Vec<SeenCaller> {
+        let roots = current.map_or(0, |current| current.roots().fingerprints().len());
+        if roots > 1 { self.callers.seen() } else { Vec::new() }
     }
 
     fn database(&self) -> DependencyStatus {
@@ -132,6 +143,17 @@ impl NodeState {
         if let Some(vault) = &self.vault {
             self.metrics.set_secret_store(self.secret_store(vault).available);
         }
+    }
+}
+
+fn certificate(credentials: &Credentials) -> CertificateStatus {
+    let leaf = credentials.leaf();
+    CertificateStatus {
+        serial: leaf.serial().to_owned(),
+        not_after: clock::rfc3339(leaf.not_after()),
+        fingerprint: leaf.fingerprint().to_owned(),
+        issuer: Some(leaf.issuer().to_owned()),
+        chained: credentials.chained(),
     }
 }
 

@@ -33,6 +33,7 @@ pub mod telemetry;
 pub mod transaction;
 pub mod volume;
 
+mod callers;
 mod certificate;
 mod clock;
 mod egress_trials;

@@ -186,6 +186,7 @@ pub(crate) fn reported(shown: &Shown, outcome: Outcome) -> Trial {
         Shown::Foreign(_) => admin::Shown::ForeignCA,
         Shown::Expired(_) => admin::Shown::Expired,
         Shown::Own => admin::Shown::Own,
+        Shown::OwnAlone => admin::Shown::OwnAlone,
     };
     Trial { shown, outcome, why }
 }

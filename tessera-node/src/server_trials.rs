@@ -1,15 +1,18 @@
 //! The node tries the servers that it depends on, its secret store and its collector of logs, as clients that they must not serve,
-//! and as itself: at start, at each period and when its configuration changes. What came of it stands in the status; nothing follows
-//! from it here.
+//! and as itself: at start, at each period and when its configuration or its certificate changes. What came of it stands in the status;
+//! nothing follows from it here.
 //!
 //! It tries the store only if it shows that a client certificate: one that asks for none serves the operator, too, which says so.
+//!
+//! While certificates of authorities are shown with the node's own, the node also shows its own alone: a server that serves it trusts
+//! the authority that signed it, and a rollover of the authority may end.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_keys::VaultKeys;
-use tessera_node_api::admin::{COLLECTOR, Outcome, SECRET_STORE, Trial, TriedServer};
+use tessera_node_api::admin::{self, COLLECTOR, Outcome, SECRET_STORE, Trial, TriedServer};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::secret_store::lookup_name;
 use tessera_node_api::tls_client;
@@ -26,22 +29,33 @@ use crate::logs::{Collector, Endpoint};
 
 /// Of the lookup and of the connect, each.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Until the next round after one that gave no answer: a server was away, or its certificate was renewed just now.
-const UNCLEAR: Duration = Duration::from_mins(1);
+/// Until the next round after one that left something open: a server was away, its certificate was renewed just now, or it does not
+/// trust yet the authority that signed the node's certificate.
+const OPEN: Duration = Duration::from_mins(1);
 
 /// Tries all servers, again and again.
 pub(crate) struct Trials {
-    /// The store and its URL, if the node shows it a certificate.
-    pub(crate) store: Option<(Arc<VaultKeys>, String)>,
+    /// The store, if the node shows it a certificate.
+    pub(crate) store: Option<Store>,
     pub(crate) credentials: CredentialsReceiver,
     pub(crate) identity: Identity,
     pub(crate) configuration: DynamicConfiguration,
     pub(crate) result: watch::Sender<Vec<TriedServer>>,
 }
 
+/// The secret store.
+pub(crate) struct Store {
+    pub(crate) vault: Arc<VaultKeys>,
+    /// Its URL.
+    pub(crate) address: String,
+    /// Whether the certificate that it is shown is the node's own, and not one of its owner's.
+    pub(crate) is_shown_own: bool,
+}
+
 /// A server, and how it must prove to be the one that we mean; or why that cannot be said.
 struct Target {
     name: &'static str,
+    is_shown_own: bool,
     address: String,
     endpoint: Option<Endpoint>,
     server: Result<Server, String>,
@@ -51,38 +65,46 @@ impl Trials {
     /// Runs until the node drains.
     pub(crate) async fn run(self) -> Result<(), Infallible> {
         let mut configuration = self.configuration.subscribe();
+        let mut credentials = self.credentials.clone();
+        let mut tried_with = None;
         loop {
             configuration.mark_unchanged();
-            let before = self.result.borrow().clone();
-            let (tried, is_clear) = self.all(&before).await;
+            let mut before = self.result.borrow().clone();
+            let leaf = self.credentials.current().map(|current| current.leaf().fingerprint().to_owned());
+            if tried_with != leaf {
+                forget_own_alone(&mut before);
+                tried_with = leaf;
+            }
+            let (tried, is_settled) = self.all(&before).await;
             self.result.send_replace(tried);
             let every = self.configuration.probe_every();
-            let wait = if is_clear { every } else { every.min(UNCLEAR) };
+            let wait = if is_settled { every } else { every.min(OPEN) };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 Ok(()) = configuration.changed() => {}
+                () = credentials.changed() => {}
             }
         }
     }
 
-    /// What each server came to, and whether all gave an answer.
+    /// What each server came to, and whether none of it may come out otherwise soon.
     async fn all(&self, before: &[TriedServer]) -> (Vec<TriedServer>, bool) {
         let foreign = Stranger::of_foreign_ca(&self.identity).map(Shown::Foreign);
         let foreign =
             foreign.inspect_err(|error| tracing::warn!(%error, "no foreign certificate to try with")).ok();
         let shown: Vec<_> =
             [Some(Shown::NoCertificate), foreign, Some(Shown::Own)].into_iter().flatten().collect();
-        let (mut all, mut is_clear) = (Vec::new(), true);
+        let (mut all, mut is_settled) = (Vec::new(), true);
         for target in self.targets() {
             let tried = target.run(&shown).await;
-            is_clear &= tried.trials.iter().all(|trial| trial.outcome != Outcome::Unclear);
+            is_settled &= tried.trials.iter().all(settles);
             all.push(newest(before, tried));
         }
-        (all, is_clear)
+        (all, is_settled)
     }
 
     fn targets(&self) -> Vec<Target> {
-        let store = self.store.as_ref().map(|(vault, address)| store(vault, address));
+        let store = self.store.as_ref().map(Store::target);
         let configuration = self.configuration.current();
         let collector = configuration.as_ref().and_then(|configuration| configuration.collector.as_ref());
         store.into_iter().chain(collector.map(|collector| self.collector(collector))).collect()
@@ -97,7 +119,7 @@ impl Trials {
             Server::of_another(endpoint.host(), roots, own.certified_key()).map_err(|error| error.to_string())
         };
         let (address, server) = (endpoint.as_str().to_owned(), server());
-        Target { name: COLLECTOR, address, endpoint: Some(endpoint.clone()), server }
+        Target { name: COLLECTOR, is_shown_own: true, address, endpoint: Some(endpoint.clone()), server }
     }
 }
 
@@ -108,22 +130,43 @@ fn newest(before: &[TriedServer], tried: TriedServer) -> TriedServer {
     known.filter(|_| is_away).cloned().unwrap_or(tried)
 }
 
-fn store(vault: &VaultKeys, address: &str) -> Target {
-    let endpoint = Endpoint::parse(address);
-    let server = || {
-        let host = endpoint.as_ref().ok_or("its address is not https://host:port")?.host();
-        let tls = vault.client_tls().ok_or("no client certificate is named")?;
-        let tls = tls.map_err(|error| error.to_string())?;
-        Server::of_another(host, tls.roots, tls.own).map_err(|error| error.to_string())
-    };
-    let server = server();
-    Target { name: SECRET_STORE, address: address.to_owned(), endpoint, server }
+/// Another certificate may be treated otherwise.
+fn forget_own_alone(before: &mut [TriedServer]) {
+    for tried in before {
+        tried.trials.retain(|trial| trial.shown != admin::Shown::OwnAlone);
+    }
+}
+
+/// Whether the trial says what it will say until something changes here.
+fn settles(trial: &Trial) -> bool {
+    match trial.outcome {
+        Outcome::Unclear => false,
+        // The server learns of the new authority without our knowledge.
+        Outcome::Refused => trial.shown != admin::Shown::OwnAlone,
+        Outcome::Served => true,
+    }
+}
+
+impl Store {
+    fn target(&self) -> Target {
+        let endpoint = Endpoint::parse(&self.address);
+        let server = || {
+            let host = endpoint.as_ref().ok_or("its address is not https://host:port")?.host();
+            let tls = self.vault.client_tls().ok_or("no client certificate is named")?;
+            let tls = tls.map_err(|error| error.to_string())?;
+            Server::of_another(host, tls.roots, tls.own).map_err(|error| error.to_string())
+        };
+        let (address, server) = (self.address.clone(), server());
+        Target { name: SECRET_STORE, is_shown_own: self.is_shown_own, address, endpoint, server }
+    }
 }
 
 impl Target {
     async fn run(&self, shown: &[Shown]) -> TriedServer {
+        let is_chained = self.server.as_ref().is_ok_and(Server::own_is_chained);
+        let alone = (self.is_shown_own && is_chained).then_some(Shown::OwnAlone);
         let mut trials: Vec<Trial> = Vec::new();
-        for shown in shown {
+        for shown in shown.iter().chain(&alone) {
             let outcome = match &self.server {
                 Ok(server) => self.one(shown, server).await.unwrap_or_else(trial::Outcome::Unclear),
                 Err(why) => trial::Outcome::Unclear(why.clone()),
@@ -154,8 +197,6 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use tessera_node_api::admin;
-
     use super::*;
 
     fn tried(address: &str, tried_at: &str, outcomes: [Outcome; 2]) -> TriedServer {
@@ -182,5 +223,20 @@ mod tests {
             let answered = tried("https://a:8200", "2", outcomes);
             assert_eq!(newest(&before, answered.clone()), answered);
         }
+    }
+
+    #[test]
+    fn a_server_that_refuses_our_certificate_alone_is_asked_again_soon_and_another_certificate_anew() {
+        let trial = |shown, outcome| Trial { shown, outcome, why: None };
+        let alone = |outcome| trial(admin::Shown::OwnAlone, outcome);
+        assert!(settles(&alone(Outcome::Served)) && !settles(&alone(Outcome::Refused)));
+        assert!(settles(&trial(admin::Shown::NoCertificate, Outcome::Refused)));
+        assert!(!settles(&trial(admin::Shown::Own, Outcome::Unclear)));
+
+        let first = tried("https://a:8200", "1", [Outcome::Refused, Outcome::Served]);
+        let mut before = [first.clone()];
+        before[0].trials.push(alone(Outcome::Served));
+        forget_own_alone(&mut before);
+        assert_eq!(before, [first]);
     }
 }

@@ -203,6 +203,7 @@ fn words(shown: Shown) -> &'static str {
         Shown::ForeignCA => "a certificate of a foreign CA",
         Shown::Expired => "an expired certificate",
         Shown::Own => "the node's own certificate",
+        Shown::OwnAlone => "the node's own certificate without those of authorities",
         Shown::Other => "a client that this version does not know",
     }
 }

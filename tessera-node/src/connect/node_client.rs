@@ -4,7 +4,7 @@
 //! node had closed the idle connection that was to carry it; or it has a safe method (GET, HEAD, OPTIONS) and no body.
 //!
 //! A connection belongs to the certificate that it was opened with. After a change of the files the next request opens a new
-//! one; a request in progress ends on its own, unless the node is trusted no more.
+//! one; a request in progress ends on its own. If the node is trusted no more, it has a few seconds for that.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,9 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tessera_node_api::identity::Identity;
-use tessera_tls::{
-    ClientTls, CloseReason, ConnectError, Connection, ConnectionGuard, Credentials, CredentialsReceiver,
-};
+use tessera_tls::{ClientTls, ConnectError, Connection, ConnectionGuard, Credentials, CredentialsReceiver};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
@@ -39,7 +37,7 @@ const CONNECT: Duration = Duration::from_secs(4);
 const SLOT: Duration = Duration::from_secs(4);
 /// For the next part of a request or of its answer. A node gives its peers up long before.
 pub(super) const QUIET: Duration = Duration::from_mins(1);
-/// A connection whose certificate has ended lets its request finish for so long.
+/// A connection that must close lets its request finish for so long.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// The most that is read ahead of an answer, and the largest head.
 const READ_BYTES: usize = 64 << 10;
@@ -174,9 +172,7 @@ impl NodeClient {
                     tracing::info!(%reason, "connection to the node closed");
                     retired.cancel();
                     pool.prune(credentials.current().as_ref());
-                    if reason == CloseReason::Expired {
-                        let _ = timeout(CLOSE_GRACE, connection).await;
-                    }
+                    let _ = timeout(CLOSE_GRACE, connection).await;
                 }
                 () = draining.cancelled() => {
                     // An idle connection ends with its sender, one in use with its request.

@@ -1,6 +1,7 @@
 //! The parts of a node, in the order in which they come up.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tessera_keys::VaultKeys;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 
 use super::RunError;
 use crate::admin::{AdminApi, MetricsApi, NodeState};
+use crate::callers::Callers;
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
 use crate::config::{Config, KeySource, Limits};
 use crate::egress_guard::{self, Egress};
@@ -47,6 +49,7 @@ pub(super) struct Base {
     pub(super) credentials: CredentialsReceiver,
     pub(super) configuration: DynamicConfiguration,
     pub(super) own_trials: OwnTrials,
+    pub(super) callers: Callers,
     pub(super) logs: Reports,
 }
 
@@ -87,6 +90,7 @@ impl Base {
             credentials,
             configuration,
             own_trials: OwnTrials::default(),
+            callers: Callers::default(),
             logs,
         })
     }
@@ -201,6 +205,7 @@ impl Base {
             metrics: Arc::clone(&self.metrics),
             resources: self.resources.clone(),
             own_trials: self.own_trials.clone(),
+            callers: self.callers.clone(),
         };
         let failed = |source| RunError::Bind { port: port.as_str(), address, source };
         let server = Server::bind(address, port, tls, router, common).map_err(failed)?;
@@ -236,7 +241,10 @@ impl Base {
     ) {
         let store = match (&self.config.keys, vault) {
             (KeySource::SecretStore(store), Some(vault)) if store.client_certificate.is_some() => {
-                Some((Arc::clone(vault), store.address.clone()))
+                let own = self.config.node_tls.as_path();
+                let is_shown_own = store.client_certificate.as_deref().map(Path::new) == Some(own);
+                let (vault, address) = (Arc::clone(vault), store.address.clone());
+                Some(server_trials::Store { vault, address, is_shown_own })
             }
             _ => None,
         };

@@ -173,6 +173,7 @@ async fn start(
             egress_trials: egress_trials.subscribe(),
             server_trials: server_trials.subscribe(),
             logs: base.logs.clone(),
+            callers: base.callers.clone(),
         })
         .await?;
     base.close_egress(&egress_closed_since).await;

@@ -2,9 +2,13 @@
 //!
 //! A request goes out once. Only one that failed on a *reused* connection before its response began is sent a second
 //! time, on a new connection: the peer closed an idle connection just when we took it up, which says nothing about the
-//! peer.
+//! peer. (A peer stores a push that it gets twice once.)
+//!
+//! A connection whose peer is trusted no more, or whose certificate has ended, takes no further request; the one in progress has a
+//! few seconds to finish.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
@@ -13,9 +17,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tessera_node_api::identity::Identity;
-use tessera_tls::ClientTls;
+use tessera_tls::{ClientTls, ConnectionGuard};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::VERSIONS;
 use super::endpoint::{Endpoint, Resource};
@@ -24,6 +30,9 @@ use crate::tasks::Tasks;
 
 /// A peer's answer is a hash, an error or a party list.
 const ANSWER_BYTES: usize = 1 << 20;
+
+/// A connection that must close lets its request finish for so long.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
 /// What is sent to a peer.
 #[derive(Debug, Clone)]
@@ -96,7 +105,13 @@ impl Client {
 
     /// Closes connections that were idle for too long.
     pub(super) fn prune(&self) {
-        self.pool.prune();
+        self.pool.prune(self.shown().as_deref());
+    }
+
+    /// Fingerprint of the certificate that a new connection is opened with.
+    fn shown(&self) -> Option<String> {
+        let current = self.tls.trust().credentials().current();
+        current.map(|current| current.leaf().fingerprint().to_owned())
     }
 
     async fn call_once_or_twice(
@@ -108,7 +123,7 @@ impl Client {
         let authority = (endpoint.url.host().to_owned(), endpoint.url.port());
         let slot = self.pool.slot(&authority).await?;
         let mut repeated = false;
-        if let Some(connection) = slot.take(node) {
+        if let Some(connection) = slot.take(node, self.shown().as_deref()) {
             match exchange(connection, endpoint, call).await {
                 Ok(done) => return Ok(self.answered(slot, done, repeated)),
                 Err(Exchange::NoResponse(_)) => repeated = true,
@@ -134,6 +149,8 @@ impl Client {
         node: Option<&Identity>,
     ) -> Result<Connection, CallError> {
         let permit = slot.permit().await?;
+        // Read before the handshake: if the certificate changes meanwhile, the connection counts as one of the old.
+        let shown = self.shown().unwrap_or_default();
         let (host, port) = authority;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(CallError::Connect)?;
         // A push is one small write that waits for its answer.
@@ -143,23 +160,38 @@ impl Client {
             return Err(CallError::OtherNode { found: peer.identity });
         }
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let retired = CancellationToken::new();
+        self.drive(connection, guard, retired.clone());
+        Ok(permit.used_for(sender, peer.identity, shown, retired))
+    }
+
+    /// Runs the connection to its end.
+    fn drive(&self, connection: Http, guard: ConnectionGuard, retired: CancellationToken) {
         let (draining, pool) = (self.tasks.draining().clone(), Arc::clone(&self.pool));
+        let credentials = self.tls.trust().credentials().clone();
         self.tasks.job(async move {
             tokio::pin!(connection);
             tokio::select! {
                 // The request that uses the connection learns how it ends.
-                _ = &mut connection => return,
-                reason = guard.closed() => return tracing::info!(%reason, "connection to a peer closed"),
-                () = draining.cancelled() => {}
+                _ = &mut connection => {}
+                reason = guard.closed() => {
+                    tracing::info!(%reason, "connection to a peer closed");
+                    retired.cancel();
+                    let current = credentials.current();
+                    // An idle connection ends with its sender, one in use with its request.
+                    pool.prune(current.as_ref().map(|current| current.leaf().fingerprint()));
+                    let _ = timeout(CLOSE_GRACE, connection).await;
+                }
+                () = draining.cancelled() => {
+                    pool.clear();
+                    let _ = connection.await;
+                }
             }
-            // An idle connection ends with its sender, one in use with its request.
-            pool.clear();
-            let _ = connection.await;
         });
-        Ok(permit.used_for(sender, peer.identity))
     }
 }
 
+type Http = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
 type Done = (StatusCode, Bytes, Connection);
 
 async fn exchange(mut connection: Connection, endpoint: &Endpoint, call: &Call) -> Result<Done, Exchange> {

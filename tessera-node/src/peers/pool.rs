@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tessera_node_api::identity::Identity;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Shorter than any server's idle timeout that we know of (Jetty: 30 s).
 const IDLE: Duration = Duration::from_secs(15);
@@ -57,6 +58,10 @@ pub(super) struct Connection {
     pub(super) sender: Sender,
     /// The node at the other end.
     pub(super) identity: Identity,
+    /// Fingerprint of our certificate that it was opened with.
+    pub(super) shown: String,
+    /// Cancelled when it may take no further request.
+    pub(super) retired: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -95,10 +100,10 @@ impl Pool {
         Ok(Slot { pool: self, slots, _permit: permit })
     }
 
-    /// Closes idle connections that are too old, and forgets peers without a connection.
-    pub(super) fn prune(&self) {
+    /// Closes idle connections that take no further request, and forgets peers without a connection.
+    pub(super) fn prune(&self, shown: Option<&str>) {
         self.peers.lock().retain(|_, slots| {
-            slots.idle.lock().retain(Idle::is_usable);
+            slots.idle.lock().retain(|idle| idle.is_usable(shown));
             Arc::strong_count(slots) > 1 || !slots.idle.lock().is_empty()
         });
     }
@@ -141,18 +146,25 @@ impl Slots {
 }
 
 impl Idle {
-    fn is_usable(&self) -> bool {
-        self.since.elapsed() < IDLE && !self.connection.sender.is_closed()
+    /// Connections follow our certificate: one that was opened with another than the one `shown` now takes no further request, so
+    /// that no peer is left with a certificate that it will not trust much longer.
+    fn is_usable(&self, shown: Option<&str>) -> bool {
+        let connection = &self.connection;
+        self.since.elapsed() < IDLE
+            && !connection.sender.is_closed()
+            && !connection.retired.is_cancelled()
+            && shown == Some(connection.shown.as_str())
     }
 }
 
 impl Slot<'_> {
-    /// The connection that was used last, if it leads to the node that is wanted.
-    pub(super) fn take(&self, wanted: Option<&Identity>) -> Option<Connection> {
+    /// The connection that was used last, if it leads to the node that is wanted and was opened with the certificate that is
+    /// `shown` now.
+    pub(super) fn take(&self, wanted: Option<&Identity>, shown: Option<&str>) -> Option<Connection> {
         let mut idle = self.slots.idle.lock();
         while let Some(found) = idle.pop() {
             let wanted = wanted.is_none_or(|wanted| *wanted == found.connection.identity);
-            if wanted && found.is_usable() && found.connection.sender.is_ready() {
+            if wanted && found.is_usable(shown) && found.connection.sender.is_ready() {
                 return Some(found.connection);
             }
         }
@@ -167,7 +179,8 @@ impl Slot<'_> {
     /// Keeps a connection for the next request.
     pub(super) fn give_back(self, connection: Connection) {
         // A request to another peer waits for a connection to close: this one.
-        if self.pool.waiting.load(Ordering::Relaxed) > 0 || connection.sender.is_closed() {
+        let is_usable = !connection.sender.is_closed() && !connection.retired.is_cancelled();
+        if self.pool.waiting.load(Ordering::Relaxed) > 0 || !is_usable {
             return;
         }
         self.slots.idle.lock().push(Idle { connection, since: Instant::now() });
@@ -179,8 +192,14 @@ impl Slot<'_> {
 pub(super) struct Permit(OwnedSemaphorePermit);
 
 impl Permit {
-    pub(super) fn used_for(self, sender: Sender, identity: Identity) -> Connection {
-        Connection { sender, identity, _permit: self.0 }
+    pub(super) fn used_for(
+        self,
+        sender: Sender,
+        identity: Identity,
+        shown: String,
+        retired: CancellationToken,
+    ) -> Connection {
+        Connection { sender, identity, shown, retired, _permit: self.0 }
     }
 }
 
@@ -239,10 +258,10 @@ mod tests {
     async fn a_peer_without_a_connection_is_forgotten() {
         let pool = Pool::new(1);
         let slot = pool.slot(&authority(1)).await.unwrap();
-        pool.prune();
+        pool.prune(None);
         assert_eq!(pool.peers.lock().len(), 1, "its slot is in use");
         drop(slot);
-        pool.prune();
+        pool.prune(None);
         assert!(pool.peers.lock().is_empty());
     }
 }

@@ -12,6 +12,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub struct Leaf {
     uris: Vec<String>,
     dns_names: Vec<String>,
+    issuer: String,
     serial: String,
     not_after: Timestamp,
     fingerprint: String,
@@ -46,6 +47,7 @@ impl Leaf {
         Ok(Self {
             uris,
             dns_names,
+            issuer: certificate.issuer().to_string(),
             serial: hex::encode(positive(certificate.tbs_certificate.raw_serial())),
             not_after,
             fingerprint: fingerprint(der),
@@ -64,6 +66,11 @@ impl Leaf {
     /// The DNS names it is valid for, wildcards included, in lower case.
     pub fn dns_names(&self) -> &[String] {
         &self.dns_names
+    }
+
+    /// The distinguished name of the authority that signed it, for example `CN=org-a network CA`.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// The serial number in lower-case hex.

@@ -140,7 +140,12 @@ impl Credentials {
         now <= self.leaf.not_after()
     }
 
-    /// The leaf and its key, for a client of a server that is not ours.
+    /// Whether certificates of authorities are shown with the leaf.
+    pub fn chained(&self) -> bool {
+        self.key.cert.len() > 1
+    }
+
+    /// The leaf with its chain, and its key, for a client of a server that is not ours.
     pub fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
     }

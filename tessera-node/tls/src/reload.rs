@@ -58,7 +58,7 @@ impl CredentialsReceiver {
         expected: Expectation,
         interval: Duration,
     ) -> Self {
-        let (sender, receiver) = watch::channel(Snapshot::default());
+        let (sender, mut receiver) = watch::channel(Snapshot::default());
         let mut watcher = Watcher {
             directory: directory.into().into(),
             expected: Arc::new(expected),
@@ -66,6 +66,7 @@ impl CredentialsReceiver {
             digest: None,
         };
         watcher.look().await;
+        receiver.mark_unchanged();
         tokio::spawn(watcher.run(interval));
         Self(receiver)
     }

@@ -41,8 +41,10 @@ pub enum Shown {
     Foreign(Stranger),
     /// A certificate of the right CA, past its end.
     Expired(Stranger),
-    /// Our own certificate.
+    /// Our own certificate, with its chain.
     Own,
+    /// Our own certificate without its chain. A server that serves it trusts the authority that signed it.
+    OwnAlone,
 }
 
 /// The server that is tried, and what we show it otherwise.
@@ -74,6 +76,16 @@ impl Server {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(&error))?;
         let proof = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
         Ok(Self { name, proof: proof.map_err(|error| failed(&error))?, own })
+    }
+
+    /// Whether certificates of authorities are shown with our own.
+    pub fn own_is_chained(&self) -> bool {
+        self.own.cert.len() > 1
+    }
+
+    fn own_alone(&self) -> Arc<CertifiedKey> {
+        let leaf = self.own.cert.first().cloned();
+        Arc::new(CertifiedKey::new(leaf.into_iter().collect(), Arc::clone(&self.own.key)))
     }
 }
 
@@ -147,6 +159,7 @@ where
                 tls(stream, Some(Arc::clone(&stranger.0)), server).await
             }
             Shown::Own => tls(stream, Some(Arc::clone(&server.own)), server).await,
+            Shown::OwnAlone => tls(stream, Some(server.own_alone()), server).await,
         }
     };
     match tokio::time::timeout(TIMEOUT, trial).await {
@@ -168,7 +181,7 @@ impl Shown {
             Self::Foreign(_) => alert == A::UnknownCA,
             Self::Expired(_) => alert == A::CertificateExpired,
             // A server may refuse it for its CA, its usage or its identity, whichever it checks first.
-            Self::Own => matches!(
+            Self::Own | Self::OwnAlone => matches!(
                 alert,
                 A::CertificateUnknown
                     | A::UnknownCA

@@ -41,6 +41,8 @@ pub struct Peer {
     pub not_after: Timestamp,
     /// SHA-256 of its certificate, lower-case hex.
     pub fingerprint: String,
+    /// The distinguished name of the authority that signed its certificate, as in [`Leaf::issuer`].
+    pub issuer: String,
 }
 
 /// Our roots and the rule on top of them, both live.
@@ -254,6 +256,7 @@ impl<'a> Candidate<'a> {
             identity: self.identity.clone(),
             not_after: self.leaf.not_after(),
             fingerprint: self.leaf.fingerprint().to_owned(),
+            issuer: self.leaf.issuer().to_owned(),
         }
     }
 }

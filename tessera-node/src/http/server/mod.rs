@@ -37,6 +37,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::reply::Reply;
 use super::router::{Answer, Api, Router};
+use crate::callers::Callers;
 use crate::listener_trials::OwnTrials;
 use crate::log_limiter::LogLimiter;
 use crate::metrics::{Metrics, Port};
@@ -67,6 +68,8 @@ struct Shared<A> {
     tasks: Tasks,
     metrics: Arc<Metrics>,
     own_trials: OwnTrials,
+    /// None: who is served here is not remembered.
+    callers: Option<Callers>,
     refused_identities: LogLimiter<(Identity, &'static str)>,
     refused_strangers: LogLimiter<(IpAddr, &'static str)>,
 }
@@ -78,6 +81,7 @@ pub(crate) struct Common {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) resources: Resources,
     pub(crate) own_trials: OwnTrials,
+    pub(crate) callers: Callers,
 }
 
 impl<A: Api> Server<A> {
@@ -90,7 +94,7 @@ impl<A: Api> Server<A> {
         common: Common,
     ) -> io::Result<Self> {
         let listener = listen::bind(address)?;
-        let Common { tasks, metrics, resources, own_trials } = common;
+        let Common { tasks, metrics, resources, own_trials, callers } = common;
         let connections = resources.connections(router.limits().connections);
         let shared = Shared {
             port,
@@ -101,6 +105,7 @@ impl<A: Api> Server<A> {
             tasks,
             metrics,
             own_trials,
+            callers: matches!(port, Port::Q2t | Port::Metrics).then_some(callers),
             refused_identities: LogLimiter::default(),
             refused_strangers: LogLimiter::default(),
         };
@@ -148,7 +153,9 @@ impl<A: Api> Shared<A> {
         let Some((connection, _slot)) = admitted else { return };
         let chain = connection.stream.get_ref().1.peer_certificates().unwrap_or_default();
         let Some(certificate) = chain.first().map(|leaf| leaf.clone().into_owned()) else { return };
-        let caller = Arc::new(Caller::new(connection.peer.identity, certificate));
+        let peer = connection.peer;
+        let _open = self.callers.as_ref().and_then(|callers| callers.opened(&peer.identity, &peer.issuer));
+        let caller = Arc::new(Caller::new(peer.identity, certificate));
         self.metrics.connection_opened(self.port);
         let mut stream = TimeoutStream::new(connection.stream);
         // A client that stops reading must release its slot; a slow but steady reader may keep it.

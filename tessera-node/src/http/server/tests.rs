@@ -52,6 +52,7 @@ async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
         metrics: Arc::clone(&metrics),
         resources,
         own_trials: OwnTrials::default(),
+        callers: Callers::default(),
     };
     let server = Server::bind(address, Port::Q2t, tls, router, common).unwrap();
     let address = server.listener.local_addr().unwrap();
