@@ -142,9 +142,8 @@ impl Look<'_> {
         let reports = parties.iter().flat_map(|party| party.reports.iter().flatten());
         let callers = reports.flat_map(|status| &status.callers).filter(|caller| caller.identity == identity);
         let is_issuing = |caller: &SeenCaller| caller.issuer == issuing && caller.open.iter().all(|open| open == issuing);
-        callers.fold(Seen::Nowhere, |seen, caller| match seen {
-            Seen::Another => Seen::Another,
-            _ if is_issuing(caller) => Seen::Issuing,
+        callers.fold(Seen::Nowhere, |before, caller| match before {
+            Seen::Nowhere | Seen::Issuing if is_issuing(caller) => Seen::Issuing,
             _ => Seen::Another,
         })
     }
@@ -189,9 +188,9 @@ impl Look<'_> {
 }
 
 /// Every node that runs showed it the leaf alone and was served.
-fn trusts_issuing(parties: &[Party], server: &str) -> bool {
+fn trusts_issuing(parties: &[Party], name: &str) -> bool {
     let served = |status: &admin::Status| {
-        let tried = status.server_trials.iter().find(|tried| tried.name == server);
+        let tried = status.server_trials.iter().find(|tried| tried.name == name);
         tried.is_some_and(|tried| {
             tried.trials.iter().any(|trial| trial.shown == Shown::OwnAlone && trial.outcome == Outcome::Served)
         })

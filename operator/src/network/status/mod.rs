@@ -221,20 +221,13 @@ fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
     let both = [("network", &authorities.network), ("admin", &authorities.admin)];
     if let Some((name, authority)) = both.into_iter().find(|(_, authority)| is_due(authority.old(), now)) {
         let end = authority.old().certificate().not_after();
-        return match authority.phase() {
-            Some(phase) => {
-                let message = format!(
-                    "the {name} CA ends on {end}, and its rollover, which is {}, waits for: {}",
-                    phase.as_str(),
-                    named(&seen.network.awaited)
-                );
-                (ConditionStatus::False, Reason::RolloverWaiting, message)
-            }
-            None => {
-                let message = format!("the {name} CA ends on {end} and is not being replaced");
-                (ConditionStatus::False, Reason::RenewalFailing, message)
-            }
+        let Some(phase) = authority.phase() else {
+            let message = format!("the {name} CA ends on {end} and is not being replaced");
+            return (ConditionStatus::False, Reason::RenewalFailing, message);
         };
+        let (phase, awaited) = (phase.as_str(), named(&seen.network.awaited));
+        let message = format!("the {name} CA ends on {end}, and its rollover, now {phase}, waits for: {awaited}");
+        return (ConditionStatus::False, Reason::RolloverWaiting, message);
     }
     let under_way = both.into_iter().filter_map(|(_, authority)| authority.phase()).min();
     match under_way {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
+use tessera_crds::api::network::CaRole;
+use tessera_pki::CaState;
 
 use super::*;
 use crate::fixtures::{network, network_inputs, network_json, node, node_json};

@@ -1,0 +1,95 @@
+//! What a network's spec and the facts make of its authorities. Whom a phase awaits is explored in the crate `tessera-pki`.
+
+use serde_json::json;
+use tessera_pki::rollover::{NodeFacts, Report};
+
+use super::*;
+use crate::fixtures::{network, network_json, node, node_json, now};
+
+fn of(policy: &serde_json::Value) -> TesseraNetwork {
+    let mut json = network_json();
+    json["spec"]["pki"] = json!({"ca": policy});
+    network(json)
+}
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+fn stepped(network: &TesseraNetwork, state: &CaState, facts: &AllFacts, at: Timestamp) -> Option<CaState> {
+    next(network, state, facts, DAY, at).unwrap()
+}
+
+fn phases(state: &CaState) -> [Option<tessera_pki::Phase>; 2] {
+    [state.network.phase(), state.admin.phase()]
+}
+
+#[test]
+fn nothing_happens_until_it_is_due_or_demanded() {
+    let first = first(&of(&json!({})), DAY, now()).unwrap();
+    let none = AllFacts::default();
+    assert!(stepped(&of(&json!({})), &first, &none, now()).is_none());
+    let demanded = stepped(&of(&json!({"rolloverTrigger": 1})), &first, &none, now()).unwrap();
+    assert_eq!(phases(&demanded), [Some(tessera_pki::Phase::Trusting); 2]);
+    assert_eq!((demanded.generation, demanded.network.trigger), (2, 1));
+    // 8,760 hours, of which the last 2,160 are for the next.
+    let before = now() + SignedDuration::from_hours(6_599);
+    assert!(stepped(&of(&json!({})), &first, &none, before).is_none());
+    assert!(stepped(&of(&json!({})), &first, &none, before + DAY).is_some());
+}
+
+#[test]
+fn a_demand_that_is_older_than_the_network_is_met_by_its_first_authorities() {
+    let network = of(&json!({"rolloverTrigger": 7}));
+    let first = first(&network, DAY, now()).unwrap();
+    assert!(stepped(&network, &first, &AllFacts::default(), now()).is_none());
+}
+
+#[test]
+fn each_authority_goes_on_by_what_was_seen_of_it() {
+    let network = of(&json!({"rolloverTrigger": 1}));
+    let state = stepped(&network, &first(&of(&json!({})), DAY, now()).unwrap(), &AllFacts::default(), now());
+    let state = state.unwrap();
+    let trusting = |authority: &Authority| Facts {
+        nodes: vec![NodeFacts {
+            name: "a".into(),
+            stored: true,
+            pods: vec![Some(Report {
+                trusts: authority.roots().iter().map(|root| root.fingerprint().to_owned()).collect(),
+                ..Report::default()
+            })],
+        }],
+        ..Facts::default()
+    };
+    let silent = Facts {
+        nodes: vec![NodeFacts { name: "a".into(), stored: true, pods: vec![None] }],
+        ..Facts::default()
+    };
+    let both = AllFacts { network: silent.clone(), admin: silent.clone() };
+    assert!(stepped(&network, &state, &both, now()).is_none());
+    let one = AllFacts { network: trusting(&state.network), admin: silent };
+    let next = stepped(&network, &state, &one, now()).unwrap();
+    assert_eq!(phases(&next), [Some(tessera_pki::Phase::Reissuing), Some(tessera_pki::Phase::Trusting)]);
+}
+
+#[test]
+fn a_longer_leaf_is_admitted_before_one_is_signed_and_never_taken_back() {
+    let state = first(&of(&json!({})), DAY, now()).unwrap();
+    let longer = next(&of(&json!({})), &state, &AllFacts::default(), DAY * 90, now()).unwrap().unwrap();
+    assert_eq!(longer.network.longest_leaf, DAY * 90);
+    assert!(stepped(&of(&json!({})), &longer, &AllFacts::default(), now()).is_none());
+    let mut with_client = node_json("a");
+    with_client["spec"]["clients"][0]["certificate"] = json!({"lifetime": "2160h", "renewBefore": "24h"});
+    let nodes = [node(node_json("b")), node(with_client)];
+    assert_eq!(longest_leaf(&of(&json!({})), &nodes), DAY * 90);
+    assert_eq!(longest_leaf(&of(&json!({})), &nodes[..1]), DAY);
+}
+
+#[test]
+fn a_distrusted_ca_is_replaced_at_once_and_the_other_authority_stays() {
+    let state = first(&of(&json!({})), DAY, now()).unwrap();
+    let bad = state.network.issuing.certificate().fingerprint().to_owned();
+    let after = stepped(&of(&json!({"distrust": [bad]})), &state, &AllFacts::default(), now()).unwrap();
+    assert_eq!(phases(&after), [None, None]);
+    assert!(after.network.roots().iter().all(|root| root.fingerprint() != bad));
+    assert_eq!(after.admin.digest(), state.admin.digest());
+    assert!(stepped(&of(&json!({"distrust": [bad]})), &after, &AllFacts::default(), now()).is_none());
+}
