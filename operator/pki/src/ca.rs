@@ -26,14 +26,22 @@ pub struct CaSpec {
 }
 
 impl CaSpec {
-    /// The authority of `network`'s nodes, ledger nodes and scrapers.
-    pub fn network(network: &str, lifetime: SignedDuration) -> Self {
-        Self { common_name: format!("{network} network CA"), lifetime }
+    /// The `ordinal`-th authority of `network`'s nodes, ledger nodes and scrapers, from 1.
+    pub fn network(network: &str, ordinal: u32, lifetime: SignedDuration) -> Self {
+        Self { common_name: numbered(network, "network", ordinal), lifetime }
     }
 
-    /// The authority of `network`'s admin ports.
-    pub fn admin(network: &str, lifetime: SignedDuration) -> Self {
-        Self { common_name: format!("{network} admin CA"), lifetime }
+    /// The `ordinal`-th authority of `network`'s admin ports, from 1.
+    pub fn admin(network: &str, ordinal: u32, lifetime: SignedDuration) -> Self {
+        Self { common_name: numbered(network, "admin", ordinal), lifetime }
+    }
+}
+
+/// Each authority has a name of its own: some verifiers find a certificate's issuer by name alone.
+fn numbered(network: &str, role: &str, ordinal: u32) -> String {
+    match ordinal {
+        0 | 1 => format!("{network} {role} CA"),
+        later => format!("{network} {role} CA {later}"),
     }
 }
 
@@ -44,15 +52,10 @@ pub struct Ca {
 }
 
 impl Ca {
-    /// A new authority with a new key: self-signed, path length 0 (it signs leaves only).
+    /// A new authority with a new key: self-signed, path length 1: it signs leaves, and the authority that comes after it.
     pub fn generate(spec: &CaSpec, now: Timestamp) -> Result<Self, CaError> {
         let key = generate_key()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, spec.common_name.as_str());
-        params.serial_number = Some(random_serial()?);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let mut params = authority(&spec.common_name, 1)?;
         set_validity(&mut params, now, end_of(now, spec.lifetime)?, spec.lifetime)?;
         let certificate = params
             .self_signed(&*key)
@@ -95,15 +98,31 @@ impl Ca {
         self.sign(spec, not_after - BACKDATE, not_after)
     }
 
+    /// The certificate by which who trusts this authority alone trusts `next`, until `not_after` or this authority's end:
+    /// `next`'s name and key, signed by this authority. It signs leaves only.
+    pub fn cross_sign(&self, next: &Self, not_after: Timestamp, now: Timestamp) -> Result<Certificate, CaError> {
+        let mut params = authority(&next.certificate.common_name(), 0)?;
+        params.use_authority_key_identifier_extension = true;
+        let not_after = not_after.min(self.certificate.not_after());
+        set_validity(&mut params, now, not_after, not_after.duration_since(now))?;
+        let signed = params
+            .signed_by(&*next.key, &self.issuer()?)
+            .map_err(|source| CaError::Generate { action: "sign the next CA", source })?;
+        Certificate::parse(signed.pem().as_bytes()).map_err(CaError::Certificate)
+    }
+
+    fn issuer(&self) -> Result<Issuer<'static, &KeyPair>, CaError> {
+        Issuer::from_ca_cert_der(self.certificate.der(), &*self.key)
+            .map_err(|source| CaError::Generate { action: "read the CA's certificate", source })
+    }
+
     fn sign(&self, spec: &LeafSpec, now: Timestamp, not_after: Timestamp) -> Result<Leaf, CaError> {
         let key = generate_key()?;
         let mut params = spec.params()?;
         params.serial_number = Some(random_serial()?);
         set_validity(&mut params, now, not_after, spec.lifetime())?;
-        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), &*self.key)
-            .map_err(|source| CaError::Generate { action: "read the CA's certificate", source })?;
         let certificate = params
-            .signed_by(&*key, &issuer)
+            .signed_by(&*key, &self.issuer()?)
             .map_err(|source| CaError::Generate { action: "sign a leaf certificate", source })?;
         Ok(Leaf {
             certificate_pem: certificate.pem(),
@@ -131,6 +150,17 @@ impl fmt::Debug for Ca {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ca").field("fingerprint", &self.certificate.fingerprint()).finish_non_exhaustive()
     }
+}
+
+/// What every certificate of an authority has. At most `path_length` other authorities may stand between it and a leaf.
+fn authority(common_name: &str, path_length: u8) -> Result<CertificateParams, CaError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.serial_number = Some(random_serial()?);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 fn generate_key() -> Result<Zeroizing<KeyPair>, CaError> {

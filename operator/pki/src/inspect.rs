@@ -47,6 +47,9 @@ pub struct Certificate {
     dns_names: Vec<String>,
     usage: Option<Usage>,
     authority: bool,
+    subject: String,
+    issuer: String,
+    path_length: Option<u32>,
 }
 
 impl Certificate {
@@ -54,6 +57,12 @@ impl Certificate {
     pub fn parse(pem: &[u8]) -> Result<Self, InspectError> {
         let der = CertificateDer::from_pem_slice(pem).map_err(|_| InspectError::Pem)?;
         Ok(Self { pem: String::from_utf8_lossy(pem).into_owned(), ..Self::from_der(&der)? })
+    }
+
+    /// Reads all certificates of a PEM text; their [`Self::pem`] is empty.
+    pub fn parse_all(pem: &[u8]) -> Result<Vec<Self>, InspectError> {
+        let all = CertificateDer::pem_slice_iter(pem);
+        all.map(|der| Self::from_der(&der.map_err(|_| InspectError::Pem)?)).collect()
     }
 
     /// The same without [`Self::pem`], for a memory of thousands.
@@ -82,6 +91,9 @@ impl Certificate {
             dns_names,
             usage: usage(&x509)?,
             authority: x509.is_ca(),
+            subject: x509.subject().to_string(),
+            issuer: x509.issuer().to_string(),
+            path_length: path_length(&x509)?,
             der: der.clone().into_owned(),
         })
     }
@@ -136,12 +148,40 @@ impl Certificate {
         self.authority
     }
 
+    /// Its name, for example `CN=org-a network CA`.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The common name in [`Self::subject`]; empty if there is none.
+    pub(crate) fn common_name(&self) -> String {
+        let x509 = self.x509();
+        let name = x509.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        name.unwrap_or_default().to_owned()
+    }
+
+    /// The name of who signed it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether verifiers accept a chain in which it signs another authority, and that a leaf.
+    pub fn may_sign_authorities(&self) -> bool {
+        self.authority && self.path_length.is_none_or(|length| length >= 1)
+    }
+
     /// Whether `ca` signed it: by name and by signature, whatever the dates are.
     pub fn is_issued_by(&self, ca: &Self) -> bool {
         let (own, issuer) = (self.x509(), ca.x509());
         ca.authority
             && own.issuer().as_raw() == issuer.subject().as_raw()
             && own.verify_signature(Some(issuer.public_key())).is_ok()
+    }
+
+    /// Whether both are of one key and of one name.
+    pub fn is_same_entity(&self, other: &Self) -> bool {
+        let (own, other) = (self.x509(), other.x509());
+        own.subject().as_raw() == other.subject().as_raw() && own.public_key().raw == other.public_key().raw
     }
 
     /// Whether its public key is `raw`, the bits of the subject public key.
@@ -175,6 +215,13 @@ fn names(x509: &X509Certificate<'_>) -> Result<(Option<Identity>, Vec<String>), 
         _ => None,
     };
     Ok((identity, dns_names))
+}
+
+fn path_length(x509: &X509Certificate<'_>) -> Result<Option<u32>, InspectError> {
+    let extension = x509
+        .basic_constraints()
+        .map_err(|source| InspectError::Extension { name: "basicConstraints", source })?;
+    Ok(extension.and_then(|extension| extension.value.path_len_constraint))
 }
 
 fn usage(x509: &X509Certificate<'_>) -> Result<Option<Usage>, InspectError> {

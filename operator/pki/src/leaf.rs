@@ -69,6 +69,11 @@ impl LeafSpec {
         self.lifetime
     }
 
+    /// The same leaf, for `longest` if it would last longer.
+    pub(crate) fn at_most(&self, longest: SignedDuration) -> Self {
+        Self { lifetime: self.lifetime.min(longest), ..self.clone() }
+    }
+
     pub(crate) fn params(&self) -> Result<CertificateParams, CaError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = self.subject();
@@ -109,7 +114,7 @@ impl LeafSpec {
 
 /// A new leaf and its key. No `Debug`: it holds a private key.
 pub struct Leaf {
-    /// What goes into `tls.crt`. The authorities sign leaves directly, so there is no intermediate to add.
+    /// What goes into `tls.crt`: the leaf, and while a rollover asks for it the certificate of its CA that the CA before signed.
     pub certificate_pem: String,
     /// What goes into `tls.key`.
     pub private_key_pem: PrivateKeyPem,

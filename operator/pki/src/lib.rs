@@ -17,6 +17,7 @@
 //! What may not happen here: reading the time or the API server, and printing a private key. Time is a parameter, and
 //! [`PrivateKeyPem`] has no `Debug` or `Display`.
 
+mod authority;
 mod ca;
 mod error;
 mod inspect;
@@ -24,9 +25,11 @@ mod key;
 mod leaf;
 pub mod policy;
 pub mod renewal;
+pub mod rollover;
 mod state;
 mod usage;
 
+pub use authority::{Authority, Phase, Role, Rollover};
 pub use ca::{Ca, CaSpec};
 pub use error::CaError;
 pub use inspect::{Certificate, InspectError};

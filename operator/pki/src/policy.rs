@@ -23,6 +23,8 @@ pub struct Wanted<'a> {
     pub spec: &'a LeafSpec,
     /// Who signed it.
     pub ca: &'a Certificate,
+    /// Who signed the certificate of `ca` that is shown beside it; `None`: it is shown alone.
+    pub cross_signer: Option<&'a Certificate>,
     /// How long before its end it is replaced.
     pub renew_before: SignedDuration,
 }
@@ -50,6 +52,8 @@ pub enum Reason {
     KeyMismatch,
     /// Another authority signed it.
     WrongIssuer,
+    /// What is shown beside it is not what should be.
+    WrongChain,
     /// Its identity, DNS names or usages are others.
     WrongNames,
     /// It has expired.
@@ -77,6 +81,7 @@ impl Reason {
             Self::Unparsable { .. } => "Unparsable",
             Self::KeyMismatch => "KeyMismatch",
             Self::WrongIssuer => "WrongIssuer",
+            Self::WrongChain => "WrongChain",
             Self::WrongNames => "WrongNames",
             Self::Expired { .. } => "Expired",
             Self::LifetimeReduced { .. } => "LifetimeReduced",
@@ -86,7 +91,7 @@ impl Reason {
 
     /// Whether the stored leaf is unusable, so that its user waits; otherwise it serves until it is replaced.
     pub fn is_outage(&self) -> bool {
-        !matches!(self, Self::LifetimeReduced { .. } | Self::RenewalDue { .. })
+        !matches!(self, Self::WrongChain | Self::LifetimeReduced { .. } | Self::RenewalDue { .. })
     }
 }
 
@@ -97,6 +102,7 @@ impl fmt::Display for Reason {
             Self::Unparsable { item } => write!(f, "{item} is not readable"),
             Self::KeyMismatch => write!(f, "tls.key is not the key of tls.crt"),
             Self::WrongIssuer => write!(f, "the certificate is of another CA"),
+            Self::WrongChain => write!(f, "the certificate is not shown with the chain that a rollover of its CA needs"),
             Self::WrongNames => write!(f, "the certificate's names or usages are not those asked for"),
             Self::Expired { not_after } => write!(f, "the certificate expired at {not_after}"),
             Self::LifetimeReduced { not_after } => {
@@ -122,10 +128,26 @@ pub fn check(wanted: &Wanted<'_>, stored: &Stored<'_>, now: Timestamp) -> Result
     if !certificate.has_public_key(key.public_key_raw()) {
         return Err(Reason::KeyMismatch);
     }
-    check_certificate(wanted, certificate, now)
+    let current = check_certificate(wanted, certificate, now)?;
+    let shown = Certificate::parse_all(stored.certificate.unwrap_or_default());
+    let is_right = shown.is_ok_and(|shown| is_right_chain(wanted, shown.get(1..).unwrap_or_default(), now));
+    if is_right { Ok(current) } else { Err(Reason::WrongChain) }
 }
 
-/// The same of a leaf whose key is known to be its own.
+/// Whether `beside`, what is shown beside the leaf, is the one cross certificate that `wanted` has, or nothing if it has none.
+/// One that has ended serves nobody, and none is signed any more once its signer has ended.
+fn is_right_chain(wanted: &Wanted<'_>, beside: &[Certificate], now: Timestamp) -> bool {
+    let signer = wanted.cross_signer.filter(|signer| signer.not_after() > now);
+    match (signer, beside) {
+        (None, []) => true,
+        (Some(signer), [cross]) => {
+            cross.is_same_entity(wanted.ca) && cross.is_issued_by(signer) && cross.not_after() > now
+        }
+        _ => false,
+    }
+}
+
+/// The same of a leaf whose key is known to be its own and whose chain is known to be right.
 pub fn check_certificate(
     wanted: &Wanted<'_>,
     certificate: Certificate,

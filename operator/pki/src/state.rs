@@ -1,25 +1,28 @@
 //! The document that holds a network's authorities: one Secret, changed only by update with its resourceVersion.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::ca::{Ca, CaSpec};
+use crate::authority::{Authority, Phase, Role, Rollover};
+use crate::ca::Ca;
 use crate::error::CaError;
 use crate::key::PrivateKeyPem;
 
-/// The version of the document.
-pub const STATE_VERSION: u32 = 1;
+/// The version of the document. Version 1 held one CA for each authority and nothing else.
+pub const STATE_VERSION: u32 = 2;
 
 /// A network's authorities.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CaState {
-    /// Counts the pairs of authorities of this network, from 1.
+    /// Counts the changes of this document, from 1.
     pub generation: u64,
     /// Signs nodes, ledger nodes and scrapers.
-    pub network: Ca,
+    pub network: Authority,
     /// Signs the two ends of the admin ports.
-    pub admin: Ca,
+    pub admin: Authority,
 }
 
 /// Why a CA state cannot be read or written.
@@ -59,24 +62,28 @@ impl CaState {
     pub fn generate(network: &str, lifetime: SignedDuration, now: Timestamp) -> Result<Self, CaError> {
         Ok(Self {
             generation: 1,
-            network: Ca::generate(&CaSpec::network(network, lifetime), now)?,
-            admin: Ca::generate(&CaSpec::admin(network, lifetime), now)?,
+            network: Authority::generate(Role::Network, network, lifetime, now)?,
+            admin: Authority::generate(Role::Admin, network, lifetime, now)?,
         })
     }
 
-    /// Reads the document; both authorities must be whole.
+    /// Reads the document; all authorities must be whole.
     pub fn from_json(json: &[u8]) -> Result<Self, StateError> {
-        // The version is read first: a newer document need not have this one's members.
+        // The version is read first: another document need not have this one's members.
         let Versioned { version } = parse(json)?;
-        if version != STATE_VERSION {
-            return Err(StateError::Version { found: version });
+        match version {
+            1 => {
+                let Document1 { generation, network, admin } = parse(json)?;
+                let first = |ca: StoredCa, which| Ok(Authority::of_first(ca.load(which)?));
+                let (network, admin) = (first(network, "network")?, first(admin, "admin")?);
+                Ok(Self { generation, network, admin })
+            }
+            STATE_VERSION => {
+                let Document { generation, network, admin, .. } = parse(json)?;
+                Ok(Self { generation, network: network.load("network")?, admin: admin.load("admin")? })
+            }
+            found => Err(StateError::Version { found }),
         }
-        let document: Document = parse(json)?;
-        Ok(Self {
-            generation: document.generation,
-            network: document.network.load("network")?,
-            admin: document.admin.load("admin")?,
-        })
     }
 
     /// The document. It holds the private keys.
@@ -84,8 +91,8 @@ impl CaState {
         let document = Document {
             version: STATE_VERSION,
             generation: self.generation,
-            network: StoredCa::store(&self.network),
-            admin: StoredCa::store(&self.admin),
+            network: StoredAuthority::store(&self.network),
+            admin: StoredAuthority::store(&self.admin),
         };
         // The exact size first: a buffer that grows leaves copies of the keys behind.
         let mut size = CountingWriter(0);
@@ -101,8 +108,34 @@ impl CaState {
 struct Document {
     version: u32,
     generation: u64,
+    network: StoredAuthority,
+    admin: StoredAuthority,
+}
+
+#[derive(Deserialize)]
+struct Document1 {
+    generation: u64,
     network: StoredCa,
     admin: StoredCa,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredAuthority {
+    issuing: StoredCa,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rollover: Option<StoredRollover>,
+    ordinal: u32,
+    founded: Timestamp,
+    trigger: i64,
+    longest_leaf_seconds: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRollover {
+    phase: Phase,
+    since: Timestamp,
+    other: StoredCa,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +147,37 @@ struct Versioned {
 struct StoredCa {
     certificate: String,
     key: PrivateKeyPem,
+}
+
+impl StoredAuthority {
+    fn store(authority: &Authority) -> Self {
+        Self {
+            issuing: StoredCa::store(&authority.issuing),
+            rollover: authority.rollover.as_ref().map(|rollover| StoredRollover {
+                phase: rollover.phase,
+                since: rollover.since,
+                other: StoredCa::store(&rollover.other),
+            }),
+            ordinal: authority.ordinal,
+            founded: authority.founded,
+            trigger: authority.trigger,
+            longest_leaf_seconds: authority.longest_leaf.as_secs(),
+        }
+    }
+
+    fn load(self, which: &'static str) -> Result<Authority, StateError> {
+        let rollover = self.rollover.map(|StoredRollover { phase, since, other }| {
+            Ok(Rollover { phase, since, other: Arc::new(other.load(which)?) })
+        });
+        Ok(Authority {
+            issuing: Arc::new(self.issuing.load(which)?),
+            rollover: rollover.transpose()?,
+            ordinal: self.ordinal,
+            founded: self.founded,
+            trigger: self.trigger,
+            longest_leaf: SignedDuration::from_secs(self.longest_leaf_seconds),
+        })
+    }
 }
 
 impl StoredCa {

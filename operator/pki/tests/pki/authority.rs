@@ -44,7 +44,7 @@ fn serials_are_long_positive_and_new_each_time() {
 
 #[test]
 fn a_leaf_does_not_outlive_its_authority() {
-    let ca = Ca::generate(&CaSpec::network("org-a", SignedDuration::from_hours(3)), now()).unwrap();
+    let ca = Ca::generate(&CaSpec::network("org-a", 1, SignedDuration::from_hours(3)), now()).unwrap();
     let leaf = parsed(&ca.issue(&node_spec(), now()).unwrap());
     assert_eq!(leaf.not_after(), ca.certificate().not_after());
 }
@@ -72,7 +72,7 @@ fn a_name_outside_ascii_is_refused() {
 
 #[test]
 fn a_lifetime_beyond_the_calendar_is_refused() {
-    let error = Ca::generate(&CaSpec::network("org-a", SignedDuration::MAX), now()).unwrap_err();
+    let error = Ca::generate(&CaSpec::network("org-a", 1, SignedDuration::MAX), now()).unwrap_err();
     assert!(matches!(error, CaError::Lifetime(_)), "{error}");
 }
 

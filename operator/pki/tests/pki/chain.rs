@@ -77,7 +77,7 @@ fn a_node_s_admin_leaf_serves_and_cannot_connect() {
 
 #[test]
 fn the_admin_ca_and_the_network_ca_are_strangers() {
-    let (network, admin) = (ca(), Ca::generate(&CaSpec::admin("org-a", YEAR), now()).unwrap());
+    let (network, admin) = (ca(), Ca::generate(&CaSpec::admin("org-a", 1, YEAR), now()).unwrap());
     let of_network = network.issue(&client_spec(), now()).unwrap();
     let of_admin = admin.issue(&client_spec(), now()).unwrap();
     accepted_as_client(&network, &of_network, now()).unwrap();

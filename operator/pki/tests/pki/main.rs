@@ -6,6 +6,7 @@ mod authority;
 mod chain;
 mod policy;
 mod renewal;
+mod rollover;
 mod state;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +22,7 @@ fn now() -> Timestamp {
 }
 
 fn ca() -> Ca {
-    Ca::generate(&CaSpec::network("org-a", YEAR), now()).unwrap()
+    Ca::generate(&CaSpec::network("org-a", 1, YEAR), now()).unwrap()
 }
 
 fn node_identity() -> Identity {

@@ -23,7 +23,7 @@ impl Case {
     }
 
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { spec: &self.spec, ca: self.ca.certificate(), renew_before: RENEW_BEFORE }
+        Wanted { spec: &self.spec, ca: self.ca.certificate(), cross_signer: None, renew_before: RENEW_BEFORE }
     }
 
     fn stored(&self) -> Stored<'_> {
