@@ -18,5 +18,6 @@ pub mod cluster;
 pub mod fleet;
 pub mod search;
 pub mod settings;
+pub mod stacks;
 pub mod vault;
 pub mod wait;

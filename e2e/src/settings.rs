@@ -15,6 +15,8 @@ pub struct Settings {
     pub client_image: String,
     /// `localhost:5001/otelcol@sha256:…`
     pub collector_image: String,
+    /// `localhost:5001/tessera-stacks@sha256:…`
+    pub stacks_image: String,
     /// The plug-in's binary.
     pub kubectl_tessera: String,
     /// Vault as it is reached from the tests' machine, through a port-forward.
@@ -36,6 +38,7 @@ impl Settings {
             bad_image: var("TESSERA_BAD_IMAGE")?,
             client_image: var("TESSERA_CLIENT_IMAGE")?,
             collector_image: var("TESSERA_COLLECTOR_IMAGE")?,
+            stacks_image: var("TESSERA_STACKS_IMAGE")?,
             kubectl_tessera: var("KUBECTL_TESSERA")?,
             vault_address: var("TESSERA_VAULT_ADDR")?,
             vault_ca_file: var("TESSERA_VAULT_CA_FILE")?,

@@ -1,0 +1,3 @@
+module tessera.rs/e2e/stacks
+
+go 1.25.0
