@@ -16,6 +16,7 @@ mod peers;
 mod private_transaction;
 mod quiet;
 mod rebuild;
+mod rollover;
 mod secrets_search;
 mod token_audience;
 mod upgrade;

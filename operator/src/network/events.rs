@@ -47,7 +47,11 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
     ];
     let conditions = types.into_iter().filter_map(|type_| of_condition(type_, before, after));
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
-    conditions.chain(store_ca_changed(before, after)).chain(rollover(before, after)).chain(checklist).collect()
+    conditions
+        .chain(store_ca_changed(before, after))
+        .chain(rollover(before, after))
+        .chain(checklist)
+        .collect()
 }
 
 /// Each phase of a rollover, once.

@@ -205,7 +205,8 @@ fn tls_config(
     for root in trusted {
         roots.add(root).map_err(tls)?;
     }
-    let chain = CertificateDer::pem_slice_iter(certificate_pem).collect::<Result<Vec<_>, _>>().map_err(pem)?;
+    let chain =
+        CertificateDer::pem_slice_iter(certificate_pem).collect::<Result<Vec<_>, _>>().map_err(pem)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(pem)?;
     tls_client::with_certificate(roots, chain, key).map_err(tls)
 }

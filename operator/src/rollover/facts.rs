@@ -26,11 +26,17 @@ struct Party {
 }
 
 /// What was seen of the parties of `network`, whose nodes are `nodes`. Empty if `state` is in no rollover.
-pub fn gather(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], state: &CaState, ctx: &Context) -> AllFacts {
+pub fn gather(
+    network: &TesseraNetwork,
+    nodes: &[Arc<TesseraNode>],
+    state: &CaState,
+    ctx: &Context,
+) -> AllFacts {
     if state.network.rollover.is_none() && state.admin.rollover.is_none() {
         return AllFacts::default();
     }
-    let parties: Vec<_> = nodes.iter().map(|node| Party { node: Arc::clone(node), reports: reports(node, ctx) }).collect();
+    let parties: Vec<_> =
+        nodes.iter().map(|node| Party { node: Arc::clone(node), reports: reports(node, ctx) }).collect();
     let view = Look { network, state, ctx };
     AllFacts {
         network: Facts {
@@ -54,7 +60,8 @@ fn reports(node: &TesseraNode, ctx: &Context) -> Vec<Option<admin::Status>> {
         let phase = pod.0.status.as_ref().and_then(|status| status.phase.as_deref());
         !matches!(phase, Some("Failed" | "Succeeded"))
     });
-    runs.map(|pod| ctx.answers.of(pod.uid()).and_then(|answers| answers.last).map(|(status, _)| status)).collect()
+    runs.map(|pod| ctx.answers.of(pod.uid()).and_then(|answers| answers.last).map(|(status, _)| status))
+        .collect()
 }
 
 fn of_network(status: &admin::Status) -> Report {
@@ -141,7 +148,8 @@ impl Look<'_> {
         let identity = identity.to_string();
         let reports = parties.iter().flat_map(|party| party.reports.iter().flatten());
         let callers = reports.flat_map(|status| &status.callers).filter(|caller| caller.identity == identity);
-        let is_issuing = |caller: &SeenCaller| caller.issuer == issuing && caller.open.iter().all(|open| open == issuing);
+        let is_issuing =
+            |caller: &SeenCaller| caller.issuer == issuing && caller.open.iter().all(|open| open == issuing);
         callers.fold(Seen::Nowhere, |before, caller| match before {
             Seen::Nowhere | Seen::Issuing if is_issuing(caller) => Seen::Issuing,
             _ => Seen::Another,
@@ -154,7 +162,8 @@ impl Look<'_> {
             shown.is_some_and(|shown| shown.r#type == VaultClientCertificateType::Issued)
         });
         let store = store.map(|store| (SECRET_STORE, store.address.as_str()));
-        let collector = self.network.spec.logging.as_ref().map(|logging| (COLLECTOR, logging.otlp.endpoint.as_str()));
+        let collector =
+            self.network.spec.logging.as_ref().map(|logging| (COLLECTOR, logging.otlp.endpoint.as_str()));
         let facts = |(name, address): (&str, &str)| DependencyFacts {
             name: format!("{name} {address}"),
             trusts_issuing: trusts_issuing(parties, name),
@@ -166,10 +175,12 @@ impl Look<'_> {
     /// Whether a person says that it trusts the CA that is to stay.
     fn is_acknowledged(&self, identity: &str) -> bool {
         let authority = &self.state.network;
-        let next = authority.rollover.as_ref().filter(|rollover| rollover.phase == tessera_pki::Phase::Trusting);
+        let next =
+            authority.rollover.as_ref().filter(|rollover| rollover.phase == tessera_pki::Phase::Trusting);
         let ca = next.map_or(&authority.issuing, |rollover| &rollover.other);
         self.network.spec.pki.acknowledge.iter().any(|acknowledged| {
-            *acknowledged.identity == *identity && *acknowledged.ca_fingerprint == *ca.certificate().fingerprint()
+            *acknowledged.identity == *identity
+                && *acknowledged.ca_fingerprint == *ca.certificate().fingerprint()
         })
     }
 
@@ -192,7 +203,10 @@ fn trusts_issuing(parties: &[Party], name: &str) -> bool {
     let served = |status: &admin::Status| {
         let tried = status.server_trials.iter().find(|tried| tried.name == name);
         tried.is_some_and(|tried| {
-            tried.trials.iter().any(|trial| trial.shown == Shown::OwnAlone && trial.outcome == Outcome::Served)
+            tried
+                .trials
+                .iter()
+                .any(|trial| trial.shown == Shown::OwnAlone && trial.outcome == Outcome::Served)
         })
     };
     let mut reports = parties.iter().flat_map(|party| &party.reports).peekable();

@@ -3,8 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tessera_crds::TesseraNetwork;
-use tessera_crds::api::pki::LeafPolicy;
 use tessera_crds::TesseraNode;
+use tessera_crds::api::pki::LeafPolicy;
 use tessera_pki::rollover::{Facts, Step, View, Wish};
 use tessera_pki::{Authority, CaError, CaState, Role};
 
@@ -27,7 +27,11 @@ pub fn wish(network: &TesseraNetwork) -> Wish {
 }
 
 /// The first authorities of `network`. The demand that its spec has already is met by them.
-pub fn first(network: &TesseraNetwork, longest_leaf: SignedDuration, now: Timestamp) -> Result<CaState, CaError> {
+pub fn first(
+    network: &TesseraNetwork,
+    longest_leaf: SignedDuration,
+    now: Timestamp,
+) -> Result<CaState, CaError> {
     let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
     let mut state = CaState::generate(name_of(network), lifetime, now)?;
     for authority in [&mut state.network, &mut state.admin] {
@@ -45,8 +49,12 @@ pub fn next(
     longest_leaf: SignedDuration,
     now: Timestamp,
 ) -> Result<Option<CaState>, CaError> {
-    let step = |role, authority: &Authority, facts| next_of(network, role, authority, facts, longest_leaf, now);
-    let changed = [step(Role::Network, &state.network, &facts.network)?, step(Role::Admin, &state.admin, &facts.admin)?];
+    let step =
+        |role, authority: &Authority, facts| next_of(network, role, authority, facts, longest_leaf, now);
+    let changed = [
+        step(Role::Network, &state.network, &facts.network)?,
+        step(Role::Admin, &state.admin, &facts.admin)?,
+    ];
     let [network, admin] = changed;
     if network.is_none() && admin.is_none() {
         return Ok(None);
@@ -69,7 +77,8 @@ fn next_of(
     let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
     let spec = role.spec(name_of(network), authority.ordinal.saturating_add(1), lifetime);
     let distrust = &network.spec.pki.ca.distrust;
-    let is_distrusted = |fingerprint: &str| distrust.iter().any(|distrusted| distrusted.as_str() == fingerprint);
+    let is_distrusted =
+        |fingerprint: &str| distrust.iter().any(|distrusted| distrusted.as_str() == fingerprint);
     if let Some(without) = authority.without(|ca| is_distrusted(ca.fingerprint()), &spec, now)? {
         return Ok(Some(without));
     }

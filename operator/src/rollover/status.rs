@@ -12,7 +12,10 @@ const NAMED: usize = 16;
 
 /// Every CA that is trusted or still signs, the one that signs first.
 pub fn cas(state: &CaState) -> Vec<CaStatus> {
-    [(CaRole::Network, &state.network), (CaRole::Admin, &state.admin)].into_iter().flat_map(of_authority).collect()
+    [(CaRole::Network, &state.network), (CaRole::Admin, &state.admin)]
+        .into_iter()
+        .flat_map(of_authority)
+        .collect()
 }
 
 fn of_authority((role, authority): (CaRole, &Authority)) -> Vec<CaStatus> {
@@ -30,10 +33,10 @@ fn of_authority((role, authority): (CaRole, &Authority)) -> Vec<CaStatus> {
 
 /// Whom the rollovers wait for, the network's first.
 pub fn awaited(state: &CaState, facts: &AllFacts, now: Timestamp) -> Vec<Awaited> {
-    let admin = View::of(&state.admin).awaited(&facts.admin, now).into_iter().map(|awaited| Awaited {
-        what: format!("(admin port) {}", awaited.what),
-        ..awaited
-    });
+    let admin = View::of(&state.admin)
+        .awaited(&facts.admin, now)
+        .into_iter()
+        .map(|awaited| Awaited { what: format!("(admin port) {}", awaited.what), ..awaited });
     View::of(&state.network).awaited(&facts.network, now).into_iter().chain(admin).collect()
 }
 

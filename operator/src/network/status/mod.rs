@@ -226,7 +226,8 @@ fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
             return (ConditionStatus::False, Reason::RenewalFailing, message);
         };
         let (phase, awaited) = (phase.as_str(), named(&seen.network.awaited));
-        let message = format!("the {name} CA ends on {end}, and its rollover, now {phase}, waits for: {awaited}");
+        let message =
+            format!("the {name} CA ends on {end}, and its rollover, now {phase}, waits for: {awaited}");
         return (ConditionStatus::False, Reason::RolloverWaiting, message);
     }
     let under_way = both.into_iter().filter_map(|(_, authority)| authority.phase()).min();
