@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNetworkStatus, names};
 
 use crate::controller::context::Context;
@@ -29,6 +30,7 @@ use crate::kube::meta::{Owner, name_of, network_labels};
 use crate::memory::backoff::jittered;
 use crate::memory::status_memo::StatusMemo;
 use crate::process::metrics::Kind;
+use crate::report::conditions::is_true;
 use crate::report::open_report::Report;
 use crate::watch::cache::Cache;
 use crate::watch::kept::Parsed;
@@ -117,6 +119,8 @@ async fn reconcile_resolved(
     let status = status::of_seen(network, &seen, inputs);
     let lines = status.checklist.as_ref().map(|checklist| checklist.lines.as_slice());
     ctx.metrics.checklist(&ctx.namespace, &resolved.name, lines.unwrap_or_default());
+    let are_current = is_true(&status.conditions, ConditionType::CertificatesCurrent);
+    ctx.metrics.certificates(&ctx.namespace, &resolved.name, Some(are_current));
     Reconciled {
         status: Some(status),
         events: events::of_writes(resolved, &applied),

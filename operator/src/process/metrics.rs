@@ -34,6 +34,7 @@ pub struct Metrics {
     event_lists: Counter,
     checklist: Family<LineOfNetwork, Gauge>,
     exceptions: Family<AcceptedLine, Gauge>,
+    certificates: Family<OfNetwork, Gauge>,
     logs: tessera_log_shipping::Metrics,
 }
 
@@ -43,6 +44,12 @@ struct LineOfNetwork {
     network: String,
     line: &'static str,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfNetwork {
+    namespace: String,
+    network: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,9 +77,12 @@ impl Default for Metrics {
         let exceptions = Family::<AcceptedLine, Gauge>::default();
         let help = "1 for each line of the security checklist whose violation an exception accepts";
         registry.register("checklist_exception", help, exceptions.clone());
+        let certificates = Family::<OfNetwork, Gauge>::default();
+        let help = "1 if the network's condition CertificatesCurrent is True, else 0";
+        registry.register("certificates_current", help, certificates.clone());
         let logs = tessera_log_shipping::Metrics::default();
         logs.register(registry.sub_registry_with_prefix("logs"));
-        Self { registry, durations, failures, requests, event_lists, checklist, exceptions, logs }
+        Self { registry, durations, failures, requests, event_lists, checklist, exceptions, certificates, logs }
     }
 }
 
@@ -120,6 +130,19 @@ impl Metrics {
                 } else {
                     self.checklist.remove(&labels);
                 }
+            }
+        }
+    }
+
+    /// Whether what a network renews is current; `None`: the network is gone.
+    pub fn certificates(&self, namespace: &str, network: &str, are_current: Option<bool>) {
+        let labels = OfNetwork { namespace: namespace.to_owned(), network: network.to_owned() };
+        match are_current {
+            Some(are_current) => {
+                self.certificates.get_or_create(&labels).set(i64::from(are_current));
+            }
+            None => {
+                self.certificates.remove(&labels);
             }
         }
     }
@@ -191,7 +214,7 @@ mod tests {
         let word = |char: char| !(char.is_alphanumeric() || char == '_');
         let named = template.split(word).filter(|name| name.starts_with("tessera_operator_"));
         let named: std::collections::BTreeSet<_> = named.collect();
-        assert_eq!(named.len(), 2);
+        assert_eq!(named.len(), 3);
         for name in named {
             assert!(encoded.contains(&format!("# HELP {name} ")), "{name}: {encoded}");
         }

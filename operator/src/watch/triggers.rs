@@ -49,6 +49,7 @@ impl Triggers {
         }
         if change.after.is_none() {
             self.0.metrics.checklist(&self.0.namespace, object.name(), &[]);
+            self.0.metrics.certificates(&self.0.namespace, object.name(), None);
         }
         let (before, after) = (readable(change.before.as_ref()), readable(change.after.as_ref()));
         if before.map(taken_by_nodes) != after.map(taken_by_nodes) {

@@ -115,7 +115,7 @@ fn check_leaf(name: &str, object: &DynamicObject, authorities: &CaState) {
     }
     let leaf = Certificate::parse(&decoded(object, "tls.crt")).expect("a leaf is a certificate");
     let ca = if name.ends_with("-admin-tls") { &authorities.admin } else { &authorities.network };
-    assert!(leaf.is_issued_by(ca.certificate()), "{name} is of another CA");
+    assert!(leaf.is_issued_by(ca.issuing.certificate()), "{name} is of another CA");
 }
 
 fn decoded(secret: &DynamicObject, key: &str) -> Vec<u8> {

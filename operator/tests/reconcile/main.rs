@@ -26,6 +26,7 @@ mod operator;
 mod pods;
 mod prune;
 mod rollout;
+mod rollover;
 mod silent;
 mod starts;
 mod upgrade;
