@@ -104,20 +104,16 @@ impl Default for LeafPolicy {
 /// How long the network's certificate authorities live, and when they are replaced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("duration(self.renewBefore) < duration(self.lifetime)")
-        .message("renewBefore must be shorter than lifetime").field_path(".renewBefore"),
-    validation = Rule::new("self.rolloverTrigger >= oldSelf.rolloverTrigger")
-        .message("rolloverTrigger only grows: each number is met once").field_path(".rolloverTrigger"),
-)]
+#[x_kube(validation = Rule::new("self.rolloverTrigger >= oldSelf.rolloverTrigger")
+    .message("rolloverTrigger only grows: each number is met once").field_path(".rolloverTrigger"))]
 pub struct CaPolicy {
     /// How long a CA certificate is valid. Read when a CA is made; an existing one keeps its end.
     #[serde(default = "CaPolicy::default_lifetime")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1h')")
         .message("lifetime must be at least 1h: a shorter one leaves no time to replace a CA"))]
     pub lifetime: Duration,
-    /// How long before its end a CA is replaced by a new one with a new key; at most two thirds of its life. A rollover waits for
-    /// whom it must, so leave it time.
+    /// How long before its end a CA is replaced by a new one with a new key; more than two thirds of its life counts as
+    /// two thirds. A rollover waits for whom it must, so leave it time.
     #[serde(default = "CaPolicy::default_renew_before")]
     pub renew_before: Duration,
     /// A greater number than before demands new CAs now, by the same rollover: nobody is refused, nothing restarts. If the present

@@ -107,6 +107,18 @@ fn networks() -> Vec<Case> {
             .refuses(ABSENT)
             .saying(&["spec.secretStore.vault", "if and only if"])
             .admits(crate::fixture::network()["spec"]["secretStore"]["vault"].clone()),
+        network("a demand for another CA, taken back")
+            .given("/spec/pki/ca/rolloverTrigger", json!(2))
+            .at("/spec/pki/ca/rolloverTrigger")
+            .refuses(json!(1))
+            .saying(&["spec.pki.ca.rolloverTrigger", "only grows"])
+            .admits(json!(3)),
+        network("a demand for another CA, removed")
+            .given("/spec/pki/ca/rolloverTrigger", json!(2))
+            .at("/spec/pki/ca/rolloverTrigger")
+            .refuses(ABSENT)
+            .saying(&["spec.pki.ca.rolloverTrigger", "only grows"])
+            .admits(json!(2)),
         network("a lifetime below its renewal")
             .at("/spec/pki/leaf/lifetime")
             .refuses(json!("7h"))

@@ -210,6 +210,7 @@ mod tests {
         let template = include_str!("../../../charts/tessera-operator/templates/alerts.yaml");
         let metrics = Metrics::default();
         metrics.checklist("org-a", "net", &[LineStatus { exception: Some(exception()), ..violated() }]);
+        metrics.certificates("org-a", "net", Some(false));
         let encoded = metrics.encode();
         let word = |char: char| !(char.is_alphanumeric() || char == '_');
         let named = template.split(word).filter(|name| name.starts_with("tessera_operator_"));

@@ -142,14 +142,14 @@ impl Look<'_> {
         }
     }
 
-    /// What the nodes saw of a client: one certificate of another CA outweighs all others.
+    /// What the nodes saw of a client in its last handshakes: one certificate of another CA outweighs all others. Connections from
+    /// before them end when nodes trust the new CA alone, each after the answer that it awaits.
     fn seen(&self, parties: &[Party], identity: &Identity) -> Seen {
         let issuing = self.state.network.issuing.certificate().subject();
         let identity = identity.to_string();
         let reports = parties.iter().flat_map(|party| party.reports.iter().flatten());
         let callers = reports.flat_map(|status| &status.callers).filter(|caller| caller.identity == identity);
-        let is_issuing =
-            |caller: &SeenCaller| caller.issuer == issuing && caller.open.iter().all(|open| open == issuing);
+        let is_issuing = |caller: &SeenCaller| caller.issuer == issuing;
         callers.fold(Seen::Nowhere, |before, caller| match before {
             Seen::Nowhere | Seen::Issuing if is_issuing(caller) => Seen::Issuing,
             _ => Seen::Another,

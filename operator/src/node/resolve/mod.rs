@@ -328,6 +328,10 @@ fn leaves(
         }
         let own = client.certificate.clone().unwrap_or_default();
         let own = Lifetimes::from(&own.policy(&network.spec.pki.leaf));
+        // The network's next reconcile admits it, within a second or two, and wakes its nodes. One that is issued now would be short.
+        if own.lifetime > authorities.network.longest_leaf && !network.spec.paused {
+            continue;
+        }
         let spec = LeafSpec::client(Identity::client(trust_domain, name, &client.name)?, own.lifetime);
         clients.push(decide(&authorities.network, &spec, own.renew_before, secret)?);
     }

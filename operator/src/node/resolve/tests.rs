@@ -123,8 +123,13 @@ fn a_field_of_a_nodes_pod_replaces_the_networks_field_and_no_other() {
 fn a_client_may_have_a_certificate_that_lives_longer() {
     let mut json = node_json("node-a");
     json["spec"]["clients"][0]["certificate"] = json!({"lifetime": "2160h", "renewBefore": "720h"});
-    let resolved = resolved(json, &inputs());
-    let ends = |leaf: &Leaf| leaf.certificate.not_after().duration_since(inputs().now);
+    let mut inputs = inputs();
+    assert!(resolved(json.clone(), &inputs).client_tls.is_empty(), "before the authority admits it");
+    let mut authorities = CaState::clone(inputs.authorities.as_deref().unwrap());
+    authorities.network.longest_leaf = SignedDuration::from_hours(2160);
+    inputs.authorities = Some(Arc::new(authorities));
+    let resolved = resolved(json, &inputs);
+    let ends = |leaf: &Leaf| leaf.certificate.not_after().duration_since(inputs.now);
     assert!(ends(&resolved.client_tls[0]) > SignedDuration::from_hours(2159));
     assert!(ends(&resolved.tls) <= SignedDuration::from_hours(24));
 }
