@@ -2,7 +2,7 @@
 //!
 //! A connection is counted as long as its [`Open`] lives. A rollover of an authority waits for these.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tessera_node_api::admin::SeenCaller;
@@ -19,15 +19,12 @@ pub(crate) struct Callers(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    by_identity: HashMap<Identity, Seen>,
-    /// The number of the next handshake.
-    next: u64,
+    by_identity: BTreeMap<Identity, Seen>,
+    handshakes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Seen {
-    /// The number of its first handshake that is remembered.
-    first: u64,
     /// The number of its last handshake.
     last: u64,
     /// Who signed the certificate of its last handshake.
@@ -42,41 +39,34 @@ pub(crate) struct Open {
     callers: Callers,
     identity: Identity,
     issuer: String,
-    /// [`Seen::first`] of the entry that counts this connection.
-    first: u64,
 }
 
 impl Callers {
-    /// `identity` was served a connection, for which it showed a certificate that `issuer` signed.
+    /// `identity` was served a connection, for which it showed a certificate that `issuer` signed. None: at a bound, the connection
+    /// is not counted.
     pub(crate) fn opened(&self, identity: &Identity, issuer: &str) -> Option<Open> {
         let mut state = self.state();
-        let number = state.next;
-        state.next += 1;
-        state.make_space_for(identity);
-        let seen = state.by_identity.entry(identity.clone()).or_insert_with(|| Seen::new(number));
+        state.handshakes += 1;
+        let number = state.handshakes;
+        let seen = state.entry(identity)?;
         seen.last = number;
         issuer.clone_into(&mut seen.issuer);
         if seen.open.len() >= MAX_ISSUERS && !seen.open.contains_key(issuer) {
             return None;
         }
         *seen.open.entry(issuer.to_owned()).or_default() += 1;
-        let first = seen.first;
         drop(state);
-        Some(Open { callers: self.clone(), identity: identity.clone(), issuer: issuer.to_owned(), first })
+        Some(Open { callers: self.clone(), identity: identity.clone(), issuer: issuer.to_owned() })
     }
 
     /// What the status reports, sorted by identity.
     pub(crate) fn seen(&self) -> Vec<SeenCaller> {
-        let state = self.state();
-        let seen = state.by_identity.iter().map(|(identity, seen)| SeenCaller {
+        let one = |(identity, seen): (&Identity, &Seen)| SeenCaller {
             identity: identity.to_string(),
             issuer: seen.issuer.clone(),
             open: seen.open.keys().cloned().collect(),
-        });
-        let mut seen: Vec<_> = seen.collect();
-        drop(state);
-        seen.sort_by(|one, other| one.identity.cmp(&other.identity));
-        seen
+        };
+        self.state().by_identity.iter().map(one).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,30 +76,21 @@ impl Callers {
 }
 
 impl State {
-    /// At the bound the client that was seen longest ago is forgotten, those without an open connection first.
-    fn make_space_for(&mut self, identity: &Identity) {
-        if self.by_identity.len() < MAX_CALLERS || self.by_identity.contains_key(identity) {
-            return;
+    /// At the bound the client that was seen longest ago is forgotten. A client with an open connection never is.
+    fn entry(&mut self, identity: &Identity) -> Option<&mut Seen> {
+        if self.by_identity.len() >= MAX_CALLERS && !self.by_identity.contains_key(identity) {
+            let gone = self.by_identity.iter().filter(|(_, seen)| seen.open.is_empty());
+            let oldest = gone.min_by_key(|(_, seen)| seen.last)?.0.clone();
+            self.by_identity.remove(&oldest);
         }
-        let oldest = self.by_identity.iter().min_by_key(|(_, seen)| (!seen.open.is_empty(), seen.last));
-        if let Some(identity) = oldest.map(|(identity, _)| identity.clone()) {
-            self.by_identity.remove(&identity);
-        }
-    }
-}
-
-impl Seen {
-    fn new(first: u64) -> Self {
-        Self { first, last: first, issuer: String::new(), open: BTreeMap::new() }
+        Some(self.by_identity.entry(identity.clone()).or_default())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         let mut state = self.callers.state();
-        // The client may have been forgotten, and remembered anew, since.
-        let seen = state.by_identity.get_mut(&self.identity).filter(|seen| seen.first == self.first);
-        let Some(seen) = seen else { return };
+        let Some(seen) = state.by_identity.get_mut(&self.identity) else { return };
         let Some(open) = seen.open.get_mut(&self.issuer) else { return };
         *open -= 1;
         if *open == 0 {
@@ -171,17 +152,15 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_of_a_forgotten_client_ends_without_a_trace() {
+    fn while_all_have_open_connections_no_further_client_is_counted() {
         let callers = Callers::default();
-        let mut all: Vec<_> =
-            (0..=MAX_CALLERS).map(|number| callers.opened(&client(&format!("c{number}")), OLD)).collect();
-        // The first was forgotten for the last, and comes back.
-        let again = callers.opened(&client("c0"), NEW);
-        drop(all.remove(0));
-        let seen = callers.seen();
-        let first = seen.iter().find(|seen| seen.identity == client("c0").to_string()).unwrap();
-        assert_eq!(first.open, [NEW]);
-        drop(again);
+        let all: Vec<_> =
+            (0..MAX_CALLERS).map(|number| callers.opened(&client(&format!("c{number}")), OLD)).collect();
+        assert!(all.iter().all(Option::is_some));
+        assert!(callers.opened(&client("late"), OLD).is_none());
+        drop(all);
+        assert!(callers.opened(&client("late"), OLD).is_some());
+        assert_eq!(callers.seen().len(), MAX_CALLERS);
     }
 
     #[test]

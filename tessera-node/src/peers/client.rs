@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tessera_node_api::identity::Identity;
-use tessera_tls::{ClientTls, ConnectionGuard};
+use tessera_tls::{ClientTls, ConnectError, ConnectionGuard, Credentials, Refusal};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
@@ -59,7 +59,7 @@ pub(super) enum CallError {
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
     #[error(transparent)]
-    Tls(#[from] tessera_tls::ConnectError),
+    Tls(#[from] ConnectError),
     #[error("the node at this address is {found}")]
     OtherNode { found: Identity },
     #[error("connection failed")]
@@ -105,13 +105,11 @@ impl Client {
 
     /// Closes connections that were idle for too long.
     pub(super) fn prune(&self) {
-        self.pool.prune(self.shown().as_deref());
+        self.pool.prune(self.credentials().as_ref());
     }
 
-    /// Fingerprint of the certificate that a new connection is opened with.
-    fn shown(&self) -> Option<String> {
-        let current = self.tls.trust().credentials().current();
-        current.map(|current| current.leaf().fingerprint().to_owned())
+    fn credentials(&self) -> Option<Arc<Credentials>> {
+        self.tls.trust().credentials().current()
     }
 
     async fn call_once_or_twice(
@@ -123,7 +121,7 @@ impl Client {
         let authority = (endpoint.url.host().to_owned(), endpoint.url.port());
         let slot = self.pool.slot(&authority).await?;
         let mut repeated = false;
-        if let Some(connection) = slot.take(node, self.shown().as_deref()) {
+        if let Some(connection) = slot.take(node, self.credentials().as_ref()) {
             match exchange(connection, endpoint, call).await {
                 Ok(done) => return Ok(self.answered(slot, done, repeated)),
                 Err(Exchange::NoResponse(_)) => repeated = true,
@@ -150,7 +148,7 @@ impl Client {
     ) -> Result<Connection, CallError> {
         let permit = slot.permit().await?;
         // Read before the handshake: if the certificate changes meanwhile, the connection counts as one of the old.
-        let shown = self.shown().unwrap_or_default();
+        let shown = self.credentials().ok_or(ConnectError::Refused(Refusal::NotReady))?;
         let (host, port) = authority;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(CallError::Connect)?;
         // A push is one small write that waits for its answer.
@@ -177,9 +175,8 @@ impl Client {
                 reason = guard.closed() => {
                     tracing::info!(%reason, "connection to a peer closed");
                     retired.cancel();
-                    let current = credentials.current();
                     // An idle connection ends with its sender, one in use with its request.
-                    pool.prune(current.as_ref().map(|current| current.leaf().fingerprint()));
+                    pool.prune(credentials.current().as_ref());
                     let _ = timeout(CLOSE_GRACE, connection).await;
                 }
                 () = draining.cancelled() => {

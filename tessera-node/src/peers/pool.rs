@@ -18,6 +18,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use tessera_node_api::identity::Identity;
+use tessera_tls::Credentials;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,8 +59,8 @@ pub(super) struct Connection {
     pub(super) sender: Sender,
     /// The node at the other end.
     pub(super) identity: Identity,
-    /// Fingerprint of our certificate that it was opened with.
-    pub(super) shown: String,
+    /// The certificate that it was opened with.
+    pub(super) shown: Arc<Credentials>,
     /// Cancelled when it may take no further request.
     pub(super) retired: CancellationToken,
     _permit: OwnedSemaphorePermit,
@@ -101,9 +102,9 @@ impl Pool {
     }
 
     /// Closes idle connections that take no further request, and forgets peers without a connection.
-    pub(super) fn prune(&self, shown: Option<&str>) {
+    pub(super) fn prune(&self, current: Option<&Arc<Credentials>>) {
         self.peers.lock().retain(|_, slots| {
-            slots.idle.lock().retain(|idle| idle.is_usable(shown));
+            slots.idle.lock().retain(|idle| idle.is_usable(current));
             Arc::strong_count(slots) > 1 || !slots.idle.lock().is_empty()
         });
     }
@@ -146,25 +147,28 @@ impl Slots {
 }
 
 impl Idle {
-    /// Connections follow our certificate: one that was opened with another than the one `shown` now takes no further request, so
-    /// that no peer is left with a certificate that it will not trust much longer.
-    fn is_usable(&self, shown: Option<&str>) -> bool {
+    /// One that was opened with another certificate than the `current` one takes no further request: its peer will not trust that
+    /// certificate much longer.
+    fn is_usable(&self, current: Option<&Arc<Credentials>>) -> bool {
         let connection = &self.connection;
         self.since.elapsed() < IDLE
             && !connection.sender.is_closed()
             && !connection.retired.is_cancelled()
-            && shown == Some(connection.shown.as_str())
+            && current.is_some_and(|current| Arc::ptr_eq(current, &connection.shown))
     }
 }
 
 impl Slot<'_> {
-    /// The connection that was used last, if it leads to the node that is wanted and was opened with the certificate that is
-    /// `shown` now.
-    pub(super) fn take(&self, wanted: Option<&Identity>, shown: Option<&str>) -> Option<Connection> {
+    /// The connection that was used last, if it leads to the node that is wanted and was opened with the `current` certificate.
+    pub(super) fn take(
+        &self,
+        wanted: Option<&Identity>,
+        current: Option<&Arc<Credentials>>,
+    ) -> Option<Connection> {
         let mut idle = self.slots.idle.lock();
         while let Some(found) = idle.pop() {
             let wanted = wanted.is_none_or(|wanted| *wanted == found.connection.identity);
-            if wanted && found.is_usable(shown) && found.connection.sender.is_ready() {
+            if wanted && found.is_usable(current) && found.connection.sender.is_ready() {
                 return Some(found.connection);
             }
         }
@@ -196,7 +200,7 @@ impl Permit {
         self,
         sender: Sender,
         identity: Identity,
-        shown: String,
+        shown: Arc<Credentials>,
         retired: CancellationToken,
     ) -> Connection {
         Connection { sender, identity, shown, retired, _permit: self.0 }

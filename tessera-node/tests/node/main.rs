@@ -16,6 +16,7 @@ mod peers;
 mod privacy;
 mod pushes;
 mod requests;
+mod rollover;
 mod send_receive;
 mod trials;
 mod volume;

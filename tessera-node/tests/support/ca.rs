@@ -11,6 +11,7 @@ use rcgen::{
 use tessera_node_api::paths::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
 
 pub struct Ca {
+    name: String,
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
 }
@@ -47,13 +48,17 @@ pub fn wish(uri: &str) -> Wish {
 
 impl Ca {
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority(name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self { name: name.to_owned(), issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate with the name and the key of `next`, signed by this authority.
+    pub fn cross_sign(&self, next: &Self, until: SignedDuration) -> String {
+        let mut params = authority(&next.name);
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(until);
+        params.signed_by(next.issuer.key(), &self.issuer).unwrap().pem()
     }
 
     pub fn issue(&self, wish: &Wish) -> Issued {
@@ -72,6 +77,20 @@ impl Ca {
 }
 
 impl Issued {
+    /// Shows `authority` with the leaf.
+    #[must_use]
+    pub fn with(mut self, authority: &str) -> Self {
+        self.certificate.push_str(authority);
+        self
+    }
+
+    /// Trusts exactly these authorities.
+    #[must_use]
+    pub fn trusting(self, authorities: &[&Ca]) -> Self {
+        let roots = authorities.iter().map(|authority| authority.pem.as_str()).collect();
+        Self { roots, ..self }
+    }
+
     /// Writes the three files.
     pub fn write(&self, directory: &Path) {
         std::fs::create_dir_all(directory).unwrap();
@@ -79,6 +98,14 @@ impl Issued {
         std::fs::write(directory.join(KEY_FILE), &self.key).unwrap();
         std::fs::write(directory.join(CA_FILE), &self.roots).unwrap();
     }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 fn since_epoch(offset: SignedDuration) -> Duration {

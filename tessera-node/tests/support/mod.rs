@@ -7,6 +7,7 @@ pub mod client;
 pub mod load;
 pub mod port;
 pub mod process;
+pub mod rollover;
 pub mod store;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -3,10 +3,8 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
-};
+use jiff::SignedDuration;
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 use tempfile::TempDir;
 use tessera_keys::{Login, VaultError, VaultKeys};
 use tessera_node_api::identity::Identity;
@@ -15,31 +13,23 @@ use tessera_tls::trial::{self, Outcome, Server, Shown, Stranger};
 use tokio::net::TcpStream;
 
 use super::Vault;
+use super::ca::{Ca, Wish, wish};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+const NODE: &str = "spiffe://org-a.example/node/node-a";
 
-fn authority() -> Authority {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+fn leaf(usage: ExtendedKeyUsagePurpose) -> Wish {
+    Wish { names: vec!["127.0.0.1".to_owned()], usages: vec![usage], ..wish(NODE) }
 }
 
-/// `tls.crt` and `tls.key` of a new leaf in `directory`.
-fn issue(authority: &Authority, usage: ExtendedKeyUsagePurpose, directory: &Path) {
-    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    params.extended_key_usages = vec![usage];
-    let key = KeyPair::generate().unwrap();
-    let leaf = params.signed_by(&key, authority).unwrap();
-    std::fs::create_dir_all(directory).unwrap();
-    std::fs::write(directory.join("tls.crt"), leaf.pem()).unwrap();
-    std::fs::write(directory.join("tls.key"), key.serialize_pem()).unwrap();
+/// What a node may show.
+fn client() -> Wish {
+    leaf(ExtendedKeyUsagePurpose::ClientAuth)
 }
 
 struct Machines {
     vault: Vault,
     /// Whom the listener trusts.
-    clients: Authority,
+    clients: Ca,
     port: u16,
 }
 
@@ -47,10 +37,9 @@ impl Machines {
     fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path();
-        let (server, clients) = (authority(), authority());
-        issue(&server, ExtendedKeyUsagePurpose::ServerAuth, &path.join("server"));
-        std::fs::write(path.join("server/ca.crt"), server.pem()).unwrap();
-        std::fs::write(path.join("clients.crt"), clients.pem()).unwrap();
+        let (server, clients) = (Ca::new("store"), Ca::new("network"));
+        server.issue(&leaf(ExtendedKeyUsagePurpose::ServerAuth)).write(&path.join("server"));
+        std::fs::write(path.join("clients.crt"), &clients.pem).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = path.join("machines.hcl");
         let listener = format!(
@@ -90,10 +79,10 @@ async fn a_store_that_asks_for_a_certificate_serves_the_node_that_shows_it() {
     refused(machines.keys(None).ensure("main", 1).await.unwrap_err());
 
     // One of a foreign CA, then, in the same files and for the same login, one of the right CA.
-    issue(&authority(), ExtendedKeyUsagePurpose::ClientAuth, own.path());
+    Ca::new("foreign").issue(&client()).write(own.path());
     let keys = machines.keys(Some(own.path()));
     refused(keys.ensure("main", 1).await.unwrap_err());
-    issue(&machines.clients, ExtendedKeyUsagePurpose::ClientAuth, own.path());
+    machines.clients.issue(&client()).write(own.path());
     assert!(keys.ensure("main", 1).await.unwrap().new);
 
     // Files that do not belong together are refused by name, before anything is sent.
@@ -102,21 +91,39 @@ async fn a_store_that_asks_for_a_certificate_serves_the_node_that_shows_it() {
     assert!(matches!(error, VaultError::ClientCertificate { .. }), "{error}");
 }
 
+/// The store as `keys` would connect to it.
+fn server(keys: &VaultKeys) -> Server {
+    let tls = keys.client_tls().unwrap().unwrap();
+    Server::of_another("127.0.0.1", tls.roots, tls.own).unwrap()
+}
+
+async fn run(shown: &Shown, server: &Server, port: u16) -> Outcome {
+    trial::run(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), shown, server).await
+}
+
+/// Vault reads the roots of its clients at start.
+#[tokio::test]
+async fn a_store_that_knows_the_old_root_serves_a_new_leaf_with_the_cross_certificate_and_not_alone() {
+    let machines = Machines::start();
+    let own = TempDir::new().unwrap();
+    let next = Ca::new("network 2");
+    let cross = machines.clients.cross_sign(&next, SignedDuration::from_hours(1));
+    next.issue(&client()).with(&cross).write(own.path());
+    let keys = machines.keys(Some(own.path()));
+    assert!(keys.ensure("main", 1).await.unwrap().new);
+    assert_eq!(run(&Shown::Own, &server(&keys), machines.port).await, Outcome::Served);
+    assert_eq!(run(&Shown::OwnAlone, &server(&keys), machines.port).await, Outcome::Refused);
+}
+
 #[tokio::test]
 async fn the_store_is_tried_as_a_client_that_it_must_not_serve() {
     let machines = Machines::start();
     let own = TempDir::new().unwrap();
-    issue(&machines.clients, ExtendedKeyUsagePurpose::ClientAuth, own.path());
+    machines.clients.issue(&client()).write(own.path());
     let keys = machines.keys(Some(own.path()));
-    let server = || {
-        let tls = keys.client_tls().unwrap().unwrap();
-        Server::of_another("127.0.0.1", tls.roots, tls.own).unwrap()
-    };
-    let identity: Identity = "spiffe://org-a.example/node/node-a".parse().unwrap();
+    let server = || server(&keys);
+    let identity: Identity = NODE.parse().unwrap();
     let foreign = Shown::Foreign(Stranger::of_foreign_ca(&identity).unwrap());
-    let run = async |shown: &Shown, server: &Server, port: u16| {
-        trial::run(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), shown, server).await
-    };
     assert_eq!(run(&Shown::NoCertificate, &server(), machines.port).await, Outcome::Refused);
     assert_eq!(run(&foreign, &server(), machines.port).await, Outcome::Refused);
     assert_eq!(run(&Shown::Own, &server(), machines.port).await, Outcome::Served);

@@ -4,6 +4,9 @@
 //! `VAULT_BIN="$(hack/tools vault)" cargo test -p tessera-keys --test real_vault`
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
+#[path = "../../../tests/support/ca.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with other crates")]
+mod ca;
 mod client_certificate;
 
 use std::collections::HashSet;

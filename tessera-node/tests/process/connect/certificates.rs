@@ -5,30 +5,73 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use jiff::{SignedDuration, Timestamp};
 
 use super::sidecar::Sidecar;
-use crate::support::ca::{Wish, wish};
+use crate::support::ca::{Issued, Wish, wish};
 use crate::support::client::{request, send_body};
 use crate::support::process::Process;
+use crate::support::rollover::{Successor, certify};
 use crate::support::{Net, PATIENCE, Spec, eventually};
 
 const SENDERS: usize = 4;
 
-/// Sends over kept connections, until `stop`: how many were acknowledged, and what else was answered.
-async fn send_until(sidecar: &Sidecar, stop: &AtomicBool, sent: &AtomicUsize) -> Vec<String> {
-    let mut failed = Vec::new();
-    let mut session = sidecar.session().await.unwrap();
-    let json = [("content-type", "application/json")];
-    while !stop.load(Ordering::Relaxed) {
-        let request = request("POST", "/send", &json, send_body(&[7; 100], &[]));
-        match tokio::time::timeout(PATIENCE, session.try_send(request)).await {
-            Ok(Some(answer)) if answer.status == 201 => drop(sent.fetch_add(1, Ordering::Relaxed)),
-            Ok(Some(answer)) => failed.push(format!("{} {}", answer.status, answer.text())),
-            Ok(None) | Err(_) => failed.push("no answer".to_owned()),
-        }
-        if !failed.is_empty() {
-            stop.store(true, Ordering::Relaxed);
-        }
+/// Ledgers that send over kept connections until they are stopped or a send fails.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    sent: AtomicUsize,
+}
+
+impl Load {
+    /// What was answered other than an acknowledgement.
+    async fn run(&self, sidecar: &Sidecar) -> Vec<String> {
+        let senders = futures::future::join_all((0..SENDERS).map(|_| self.one_sender(sidecar))).await;
+        senders.into_iter().flatten().collect()
     }
-    failed
+
+    async fn one_sender(&self, sidecar: &Sidecar) -> Option<String> {
+        let mut session = sidecar.session().await.unwrap();
+        let json = [("content-type", "application/json")];
+        while !self.is_stopped() {
+            let request = request("POST", "/send", &json, send_body(&[7; 100], &[]));
+            let failed = match tokio::time::timeout(PATIENCE, session.try_send(request)).await {
+                Ok(Some(answer)) if answer.status == 201 => {
+                    self.sent.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Ok(Some(answer)) => format!("{} {}", answer.status, answer.text()),
+                Ok(None) | Err(_) => "no answer".to_owned(),
+            };
+            self.stop();
+            return Some(failed);
+        }
+        None
+    }
+
+    /// Each condition ends with the load, too, which says what failed.
+    async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        eventually(what, async || (holds() || self.is_stopped()).then_some(())).await;
+    }
+
+    async fn more_sends(&self) {
+        let before = self.sent();
+        self.until("more sends are acknowledged", || self.sent() >= before + 25).await;
+    }
+
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// How often the sidecar has loaded a certificate.
+fn loaded(sidecar: &Sidecar) -> usize {
+    std::fs::read_to_string(&sidecar.log).unwrap().matches("credentials loaded").count()
 }
 
 fn renew(net: &Net, node: &Spec, lifetime: SignedDuration) {
@@ -47,36 +90,63 @@ async fn certificates_of_both_sides_change_under_load_and_no_request_fails() {
     let end_of_first = Timestamp::now() + first;
     renew(&net, a, first);
     let sidecar = Sidecar::start(a).await;
-    let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let load = futures::future::join_all((0..SENDERS).map(|_| send_until(&sidecar, &stop, &sent)));
-    // Each condition ends with the load, too, which says what failed.
-    let until = async |what: &str, holds: &dyn Fn() -> bool| {
-        eventually(what, async || (holds() || stop.load(Ordering::Relaxed)).then_some(())).await;
-    };
-    let more_sends = async || {
-        let before = sent.load(Ordering::Relaxed);
-        until("more sends are acknowledged", &|| sent.load(Ordering::Relaxed) >= before + 25).await;
-    };
-    let loaded = || std::fs::read_to_string(&sidecar.log).unwrap().matches("credentials loaded").count();
+    let load = Load::default();
     let changes = async {
-        more_sends().await;
+        load.more_sends().await;
         for round in 0..5 {
             renew(&net, a, SignedDuration::from_mins(60));
             if round % 2 == 1 {
                 a.certify(&net.ca);
             }
-            until("the sidecar loads the new certificate", &|| loaded() == round + 2).await;
-            more_sends().await;
+            load.until("the sidecar loads the new certificate", || loaded(&sidecar) == round + 2).await;
+            load.more_sends().await;
         }
-        until("the first certificate is past its end", &|| Timestamp::now() > end_of_first).await;
-        more_sends().await;
-        stop.store(true, Ordering::Relaxed);
+        load.until("the first certificate is past its end", || Timestamp::now() > end_of_first).await;
+        load.more_sends().await;
+        load.stop();
     };
-    let (failed, ()) = tokio::join!(load, changes);
-    let failed: Vec<_> = failed.into_iter().flatten().collect();
-    assert_eq!(failed, [""; 0], "of {} sends", sent.load(Ordering::Relaxed));
-    assert!(sent.load(Ordering::Relaxed) > 100, "{sent:?}");
-    assert_eq!(loaded(), 6);
+    let (failed, ()) = tokio::join!(load.run(&sidecar), changes);
+    assert_eq!(failed, [""; 0], "of {} sends", load.sent());
+    assert!(load.sent() > 100, "{}", load.sent());
+    assert_eq!(loaded(&sidecar), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authority_rolls_over_under_load_and_no_request_fails() {
+    let net = Net::new(&["a"]);
+    let successor = Successor::of(&net.ca);
+    let a = net.node("a");
+    let _node = Process::start(a);
+    a.wait_until_serves().await;
+    let sidecar = Sidecar::start(a).await;
+    let load = Load::default();
+    let both = [&net.ca, &successor.ca];
+    let certify_ledger = async |issued: Issued| {
+        let before = loaded(&sidecar);
+        issued.write(&a.dir.join("client-tls"));
+        load.until("the sidecar loads the new certificate", || loaded(&sidecar) > before).await;
+        load.more_sends().await;
+    };
+    let certify_node = async |issued: Issued| {
+        certify(a, &issued).await;
+        load.more_sends().await;
+    };
+    let ledger = wish(&a.client_identity().to_string());
+    let changes = async {
+        load.more_sends().await;
+        // The node knows the old root alone.
+        certify_ledger(successor.ca.issue(&ledger).with(&successor.cross).trusting(&[&net.ca])).await;
+        certify_node(net.ca.issue(&a.wish()).trusting(&both)).await;
+        // The ledger knows the old root alone.
+        certify_node(successor.ca.issue(&a.wish()).with(&successor.cross).trusting(&both)).await;
+        certify_ledger(successor.ca.issue(&ledger).with(&successor.cross).trusting(&both)).await;
+        certify_node(successor.ca.issue(&a.wish()).with(&successor.cross)).await;
+        certify_ledger(successor.ca.issue(&ledger)).await;
+        certify_node(successor.ca.issue(&a.wish())).await;
+        load.stop();
+    };
+    let (failed, ()) = tokio::join!(load.run(&sidecar), changes);
+    assert_eq!(failed, [""; 0], "of {} sends", load.sent());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tessera_node_api::identity::Identity;
 use tessera_tls::{
-    AcceptError, AllowedPeers, Connection, Credentials, CredentialsReceiver, Expectation, ServerTls, Usage,
+    AcceptError, AllowedPeers, Connection, Credentials, CredentialsError, CredentialsReceiver, Expectation,
+    ServerTls, Usage,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,14 +30,17 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 
 impl Issued {
     pub fn credentials(&self, identity: &Identity, usage: Usage) -> Credentials {
+        self.load(identity, usage).unwrap()
+    }
+
+    pub fn load(&self, identity: &Identity, usage: Usage) -> Result<Credentials, CredentialsError> {
         let expected = Expectation { identity: identity.clone(), usage };
-        let loaded = Credentials::from_pem(
+        Credentials::from_pem(
             self.certificate.as_bytes(),
             self.key.as_bytes(),
             self.roots.as_bytes(),
             &expected,
-        );
-        loaded.unwrap()
+        )
     }
 
     pub fn der(&self) -> CertificateDer<'static> {
