@@ -53,12 +53,35 @@ pub(crate) enum Command {
     /// `ConfigMaps`, pods, what makes pods, and the releases that Helm keeps in Secrets. Shows where and by which rule, never the
     /// credential. Exit code 1 if anything is found, or could not be searched. Changes nothing.
     Audit(Audit),
+    /// Show the CAs of a TesseraNetwork, the rollover under way and whom it waits for, and the certificates of its nodes
+    ///
+    /// With what to add to the network where a client's or a server's word is awaited. Changes nothing.
+    Certificates(Certificates),
     /// Print the sidecar that takes a ledger to its TesseraNode: containers, volumes and flags to paste
     ///
     /// For ledgers that cannot do mutual TLS well. The sidecar, `tessera-node connect` in the ledger's own pod, speaks plain HTTP on
     /// a Unix socket and mutual TLS with the client's certificate to the node; a new certificate is used without a restart. Changes
     /// nothing.
     Connect(Connect),
+}
+
+/// Arguments of `certificates`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Certificates {
+    /// The TesseraNetwork
+    pub(crate) network: String,
+
+    /// The namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// How to print it; default: tables for people
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
 }
 
 /// Arguments of `connect`.

@@ -6,6 +6,7 @@
 //! kubectl tessera checklist NETWORK         shows the lines of the security checklist
 //! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
 //! kubectl tessera audit                     searches the namespace for credentials in clear text
+//! kubectl tessera certificates NETWORK      shows its CAs, a rollover under way, and what its nodes serve
 //! kubectl tessera connect NODE --client C   prints the sidecar that takes a ledger to its node
 //! kubectl tessera store-setup NETWORK
 //!
@@ -21,6 +22,7 @@
 mod accept_loss;
 mod args;
 mod audit;
+mod certificates;
 mod checklist;
 mod cluster;
 mod connect;
@@ -29,6 +31,7 @@ mod report;
 mod restart;
 mod status;
 mod store_setup;
+mod text_table;
 mod token;
 mod vault;
 
@@ -51,6 +54,7 @@ async fn main() -> ExitCode {
         Command::Status(args) => status::run(&args).await,
         Command::Report(args) => report::run(&args).await,
         Command::Audit(args) => audit::run(&args).await,
+        Command::Certificates(args) => certificates::run(&args).await,
         Command::Connect(args) => connect::run(&args).await,
     };
     match result {

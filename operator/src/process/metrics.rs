@@ -82,7 +82,17 @@ impl Default for Metrics {
         registry.register("certificates_current", help, certificates.clone());
         let logs = tessera_log_shipping::Metrics::default();
         logs.register(registry.sub_registry_with_prefix("logs"));
-        Self { registry, durations, failures, requests, event_lists, checklist, exceptions, certificates, logs }
+        Self {
+            registry,
+            durations,
+            failures,
+            requests,
+            event_lists,
+            checklist,
+            exceptions,
+            certificates,
+            logs,
+        }
     }
 }
 

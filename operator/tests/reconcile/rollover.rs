@@ -36,12 +36,16 @@ async fn killed_at(point: String) -> bool {
     let was_killed = until_killed_or_rolled_over(&mut operator, &world, &point).await;
     drop(operator);
     let _operator = Operator::start(&world);
-    let has_ended = |object: &Value| object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    let has_ended =
+        |object: &Value| object["status"]["observedGeneration"] == object["metadata"]["generation"];
     world.until("TesseraNetwork", "net", has_ended).await;
     until_rolled_over(&world, &point).await;
     let after = state(&world).await;
     for (old, new) in [(&before.network, &after.network), (&before.admin, &after.admin)] {
-        assert!(!new.issuing.certificate().is_same_entity(old.issuing.certificate()), "killed {point}: the old CA");
+        assert!(
+            !new.issuing.certificate().is_same_entity(old.issuing.certificate()),
+            "killed {point}: the old CA"
+        );
         assert_eq!((new.ordinal, new.trigger, new.roots().len()), (2, 1, 1), "killed {point}: one rollover");
     }
     was_killed
@@ -92,11 +96,17 @@ async fn unfinished(world: &World) -> Option<String> {
     let authorities = [("a-tls", &state.network), ("a-admin-tls", &state.admin)];
     for (secret, authority) in authorities {
         if authority.ordinal != 2 || authority.rollover.is_some() {
-            return Some(format!("{secret}: the CA is number {}, {:?}", authority.ordinal, authority.phase()));
+            return Some(format!(
+                "{secret}: the CA is number {}, {:?}",
+                authority.ordinal,
+                authority.phase()
+            ));
         }
         let object = world.get("Secret", secret).await?;
         let shown = Certificate::parse_all(&decoded(&object, "tls.crt")).expect("certificates in PEM");
-        let [leaf] = shown.as_slice() else { return Some(format!("{secret} shows {} certificates", shown.len())) };
+        let [leaf] = shown.as_slice() else {
+            return Some(format!("{secret} shows {} certificates", shown.len()));
+        };
         let roots = String::from_utf8(decoded(&object, "ca.crt")).expect("PEM is text");
         if !leaf.is_issued_by(authority.issuing.certificate()) || roots != authority.roots_pem() {
             return Some(format!("{secret} is not of the new CA alone"));

@@ -1,6 +1,7 @@
 //! The overview for people. Pure.
 
 use super::overview::{End, Overview, Ready};
+use crate::text_table::aligned;
 
 /// A table of the networks and one of the nodes, and below them what keeps each from being ready.
 pub(super) fn of(overview: &Overview) -> String {
@@ -60,22 +61,4 @@ fn messages(overview: &Overview) -> String {
 
 fn one_line(ready: &Ready) -> String {
     ready.message.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Columns as wide as their widest cell; nothing without rows.
-fn aligned(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let header: Vec<String> = header.iter().map(|cell| (*cell).to_owned()).collect();
-    let rows: Vec<_> = std::iter::once(header).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
-    rows.iter()
-        .map(|row| {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            format!("{}\n", cells.collect::<Vec<_>>().join("   ").trim_end())
-        })
-        .collect::<Vec<_>>()
-        .concat()
 }
