@@ -149,13 +149,11 @@ fn collector_credentials(issued: &Issued) -> Credentials {
 impl Collector {
     async fn start(ca: &Ca) -> Self {
         let identity = Identity::node(TRUST_DOMAIN, "collector").unwrap();
-        let mut wished = wish(&identity.to_string());
-        wished.names = vec!["127.0.0.1".to_owned()];
-        let issued = ca.issue(&wished);
+        let issued = ca.issue(&wish(&identity.to_string()));
         let (publisher, credentials) = CredentialsPublisher::new(collector_credentials(&issued));
         let tls = ServerTls::new(credentials, AllowedPeers::nodes(TRUST_DOMAIN));
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let endpoint = format!("https://{}", listener.local_addr().unwrap());
+        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let tls = tls.clone();
