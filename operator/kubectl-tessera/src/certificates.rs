@@ -85,7 +85,7 @@ impl Overview {
     fn waiting(&self, rollover: &RolloverStatus) -> String {
         let mut text = format!(
             "rollover: {:?} since {}, waits for {}\n",
-            rollover.phase, *rollover.since, rollover.waiting
+            rollover.phase, rollover.since, rollover.waiting
         );
         for who in &rollover.waiting_for {
             text.push_str(&format!("  {who}\n"));

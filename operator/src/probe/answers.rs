@@ -106,6 +106,9 @@ fn lasting(status: &admin::Status) -> admin::Status {
     if let Some(trials) = &mut status.listener_trials {
         trials.tried_at.clear();
     }
+    for caller in &mut status.callers {
+        caller.open.clear();
+    }
     for server in &mut status.server_trials {
         server.tried_at.clear();
     }
