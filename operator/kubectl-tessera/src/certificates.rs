@@ -83,27 +83,19 @@ impl Overview {
 
     /// Whom the rollover waits for, and what to add to the network where a person's word is awaited.
     fn waiting(&self, rollover: &RolloverStatus) -> String {
-        let mut text = format!(
-            "rollover: {:?} since {}, waits for {}\n",
-            rollover.phase, rollover.since, rollover.waiting
-        );
-        for who in &rollover.waiting_for {
-            text.push_str(&format!("  {who}\n"));
-        }
+        let RolloverStatus { phase, since, waiting, .. } = rollover;
+        let first = format!("rollover: {phase:?} since {since}, waits for {waiting}");
+        let who = rollover.waiting_for.iter().map(|who| format!("  {who}"));
         let next = self.cas.iter().find(|ca| ca.state == CaUse::Current);
-        let words: Vec<_> = rollover.waiting_for.iter().filter_map(|who| by_word(who)).collect();
-        if let (Some(ca), false) = (next, words.is_empty()) {
-            text.push_str(
-                "once each of them trusts the new CA, add to spec.pki of the network:\n  acknowledge:\n",
-            );
-            for identity in words {
-                text.push_str(&format!(
-                    "  - {{identity: \"{identity}\", caFingerprint: {}}}\n",
-                    ca.fingerprint
-                ));
-            }
-        }
-        text
+        let words = rollover.waiting_for.iter().filter_map(|who| {
+            let (identity, ca) = (by_word(who)?, &next?.fingerprint);
+            Some(format!("  - {{identity: \"{identity}\", caFingerprint: {ca}}}"))
+        });
+        let mut words = words.peekable();
+        let head = "once each of them trusts the new CA, add to spec.pki of the network:\n  acknowledge:";
+        let head = words.peek().map(|_| head.to_owned());
+        let lines: Vec<_> = [first].into_iter().chain(who).chain(head).chain(words).collect();
+        lines.join("\n") + "\n"
     }
 }
 

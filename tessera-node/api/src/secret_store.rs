@@ -3,6 +3,8 @@
 //! A token of a node's ServiceAccount opens that node's keys. So it goes only to the store that it was made for, and the
 //! store's name must not be answered by a Service of the namespace, which others may write.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -65,7 +67,8 @@ fn claims(token: &str) -> Option<Claims> {
 /// A name that ends in `.svc` gets the cluster's domain, which `resolv_conf` (the text of `/etc/resolv.conf`) has among its
 /// search domains. TLS goes on verifying `host` itself.
 pub fn lookup_name(host: &str, resolv_conf: &str) -> String {
-    if host.eq_ignore_ascii_case("localhost") || host.ends_with('.') {
+    // An address is looked up by nobody.
+    if host.eq_ignore_ascii_case("localhost") || host.ends_with('.') || host.parse::<IpAddr>().is_ok() {
         return host.to_owned();
     }
     match cluster_domain(resolv_conf).filter(|_| host.rsplit('.').next() == Some("svc")) {
@@ -126,6 +129,8 @@ mod tests {
         assert_eq!(lookup_name("vault.vault.svc.cluster.local", POD), "vault.vault.svc.cluster.local.");
         assert_eq!(lookup_name("vault.bank.example.", POD), "vault.bank.example.");
         assert_eq!(lookup_name("localhost", POD), "localhost");
+        assert_eq!(lookup_name("10.0.0.5", POD), "10.0.0.5");
+        assert_eq!(lookup_name("2001:db8::5", POD), "2001:db8::5");
     }
 
     #[test]
