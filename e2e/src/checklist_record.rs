@@ -1,4 +1,4 @@
-//! What the tests of the security checklist found, for the closing line of `hack/e2e checklist`: a line of JSON each, in the file
+//! What tests found, for the closing lines of `hack/e2e checklist` and others: a line of JSON each, in the file
 //! that `TESSERA_CHECKLIST_RECORD` names. Without it nothing is recorded.
 
 use std::fs::OpenOptions;
@@ -18,6 +18,12 @@ pub fn healed(id: &str) -> Result<()> {
 pub fn best(lines: &[Value]) -> Result<()> {
     let short = |line: &Value| json!({"id": line["id"], "result": line["result"], "reason": line["reason"]});
     record(&json!({"best": lines.iter().map(short).collect::<Vec<_>>()}))
+}
+
+/// A line that `hack/e2e` prints at its end.
+pub fn closing(line: &str) -> Result<()> {
+    println!("{line}");
+    record(&json!({"closing": line}))
 }
 
 fn record(what: &Value) -> Result<()> {

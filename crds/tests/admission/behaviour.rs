@@ -3,7 +3,9 @@
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tessera_crds::api::images::{ImagesStatus, RejectedImage};
-use tessera_crds::api::network::{CaRole, CaStatus, NamespaceIsolation, NodeCounts, SecretStoreStatus};
+use tessera_crds::api::network::{
+    CaRole, CaStatus, CaUse, NamespaceIsolation, NodeCounts, RolloverPhase, RolloverStatus, SecretStoreStatus,
+};
 use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
     TesseraNode, TesseraNodeStatus, VolumeStatus,
@@ -132,14 +134,29 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
             CaStatus {
                 fingerprint: "aa".into(),
                 role: CaRole::Network,
+                state: CaUse::Current,
                 not_after: "2027-11-22T00:00:00Z".into(),
+            },
+            CaStatus {
+                fingerprint: "cc".into(),
+                role: CaRole::Network,
+                state: CaUse::Retiring,
+                not_after: "2027-01-22T00:00:00Z".into(),
             },
             CaStatus {
                 fingerprint: "bb".into(),
                 role: CaRole::Admin,
+                state: CaUse::Current,
                 not_after: "2028-11-22T00:00:00Z".into(),
             },
         ],
+        rollover: Some(RolloverStatus {
+            phase: RolloverPhase::Retiring,
+            since: "2026-11-22T00:00:00Z".into(),
+            trigger: 1,
+            waiting_for: vec!["client spiffe://org-a.example/client/a/quorum".into()],
+            waiting: 1,
+        }),
         secret_store: Some(SecretStoreStatus { ca_bundle_sha256: "00".repeat(32) }),
         bundle_config_map: Some("org-a-ca".into()),
         checklist: Some(checklist()),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tessera_e2e::checklist_record;
 use tessera_e2e::client_pod::ClientPod;
 use tessera_e2e::cluster::Kind;
 use tessera_e2e::fleet::{Fleet, Ledger, NETWORK};
@@ -62,9 +63,11 @@ async fn serial_cas_are_replaced_while_everything_goes_on() -> Result<()> {
     ensure!(self::pods(&fleet).await? == pods, "a pod or a container was restarted");
     let (handshakes, failed) = done.iter().fold((0, 0), |(all, bad), done| (all + done.0, bad + done.1));
     ensure!(failed == 0, "{failed} of {handshakes} handshakes failed: {done:?}");
-    println!("rollover: {handshakes} handshakes, {} sends, 0 failed, 0 restarts", load.sends);
-
     a_stolen_ca_is_distrusted(&fleet, &mut load, &new[0]).await?;
+    let sends = load.sends;
+    checklist_record::closing(&format!(
+        "rollover: {handshakes} handshakes, {sends} sends, 0 failed, 0 restarts"
+    ))?;
     fleet.done().await
 }
 
