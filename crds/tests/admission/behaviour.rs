@@ -35,7 +35,9 @@ async fn the_smallest_network_gets_every_default() {
     assert!(!spec.paused);
     assert_eq!(spec.pki.leaf.lifetime.as_str(), "24h");
     assert_eq!(spec.pki.leaf.renew_before.as_str(), "8h");
-    assert_eq!(spec.pki.ca.lifetime.as_str(), "87600h");
+    assert_eq!(spec.pki.ca.lifetime.as_str(), "8760h");
+    assert_eq!(spec.pki.ca.renew_before.as_str(), "2160h");
+    assert_eq!((spec.pki.ca.rollover_trigger, spec.pki.ca.distrust.len()), (0, 0));
     let vault = spec.secret_store.vault.as_ref().unwrap();
     assert_eq!(vault.auth.mount.as_str(), "kubernetes");
     assert_eq!(vault.kv.mount.as_str(), "secret");

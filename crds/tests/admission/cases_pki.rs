@@ -32,7 +32,7 @@ fn cases() -> Vec<Case> {
         network("distrust of a name")
             .at("/spec/pki/ca/distrust")
             .refuses(json!(["org-a network CA"]))
-            .saying(&["spec.pki.ca.distrust[0]"])
+            .saying(&["spec.pki.ca.distrust[0]", "at least 64 chars long"])
             .admits(json!([fingerprint])),
         network("distrust of a fingerprint in another spelling")
             .at("/spec/pki/ca/distrust")
