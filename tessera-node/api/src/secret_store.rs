@@ -3,7 +3,7 @@
 //! A token of a node's ServiceAccount opens that node's keys. So it goes only to the store that it was made for, and the
 //! store's name must not be answered by a Service of the namespace, which others may write.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
