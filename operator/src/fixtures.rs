@@ -103,6 +103,7 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         cluster_name: settings().cluster_name,
         rollover: crate::rollover::next::AllFacts::default(),
         authorities: Ok(Some(authorities())),
+        authorities_read: None,
         store: Some(ObservedStore::State(StoreState::Ready)),
         store_ca_sha256: Some("00".repeat(32)),
         store_facts: StoreAnswer::Shows(StoreFacts {

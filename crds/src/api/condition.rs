@@ -125,6 +125,8 @@ pub enum Reason {
     // CertificatesCurrent
     /// CertificatesCurrent: nothing is due for renewal.
     Current,
+    /// CertificatesCurrent: a CA is distrusted, and nodes may still trust it; the message names them.
+    CADistrusted,
     /// CertificatesCurrent: a CA is being replaced.
     RollingOver,
     /// CertificatesCurrent: a CA is being replaced, it ends soon, and the rollover waits; the message names for whom.

@@ -218,14 +218,16 @@ impl View {
         stored.chain(moving).collect()
     }
 
-    /// A CA that cannot sign another, as none that we make, leaves everybody to a person's word before the new one signs.
+    /// A CA that cannot sign another, as those that an earlier operator made, leaves everybody to a person's word before the new one
+    /// signs.
     fn awaited_before_reissuing<'a>(
         &'a self,
         facts: &'a Facts,
         next: &'a CaView,
     ) -> impl Iterator<Item = Awaited> + 'a {
-        let people = once_readers(facts, next, &self.issuing).chain(dependencies(facts, next, &self.issuing));
-        people.filter(|_| !self.crossed)
+        let clients = facts.clients.iter().filter(|client| !client.acknowledged);
+        let clients = clients.map(|client| client.awaited(by_word(next, &self.issuing)));
+        clients.chain(dependencies(facts, next, &self.issuing)).filter(|_| !self.crossed)
     }
 
     fn awaited_clients<'a>(
@@ -286,7 +288,7 @@ fn awaited_nodes<'a>(
 
 /// What starts now takes what is stored, whoever was awaited before.
 fn not_stored(facts: &Facts) -> impl Iterator<Item = Awaited> {
-    let what = "has a Secret that does not hold the certificates of this phase yet";
+    let what = "has a Secret that does not hold the certificates of this phase yet: see whether the node is paused, and its conditions";
     let nodes = facts.nodes.iter().filter(|node| !node.stored);
     let nodes =
         nodes.map(move |node| Awaited { party: format!("node {}", node.name), what: what.to_owned() });

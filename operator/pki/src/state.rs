@@ -93,7 +93,7 @@ impl CaState {
     pub fn began_just_now(&self, now: Timestamp) -> bool {
         let both = [&self.network, &self.admin].into_iter();
         let mut since = both.filter_map(|authority| Some(authority.rollover.as_ref()?.since));
-        since.any(|since| now.duration_since(since) < JUST_NOW)
+        since.any(|since| now.duration_since(since).abs() < JUST_NOW)
     }
 
     /// The document. It holds the private keys.

@@ -87,21 +87,22 @@ impl Authorities {
     pub async fn get(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
         match self.known.get(uid_of(network)) {
             Some(known) => Ok(Some(known.state)),
-            None => self.read(network).await,
+            None => Ok(self.read(network).await?.map(|known| known.state)),
         }
     }
 
     /// The CA state, read again if that was last done a while ago: only a leader writes it, so its loss alone can be seen.
-    pub async fn refresh(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
-        match self.known.get(uid_of(network)).filter(|known| known.since.elapsed() < FRESH) {
-            Some(known) => Ok(Some(known.state)),
-            None => self.read(network).await,
-        }
-    }
-
-    /// The metadata of the Secret that the state of `network` was read from; `None`: it is to be read again.
-    pub fn read_as(&self, network: &TesseraNetwork) -> Option<ObjectMeta> {
-        self.known.get(uid_of(network)).map(|known| known.metadata)
+    /// With it comes the metadata of the Secret that it was read from.
+    pub async fn refresh(
+        &self,
+        network: &TesseraNetwork,
+    ) -> Result<Option<(Arc<CaState>, ObjectMeta)>, AuthoritiesError> {
+        let known = self.known.get(uid_of(network)).filter(|known| known.since.elapsed() < FRESH);
+        let known = match known {
+            Some(known) => Some(known),
+            None => self.read(network).await?,
+        };
+        Ok(known.map(|known| (known.state, known.metadata)))
     }
 
     /// The state was replaced; the Secret has this metadata now.
@@ -139,7 +140,7 @@ impl Authorities {
         remove_as_listed(&self.secrets(), secret).await
     }
 
-    async fn read(&self, network: &TesseraNetwork) -> Result<Option<Arc<CaState>>, AuthoritiesError> {
+    async fn read(&self, network: &TesseraNetwork) -> Result<Option<Known>, AuthoritiesError> {
         let name = names::network::ca_state(namespace_of(network), name_of(network));
         let secret = || format!("{}/{name}", self.namespace);
         let _no_removal = self.removal.read().await;
@@ -153,10 +154,9 @@ impl Authorities {
         let document = found.data.as_ref().and_then(|data| data.get(STATE)).map(|bytes| bytes.0.as_slice());
         let state = CaState::from_json(document.unwrap_or_default())
             .map_err(|source| AuthoritiesError::State { secret: secret(), source })?;
-        let state = Arc::new(state);
-        let known = Known { since: Instant::now(), state: Arc::clone(&state), metadata: found.metadata };
-        self.known.put(uid_of(network), known);
-        Ok(Some(state))
+        let known = Known { since: Instant::now(), state: Arc::new(state), metadata: found.metadata };
+        self.known.put(uid_of(network), known.clone());
+        Ok(Some(known))
     }
 }
 

@@ -16,6 +16,7 @@ use tessera_pki::{Authority, Ca, CaError, Certificate, InspectError, LeafSpec, U
 use zeroize::Zeroizing;
 
 use crate::kube::object_id::ObjectId;
+use crate::kube::planned::Basis;
 
 /// A leaf as it should lie in its Secret.
 pub struct Leaf {
@@ -31,6 +32,8 @@ pub struct Leaf {
     criteria: Criteria,
     /// What to write; `None`: the Secret is known to hold it, unread.
     content: Option<Content>,
+    /// What was known of the Secret.
+    pub basis: Basis,
 }
 
 struct Content {
@@ -78,6 +81,16 @@ pub enum StoredLeaf {
     Read(DynamicObject),
     /// It has not changed since it was checked or written.
     Known(KnownLeaf),
+}
+
+impl StoredLeaf {
+    fn basis(&self) -> Basis {
+        let version = match self {
+            Self::Read(live) => live.metadata.resource_version.clone(),
+            Self::Known(known) => known.version.clone(),
+        };
+        version.map_or(Basis::Absent, Basis::Version)
+    }
 }
 
 /// Why there is no leaf.
@@ -134,6 +147,18 @@ pub fn keep_or_issue(
     now: Timestamp,
 ) -> Result<Leaf, LeafError> {
     let criteria = Criteria { spec: spec.clone(), authority: authority.digest(), renew_before };
+    let basis = stored.map_or(Basis::Absent, StoredLeaf::basis);
+    let leaf = decide(authority, criteria, secret, stored, now)?;
+    Ok(Leaf { basis, ..leaf })
+}
+
+fn decide(
+    authority: &Authority,
+    criteria: Criteria,
+    secret: ObjectId,
+    stored: Option<&StoredLeaf>,
+    now: Timestamp,
+) -> Result<Leaf, LeafError> {
     match stored {
         Some(StoredLeaf::Known(known)) if known.criteria == criteria && now < known.due_at => Ok(Leaf {
             secret,
@@ -142,6 +167,7 @@ pub fn keep_or_issue(
             reissued: None,
             criteria,
             content: None,
+            basis: Basis::Absent,
         }),
         // Its Secret holds other roots, and nobody has read it.
         Some(StoredLeaf::Known(known)) if known.criteria.authority != criteria.authority => {
@@ -156,6 +182,7 @@ pub fn keep_or_issue(
                     reissued: None,
                     criteria,
                     content: None,
+                    basis: Basis::Absent,
                 }),
                 Err(reason) => issue(authority, criteria, secret, reason, now),
             }
@@ -195,6 +222,7 @@ fn keep_or_replace(
                 roots_pem: authority.roots_pem(),
                 expired: data.get(EXPIRED_FILE).cloned(),
             }),
+            basis: Basis::Absent,
         }),
         Err(reason) => issue(authority, criteria, secret, reason, now),
     }
@@ -239,6 +267,7 @@ fn issue(
             roots_pem: authority.roots_pem(),
             expired,
         }),
+        basis: Basis::Absent,
     })
 }
 

@@ -1,6 +1,6 @@
 //! An object as it should be: what `desired` makes and the writer brings about.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use kube::core::ApiResource;
 use serde::Serialize;
@@ -27,6 +27,24 @@ pub struct Planned {
     pub body: Value,
     /// The value of [`HASH_ANNOTATION`].
     pub hash: String,
+    /// What it was planned upon, if that decides: another object of the name is not replaced.
+    pub basis: Option<Basis>,
+}
+
+/// What was read before something was planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// No object.
+    Absent,
+    /// An object of this resourceVersion.
+    Version(String),
+}
+
+impl Basis {
+    /// Whether the object with this metadata is what was read.
+    pub fn is(&self, live: &ObjectMeta) -> bool {
+        matches!(self, Self::Version(version) if live.resource_version.as_ref() == Some(version))
+    }
 }
 
 // No Debug of the body: it may be a Secret.
@@ -62,7 +80,14 @@ impl Planned {
             owner: controller_of(meta.owner_references.as_deref()).cloned(),
             body,
             hash,
+            basis: None,
         }
+    }
+
+    /// The same, to be written only upon `basis`: who has decided upon something older must not win.
+    #[must_use]
+    pub fn upon(self, basis: Basis) -> Self {
+        Self { basis: Some(basis), ..self }
     }
 
     /// Namespace and name of the node that it is made for in another namespace.

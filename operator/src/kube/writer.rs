@@ -241,6 +241,9 @@ impl Writer {
         let Some(drift) = self.difference(planned, &live) else {
             return Ok((live, Outcome::Unchanged));
         };
+        if planned.basis.as_ref().is_some_and(|basis| !basis.is(&live.metadata)) {
+            return Err(WriteError::Conflict { object: planned.id.clone() });
+        }
         self.unless_contested(planned)?;
         let object = dynamic(planned, replacement(planned, &live));
         let replaced = self.faults.around(api.replace(&planned.id.name, &post_params(), &object)).await;

@@ -84,10 +84,10 @@ async fn step(
     ctx: &Context,
 ) -> Applied {
     let mut applied = Applied::default();
-    let (Some(read), Some(next)) = (ctx.authorities.read_as(object), &network.authorities_next) else {
+    let (Some(read), Some(next)) = (&inputs.authorities_read, &network.authorities_next) else {
         return applied;
     };
-    match ctx.writer.replace_as_read(planned, &read).await {
+    match ctx.writer.replace_as_read(planned, read).await {
         Ok(metadata) => {
             ctx.authorities.replaced(object, Arc::clone(next), metadata);
             let phase = |authority: &Authority| authority.phase().map_or("Stable", Phase::as_str);

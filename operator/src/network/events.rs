@@ -65,7 +65,9 @@ fn rollover(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Opti
         Some(RolloverPhase::Trusting) => "the CAs are being replaced: everybody learns to trust the new ones",
         Some(RolloverPhase::Reissuing) => "the new CAs sign: everybody gets a certificate of theirs",
         Some(RolloverPhase::Retiring) => "nodes trust the new CAs alone; the old ones go when all others do",
-        None => "the CAs have been replaced: the old ones are gone, and their keys with them",
+        None => {
+            "the rollover has ended: status.cas has the CAs that everybody trusts, and the keys of others are gone"
+        }
     };
     let reason = if now.is_some() { "RollingOver" } else { "RolledOver" };
     Some(EventRecord::normal(reason, note.to_owned()))

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
 use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_log_shipping::Reports;
@@ -37,6 +38,8 @@ pub struct Inputs {
     pub rollover: AllFacts,
     /// The network's authorities; `None` if it has none yet.
     pub authorities: Result<Option<Arc<CaState>>, AuthoritiesError>,
+    /// The metadata of the Secret that they were read from.
+    pub authorities_read: Option<ObjectMeta>,
     /// What the last probe of the secret store found; `None`: what the spec says now was not probed yet.
     pub store: Option<ObservedStore>,
     /// SHA-256 of the store's CA bundle, in hexadecimal; `None`: it was not read yet.
@@ -74,7 +77,11 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         .then(|| ObjectId::of::<Secret>(&ctx.namespace, &names::network::store_client_secret(name)));
     let secrets = monitoring.map(secret).chain(store_client).collect();
     let nodes = ctx.caches.nodes_of(name);
-    let authorities = ctx.authorities.refresh(network).await;
+    let (authorities, authorities_read) = match ctx.authorities.refresh(network).await {
+        Ok(Some((state, metadata))) => (Ok(Some(state)), Some(metadata)),
+        Ok(None) => (Ok(None), None),
+        Err(error) => (Err(error), None),
+    };
     let state = authorities.as_ref().ok().and_then(Option::as_deref);
     let digests = stored::digests(state);
     Ok(Inputs {
@@ -85,6 +92,7 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         store_facts: ctx.stores.facts(network),
         secrets: stored::read(ctx, uid_of(network), secrets, &digests).await?,
         authorities,
+        authorities_read,
         untried: image_check::untried(network, &nodes, ctx),
         collector_ca: logging::read_ca(network, ctx).await?,
         operator_log: ctx.own_log.as_ref().and_then(Reports::status),

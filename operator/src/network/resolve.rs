@@ -1,5 +1,6 @@
 //! [pure] From the spec and what it refers to, to a value that cannot be wrong.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -38,6 +39,8 @@ pub struct Resolved {
     pub authorities_next: Option<Arc<CaState>>,
     /// Whom their rollover waits for.
     pub awaited: Vec<Awaited>,
+    /// The nodes that may still trust a CA that is distrusted.
+    pub distrusting: BTreeSet<String>,
     /// Whether the whole namespace is denied by default.
     pub dedicated: bool,
     /// The scrapers.
@@ -88,15 +91,18 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
     let (authorities, authorities_are_new) = authorities(network, inputs)?;
     let mut scrapers = network.spec.monitoring.clone();
     scrapers.sort_by(|a, b| a.name.cmp(&b.name));
-    let client_leaves = if authorities_are_new {
+    let authorities_next = authorities_next(network, &authorities, authorities_are_new, inputs)?;
+    // Before anything is issued: a CA that has ended issues nothing, and is replaced all the same.
+    let client_leaves = if authorities_are_new || authorities_next.is_some() {
         Vec::new()
     } else {
         client_leaves(network, &scrapers, &authorities, inputs)?
     };
     Ok(Resolved {
         owner: Owner::new(network, network_labels(&name)),
-        authorities_next: authorities_next(network, &authorities, authorities_are_new, inputs)?,
+        authorities_next,
         awaited: status::awaited(&authorities, &inputs.rollover, inputs.now),
+        distrusting: status::distrusting(network, &inputs.rollover),
         authorities,
         authorities_are_new,
         dedicated: network.spec.namespace_isolation == NamespaceIsolation::Dedicated,

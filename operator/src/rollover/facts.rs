@@ -25,14 +25,16 @@ struct Party {
     reports: Vec<Option<admin::Status>>,
 }
 
-/// What was seen of the parties of `network`, whose nodes are `nodes`. Empty if `state` is in no rollover.
+/// What was seen of the parties of `network`, whose nodes are `nodes`. Empty if `state` is in no rollover and nothing is
+/// distrusted.
 pub fn gather(
     network: &TesseraNetwork,
     nodes: &[Arc<TesseraNode>],
     state: &CaState,
     ctx: &Context,
 ) -> AllFacts {
-    if state.network.rollover.is_none() && state.admin.rollover.is_none() {
+    let is_quiet = network.spec.pki.ca.distrust.is_empty();
+    if is_quiet && state.network.rollover.is_none() && state.admin.rollover.is_none() {
         return AllFacts::default();
     }
     let parties: Vec<_> =
@@ -55,7 +57,11 @@ pub fn gather(
 fn reports(node: &TesseraNode, ctx: &Context) -> Vec<Option<admin::Status>> {
     let workload = ctx.caches.workload_of(uid_of(node));
     let uid = workload.as_ref().and_then(|workload| workload.metadata.uid.clone());
-    let pods = uid.map(|uid| ctx.caches.pods.indexed(&uid)).unwrap_or_default();
+    let Some(uid) = uid else {
+        // Somebody may have taken its workload away and left its pods.
+        return if node.spec.replicas > 0 { vec![None] } else { Vec::new() };
+    };
+    let pods = ctx.caches.pods.indexed(&uid);
     let runs = pods.iter().filter(|pod| {
         let phase = pod.0.status.as_ref().and_then(|status| status.phase.as_deref());
         !matches!(phase, Some("Failed" | "Succeeded"))
@@ -142,14 +148,15 @@ impl Look<'_> {
         }
     }
 
-    /// What the nodes saw of a client in its last handshakes: one certificate of another CA outweighs all others. Connections from
-    /// before them end when nodes trust the new CA alone, each after the answer that it awaits.
+    /// What the nodes saw of a client in its last handshakes and on its open connections: one certificate of another CA outweighs all
+    /// others. A client with several processes counts as one.
     fn seen(&self, parties: &[Party], identity: &Identity) -> Seen {
         let issuing = self.state.network.issuing.certificate().subject();
         let identity = identity.to_string();
         let reports = parties.iter().flat_map(|party| party.reports.iter().flatten());
         let callers = reports.flat_map(|status| &status.callers).filter(|caller| caller.identity == identity);
-        let is_issuing = |caller: &SeenCaller| caller.issuer == issuing;
+        let is_issuing =
+            |caller: &SeenCaller| caller.issuer == issuing && caller.open.iter().all(|open| open == issuing);
         callers.fold(Seen::Nowhere, |before, caller| match before {
             Seen::Nowhere | Seen::Issuing if is_issuing(caller) => Seen::Issuing,
             _ => Seen::Another,

@@ -1,8 +1,11 @@
 //! [pure] A rollover as the network's status shows it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+use tessera_crds::TesseraNetwork;
 use tessera_crds::api::network::{CaRole, CaStatus, CaUse, RolloverPhase, RolloverStatus};
-use tessera_pki::rollover::{Awaited, View};
+use tessera_pki::rollover::{Awaited, NodeFacts, Report, View};
 use tessera_pki::{Authority, Ca, CaState, Phase};
 
 use super::next::AllFacts;
@@ -38,6 +41,18 @@ pub fn awaited(state: &CaState, facts: &AllFacts, now: Timestamp) -> Vec<Awaited
         .into_iter()
         .map(|awaited| Awaited { what: format!("(admin port) {}", awaited.what), ..awaited });
     View::of(&state.network).awaited(&facts.network, now).into_iter().chain(admin).collect()
+}
+
+/// The nodes that may still trust a CA that `network` distrusts: they report that they do, or nothing, or have an old Secret.
+pub fn distrusting(network: &TesseraNetwork, facts: &AllFacts) -> BTreeSet<String> {
+    let distrust = &network.spec.pki.ca.distrust;
+    let is_bad = |root: &String| distrust.iter().any(|bad| **bad == **root);
+    let trusts_none =
+        |report: &Option<Report>| report.as_ref().is_some_and(|report| !report.trusts.iter().any(is_bad));
+    let is_done = |node: &NodeFacts| node.stored && node.pods.iter().all(trusts_none);
+    let nodes = facts.network.nodes.iter().chain(&facts.admin.nodes);
+    let may_trust = nodes.filter(|node| !distrust.is_empty() && !is_done(node));
+    may_trust.map(|node| node.name.clone()).collect()
 }
 
 /// What is under way; `None`: nothing is.

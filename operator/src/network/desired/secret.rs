@@ -6,7 +6,8 @@ use crate::network::resolve::Resolved;
 /// Those that are not known to be stored already.
 pub(super) fn build(network: &Resolved) -> Vec<Planned> {
     let secret = |leaf: &crate::issue::leaf::Leaf| {
-        leaf.to_secret(network.owner.metadata(leaf.secret.name.clone())).as_ref().map(Planned::new)
+        let secret = leaf.to_secret(network.owner.metadata(leaf.secret.name.clone()))?;
+        Some(Planned::new(&secret).upon(leaf.basis.clone()))
     };
     network.client_leaves.iter().filter_map(secret).collect()
 }

@@ -217,6 +217,14 @@ fn certificates(seen: &Seen<'_>, now: Timestamp) -> ConditionValue {
     if let Some(failure) = seen.applied.failures.iter().find(|failure| keeps_from_renewing(failure)) {
         return (ConditionStatus::False, Reason::RenewalFailing, chain(failure));
     }
+    if !seen.network.distrusting.is_empty() {
+        let nodes: Vec<_> = seen.network.distrusting.iter().take(3).map(String::as_str).collect();
+        let (count, nodes) = (seen.network.distrusting.len(), nodes.join(", "));
+        let message = format!(
+            "{count} nodes may still trust a CA of spec.pki.ca.distrust, and serve who has its key: {nodes}. Those that are paused or do not answer need a person"
+        );
+        return (ConditionStatus::False, Reason::CADistrusted, message);
+    }
     let authorities = &seen.network.authorities;
     let both = [("network", &authorities.network), ("admin", &authorities.admin)];
     if let Some((name, authority)) = both.into_iter().find(|(_, authority)| is_due(authority.old(), now)) {

@@ -6,7 +6,8 @@ use crate::node::resolve::Resolved;
 /// Those that are not known to be stored already.
 pub(super) fn build(node: &Resolved) -> Vec<Planned> {
     let secret = |leaf: &crate::issue::leaf::Leaf| {
-        leaf.to_secret(node.owner.metadata_of(&leaf.secret)).as_ref().map(Planned::new)
+        let secret = leaf.to_secret(node.owner.metadata_of(&leaf.secret))?;
+        Some(Planned::new(&secret).upon(leaf.basis.clone()))
     };
     node.leaves().filter_map(secret).collect()
 }

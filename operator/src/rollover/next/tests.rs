@@ -36,6 +36,42 @@ fn nothing_happens_until_it_is_due_or_demanded() {
     assert!(stepped(&of(&json!({})), &first, &none, before + DAY).is_some());
 }
 
+/// Everything has expired, also what the CA signed last: the next one signs within two steps, whoever is silent.
+#[test]
+fn a_ca_that_has_ended_is_replaced() {
+    let network = of(&json!({}));
+    let mut state = first(&network, DAY, now()).unwrap();
+    let ended = now() + DAY * 400;
+    let silent = Facts {
+        nodes: vec![NodeFacts { name: "a".into(), stored: false, pods: vec![None] }],
+        ..Facts::default()
+    };
+    let facts = AllFacts { network: silent.clone(), admin: silent };
+    for _ in 0..2 {
+        state = stepped(&network, &state, &facts, ended).unwrap();
+    }
+    assert_eq!(phases(&state), [Some(tessera_pki::Phase::Reissuing); 2]);
+    assert!(state.network.issuing.certificate().not_after() > ended);
+}
+
+#[test]
+fn who_may_still_trust_a_distrusted_ca_is_named() {
+    let bad = "0f".repeat(32);
+    let report = |trusts: &str| Some(Report { trusts: vec![trusts.to_owned()], ..Report::default() });
+    let node = |name: &str, stored, pods| NodeFacts { name: name.into(), stored, pods };
+    let nodes = vec![
+        node("good", true, vec![report("aa")]),
+        node("stopped", true, vec![]),
+        node("old", true, vec![report(&bad)]),
+        node("paused", false, vec![]),
+        node("silent", true, vec![report("aa"), None]),
+    ];
+    let facts = AllFacts { network: Facts { nodes, ..Facts::default() }, ..AllFacts::default() };
+    let named = |policy| crate::rollover::status::distrusting(&of(&policy), &facts);
+    assert_eq!(named(json!({"distrust": [bad]})), ["old", "paused", "silent"].map(String::from).into());
+    assert!(named(json!({})).is_empty());
+}
+
 #[test]
 fn a_demand_that_is_older_than_the_network_is_met_by_its_first_authorities() {
     let network = of(&json!({"rolloverTrigger": 7}));
