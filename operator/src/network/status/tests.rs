@@ -288,7 +288,7 @@ fn what_one_store_showed_says_nothing_of_another() {
 #[test]
 fn a_ca_that_has_ended_is_replaced_before_anything_is_issued() {
     let mut inputs = network_inputs();
-    inputs.now = inputs.now + SignedDuration::from_hours(24 * 400);
+    inputs.now += SignedDuration::from_hours(24 * 400);
     let resolved = resolve(&network(network_json()), &inputs).map_err(|why| why.to_string()).unwrap();
     assert!(resolved.authorities_next.is_some() && resolved.client_leaves.is_empty());
 }
