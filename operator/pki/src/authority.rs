@@ -28,7 +28,7 @@ const DEFAULT_LEAF: SignedDuration = SignedDuration::from_hours(24);
 pub enum Role {
     /// Nodes, ledger nodes and scrapers.
     Network,
-    /// The two ends of the admin ports. Both are ours, so nobody needs a cross certificate.
+    /// The two ends of the admin ports. Both are ours and need no cross certificate; one way for both roles is simpler.
     Admin,
 }
 

@@ -286,7 +286,7 @@ fn awaited_nodes<'a>(
     nodes.map(move |node| Awaited { party: format!("node {}", node.name), what: what.to_owned() })
 }
 
-/// What starts now takes what is stored, whoever was awaited before.
+/// A process that starts now takes what is stored, so each Secret counts in each phase.
 fn not_stored(facts: &Facts) -> impl Iterator<Item = Awaited> {
     let what = "has a Secret that does not hold the certificates of this phase yet: see whether the node is paused, and its conditions";
     let nodes = facts.nodes.iter().filter(|node| !node.stored);

@@ -148,47 +148,56 @@ pub fn keep_or_issue(
 ) -> Result<Leaf, LeafError> {
     let criteria = Criteria { spec: spec.clone(), authority: authority.digest(), renew_before };
     let basis = stored.map_or(Basis::Absent, StoredLeaf::basis);
-    let leaf = decide(authority, criteria, secret, stored, now)?;
-    Ok(Leaf { basis, ..leaf })
+    let Decided { certificate, due_at, reissued, content } = match stored {
+        Some(StoredLeaf::Known(known)) => keep_or_renew(authority, &criteria, known, now),
+        Some(StoredLeaf::Read(live)) => keep_or_replace(authority, &criteria, &data_of(live), now),
+        None => issue(authority, &criteria, Reason::Missing, now),
+    }
+    .map_err(|fault| fault.of(&secret))?;
+    Ok(Leaf { secret, certificate, due_at, reissued, criteria, content, basis })
 }
 
-fn decide(
+/// What a Secret should hold.
+struct Decided {
+    certificate: Certificate,
+    due_at: Timestamp,
+    reissued: Option<Reason>,
+    content: Option<Content>,
+}
+
+/// Why nothing could be decided.
+enum Fault {
+    Issue(CaError),
+    Inspect(InspectError),
+}
+
+impl Fault {
+    fn of(self, secret: &ObjectId) -> LeafError {
+        let secret = secret.to_string();
+        match self {
+            Self::Issue(source) => LeafError::Issue { secret, source },
+            Self::Inspect(source) => LeafError::Inspect { secret, source },
+        }
+    }
+}
+
+fn keep_or_renew(
     authority: &Authority,
-    criteria: Criteria,
-    secret: ObjectId,
-    stored: Option<&StoredLeaf>,
+    criteria: &Criteria,
+    known: &KnownLeaf,
     now: Timestamp,
-) -> Result<Leaf, LeafError> {
-    match stored {
-        Some(StoredLeaf::Known(known)) if known.criteria == criteria && now < known.due_at => Ok(Leaf {
-            secret,
-            certificate: known.certificate.clone(),
-            due_at: known.due_at,
-            reissued: None,
-            criteria,
-            content: None,
-            basis: Basis::Absent,
-        }),
-        // Its Secret holds other roots, and nobody has read it.
-        Some(StoredLeaf::Known(known)) if known.criteria.authority != criteria.authority => {
-            issue(authority, criteria, secret, Reason::WrongChain, now)
-        }
-        Some(StoredLeaf::Known(known)) => {
-            match policy::check_certificate(&wanted(authority, &criteria), known.certificate.clone(), now) {
-                Ok(current) => Ok(Leaf {
-                    secret,
-                    certificate: current.certificate,
-                    due_at: current.due_at,
-                    reissued: None,
-                    criteria,
-                    content: None,
-                    basis: Basis::Absent,
-                }),
-                Err(reason) => issue(authority, criteria, secret, reason, now),
-            }
-        }
-        Some(StoredLeaf::Read(live)) => keep_or_replace(authority, criteria, secret, &data_of(live), now),
-        None => issue(authority, criteria, secret, Reason::Missing, now),
+) -> Result<Decided, Fault> {
+    let kept = |certificate, due_at| Decided { certificate, due_at, reissued: None, content: None };
+    if known.criteria == *criteria && now < known.due_at {
+        return Ok(kept(known.certificate.clone(), known.due_at));
+    }
+    // Its Secret holds other roots, and nobody has read it.
+    if known.criteria.authority != criteria.authority {
+        return issue(authority, criteria, Reason::WrongChain, now);
+    }
+    match policy::check_certificate(&wanted(authority, criteria), known.certificate.clone(), now) {
+        Ok(current) => Ok(kept(current.certificate, current.due_at)),
+        Err(reason) => issue(authority, criteria, reason, now),
     }
 }
 
@@ -203,28 +212,24 @@ fn wanted<'a>(authority: &'a Authority, criteria: &'a Criteria) -> Wanted<'a> {
 
 fn keep_or_replace(
     authority: &Authority,
-    criteria: Criteria,
-    secret: ObjectId,
+    criteria: &Criteria,
     data: &BTreeMap<String, Zeroizing<Vec<u8>>>,
     now: Timestamp,
-) -> Result<Leaf, LeafError> {
+) -> Result<Decided, Fault> {
     let item = |key: &str| data.get(key).map(|bytes| bytes.as_slice());
     let stored = Stored { certificate: item(CERTIFICATE_FILE), private_key: item(KEY_FILE) };
-    match policy::check(&wanted(authority, &criteria), &stored, now) {
-        Ok(current) => Ok(Leaf {
-            secret,
+    match policy::check(&wanted(authority, criteria), &stored, now) {
+        Ok(current) => Ok(Decided {
             certificate: current.certificate,
             due_at: current.due_at,
             reissued: None,
-            criteria,
             content: Some(Content {
                 private_key: Zeroizing::new(item(KEY_FILE).unwrap_or_default().to_vec()),
                 roots_pem: authority.roots_pem(),
                 expired: data.get(EXPIRED_FILE).cloned(),
             }),
-            basis: Basis::Absent,
         }),
-        Err(reason) => issue(authority, criteria, secret, reason, now),
+        Err(reason) => issue(authority, criteria, reason, now),
     }
 }
 
@@ -241,33 +246,22 @@ fn expired(ca: &Ca, spec: &LeafSpec, now: Timestamp) -> Result<Option<Zeroizing<
 
 fn issue(
     authority: &Authority,
-    criteria: Criteria,
-    secret: ObjectId,
+    criteria: &Criteria,
     reason: Reason,
     now: Timestamp,
-) -> Result<Leaf, LeafError> {
-    let issued = authority.issue(&criteria.spec, now);
-    let issued = issued.and_then(|leaf| Ok((leaf, expired(&authority.issuing, &criteria.spec, now)?)));
-    let (leaf, expired) = match issued {
-        Ok(issued) => issued,
-        Err(source) => return Err(LeafError::Issue { secret: secret.to_string(), source }),
-    };
-    let certificate = match Certificate::parse(leaf.certificate_pem.as_bytes()) {
-        Ok(certificate) => certificate,
-        Err(source) => return Err(LeafError::Inspect { secret: secret.to_string(), source }),
-    };
-    Ok(Leaf {
-        secret,
-        due_at: policy::due_at(&wanted(authority, &criteria), &certificate),
+) -> Result<Decided, Fault> {
+    let leaf = authority.issue(&criteria.spec, now).map_err(Fault::Issue)?;
+    let expired = expired(&authority.issuing, &criteria.spec, now).map_err(Fault::Issue)?;
+    let certificate = Certificate::parse(leaf.certificate_pem.as_bytes()).map_err(Fault::Inspect)?;
+    Ok(Decided {
+        due_at: policy::due_at(&wanted(authority, criteria), &certificate),
         certificate,
         reissued: Some(reason),
-        criteria,
         content: Some(Content {
             private_key: Zeroizing::new(leaf.private_key_pem.expose().as_bytes().to_vec()),
             roots_pem: authority.roots_pem(),
             expired,
         }),
-        basis: Basis::Absent,
     })
 }
 

@@ -45,7 +45,12 @@ pub async fn apply(
 ) -> Applied {
     let mut applied = Applied::default();
     if let Some(next) = &desired.authorities_next {
-        return step(next, object, network, inputs, ctx).await;
+        match step(next, object, network, inputs, ctx).await {
+            // What follows from it, the next reconcile does.
+            Ok(()) => return applied,
+            // A rollover that cannot go on stops no repair and no renewal.
+            Err(error) => applied.failures.push(error),
+        }
     }
     if let Some(authorities) = &desired.authorities {
         match ctx.writer.create_new(authorities).await {
@@ -66,7 +71,8 @@ pub async fn apply(
             Err(error) => applied.failures.push(error),
         }
     }
-    if desired.authorities.is_none() {
+    // Of an authority that has ended there are no leaves, and what lies there may be used until the next one signs.
+    if desired.authorities.is_none() && desired.authorities_next.is_none() {
         applied
             .failures
             .extend(prune(&network.owner, &desired.names(network), &ctx.caches, &ctx.writer).await);
@@ -75,35 +81,29 @@ pub async fn apply(
     applied
 }
 
-/// Stores the next step of a rollover, and does nothing else: what follows from it, the next reconcile does.
+/// Stores the next step of a rollover.
 async fn step(
     planned: &Planned,
     object: &TesseraNetwork,
     network: &Resolved,
     inputs: &Inputs,
     ctx: &Context,
-) -> Applied {
-    let mut applied = Applied::default();
+) -> Result<(), WriteError> {
     let (Some(read), Some(next)) = (&inputs.authorities_read, &network.authorities_next) else {
-        return applied;
+        return Ok(());
     };
-    match ctx.writer.replace_as_read(planned, read).await {
-        Ok(metadata) => {
-            ctx.authorities.replaced(object, Arc::clone(next), metadata);
-            let phase = |authority: &Authority| authority.phase().map_or("Stable", Phase::as_str);
-            let (of_network, of_admin) = (phase(&next.network), phase(&next.admin));
-            tracing::info!(network = network.name, of_network, of_admin, "CA state changed");
-            ctx.queues.networks.touch(&network.name);
-            for node in &inputs.nodes {
-                ctx.queues.nodes.touch(&name_of(&**node).to_owned());
-            }
-        }
-        Err(error) => {
-            ctx.authorities.forget(object);
-            applied.failures.push(error);
-        }
+    let replaced = ctx.writer.replace_as_read(planned, read).await;
+    // Whether it was replaced nobody knows now: it is read again.
+    let metadata = replaced.inspect_err(|_| ctx.authorities.forget(object))?;
+    ctx.authorities.replaced(object, Arc::clone(next), metadata);
+    let phase = |authority: &Authority| authority.phase().map_or("Stable", Phase::as_str);
+    let (of_network, of_admin) = (phase(&next.network), phase(&next.admin));
+    tracing::info!(network = network.name, of_network, of_admin, "CA state changed");
+    ctx.queues.networks.touch(&network.name);
+    for node in &inputs.nodes {
+        ctx.queues.nodes.touch(&name_of(&**node).to_owned());
     }
-    applied
+    Ok(())
 }
 
 /// Makes the pods that try images, and removes those that nobody waits for or that failed a while ago. What cannot be made

@@ -92,11 +92,14 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
     let mut scrapers = network.spec.monitoring.clone();
     scrapers.sort_by(|a, b| a.name.cmp(&b.name));
     let authorities_next = authorities_next(network, &authorities, authorities_are_new, inputs)?;
-    // Before anything is issued: a CA that has ended issues nothing, and is replaced all the same.
-    let client_leaves = if authorities_are_new || authorities_next.is_some() {
+    let client_leaves = if authorities_are_new {
         Vec::new()
     } else {
-        client_leaves(network, &scrapers, &authorities, inputs)?
+        match client_leaves(network, &scrapers, &authorities, inputs) {
+            // A CA that has ended issues nothing, and is replaced all the same.
+            Err(Unresolved::Leaf(_)) if authorities_next.is_some() => Vec::new(),
+            leaves => leaves?,
+        }
     };
     Ok(Resolved {
         owner: Owner::new(network, network_labels(&name)),

@@ -4,6 +4,9 @@
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tessera_pki::{CaState, Certificate};
 
@@ -25,6 +28,24 @@ async fn a_rollover_ends_wherever_its_operator_is_killed() {
     }
     println!("killed at every write up to {}", number - AT_ONCE);
     assert!(number > 12, "fewer writes than a rollover has");
+}
+
+/// Somebody made the CA state immutable: the rollover cannot begin, status names the Secret, and repair goes on.
+#[tokio::test]
+async fn a_rollover_that_cannot_be_stored_stops_nothing_else() {
+    let world = World::new("rollover-refused").await;
+    let before = brought_up(&world).await;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.operator_namespace);
+    let immutable = Patch::Merge(json!({"immutable": true}));
+    secrets.patch(&world.ca_state(), &PatchParams::default(), &immutable).await.expect("it is admitted");
+    world.edit("TesseraNetwork", "net", json!({"spec": {"pki": {"ca": {"rolloverTrigger": 1}}}})).await;
+    let _operator = Operator::start(&world);
+    let message = world.until_reason("TesseraNetwork", "net", "CertificatesCurrent", "RenewalFailing").await;
+    assert!(message.contains(&world.ca_state()), "{message}");
+    world.edit("ConfigMap", "net-ca", json!({"data": {"ca.crt": "another"}})).await;
+    let roots = before.network.roots_pem();
+    world.until("ConfigMap", "net-ca", |object| object["data"]["ca.crt"] == roots).await;
+    assert_eq!(state(&world).await.network.digest(), before.network.digest());
 }
 
 /// Rolls over with an operator that dies at a write, then with one that does not. Whether it died.

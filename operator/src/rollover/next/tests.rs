@@ -36,7 +36,7 @@ fn nothing_happens_until_it_is_due_or_demanded() {
     assert!(stepped(&of(&json!({})), &first, &none, before + DAY).is_some());
 }
 
-/// Everything has expired, also what the CA signed last: the next one signs within two steps, whoever is silent.
+/// The CA and all that it signed have expired: the next one signs within two steps, though no node answers.
 #[test]
 fn a_ca_that_has_ended_is_replaced() {
     let network = of(&json!({}));
