@@ -93,6 +93,7 @@ pub(crate) fn inputs() -> Inputs {
         unread: Vec::new(),
         stateful_set: None,
         upgrade: crate::node::upgrade::Facts::default(),
+        clock_skew: None,
         now: now(),
     }
 }
@@ -162,6 +163,12 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         state,
         born_at: Some("2027-01-01T00:00:00Z".into()),
         store_path: Some(format!("secret/p/main/{version}")),
+        trigger: Some(version - 1),
+        last_pushed_at: None,
+        sample: Some(admin::SampleStatus {
+            outcome: admin::SampleOutcome::Read,
+            read_at: "2026-12-31T23:59:00Z".into(),
+        }),
     };
     admin::Status {
         protocol: admin::PROTOCOL,

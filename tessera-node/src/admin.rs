@@ -64,7 +64,7 @@ impl NodeState {
             started_at: self.started_at.clone(),
             ready: self.readiness.is_ready(),
             awaiting: self.readiness.awaiting(),
-            keys: self.keys.borrow().as_ref().map(|keys| keys.status().to_vec()).unwrap_or_default(),
+            keys: self.keys.borrow().as_ref().map(|keys| keys.status()).unwrap_or_default(),
             secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
             database: self.database(),
             payload_store: Some(self.volume.status()),

@@ -1,27 +1,73 @@
-//! Our keys in memory, and whether they are all that the configuration names.
+//! Our keys in memory, what each is used for, and whether they are all that the configuration names.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tessera_enclave::KeyRing;
-use tessera_node_api::admin::KeyStatus;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tessera_enclave::{KeyRing, PublicKey};
+use tessera_node_api::admin::{KeyStatus, SampleStatus};
 
-/// The keys in use. Replaced as a whole when one is added.
+use crate::clock;
+
+/// The keys in use. Replaced as a whole when one is added or archived.
 #[derive(Debug)]
 pub struct Keys {
     ring: Arc<KeyRing>,
+    archived: BTreeSet<PublicKey>,
     complete: bool,
     status: Vec<KeyStatus>,
+    observed: ObservedUse,
+}
+
+/// What is seen of each key while the process runs. Shared by all sets of keys, so that a key that is added changes nothing.
+/// Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ObservedUse(Arc<Mutex<BTreeMap<PublicKey, OneUse>>>);
+
+#[derive(Debug, Clone, Default)]
+struct OneUse {
+    last_pushed: Option<Timestamp>,
+    sample: Option<SampleStatus>,
 }
 
 impl Keys {
     /// `complete`: every key of the configuration is in `ring`.
     pub fn new(ring: KeyRing, complete: bool, status: Vec<KeyStatus>) -> Self {
-        Self { ring: Arc::new(ring), complete, status }
+        Self {
+            ring: Arc::new(ring),
+            archived: BTreeSet::new(),
+            complete,
+            status,
+            observed: ObservedUse::default(),
+        }
     }
 
-    /// The keys themselves.
+    /// With these keys archived, of which the default is none.
+    pub(crate) fn with_archived(mut self, archived: BTreeSet<PublicKey>) -> Self {
+        self.archived = archived;
+        self
+    }
+
+    /// With what was seen of the keys before.
+    pub(crate) fn with_observed(mut self, observed: ObservedUse) -> Self {
+        self.observed = observed;
+        self
+    }
+
+    /// The keys themselves, archived ones among them: whatever they have received stays readable.
     pub fn ring(&self) -> &Arc<KeyRing> {
         &self.ring
+    }
+
+    /// The keys that other nodes may send to.
+    pub(crate) fn advertised(&self) -> impl Iterator<Item = &PublicKey> {
+        self.ring.public_keys().filter(|key| !self.is_archived(key))
+    }
+
+    /// Whether the key is one of ours that takes part in nothing new.
+    pub(crate) fn is_archived(&self, key: &PublicKey) -> bool {
+        self.archived.contains(key)
     }
 
     /// Whether they are all that the configuration names.
@@ -29,8 +75,40 @@ impl Keys {
         self.complete
     }
 
-    /// What the status tells of them.
-    pub fn status(&self) -> &[KeyStatus] {
+    /// What the status says of them, beside what was seen.
+    pub(crate) fn base_status(&self) -> &[KeyStatus] {
         &self.status
+    }
+
+    /// What the status says of them now.
+    pub fn status(&self) -> Vec<KeyStatus> {
+        let seen = self.observed.0.lock();
+        let with_use = |status: &KeyStatus| {
+            let public = status.public_key.parse().ok();
+            let observed = public.and_then(|key: PublicKey| seen.get(&key).cloned()).unwrap_or_default();
+            KeyStatus {
+                last_pushed_at: observed.last_pushed.map(clock::rfc3339),
+                sample: observed.sample,
+                ..status.clone()
+            }
+        };
+        self.status.iter().map(with_use).collect()
+    }
+
+    /// Notes a push that was accepted for these recipients. Every push is for the default key until somebody rotates or has
+    /// several, so that one is not counted.
+    pub(crate) fn note_push(&self, recipients: &[PublicKey]) {
+        for key in recipients.iter().filter(|key| *key != self.ring.default_key()) {
+            if self.ring.contains(key) {
+                self.observed.0.lock().entry(*key).or_default().last_pushed = Some(clock::now());
+            }
+        }
+    }
+}
+
+impl ObservedUse {
+    /// Notes how the read of a key's sample ended.
+    pub(crate) fn note_sample(&self, key: &PublicKey, sample: SampleStatus) {
+        self.0.lock().entry(*key).or_default().sample = Some(sample);
     }
 }

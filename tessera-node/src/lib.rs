@@ -37,6 +37,7 @@ mod callers;
 mod certificate;
 mod clock;
 mod egress_trials;
+mod key_files;
 mod key_service;
 mod listener_trials;
 mod log_limiter;

@@ -56,6 +56,11 @@ impl Volume {
         Ok(())
     }
 
+    /// Which payload store this is.
+    pub(crate) fn id(&self) -> StoreId {
+        self.store.id()
+    }
+
     /// Whether a payload that is not found may have been lost with another store.
     pub(crate) fn is_replaced(&self) -> bool {
         !self.lost.borrow().is_empty()

@@ -113,6 +113,8 @@ pub enum Reason {
     // KeysReady
     /// KeysReady: the node has not reported all its keys yet. Any, when Unknown: nobody looks at it now; Ready says why.
     Waiting,
+    /// KeysReady: a key gets a new version; the ones before it go on.
+    RotationInProgress,
     // CertificatesServed
     /// CertificatesServed: the pods serve the certificate that was issued.
     Served,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::checklist::{ChecklistStatus, HeldChange};
 use super::client::Client;
 use super::images::ImagesStatus;
-use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
+use super::name::{Duration, ImageDigest, Name, ObjectName, StorageSize, Timestamp};
 use super::network::Privacy;
 use super::pod::PodSettings;
 use super::schema;
@@ -33,6 +33,7 @@ use super::schema;
     validation = schema::volume_class_rule(),
     validation = schema::network_ref_rule(),
     validation = schema::keys_rule(),
+    validation = schema::archive_rule(),
     selectable = ".spec.networkRef.name",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
@@ -172,6 +173,13 @@ pub struct Key {
     /// When the key is followed by a new version.
     #[serde(default)]
     pub rotation: Rotation,
+    /// Versions that take part in nothing new: not advertised, no sends, no pushes; they read what they have received. Look at
+    /// status.keys first: contracts that name such a version as participant can no longer be updated. Irreversible once
+    /// status.keys says Archived. The newest version of the default key cannot be archived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(range(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub archive: Vec<i32>,
 }
 
 /// Where a private key is kept.
@@ -182,7 +190,7 @@ pub enum KeyType {
 }
 
 /// When a key is followed by a new version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
     /// Add one to ask for a new version; each is a permanent address. It may be taken back for versions that status.keys does
@@ -190,6 +198,12 @@ pub struct Rotation {
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
     pub trigger: i32,
+    /// How old the newest version may be before another follows by itself; absent: it stays until the trigger is raised. A node
+    /// has at most 256 versions of all its keys together, and each is a permanent address: think in months.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1h')")
+        .message("rotation.every must be at least 1h: each version is a permanent address"))]
+    pub every: Option<Duration>,
 }
 
 /// What a node is seen to be.
@@ -277,7 +291,7 @@ pub struct KeyStatus {
     pub version: i32,
     /// The public key in base64.
     pub public_key: String,
-    /// Default: new sends use it. Receiving: it accepts pushes.
+    /// Default: new sends use it. Receiving: it accepts pushes. Archived: it only reads.
     pub state: KeyState,
     /// When the node made the key, as stamped in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -285,6 +299,14 @@ pub struct KeyStatus {
     /// Where the key lies in the secret store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreLocation>,
+    /// The rotation.trigger that this version answers, as stamped in the store; a version by schedule has that of the version
+    /// before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<i32>,
+    /// When a node was last seen to accept a push for this version since it is no longer the default, give or take an hour;
+    /// absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_push_at: Option<Timestamp>,
 }
 
 /// What a key is used for.
@@ -294,6 +316,8 @@ pub enum KeyState {
     Default,
     /// Advertised, accepts pushes, may be named in a send.
     Receiving,
+    /// Not advertised, refuses pushes and sends; reads what it has received.
+    Archived,
 }
 
 /// A place in the secret store.

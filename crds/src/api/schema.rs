@@ -96,11 +96,28 @@ pub(super) fn keys_rule() -> Rule {
     Rule::new(format!(
         "oldSelf.spec.keys.all(old, self.spec.keys.exists(k, k.name == old.name && {new} >= {old})) \
          || (has(oldSelf.status) && has(oldSelf.status.conditions) && (!has(oldSelf.status.keys) \
-         || oldSelf.status.keys.all(s, self.spec.keys.exists(k, k.name == s.name && {new} + 1 >= s.version))))",
+         || oldSelf.status.keys.all(s, self.spec.keys.exists(k, k.name == s.name && {new} >= s.?trigger.orValue(s.version - 1)))))",
         new = trigger("k"),
         old = trigger("old"),
     ))
     .message("keys: a key must not be removed and its rotation.trigger not be lowered below the versions in status.keys: each is an address that stored payloads need")
+    .field_path(".spec.keys")
+}
+
+/// The rule on versions that are archived: an entry is added only for a version that the node is seen to have, and if the key is
+/// the default only while there is a newer one; it is taken back only while nothing came of it. A new object is free, since it
+/// may be of a node that is rebuilt.
+pub(super) fn archive_rule() -> Rule {
+    const ARCHIVE: &str = "?archive.orValue([])";
+    Rule::new(format!(
+        "self.spec.keys.all(k, k.{ARCHIVE}.all(v, \
+         oldSelf.spec.keys.exists(old, old.name == k.name && v in old.{ARCHIVE}) \
+         || oldSelf.?status.keys.orValue([]).exists(s, s.name == k.name && (k.default ? s.version > v : s.version >= v)))) \
+         && oldSelf.?status.keys.orValue([]).all(s, s.state != 'Archived' \
+         || self.spec.keys.exists(k, k.name == s.name && (s.version in k.{ARCHIVE} \
+         || !oldSelf.spec.keys.exists(old, old.name == k.name && s.version in old.{ARCHIVE}))))"
+    ))
+    .message("keys[].archive: only versions that status.keys has can be archived, of the default key only those that have a newer one, and none that status.keys says is Archived can be taken back")
     .field_path(".spec.keys")
 }
 

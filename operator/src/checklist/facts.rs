@@ -1,5 +1,6 @@
 //! What the lines are judged from. Pure. Each fact may be missing, and a missing one proves nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -44,6 +45,8 @@ pub struct NodeFacts {
     pub collector: Option<String>,
     /// The secret store that it shows a client certificate, by URL; `None`: it shows none.
     pub store_with_certificate: Option<String>,
+    /// How old the newest version of a key may be, by the key's name; absent: nothing says.
+    pub rotate_every: BTreeMap<String, SignedDuration>,
     /// What people state about its network.
     pub statements: Statements,
     /// Its pods.

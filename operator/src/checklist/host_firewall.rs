@@ -14,6 +14,7 @@ use tessera_node_api::admin::{self, EgressTrials, Reach};
 
 use super::facts::{NodeFacts, PodFacts};
 use super::finding::Finding;
+use super::fresh::is_fresh;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
 pub(super) const OF_NODE: NodeLine =
@@ -152,10 +153,4 @@ fn summary(trials: &EgressTrials) -> String {
         trials.allowed.target,
         MAX_SKEW.as_secs()
     )
-}
-
-/// One round may be late, and takes its time.
-fn is_fresh(tried_at: &str, every: SignedDuration, now: Timestamp) -> bool {
-    let bound = every * 2 + SignedDuration::from_mins(2);
-    tried_at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at).abs() <= bound)
 }

@@ -15,6 +15,7 @@ pub mod enforce;
 pub mod evidence;
 pub mod facts;
 pub mod finding;
+mod fresh;
 pub mod machines;
 mod nodes;
 pub mod nodes_proxy;

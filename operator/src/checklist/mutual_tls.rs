@@ -5,7 +5,7 @@
 //!   own reason, beside a client that P2P serves. So does the node with its collector of logs, and with its secret store if it shows
 //!   that a certificate. The operator, of a store that it shows none: it is served.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tessera_crds::checklist::{Line, LineResult, Observer};
 use tessera_node_api::admin::{
     COLLECTOR, ListenerTrials, Outcome, SECRET_STORE, Shown, Status, Trial, TriedServer,
@@ -13,6 +13,7 @@ use tessera_node_api::admin::{
 
 use super::facts::{NetworkFacts, NodeFacts, PodFacts, StoreAnswer};
 use super::finding::Finding;
+use super::fresh::is_fresh;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
 
 pub(super) const OF_NODE: NodeLine =
@@ -160,11 +161,6 @@ fn of_listeners(facts: &NodeFacts, pod: &PodFacts, report: &Status, now: Timesta
 /// P2P serves nodes, so its own node, too: that shows that a refusal is no silence. No other listener serves a node.
 fn serves_wrongly(listener: &str, trial: &Trial) -> bool {
     trial.outcome == Outcome::Served && !(listener == "P2P" && trial.shown == Shown::Own)
-}
-
-fn is_fresh(tried_at: &str, every: SignedDuration, now: Timestamp) -> bool {
-    let bound = every * 2 + SignedDuration::from_mins(2);
-    tried_at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at).abs() <= bound)
 }
 
 /// What should have been tried and was not, an expired certificate last. A listener that is named was tried with everything.

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tessera_crds::TesseraNodeStatus;
+use tessera_crds::api::node::{KeyState, KeyStatus};
 use tessera_crds::checklist::HeldChange;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_pki::policy::Reason as Renewal;
@@ -69,12 +70,30 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
     });
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
     generated
+        .chain(archived(before, after))
         .chain(rolled_back(before, after))
         .chain(readiness(before, after))
         .chain(loss_accepted(before, after))
         .chain(held(before, after))
         .chain(checklist)
         .collect()
+}
+
+/// Versions that were archived just now.
+fn archived(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
+    let was = |key: &KeyStatus| {
+        let before = before.keys.iter().find(|old| old.name == key.name && old.version == key.version);
+        before.is_none_or(|old| old.state == KeyState::Archived)
+    };
+    let new = after.keys.iter().filter(|key| key.state == KeyState::Archived && !was(key));
+    new.map(|key| {
+        let note = format!(
+            "version {} of key {}, {}, takes part in nothing new: it reads what it has received",
+            key.version, key.name, key.public_key
+        );
+        EventRecord::normal("KeyArchived", note)
+    })
+    .collect()
 }
 
 /// Each change that is held back, once, and that it goes through.

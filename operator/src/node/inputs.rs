@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use tessera_crds::api::client::Client;
@@ -19,6 +19,7 @@ use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::kube::object_id::ObjectId;
 use crate::kube::write_error::WriteError;
 use crate::node::upgrade;
+use crate::watch::cache::Cached as _;
 
 /// What was read.
 pub struct Inputs {
@@ -32,6 +33,8 @@ pub struct Inputs {
     pub unread: Vec<WriteError>,
     /// The workload as it is.
     pub stateful_set: Option<DynamicObject>,
+    /// How far the node's clock is ahead of ours; `None`: none of its pods says.
+    pub clock_skew: Option<SignedDuration>,
     /// What is known of its images.
     pub upgrade: upgrade::Facts,
     /// The time at which all this is so.
@@ -76,11 +79,17 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
         secrets,
         unread: elsewhere.failures,
         upgrade: upgrade::facts::gather(node, network.found(), stateful_set.as_ref(), ctx, now),
+        clock_skew: clock_skew(stateful_set.as_ref(), ctx),
         stateful_set,
         network,
         authorities,
         now,
     })
+}
+
+fn clock_skew(stateful_set: Option<&DynamicObject>, ctx: &Context) -> Option<SignedDuration> {
+    let pods = ctx.caches.pods.indexed(stateful_set?.metadata.uid.as_deref()?);
+    pods.iter().find_map(|pod| ctx.answers.of(pod.uid())?.clock_skew())
 }
 
 fn network(node: &TesseraNode, ctx: &Context) -> NetworkInput {

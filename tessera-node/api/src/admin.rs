@@ -267,6 +267,43 @@ pub struct KeyStatus {
     /// Where it lies in the secret store: `<mount>/<path>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_path: Option<String>,
+    /// The `rotation.trigger` that it answers, as stamped in the secret store; absent for a key from a file, and in the status
+    /// of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<u32>,
+    /// When this process last accepted a push for it (RFC 3339), while it was not the default; absent: it accepted none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pushed_at: Option<String>,
+    /// Whether the payload that the node sealed to itself when it generated the key can be read; absent for keys that were
+    /// generated without one, before the first time, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleStatus>,
+}
+
+/// A read of the sample payload of a key: sealed by the key to itself when the node generated it, and kept in the payload store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleStatus {
+    /// How it ended.
+    pub outcome: SampleOutcome,
+    /// When (RFC 3339).
+    pub read_at: String,
+}
+
+/// How the read of a sample ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SampleOutcome {
+    /// It was found, opened, and says what was sealed.
+    Read,
+    /// It was kept on another volume than the node has now.
+    OtherVolume,
+    /// The payload store, which is the one that it was kept in, says that it is not there.
+    Missing,
+    /// It is there, and the key does not open it.
+    NotOpened,
+    /// The payload store could not say, or it is an outcome that this version does not know.
+    #[serde(other)]
+    Unclear,
 }
 
 /// What a key is used for. A key that a stored payload needs is never destroyed.
@@ -276,6 +313,8 @@ pub enum KeyState {
     Default,
     /// Advertised, accepts pushes, may be named in `from`.
     Receiving,
+    /// Not advertised, refuses pushes and sends; still reads what it has received.
+    Archived,
 }
 
 /// Something that the node depends on.

@@ -90,4 +90,21 @@ pub struct Key {
     pub versions: u32,
     /// Whether requests without `from` use it.
     pub default: bool,
+    /// Versions that are archived: not advertised, no sends, no pushes; they still read what they have received. Ascending. The
+    /// newest version of the default key is never archived, whatever stands here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archived: Vec<u32>,
+    /// The `rotation.trigger` that version `versions` answers; each version before it answers one less. It is stored beside a
+    /// version that is generated, so that versions by schedule are told from those that a person asked for. Absent:
+    /// `versions - 1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<u32>,
+}
+
+impl Key {
+    /// The `rotation.trigger` that a version answers if it is generated now.
+    pub fn trigger_of(&self, version: u32) -> u32 {
+        let newest = self.trigger.unwrap_or(self.versions.saturating_sub(1));
+        newest.saturating_sub(self.versions.saturating_sub(version))
+    }
 }

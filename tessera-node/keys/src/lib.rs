@@ -16,4 +16,4 @@ pub mod vault;
 
 pub use files::{FileKeyError, KeyConfiguration, KeyData};
 pub use secret::SecretText;
-pub use vault::{Login, Retry, StoreState, VaultError, VaultKey, VaultKeys, WritePoint};
+pub use vault::{KeepSample, Login, Retry, StoreState, VaultError, VaultKey, VaultKeys, WritePoint};

@@ -185,7 +185,7 @@ impl From<Error> for Problem {
             | Error::RawUnknown(_)
             | Error::RawTransactionUnknown(_)
             | Error::PrivacyGroupUnknown(_) => Self::Text(StatusCode::NOT_FOUND, message),
-            Error::Refused(_) => Self::Text(StatusCode::FORBIDDEN, message),
+            Error::Refused(_) | Error::KeyArchived(_) => Self::Text(StatusCode::FORBIDDEN, message),
             Error::NotMandatory => Self::Text(StatusCode::BAD_REQUEST, message),
             Error::NodeOffline(_) => Self::Page(StatusCode::GONE, message),
             Error::NoKeys

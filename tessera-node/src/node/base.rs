@@ -21,6 +21,7 @@ use crate::http::client_api::ClientApi;
 use crate::http::peer_api::PeerApi;
 use crate::http::router::{Api, Router};
 use crate::http::server::{Common, Server};
+use crate::key_files;
 use crate::key_service::{self, KeyService};
 use crate::keyring::Keys;
 use crate::listener_trials::{Listener, OwnTrials, Trials};
@@ -31,7 +32,7 @@ use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::resources::{OPERATOR_CONNECTIONS, Resources};
 use crate::tasks::Tasks;
-use crate::transaction::TransactionManager;
+use crate::transaction::{Payloads, TransactionManager};
 use crate::volume::Volume;
 use crate::{certificate, clock, server_trials, tasks, transaction};
 
@@ -121,8 +122,17 @@ impl Base {
 
     pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
         let KeySource::SecretStore(store) = &self.config.keys else { return Ok(None) };
-        let vault = VaultKeys::new((**store).clone())?.with_write_hook(key_service::write_hook);
-        Ok(Some(Arc::new(vault.with_payload_store(self.store.id().to_string()))))
+        let payloads = self.payloads();
+        let vault = VaultKeys::new((**store).clone())?
+            .with_write_hook(key_service::write_hook)
+            .with_payload_store(self.store.id().to_string())
+            .with_samples(key_service::keep_sample(payloads));
+        Ok(Some(Arc::new(vault)))
+    }
+
+    /// The payload store, in terms of payloads.
+    pub(super) fn payloads(&self) -> Payloads {
+        Payloads::new(self.store.clone(), self.volume.clone())
     }
 
     /// The listeners that report what the node is waiting for.
@@ -271,6 +281,7 @@ impl Base {
                 self.configuration.clone(),
                 keys.clone(),
                 self.volume.clone(),
+                self.payloads(),
                 self.readiness.clone(),
                 Arc::clone(&self.metrics),
             );
@@ -278,7 +289,7 @@ impl Base {
             // The sender is ours, so the wait ends with the first keys only.
             let _ = keys.subscribe().wait_for(Option::is_some).await;
         } else if let KeySource::Files(files) = &self.config.keys {
-            let loaded = key_service::load_files(Arc::clone(files)).await?;
+            let loaded = key_files::load(Arc::clone(files)).await?;
             self.metrics.set_keys(loaded.ring().public_keys().len());
             keys.send_replace(Some(Arc::new(loaded)));
             self.readiness.satisfied(ReadinessGate::Keys);

@@ -24,12 +24,12 @@ use self::base::Base;
 use crate::admin::NodeState;
 use crate::config::Config;
 use crate::config::watch::DynamicConfiguration;
-use crate::key_service::KeyFilesError;
+use crate::key_files::KeyFilesError;
 use crate::keyring::Keys;
 use crate::peers::{NodeUrl, Peers};
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::tasks::{Ended, Tasks};
-use crate::transaction::{Payloads, TransactionManager};
+use crate::transaction::TransactionManager;
 use crate::{probe, tasks};
 
 /// For requests in progress when the node must end. A pod has 30 s.
@@ -181,7 +181,7 @@ async fn start(
     base.try_servers(vault.as_ref(), server_trials);
     base.load_keys(vault, &keys).await?;
 
-    let payloads = Payloads::new(base.store.clone(), base.volume.clone());
+    let payloads = base.payloads();
     let manager = TransactionManager::new(
         keys.subscribe(),
         payloads,
@@ -217,7 +217,7 @@ async fn announce_changes(
         let own: Vec<_> = keys
             .borrow_and_update()
             .iter()
-            .flat_map(|keys| keys.ring().public_keys().copied().collect::<Vec<_>>())
+            .flat_map(|keys| keys.advertised().copied().collect::<Vec<_>>())
             .collect();
         let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
         peers.configure(own, configured);

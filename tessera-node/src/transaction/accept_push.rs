@@ -14,6 +14,7 @@ use super::affected::{self, Known};
 use super::privacy::{self, Verdict};
 use super::{Error, Refusal, TransactionManager, compute};
 use crate::fault::{self, FaultPoint};
+use crate::keyring::Keys;
 use crate::resources::Permit;
 
 impl TransactionManager {
@@ -47,7 +48,9 @@ impl TransactionManager {
             Verdict::Accept => {}
         }
         let keys = self.keys()?;
+        refuse_archived(&keys, &payload)?;
         let invalid = self.invalid_claims(keys.ring(), &payload, &known, &hash).await?;
+        let recipients = payload.recipient_keys.clone();
         fault::reach(FaultPoint::BeforePushInsert);
         if keys.ring().contains(&payload.sender) {
             self.take_back(keys.ring(), &hash, payload.without_affected(&invalid)).await?;
@@ -55,6 +58,7 @@ impl TransactionManager {
             self.keep_pushed(keys.ring(), &hash, payload, invalid).await?;
         }
         fault::reach(FaultPoint::AfterPushInsert);
+        keys.note_push(&recipients);
         tracing::debug!(%hash, "payload accepted");
         Ok(hash)
     }
@@ -156,6 +160,20 @@ impl TransactionManager {
                 matches!(self.payloads.replace(hash, read, payload).await?, ReplaceOutcome::Replaced(_))
             }
         })
+    }
+}
+
+/// A payload of another node that is for archived keys of ours alone. Our own messages come back to any key while a lost store
+/// is rebuilt.
+fn refuse_archived(keys: &Keys, payload: &EncodedPayload) -> Result<(), Error> {
+    let ring = keys.ring();
+    if ring.contains(&payload.sender) {
+        return Ok(());
+    }
+    let mut own = payload.recipient_keys.iter().filter(|key| ring.contains(key)).peekable();
+    match own.peek().copied() {
+        Some(first) if own.all(|key| keys.is_archived(key)) => Err(Error::KeyArchived(*first)),
+        _ => Ok(()),
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) enum Error {
     /// The key is not one of ours.
     #[error("Public key {0} not found when searching for private key")]
     SenderUnknown(PublicKey),
+    /// The key is ours and archived.
+    #[error("Public key {0} is archived: it reads what it has received and takes part in nothing new")]
+    KeyArchived(PublicKey),
     /// There is no such transaction here.
     #[error("Message with hash {0} was not found")]
     TransactionUnknown(TxHash),

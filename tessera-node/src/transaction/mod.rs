@@ -20,6 +20,7 @@ mod inspect;
 mod payloads;
 mod privacy;
 mod receive;
+mod sample;
 mod send;
 mod send_signed;
 mod store_raw;
@@ -142,6 +143,7 @@ fn sender_of(keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> 
     let ring = keys.ring();
     match from {
         None => Ok(*ring.default_key()),
+        Some(key) if keys.is_archived(key) => Err(Error::KeyArchived(*key)),
         Some(key) if ring.contains(key) => Ok(*key),
         Some(key) => Err(Error::SenderUnknown(*key).unless_incomplete(keys)),
     }

@@ -92,6 +92,9 @@ impl TransactionManager {
     ) -> Result<Sent, Error> {
         // Before the first push: what cannot be kept here must not be kept elsewhere.
         payloads::check_size(&payload)?;
+        if let Some(archived) = payload.recipient_keys.iter().find(|key| keys.is_archived(key)) {
+            return Err(Error::KeyArchived(*archived));
+        }
         let ring = keys.ring();
         let recipients = self.remote_recipients(ring, &payload)?;
         let deadline = Instant::now() + deadline(payload.cipher_text.len() * recipients.len());

@@ -17,6 +17,7 @@ mod privacy;
 mod pushes;
 mod requests;
 mod rollover;
+mod rotation;
 mod send_receive;
 mod trials;
 mod volume;

@@ -44,6 +44,13 @@ impl SecretStore {
         self.kept.lock().unwrap().clone()
     }
 
+    /// Changes what is kept there, as its administrator can.
+    pub fn change(&self, path_end: &str, change: impl FnOnce(&mut Value)) {
+        let mut kept = self.kept.lock().unwrap();
+        let (_, value) = kept.iter_mut().find(|(path, _)| path.ends_with(path_end)).expect("kept");
+        change(value);
+    }
+
     pub fn saw(&self, part: &str) -> bool {
         !self.fake.requests(part).is_empty()
     }
@@ -59,9 +66,14 @@ impl SecretStore {
 
 /// Asks for so many versions of the one key.
 pub fn ask_for(node: &Spec, versions: u32) {
+    ask_for_key(node, &json!({"name": "main", "versions": versions, "default": true}));
+}
+
+/// Asks for the one key as the operator describes it.
+pub fn ask_for_key(node: &Spec, key: &Value) {
     let file = node.dir.join("dynamic.json");
     let mut dynamic: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    dynamic["keys"] = json!([{"name": "main", "versions": versions, "default": true}]);
+    dynamic["keys"] = json!([key]);
     std::fs::write(file, dynamic.to_string()).unwrap();
 }
 

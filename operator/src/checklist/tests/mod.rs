@@ -6,6 +6,7 @@ mod cluster;
 mod enforce;
 mod evidence;
 mod host_firewall;
+mod key_rotation;
 mod mutual_tls;
 mod network_segment;
 mod of_network;
@@ -48,6 +49,7 @@ fn facts() -> NodeFacts {
         must_not_reach: vec!["169.254.169.254:80".into()],
         collector: Some(COLLECTOR.into()),
         store_with_certificate: None,
+        rotate_every: [("main".to_owned(), SignedDuration::from_hours(24 * 365))].into(),
         statements: Statements::default(),
         pods: vec![pod],
     }
@@ -144,12 +146,6 @@ fn upgrades_are_immutable_when_exactly_the_spec_s_digest_runs_and_is_not_old() {
     let failed = |facts: &mut NodeFacts| facts.failed_upgrade = Some("the node did not become ready".into());
     assert_eq!(after(line, failed), "Violated UpgradeFailed");
     assert_eq!(after(line, |facts| facts.upgrade_waits = true), "Unknown RolloutWaiting");
-}
-
-#[test]
-fn keys_are_at_most_enforced() {
-    assert_eq!(after(Line::KeyRotation, |_| ()), "Enforced NoSchedule");
-    assert_eq!(after(Line::KeyRotation, |facts| report(facts).keys.clear()), "Unknown NoKey");
 }
 
 fn said(finding: &Finding) -> String {

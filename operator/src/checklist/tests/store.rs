@@ -258,6 +258,10 @@ fn rotation_rests_on_an_engine_that_keeps_versions_and_checks() {
     let unread = with(|facts| facts.kv = None);
     assert_eq!(said(&unread), "Enforced r");
     assert!(unread.observed.contains("nobody read"), "{}", unread.observed);
+    let verified = node_with(Line::KeyRotation, LineResult::Verified);
+    assert_eq!(said(&shown(Line::KeyRotation, good(), &verified)), "Verified r");
+    let unread = AuditorFacts { kv: None, ..good() };
+    assert_eq!(said(&shown(Line::KeyRotation, unread, &verified)), "Enforced StoreNotRead");
     assert!(judged(Line::KeyRotation, AuditorAnswer::NotAskedYet, &nodes).keeps_known);
     let violated = node_with(Line::KeyRotation, LineResult::Violated);
     assert_eq!(said(&judged(Line::KeyRotation, AuditorAnswer::NotAskedYet, &violated)), "Violated r");

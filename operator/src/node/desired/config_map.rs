@@ -15,6 +15,7 @@ use tessera_node_api::static_config::{
 
 use crate::kube::planned::Planned;
 use crate::node::resolve::Resolved;
+use crate::node::resolve::keys::PlannedKey;
 
 /// How long a new node waits for its egress to be closed before it says that it is open.
 const EGRESS_GUARD_SECONDS: u32 = 30;
@@ -161,11 +162,14 @@ fn identities<E>(identities: impl Iterator<Item = Result<Identity, E>>) -> Vec<S
     uris
 }
 
-fn key(key: &tessera_crds::api::node::Key) -> dynamic_config::Key {
+/// Nodes of an older version know no `archived` and no `trigger`.
+fn key(key: &PlannedKey) -> dynamic_config::Key {
     dynamic_config::Key {
-        name: key.name.to_string(),
-        versions: u32::try_from(key.rotation.trigger).unwrap_or(0) + 1,
+        name: key.name.clone(),
+        versions: key.versions,
         default: key.default,
+        archived: key.archived.clone(),
+        trigger: (key.trigger + 1 != key.versions).then_some(key.trigger),
     }
 }
 

@@ -1,12 +1,14 @@
 //! [pure] From the spec and what it refers to, to a value that cannot be wrong: everything after this is infallible.
 
+pub mod keys;
+
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::client::Client;
 use tessera_crds::api::logging::OtlpCollector;
 use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper};
-use tessera_crds::api::node::{EmbeddedStorage, Key};
+use tessera_crds::api::node::EmbeddedStorage;
 use tessera_crds::api::peer::EgressRule;
 use tessera_crds::api::pod::PodSettings;
 use tessera_crds::api::secret_store::VaultStore;
@@ -26,6 +28,7 @@ use crate::node::upgrade::{self, Choice, Limits};
 use crate::report::conditions;
 use crate::report::unreadable::Unreadable;
 use crate::settings::ClusterSettings;
+use keys::PlannedKey;
 
 /// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported
 /// upgrade starts from them, since an upgrade of the operator alone must roll no pod.
@@ -78,7 +81,7 @@ pub struct Resolved {
     /// Scrapers.
     pub monitoring: Vec<Scraper>,
     /// The keys.
-    pub keys: Vec<Key>,
+    pub keys: Vec<PlannedKey>,
     /// The payload store that a person accepted as the successor of lost ones.
     pub accepted_payload_store: Option<String>,
     /// Whether the whole namespace is denied by default, so that clients need to be let out.
@@ -205,7 +208,7 @@ pub fn resolve(
         collector: network.spec.logging.clone().map(|logging| logging.otlp),
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
-        keys: node.spec.keys.clone(),
+        keys: planned_keys(node, inputs),
         accepted_payload_store: accepted_payload_store(node),
         dedicated: is_dedicated(network),
         settings: settings.clone(),
@@ -226,6 +229,12 @@ pub fn resolve(
 fn stamp(network: &TesseraNetwork, settings: &ClusterSettings) -> Result<Stamp, Unresolved> {
     Stamp::new(&settings.cluster_name, namespace_of(network), name_of(network))
         .map_err(|error| Unresolved::InvalidConfiguration(error.to_string()))
+}
+
+fn planned_keys(node: &TesseraNode, inputs: &Inputs) -> Vec<PlannedKey> {
+    let known = node.status.as_ref().map(|status| status.keys.as_slice()).unwrap_or_default();
+    let node_time = inputs.clock_skew.and_then(|skew| inputs.now.checked_add(skew).ok());
+    keys::plan(&node.spec.keys, known, node_time)
 }
 
 fn choose_image(node: &TesseraNode, network: &TesseraNetwork, inputs: &Inputs) -> Result<Choice, Unresolved> {

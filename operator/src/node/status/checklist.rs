@@ -47,6 +47,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
             .client_certificate
             .as_ref()
             .map(|_| node.store.address.to_string()),
+        rotate_every: node.keys.iter().filter_map(|key| Some((key.name.clone(), key.every?))).collect(),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
         pods: pods.collect(),
     }

@@ -2,15 +2,14 @@
 
 mod checklist;
 mod images;
+mod keys;
 mod ready;
 
 pub(super) use images::why_held as why_image_is_held;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tessera_crds::api::node::{
-    CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
-};
+use tessera_crds::api::node::{CertificateStatus, Endpoints, PayloadStoreStatus, PodStatus};
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_crds::{TesseraNode, TesseraNodeStatus, names};
 use tessera_node_api::admin;
@@ -44,12 +43,12 @@ pub struct Seen<'a> {
 /// The status of a node that could be resolved.
 pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let mut status = carried_over(object);
-    let (keys, keys_ready) = keys(&status.keys, seen);
+    let (keys, keys_ready) = keys::keys(&status.keys, seen);
     let workload = seen.observed.workload.clone().unwrap_or_default();
     status.replicas = Some(workload.replicas);
     status.ready_replicas = Some(workload.ready_replicas);
     status.template_revision = template_revision(seen.applied).or(status.template_revision);
-    status.default_key = default_key(&keys);
+    status.default_key = keys::default_key(&keys);
     status.keys = keys;
     status.certificate = certificate(seen).or(status.certificate);
     status.payload_store = report(seen.observed)
@@ -132,79 +131,14 @@ pub(super) fn report<'a>(observed: &'a Observed) -> Option<&'a admin::Status> {
     observed.pods.iter().find_map(|pod: &'a ObservedPod| pod.status.as_ref().ok())
 }
 
-/// Keys as the node reports them. A key is an address permanently: one that was seen is never dropped from the status, and
-/// another public key under its name and version is the loss of the first.
-fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, ConditionValue) {
-    let Some(report) = report(seen.observed) else {
-        let unknown = (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
-        return (known.to_vec(), unknown);
-    };
-    let reported: Vec<_> = report.keys.iter().map(key).collect();
-    let same = |a: &KeyStatus, b: &KeyStatus| a.name == b.name && a.version == b.version;
-    let replaced = known
-        .iter()
-        .find(|old| reported.iter().any(|new| same(old, new) && old.public_key != new.public_key));
-    if let Some(old) = replaced {
-        let message = format!(
-            "the secret store lost version {} of key {}, {}: restore it in the store; what the node holds now is another key",
-            old.version, old.name, old.public_key
-        );
-        return (known.to_vec(), (ConditionStatus::False, Reason::KeyMissing, message));
-    }
-    let absent = known.iter().filter(|old| !reported.iter().any(|new| same(old, new))).cloned();
-    let mut keys: Vec<_> = absent.chain(reported.iter().cloned()).collect();
-    keys.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
-    (keys, keys_ready(seen.node, &reported, report))
-}
-
-fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -> ConditionValue {
-    for key in &node.keys {
-        let wanted = key.rotation.trigger.saturating_add(1);
-        let missing = (1..=wanted).find(|version| {
-            !reported.iter().any(|reported| reported.name == *key.name && reported.version == *version)
-        });
-        if let Some(version) = missing {
-            let awaiting = report.awaiting.join("; ");
-            let message = format!("version {version} of key {} is not in the node's memory yet", key.name);
-            let message = if awaiting.is_empty() { message } else { format!("{message}: {awaiting}") };
-            return (ConditionStatus::False, Reason::Waiting, message);
-        }
-    }
-    (
-        ConditionStatus::True,
-        Reason::Ready,
-        "every key is in the secret store and in the node's memory".to_owned(),
-    )
-}
-
 fn payload_store(store: &admin::PayloadStoreStatus) -> PayloadStoreStatus {
     PayloadStoreStatus { id: store.id.clone(), lost: store.lost.clone(), format: store.format.map(i64::from) }
-}
-
-fn key(key: &admin::KeyStatus) -> KeyStatus {
-    KeyStatus {
-        name: key.name.clone(),
-        version: i32::try_from(key.version).unwrap_or(i32::MAX),
-        public_key: key.public_key.clone(),
-        state: match key.state {
-            admin::KeyState::Default => KeyState::Default,
-            admin::KeyState::Receiving => KeyState::Receiving,
-        },
-        born_at: key.born_at.as_deref().map(Into::into),
-        // Each version of a key is a secret of its own, written once.
-        store: key.store_path.clone().map(|path| StoreLocation { path, version: 1 }),
-    }
 }
 
 /// Of the workload as it is: while a change waits, what runs is the template before it.
 fn template_revision(applied: &Applied) -> Option<String> {
     let annotations = applied.stateful_set.as_ref()?.metadata.annotations.as_ref()?;
     annotations.get(TEMPLATE_REVISION).cloned()
-}
-
-fn default_key(keys: &[KeyStatus]) -> Option<String> {
-    let default = keys.iter().find(|key| key.state == KeyState::Default)?;
-    Some(default.public_key.clone())
 }
 
 /// The certificate that lies in the Secret. One that was issued and could not be stored is gone: said here, each attempt

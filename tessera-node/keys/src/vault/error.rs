@@ -181,6 +181,12 @@ pub enum VaultError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A new key's sample payload cannot be kept, so no key is stored.
+    #[error("the sample payload of a new key cannot be kept in the payload store: {problem}")]
+    Sample {
+        /// What the payload store says.
+        problem: String,
+    },
     /// There is no locked memory for the key, and no other memory may hold it.
     #[error(transparent)]
     Memory(ArenaError),
@@ -213,7 +219,8 @@ impl VaultError {
             | Self::Untrusted { .. }
             | Self::Sealed { .. }
             | Self::Unavailable { .. }
-            | Self::TokenFile { .. } => Retry::Soon,
+            | Self::TokenFile { .. }
+            | Self::Sample { .. } => Retry::Soon,
             Self::Ca { .. }
             | Self::ClientCertificate { .. }
             | Self::Refused { .. }
@@ -255,6 +262,7 @@ impl VaultError {
             Self::Deleted { .. } => "Deleted",
             Self::Malformed { .. } => "Malformed",
             Self::Answer { .. } => "Answer",
+            Self::Sample { .. } => "Sample",
             Self::Memory(_) => "Memory",
             Self::KeyName { .. } => "KeyName",
         }

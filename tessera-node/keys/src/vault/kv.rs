@@ -4,6 +4,7 @@
 //! answer that it cannot parse: here the texts are zeroed and no error holds them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustify::endpoint::Endpoint;
@@ -11,7 +12,7 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError as RestError;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use tessera_enclave::{KeyPair, PrivateKey, PrivateKeyError, PublicKey, base64};
+use tessera_enclave::{KeyPair, PrivateKey, PrivateKeyError, PublicKey, TxHash, base64};
 use tessera_node_api::stamp::Stamp;
 use tessera_node_api::static_config::SecretStore;
 use vaultrs::client::Client;
@@ -42,6 +43,21 @@ pub(super) struct Stored {
     /// Absent in records that were written before there was this member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload_store: Option<String>,
+    /// The same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trigger: Option<u32>,
+    /// The hash of the sample payload; the same, and absent when the process that generated the key kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sample: Option<String>,
+}
+
+/// What a new record says beside the pair.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) born_at: Timestamp,
+    pub(super) payload_store: Option<String>,
+    pub(super) trigger: u32,
+    pub(super) sample: Option<String>,
 }
 
 /// How a check-and-set write ended.
@@ -83,12 +99,14 @@ impl fmt::Display for Path {
 }
 
 impl Stored {
-    pub(super) fn new(pair: &KeyPair, born_at: Timestamp, payload_store: Option<String>) -> Self {
+    pub(super) fn new(pair: &KeyPair, origin: Origin) -> Self {
         Self {
             public_key: Some(pair.public().to_string()),
             private_key: Some(base64::encode(pair.private().expose()).into()),
-            born_at: Some(born_at.to_string()),
-            payload_store,
+            born_at: Some(origin.born_at.to_string()),
+            payload_store: origin.payload_store,
+            trigger: Some(origin.trigger),
+            sample: origin.sample,
         }
     }
 
@@ -107,7 +125,18 @@ impl Stored {
         if payload_store.as_deref().is_some_and(|id| !is_store_id(id)) {
             return Err(malformed("payloadStore", "is not 32 lower-case hexadecimal digits"));
         }
-        Ok(VaultKey { pair, born_at, store_path: path.to_string(), payload_store, new: false })
+        if self.sample.as_deref().is_some_and(|hash| hash.parse::<TxHash>().is_err()) {
+            return Err(malformed("sample", "is not the base64 of 64 bytes"));
+        }
+        Ok(VaultKey {
+            pair: Arc::new(pair),
+            born_at,
+            store_path: path.to_string(),
+            payload_store,
+            trigger: self.trigger,
+            sample: self.sample,
+            new: false,
+        })
     }
 }
 

@@ -27,6 +27,7 @@ mod session;
 mod trust;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ use tessera_node_api::static_config::SecretStore;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use error::{Retry, VaultError};
-use kv::{Stored, StoredStamp};
+use kv::{Origin, Stored, StoredStamp};
 pub use login::Login;
 use session::Session;
 use trust::Trust;
@@ -54,20 +55,38 @@ pub struct VaultKeys {
     logged_in: Notify,
     state: watch::Sender<Option<StoreState>>,
     hook: Box<dyn Fn(WritePoint) + Send + Sync>,
+    keep_sample: Option<KeepSample>,
 }
+
+/// What becomes of a version that the store does not have.
+#[derive(Debug, Clone, Copy)]
+enum IfAbsent {
+    Leave,
+    Generate { trigger: u32 },
+}
+
+/// Keeps a payload that a new key sealed to itself, durably, before the record of the key is written, which names the payload's
+/// hash. Returns the hash in base64, or why the payload cannot be kept.
+pub type KeepSample = Box<dyn Fn(Arc<KeyPair>) -> KeptSample + Send + Sync>;
+/// See [`KeepSample`].
+pub type KeptSample = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 
 /// One version of one key.
 #[derive(Debug)]
 pub struct VaultKey {
     /// The pair; the public key has been recomputed.
-    pub pair: KeyPair,
+    pub pair: Arc<KeyPair>,
     /// When it was generated, as stamped beside it.
     pub born_at: Timestamp,
     /// `<mount>/<path>`.
     pub store_path: String,
     /// The payload store that the node had when it generated the key; none if the record does not say.
     pub payload_store: Option<String>,
-    /// Whether this call gave birth to it.
+    /// The `rotation.trigger` that it answers; none if the record does not say.
+    pub trigger: Option<u32>,
+    /// The hash of its sample payload, in base64; none if it has none.
+    pub sample: Option<String>,
+    /// Whether this call generated it.
     pub new: bool,
 }
 
@@ -112,6 +131,7 @@ impl VaultKeys {
             logged_in: Notify::new(),
             state: watch::Sender::new(None),
             hook: Box::new(|_| {}),
+            keep_sample: None,
         })
     }
 
@@ -136,10 +156,35 @@ impl VaultKeys {
         self
     }
 
+    /// Keeps a sample payload of each new key with this.
+    #[must_use]
+    pub fn with_samples(mut self, keep: KeepSample) -> Self {
+        self.keep_sample = Some(keep);
+        self
+    }
+
     /// The key's version: read, or generated and written when the store has none. Safe to repeat after any error.
     pub async fn ensure(&self, key: &str, version: u32) -> Result<VaultKey, VaultError> {
+        self.ensure_answering(key, version, version.saturating_sub(1)).await
+    }
+
+    /// As [`Self::ensure`]; a version that this call generates is stored as the answer to this `rotation.trigger`.
+    pub async fn ensure_answering(
+        &self,
+        key: &str,
+        version: u32,
+        trigger: u32,
+    ) -> Result<VaultKey, VaultError> {
         let path = kv::Path::key(&self.config, key, version)?;
-        let result = self.ensure_logged_in(&path).await;
+        let result = self.ask(&path, IfAbsent::Generate { trigger }).await;
+        self.record(&result);
+        result?.ok_or_else(|| VaultError::Deleted { path: path.to_string() })
+    }
+
+    /// The key's version, if the store has it.
+    pub async fn find(&self, key: &str, version: u32) -> Result<Option<VaultKey>, VaultError> {
+        let path = kv::Path::key(&self.config, key, version)?;
+        let result = self.ask(&path, IfAbsent::Leave).await;
         self.record(&result);
         result
     }
@@ -194,40 +239,75 @@ impl VaultKeys {
 
     /// The store answers an expired token and a forbidden path alike, so a refusal is tried once more with a new login
     /// before it is believed.
-    async fn ensure_logged_in(&self, path: &kv::Path) -> Result<VaultKey, VaultError> {
+    async fn ask(&self, path: &kv::Path, if_absent: IfAbsent) -> Result<Option<VaultKey>, VaultError> {
         let (session, fresh) = self.session().await?;
-        match self.read_or_bear(&session, path).await {
+        match self.read_or_generate(&session, path, if_absent).await {
             // The connection of a login trusts one CA bundle.
             Err(VaultError::Forbidden { .. } | VaultError::Untrusted { .. }) if !fresh => {
                 let session = self.replace(&session).await?;
-                self.read_or_bear(&session, path).await
+                self.read_or_generate(&session, path, if_absent).await
             }
             result => result,
         }
     }
 
-    async fn read_or_bear(&self, session: &Session, path: &kv::Path) -> Result<VaultKey, VaultError> {
+    async fn read_or_generate(
+        &self,
+        session: &Session,
+        path: &kv::Path,
+        if_absent: IfAbsent,
+    ) -> Result<Option<VaultKey>, VaultError> {
         self.claim(session).await?;
         if let Some(stored) = session.read::<Stored>(path).await? {
-            return stored.verify(path);
+            return stored.verify(path).map(Some);
         }
-        let pair = KeyPair::generate().map_err(VaultError::Memory)?;
-        let born_at = Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now());
+        match if_absent {
+            IfAbsent::Leave => Ok(None),
+            IfAbsent::Generate { trigger } => self.generate(session, path, trigger).await.map(Some),
+        }
+    }
+
+    async fn generate(
+        &self,
+        session: &Session,
+        path: &kv::Path,
+        trigger: u32,
+    ) -> Result<VaultKey, VaultError> {
+        let pair = Arc::new(KeyPair::generate().map_err(VaultError::Memory)?);
+        let origin = Origin {
+            born_at: Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now()),
+            payload_store: self.payload_store.clone(),
+            trigger,
+            sample: self.sample_of(&pair).await?,
+        };
         (self.hook)(WritePoint::Before);
-        let payload_store = self.payload_store.clone();
-        let stored = Stored::new(&pair, born_at, payload_store.clone());
-        let written = session.write(path, &stored).await?;
+        let written = session.write(path, &Stored::new(&pair, origin.clone())).await?;
         (self.hook)(WritePoint::After);
         match written {
             kv::Written::Won => {
                 tracing::info!(public_key = %pair.public(), path = %path, "key generated and stored");
-                Ok(VaultKey { pair, born_at, store_path: path.to_string(), payload_store, new: true })
+                Ok(VaultKey {
+                    pair,
+                    born_at: origin.born_at,
+                    store_path: path.to_string(),
+                    payload_store: origin.payload_store,
+                    trigger: Some(trigger),
+                    sample: origin.sample,
+                    new: true,
+                })
             }
             kv::Written::Lost => {
                 let stored = session.read::<Stored>(path).await?;
                 stored.ok_or_else(|| VaultError::Deleted { path: path.to_string() })?.verify(path)
             }
         }
+    }
+
+    /// First the payload, then the record that names it: a kill in between leaves a payload that nobody asks for, and never a
+    /// record of a payload that is not there.
+    async fn sample_of(&self, pair: &Arc<KeyPair>) -> Result<Option<String>, VaultError> {
+        let Some(keep) = &self.keep_sample else { return Ok(None) };
+        keep(Arc::clone(pair)).await.map(Some).map_err(|problem| VaultError::Sample { problem })
     }
 
     /// Verifies that the directory is ours, and stamps it if nobody has. Before every read and every new key: a person may

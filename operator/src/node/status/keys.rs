@@ -1,0 +1,107 @@
+//! [pure] The keys of a node, as it reports them, and whether they are all that it is asked to have.
+
+use jiff::{SignedDuration, Timestamp};
+use tessera_crds::api::name::Timestamp as Text;
+use tessera_crds::api::node::{KeyState, KeyStatus, StoreLocation};
+use tessera_crds::condition::Reason;
+use tessera_node_api::admin;
+
+use super::{Seen, report};
+use crate::node::resolve::Resolved;
+use crate::node::resolve::keys::{Cause, PlannedKey};
+use crate::report::conditions::{ConditionStatus, ConditionValue};
+
+/// How much newer a push must be for the status to say so: pushes never end.
+const LAST_PUSH_STEP: SignedDuration = SignedDuration::from_hours(1);
+
+/// Keys as the node reports them. A key is an address permanently: one that was seen is never dropped from the status, and
+/// another public key under its name and version is the loss of the first.
+pub(super) fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, ConditionValue) {
+    let Some(report) = report(seen.observed) else {
+        let unknown = (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+        return (known.to_vec(), unknown);
+    };
+    let reported: Vec<_> = report.keys.iter().map(key).collect();
+    let same = |a: &KeyStatus, b: &KeyStatus| a.name == b.name && a.version == b.version;
+    let replaced = known
+        .iter()
+        .find(|old| reported.iter().any(|new| same(old, new) && old.public_key != new.public_key));
+    if let Some(old) = replaced {
+        let message = format!(
+            "the secret store lost version {} of key {}, {}: restore it in the store; what the node holds now is another key",
+            old.version, old.name, old.public_key
+        );
+        return (known.to_vec(), (ConditionStatus::False, Reason::KeyMissing, message));
+    }
+    let absent = known.iter().filter(|old| !reported.iter().any(|new| same(old, new))).cloned();
+    let with_last_push = |new: &KeyStatus| {
+        let before = known.iter().find(|old| same(old, new)).and_then(|old| old.last_push_at.as_ref());
+        KeyStatus { last_push_at: last_push(before, new.last_push_at.as_ref()), ..new.clone() }
+    };
+    let mut keys: Vec<_> = absent.chain(reported.iter().map(with_last_push)).collect();
+    keys.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+    let ready = keys_ready(seen.node, &reported, report);
+    (keys, ready)
+}
+
+/// In steps of [`LAST_PUSH_STEP`].
+fn last_push(before: Option<&Text>, seen: Option<&Text>) -> Option<Text> {
+    let time = |text: &Text| text.parse::<Timestamp>().ok();
+    let is_newer = match (before.and_then(time), seen.and_then(time)) {
+        (Some(before), Some(seen)) => seen.duration_since(before) >= LAST_PUSH_STEP,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    if is_newer { seen.cloned() } else { before.cloned() }
+}
+
+fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -> ConditionValue {
+    let has = |key: &PlannedKey, version: u32| {
+        reported
+            .iter()
+            .any(|reported| reported.name == *key.name && u32::try_from(reported.version) == Ok(version))
+    };
+    let missing =
+        node.keys.iter().find_map(|key| Some((key, (1..=key.versions).find(|version| !has(key, *version))?)));
+    if let Some((key, version)) = missing {
+        let awaiting = report.awaiting.join("; ");
+        let message = format!("version {version} of key {} is not in the node's memory yet", key.name);
+        let message = if awaiting.is_empty() { message } else { format!("{message}: {awaiting}") };
+        let reason = match key.rotates {
+            Some(Cause::Trigger | Cause::Age) => Reason::RotationInProgress,
+            Some(Cause::First) | None => Reason::Waiting,
+        };
+        return (ConditionStatus::False, reason, message);
+    }
+    if let Some(useless) = node.keys.iter().find_map(|key| key.useless_archive(reported)) {
+        return (ConditionStatus::False, Reason::InvalidConfiguration, useless);
+    }
+    (
+        ConditionStatus::True,
+        Reason::Ready,
+        "every key is in the secret store and in the node's memory".to_owned(),
+    )
+}
+
+pub(super) fn default_key(keys: &[KeyStatus]) -> Option<String> {
+    let default = keys.iter().find(|key| key.state == KeyState::Default)?;
+    Some(default.public_key.clone())
+}
+
+fn key(key: &admin::KeyStatus) -> KeyStatus {
+    KeyStatus {
+        name: key.name.clone(),
+        version: i32::try_from(key.version).unwrap_or(i32::MAX),
+        public_key: key.public_key.clone(),
+        state: match key.state {
+            admin::KeyState::Default => KeyState::Default,
+            admin::KeyState::Receiving => KeyState::Receiving,
+            admin::KeyState::Archived => KeyState::Archived,
+        },
+        born_at: key.born_at.as_deref().map(Into::into),
+        // Each version of a key is a secret of its own, written once.
+        store: key.store_path.clone().map(|path| StoreLocation { path, version: 1 }),
+        trigger: key.trigger.and_then(|trigger| i32::try_from(trigger).ok()),
+        last_push_at: key.last_pushed_at.as_deref().map(Into::into),
+    }
+}
