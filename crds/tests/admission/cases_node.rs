@@ -206,6 +206,21 @@ fn keys() -> Vec<Case> {
             .refuses(json!(-1))
             .saying(&["spec.keys[0].rotation.trigger", "greater than or equal to 0"])
             .admits(json!(0)),
+        node("a version each minute")
+            .at("/spec/keys/0/rotation/every")
+            .refuses(json!("1m"))
+            .saying(&["spec.keys[0].rotation.every", "at least 1h"])
+            .admits(json!("2160h")),
+        node("version zero archived")
+            .at("/spec/keys/0/archive")
+            .refuses(json!([0]))
+            .saying(&["spec.keys[0].archive[0]", "greater than or equal to 1"])
+            .admits(json!([1, 2])),
+        node("more archived than a list takes")
+            .at("/spec/keys/0/archive")
+            .refuses(json!((1..=65).collect::<Vec<_>>()))
+            .saying(&["spec.keys[0].archive", "at most 64 items"])
+            .admits(json!((1..=64).collect::<Vec<_>>())),
     ]
 }
 

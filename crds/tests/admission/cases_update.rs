@@ -28,6 +28,13 @@ fn with_keys(versions: &[(&str, i32)]) -> Value {
     observed(&json!({ "keys": versions.iter().map(key).collect::<Vec<_>>() }))
 }
 
+/// Version 1 of two is archived.
+fn with_archived() -> Value {
+    let mut status = with_keys(&[("main", 1), ("main", 2)]);
+    status["keys"][0]["state"] = json!("Archived");
+    status
+}
+
 /// What was set by mistake and led to nothing is taken back; the refused twins are above.
 #[tokio::test]
 async fn what_led_to_nothing_can_be_taken_back() {
@@ -254,6 +261,31 @@ fn keys() -> Vec<Case> {
             .refuses(ABSENT)
             .saying(&["spec.keys", "not be lowered"])
             .admits(json!({ "trigger": 3 })),
+        node("the newest version of the default key archived")
+            .given("/status", with_keys(&[("main", 1), ("main", 2)]))
+            .at("/spec/keys/0/archive")
+            .refuses(json!([1, 2]))
+            .saying(&["spec.keys", "only those that have a newer one"])
+            .admits(json!([1])),
+        node("a version archived that the node does not have")
+            .given("/spec/keys/1", key("second"))
+            .given("/status", with_keys(&[("main", 1), ("second", 1)]))
+            .at("/spec/keys/1/archive")
+            .refuses(json!([2]))
+            .saying(&["spec.keys", "only versions that status.keys has"])
+            .admits(json!([1])),
+        node("a version archived before any was seen")
+            .at("/spec/keys/0/archive")
+            .refuses(json!([1]))
+            .saying(&["spec.keys", "only versions that status.keys has"])
+            .admits(json!([])),
+        node("an archived version taken back")
+            .given("/spec/keys/0/archive", json!([1]))
+            .given("/status", with_archived())
+            .at("/spec/keys/0/archive")
+            .refuses(json!([]))
+            .saying(&["spec.keys", "none that status.keys says is Archived can be taken back"])
+            .admits(json!([1])),
         node("the default key unset with no other")
             .given("/spec/keys/1", key("second"))
             .at("/spec/keys/0/default")

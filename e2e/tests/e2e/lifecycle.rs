@@ -71,6 +71,16 @@ async fn rotation_adds_a_key_without_a_restart() -> Result<()> {
     fleet.done().await
 }
 
+/// This pod is gone.
+pub(crate) async fn pod_gone(fleet: &Fleet, pod: &str) -> Result<()> {
+    wait::until("the pod gone", Duration::from_mins(2), || async {
+        let pods = fleet.cluster.list(Kind::Pod, &fleet.namespace, "tessera.rs/node").await?;
+        ensure!(pods.iter().all(|left| left["metadata"]["name"] != pod), "{pod} is left");
+        Ok(())
+    })
+    .await
+}
+
 /// No pod of a node is left in the namespace.
 pub(crate) async fn pods_gone(fleet: &Fleet) -> Result<()> {
     wait::until("the nodes' pods gone", Duration::from_mins(2), || async {

@@ -10,6 +10,7 @@ mod connect;
 mod drift;
 mod faults;
 mod isolation;
+mod key_rotation;
 mod kubectl_diff;
 mod lifecycle;
 mod peers;

@@ -57,6 +57,15 @@ pub(crate) enum Command {
     ///
     /// With what to add to the network where a client's or a server's word is awaited. Changes nothing.
     Certificates(Certificates),
+    /// Show the versions of a TesseraNode's keys: what each is used for, its age, and whether peers still push to an old one
+    ///
+    /// Changes nothing.
+    Keys(Keys),
+    /// Give a key of a TesseraNode a new version
+    ///
+    /// Raises `spec.keys[].rotation.trigger`. The version before goes on receiving, and everything that it received stays readable.
+    /// Each version is a permanent address.
+    Rotate(Rotate),
     /// Print the sidecar that takes a ledger to its TesseraNode: containers, volumes and flags to paste
     ///
     /// For ledgers that cannot do mutual TLS well. The sidecar, `tessera-node connect` in the ledger's own pod, speaks plain HTTP on
@@ -82,6 +91,44 @@ pub(crate) struct Certificates {
     /// How to print it; default: tables for people
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<Output>,
+}
+
+/// Arguments of `keys`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keys {
+    /// The TesseraNode
+    pub(crate) node: String,
+
+    /// The node's namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+
+    /// How to print it; default: a table for people
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
+}
+
+/// Arguments of `rotate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotate {
+    /// The TesseraNode
+    pub(crate) node: String,
+
+    /// The key's name; default: the default key
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+
+    /// The node's namespace; default: that of the current context
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+
+    /// The kubeconfig context; default: the current one
+    #[arg(long)]
+    pub(crate) context: Option<String>,
 }
 
 /// Arguments of `connect`.

@@ -51,6 +51,14 @@ pub(crate) enum ClusterError {
         /// What the API server says.
         source: KubeError,
     },
+    /// The node has no such key.
+    #[error("TesseraNode {node:?} has no key {key:?}: spec.keys lists them")]
+    NoKey {
+        /// The node.
+        node: String,
+        /// The key asked for.
+        key: String,
+    },
     /// The networks cannot be listed.
     #[error("cannot list TesseraNetworks in namespace {namespace:?}")]
     Networks {
@@ -281,20 +289,45 @@ impl Cluster {
     /// Adds one to the node's `spec.restartTrigger` and gives the new value. Two people who do so at once restart the node
     /// once or twice, and neither loses the other's changes: the write is refused if the node changed since it was read.
     pub(crate) async fn raise_restart_trigger(&self, name: &str) -> Result<i64, ClusterError> {
-        let failure = |verb| {
-            let (name, namespace) = (name.to_owned(), self.namespace.clone());
-            move |source| ClusterError::Node { verb, name, namespace, source }
-        };
-        let node = self.nodes().get(name).await.map_err(failure("read"))?;
+        let node = self.node(name).await?;
         let trigger = node.spec.restart_trigger.saturating_add(1);
+        self.change(&node, &serde_json::json!({"restartTrigger": trigger})).await?;
+        Ok(trigger)
+    }
+
+    /// Adds one to the `rotation.trigger` of a key of the node, the default key if `key` names none. Gives the key's name and the
+    /// new value. Refused if the node changed since it was read.
+    pub(crate) async fn raise_rotation_trigger(
+        &self,
+        name: &str,
+        key: Option<&str>,
+    ) -> Result<(String, i32), ClusterError> {
+        let node = self.node(name).await?;
+        let mut keys = node.spec.keys.clone();
+        let wanted = keys.iter_mut().find(|it| key.map_or(it.default, |key| it.name.as_str() == key));
+        let Some(wanted) = wanted else {
+            let (node, key) = (name.to_owned(), key.unwrap_or("default").to_owned());
+            return Err(ClusterError::NoKey { node, key });
+        };
+        wanted.rotation.trigger = wanted.rotation.trigger.saturating_add(1);
+        let raised = (wanted.name.to_string(), wanted.rotation.trigger);
+        self.change(&node, &serde_json::json!({"keys": keys})).await?;
+        Ok(raised)
+    }
+
+    /// Merges `spec` into the node's, if it is still as it was read.
+    async fn change(&self, node: &TesseraNode, spec: &serde_json::Value) -> Result<(), ClusterError> {
+        let name = node.metadata.name.clone().unwrap_or_default();
         let patch = serde_json::json!({
             "metadata": {"resourceVersion": node.metadata.resource_version},
-            "spec": {"restartTrigger": trigger},
+            "spec": spec,
         });
         let params =
             PatchParams { field_manager: Some("kubectl-tessera".to_owned()), ..PatchParams::default() };
-        self.nodes().patch(name, &params, &Patch::Merge(&patch)).await.map_err(failure("change"))?;
-        Ok(trigger)
+        let changed = self.nodes().patch(&name, &params, &Patch::Merge(&patch)).await;
+        let failure =
+            |source| ClusterError::Node { verb: "change", name, namespace: self.namespace.clone(), source };
+        changed.map(drop).map_err(failure)
     }
 
     fn nodes(&self) -> Api<TesseraNode> {

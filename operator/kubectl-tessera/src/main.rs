@@ -7,6 +7,8 @@
 //! kubectl tessera report NETWORK -o FORMAT  writes the checklist for an auditor or another tool
 //! kubectl tessera audit                     searches the namespace for credentials in clear text
 //! kubectl tessera certificates NETWORK      shows its CAs, a rollover under way, and what its nodes serve
+//! kubectl tessera keys NODE                 shows the versions of a node's keys
+//! kubectl tessera rotate NODE               gives a key a new version
 //! kubectl tessera connect NODE --client C   prints the sidecar that takes a ledger to its node
 //! kubectl tessera store-setup NETWORK
 //!
@@ -27,8 +29,10 @@ mod checklist;
 mod cluster;
 mod connect;
 mod evidence;
+mod keys;
 mod report;
 mod restart;
+mod rotate;
 mod status;
 mod store_setup;
 mod text_table;
@@ -55,6 +59,8 @@ async fn main() -> ExitCode {
         Command::Report(args) => report::run(&args).await,
         Command::Audit(args) => audit::run(&args).await,
         Command::Certificates(args) => certificates::run(&args).await,
+        Command::Keys(args) => keys::run(&args).await,
+        Command::Rotate(args) => rotate::run(&args).await,
         Command::Connect(args) => connect::run(&args).await,
     };
     match result {

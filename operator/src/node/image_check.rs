@@ -141,7 +141,7 @@ mod tests {
     fn what_keeps_an_image_from_being_tried_is_said() {
         let pod = |name: &str| {
             let pod = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-            Arc::new(KeptPod(pod))
+            Arc::new(KeptPod::keep(pod))
         };
         let four = ["p1", "p2", "p3", "p4"].map(pod);
         assert_eq!(why_not_yet(None, &four[..3]), "");

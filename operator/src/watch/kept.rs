@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec, Secret};
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::de::DeserializeOwned;
@@ -44,8 +44,16 @@ enum Content {
     Forgotten,
 }
 
-/// A pod; of its spec, the images.
-pub struct KeptPod(pub Pod);
+/// A pod without its spec, whose type alone takes as much memory as all that is read of a pod.
+pub struct KeptPod(pub Pod, OfSpec);
+
+/// What is kept of a pod's spec.
+struct OfSpec {
+    /// Of each container.
+    images: Box<[String]>,
+    machine: Option<Box<str>>,
+}
+
 /// A volume claim.
 pub struct KeptClaim(pub PersistentVolumeClaim);
 /// The metadata of a Secret.
@@ -112,20 +120,22 @@ fn without_template(mut object: Value) -> Option<Box<str>> {
 }
 
 impl KeptPod {
-    /// Keeps metadata, machine, images and status.
+    /// Keeps metadata, machine, images and the parts of the status that are read.
     pub fn keep(mut pod: Pod) -> Self {
         trim(&mut pod.metadata);
         pod.metadata.annotations = None;
         let PodSpec { containers, node_name, .. } = pod.spec.take().unwrap_or_default();
-        let image_of = |container: Container| Container { image: container.image, ..Container::default() };
-        let containers = containers.into_iter().map(image_of).collect();
-        pod.spec = Some(PodSpec { containers, node_name, ..PodSpec::default() });
-        Self(pod)
+        if let Some(conditions) = pod.status.as_mut().and_then(|status| status.conditions.as_mut()) {
+            conditions.retain(|condition| POD_CONDITIONS.contains(&condition.type_.as_str()));
+            conditions.shrink_to_fit();
+        }
+        let images = containers.into_iter().filter_map(|container| container.image).collect();
+        Self(pod, OfSpec { images, machine: node_name.map(String::into_boxed_str) })
     }
 
     /// The machine that it runs on, once it has one.
     pub fn machine(&self) -> Option<&str> {
-        self.0.spec.as_ref()?.node_name.as_deref()
+        self.1.machine.as_deref()
     }
 
     /// Whether the kubelet finds it ready, and nobody has deleted it.
@@ -146,13 +156,12 @@ impl KeptPod {
 
     /// The image that its first container is made from.
     pub fn image(&self) -> Option<&str> {
-        self.0.spec.as_ref()?.containers.first()?.image.as_deref()
+        self.1.images.first().map(String::as_str)
     }
 
     /// Whether one of its containers is made from `image`.
     pub fn has_image(&self, image: &str) -> bool {
-        let containers = self.0.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
-        containers.iter().any(|container| container.image.as_deref() == Some(image))
+        self.1.images.iter().any(|of_container| of_container == image)
     }
 }
 
@@ -172,6 +181,9 @@ impl KeptSecret {
         Self(secret.metadata)
     }
 }
+
+/// The conditions of a pod that are read.
+const POD_CONDITIONS: [&str; 2] = ["Ready", "PodScheduled"];
 
 /// The annotations that are read of what is cached as text, or as metadata alone.
 const ANNOTATIONS: [&str; 4] =

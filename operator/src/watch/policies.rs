@@ -98,7 +98,7 @@ mod tests {
         let pod = json!({"metadata": {"name": "tessera-a-0", "labels": {
             "app.kubernetes.io/name": "tessera-node", "tessera.rs/node": "a",
         }}});
-        let pod = Arc::new(KeptPod(serde_json::from_value(pod).unwrap()));
+        let pod = Arc::new(KeptPod::keep(serde_json::from_value(pod).unwrap()));
         let cache = Cache::default();
         cache.take_in(Event::Apply(policy("other", spec, owner)), KeptPolicy::keep);
         opening(&cache, &[pod])

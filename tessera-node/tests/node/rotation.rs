@@ -35,8 +35,8 @@ fn states(keys: &[Value]) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_that_knows_only_the_old_key_still_sends_and_archiving_ends_that() {
     let (net, _store) = two_nodes().await;
-    let _nodes = net.start().await;
     let (a, b) = (net.node("a"), net.node("b"));
+    let _nodes = [a.start(), b.start()];
     let old = keys_when(b, "b has a key", |keys| keys.len() == 1).await;
     let old = public(&old[0]);
     a.wait_until_knows(old).await;
@@ -79,8 +79,8 @@ async fn a_partner_that_knows_only_the_old_key_still_sends_and_archiving_ends_th
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_version_of_the_default_key_is_never_archived() {
     let (net, _store) = two_nodes().await;
-    let _nodes = net.start().await;
     let b = net.node("b");
+    let _running = b.start();
     ask_for_key(b, &json!({"name": "main", "versions": 2, "default": true, "archived": [1, 2]}));
     keys_when(b, "one is left", |keys| states(keys) == ["Archived", "Default"]).await;
     b.client().send(b"mine", &[]).await;

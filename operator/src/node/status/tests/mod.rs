@@ -1,6 +1,7 @@
 //! One test for each reason of each condition of a node.
 
 mod images;
+mod keys;
 mod pods;
 mod volumes;
 
