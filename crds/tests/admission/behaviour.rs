@@ -267,6 +267,8 @@ fn node_status() -> TesseraNodeStatus {
             state: KeyState::Default,
             born_at: Some("2026-11-22T17:00:00.123456Z".into()),
             store: Some(StoreLocation { path: "secret/prod-eu1/org-a".into(), version: 1 }),
+            trigger: Some(0),
+            last_push_at: Some("2026-11-22T17:00:00Z".into()),
         }],
         volumes: vec![VolumeStatus {
             claim: "data-tessera-node-a-0".into(),
