@@ -12,6 +12,7 @@ mod faults;
 mod isolation;
 mod kubectl_diff;
 mod lifecycle;
+mod partners;
 mod peers;
 mod private_transaction;
 mod quiet;
