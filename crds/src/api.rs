@@ -14,6 +14,7 @@ pub mod logging;
 pub mod name;
 pub mod network;
 pub mod node;
+pub mod partner;
 pub mod peer;
 pub mod pki;
 pub mod pod;

@@ -115,6 +115,8 @@ pub(crate) fn network_inputs() -> NetworkInputs {
         clear_text: clear_text_facts(),
         cluster: Arc::new(ClusterFacts::default()),
         collector_ca: CollectorCa::NoCollector,
+        partner_bundles: BTreeMap::new(),
+        reached: Vec::new(),
         operator_log: None,
         attestations: Vec::new(),
         untried: Vec::new(),

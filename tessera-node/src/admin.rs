@@ -130,7 +130,8 @@ impl NodeState {
         let failures = credentials.into_iter().flatten().filter_map(|receiver| receiver.snapshot().failure);
         let failures =
             failures.map(|failure| format!("{} (since {})", failure.message, clock::rfc3339(failure.since)));
-        failures.chain(self.configuration.failure()).collect()
+        let of_configuration = self.configuration.failure().into_iter();
+        failures.chain(of_configuration).chain(self.configuration.disabled_partners()).collect()
     }
 
     /// Sets the gauges that follow the status.

@@ -5,14 +5,16 @@
 //! It tries the store only if it shows that a client certificate: one that asks for none serves the operator, too, which says so.
 //!
 //! While certificates of authorities are shown with the node's own, the node also shows its own alone: a server that serves it trusts
-//! the authority that signed it, and a rollover of the authority may end.
+//! the authority that signed it, and a rollover of the authority may end. The servers of partners are tried only then, and with that
+//! alone.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use tessera_keys::VaultKeys;
-use tessera_node_api::admin::{self, COLLECTOR, Outcome, SECRET_STORE, Trial, TriedServer};
+use tessera_node_api::admin::{self, COLLECTOR, Outcome, SECRET_STORE, Trial, TriedServer, partner_server};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::secret_store::lookup_name;
 use tessera_node_api::tls_client;
@@ -23,12 +25,18 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::clock;
+use crate::config::partners::Partner;
 use crate::config::watch::DynamicConfiguration;
 use crate::listener_trials::reported;
 use crate::logs::{Collector, Endpoint};
+use crate::peers::NodeUrl;
 
 /// Of the lookup and of the connect, each.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Servers of partners that are tried in one round. Those beyond need a person's word.
+const MAX_PARTNER_SERVERS: usize = 256;
+/// Of these, at one time.
+const PARTNER_SERVERS_AT_ONCE: usize = 8;
 /// Until the next round after one that left something open: a server was away, its certificate was renewed just now, or it does not
 /// trust yet the authority that signed the node's certificate.
 const OPEN: Duration = Duration::from_mins(1);
@@ -54,7 +62,7 @@ pub(crate) struct Store {
 
 /// A server, and how it must prove to be the one that we mean; or why that cannot be said.
 struct Target {
-    name: &'static str,
+    name: String,
     is_shown_own: bool,
     address: String,
     endpoint: Option<Endpoint>,
@@ -100,6 +108,14 @@ impl Trials {
             is_settled &= tried.trials.iter().all(settles);
             all.push(newest(before, tried));
         }
+        let partners = self.partners();
+        // Collected, since the compiler cannot tell that a lazy iterator of them may be sent.
+        let partners: Vec<_> = partners.iter().map(|target| target.run(&[])).collect();
+        let mut partners: Vec<_> =
+            stream::iter(partners).buffer_unordered(PARTNER_SERVERS_AT_ONCE).collect().await;
+        partners.sort_by(|a, b| (&a.name, &a.address).cmp(&(&b.name, &b.address)));
+        is_settled &= partners.iter().flat_map(|tried| &tried.trials).all(settles);
+        all.extend(partners.into_iter().map(|tried| newest(before, tried)));
         (all, is_settled)
     }
 
@@ -108,6 +124,30 @@ impl Trials {
         let configuration = self.configuration.current();
         let collector = configuration.as_ref().and_then(|configuration| configuration.collector.as_ref());
         store.into_iter().chain(collector.map(|collector| self.collector(collector))).collect()
+    }
+
+    /// The servers of all partners, while the node shows certificates of authorities with its own.
+    fn partners(&self) -> Vec<Target> {
+        let own = self.credentials.current().filter(|own| own.chained());
+        let (Some(own), Some(configuration)) = (own, self.configuration.current()) else {
+            return Vec::new();
+        };
+        let partners = configuration.partners.iter().filter(|partner| partner.trust.is_ok());
+        let target = |partner: &Partner, url: &NodeUrl| {
+            let roots = tls_client::roots(partner.ca_bundle.as_bytes()).map_err(|error| error.to_string());
+            let server = roots.and_then(|roots| {
+                Server::of_another(url.host(), roots, own.certified_key()).map_err(|error| error.to_string())
+            });
+            Target {
+                name: partner_server(&partner.name),
+                is_shown_own: true,
+                address: url.as_str().to_owned(),
+                endpoint: Endpoint::parse(url.as_str()),
+                server,
+            }
+        };
+        let all = partners.flat_map(|partner| partner.urls.iter().map(move |url| (partner, url)));
+        all.take(MAX_PARTNER_SERVERS).map(|(partner, url)| target(partner, url)).collect()
     }
 
     fn collector(&self, collector: &Collector) -> Target {
@@ -119,7 +159,13 @@ impl Trials {
             Server::of_another(endpoint.host(), roots, own.certified_key()).map_err(|error| error.to_string())
         };
         let (address, server) = (endpoint.as_str().to_owned(), server());
-        Target { name: COLLECTOR, is_shown_own: true, address, endpoint: Some(endpoint.clone()), server }
+        Target {
+            name: COLLECTOR.to_owned(),
+            is_shown_own: true,
+            address,
+            endpoint: Some(endpoint.clone()),
+            server,
+        }
     }
 }
 
@@ -157,7 +203,7 @@ impl Store {
             Server::of_another(host, tls.roots, tls.own).map_err(|error| error.to_string())
         };
         let (address, server) = (self.address.clone(), server());
-        Target { name: SECRET_STORE, is_shown_own: self.is_shown_own, address, endpoint, server }
+        Target { name: SECRET_STORE.to_owned(), is_shown_own: self.is_shown_own, address, endpoint, server }
     }
 }
 
@@ -174,7 +220,7 @@ impl Target {
             trials.push(reported(shown, outcome));
         }
         TriedServer {
-            name: self.name.to_owned(),
+            name: self.name.clone(),
             address: self.address.clone(),
             tried_at: clock::now_rfc3339(),
             trials,

@@ -18,6 +18,8 @@ pub enum ConditionType {
     /// Network: its CA is younger than keys of its nodes, so all who trusted the one before must take this one. Present
     /// only while true.
     AuthorityReplaced,
+    /// Network: the certificates of every partner are accepted, and none of its CAs ends soon. Absent without partners.
+    PartnersAccepted,
     /// Node: every key is in the store and in the node's memory.
     KeysReady,
     /// Node: the pods serve the certificate that was issued.
@@ -106,7 +108,7 @@ pub enum Reason {
     ProgressDeadlineExceeded,
     /// Ready: somebody undoes what we write; the message says to which object.
     Contested,
-    /// Stalled of a network: a reference leads to nothing usable.
+    /// Stalled of a network, PartnersAccepted: a reference leads to nothing usable.
     InvalidReference,
     /// Stalled of a node: the spec cannot work as it stands; the message names the field.
     InvalidConfiguration,
@@ -135,6 +137,11 @@ pub enum Reason {
     RolloverWaiting,
     /// CertificatesCurrent: a renewal is due and fails, or nothing can make it.
     RenewalFailing,
+    // PartnersAccepted
+    /// PartnersAccepted: all are.
+    Accepted,
+    /// PartnersAccepted: a CA of a partner ends soon; the message names both.
+    AuthorityEnding,
     // SecretStoreReady
     /// SecretStoreReady: the store is sealed.
     Sealed,

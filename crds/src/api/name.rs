@@ -147,6 +147,19 @@ text! {
 }
 
 text! {
+    /// DNS names that an organisation may speak for: one, or those of exactly one more label.
+    DnsPattern, {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 253,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^([*][.][a-z0-9]([-a-z0-9]*[a-z0-9])?[.])?([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "message": "must be a DNS name in lower case, or *. before one of at least two labels, for example *.tm.org-b.example",
+        }],
+    }
+}
+
+text! {
     /// A container image that is pinned by its digest, so that what runs is what was reviewed.
     ImageDigest, {
         "type": "string",

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::checklist::{Checklist, ChecklistStatus};
 use super::logging::Logging;
 use super::name::{Duration, ImageDigest, Name, ObjectName, Timestamp, TrustDomain};
+use super::partner::{Partner, PartnerStatus};
 use super::peer::IngressPeer;
 use super::pki::{Pki, ReadsTrust};
 use super::pod::PodSettings;
@@ -33,6 +34,8 @@ use super::secret_store::SecretStore;
     validation = schema::reserved_name_rule(),
     validation = schema::trust_domain_rule(),
     validation = schema::key_location_rule(),
+    validation = schema::partner_domain_rule(),
+    validation = schema::partner_names_rule(),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether all nodes of the network serve."),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why the network is ready or not."),
     printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total", description = "All nodes of the network."),
@@ -65,6 +68,12 @@ pub struct TesseraNetworkSpec {
 
     /// Where the keys of the network's nodes are kept.
     pub secret_store: SecretStore,
+
+    /// Other organisations that the network exchanges transactions with. A change restarts no node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub partners: Vec<Partner>,
 
     /// Who may scrape the metrics of the network's nodes. A certificate is issued for each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -241,6 +250,11 @@ pub struct TesseraNetworkStatus {
     /// The change of a certificate authority that is under way; absent: none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollover: Option<RolloverStatus>,
+    /// The partners, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub partners: Vec<PartnerStatus>,
     /// What was read about the secret store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_store: Option<SecretStoreStatus>,
@@ -250,7 +264,7 @@ pub struct TesseraNetworkStatus {
     /// The security checklist of the network and all of its nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checklist: Option<ChecklistStatus>,
-    /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady, AuthorityReplaced, ChecklistSatisfied.
+    /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady, AuthorityReplaced, PartnersAccepted, ChecklistSatisfied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -132,6 +132,25 @@ pub(super) fn trust_domain_rule() -> Rule {
         .field_path(".spec.trustDomain")
 }
 
+/// The rules on partners that compare them with the network. What else they must not have in common is too much for a rule: the
+/// operator says it in the condition PartnersAccepted.
+pub(super) fn partner_domain_rule() -> Rule {
+    Rule::new(
+        "!has(self.spec.partners) || self.spec.partners.all(p, p.trustDomain != self.spec.trustDomain && self.spec.partners.exists_one(q, q.trustDomain == p.trustDomain))",
+    )
+    .message("partners: each must have a trustDomain of its own, which is not the network's")
+    .field_path(".spec.partners")
+}
+
+/// The rule on names of our own trust domain.
+pub(super) fn partner_names_rule() -> Rule {
+    Rule::new(
+        "!has(self.spec.partners) || self.spec.partners.all(p, p.dnsNames.all(n, n != self.spec.trustDomain && !n.endsWith('.' + self.spec.trustDomain)))",
+    )
+    .message("partners: dnsNames must not lie in the trust domain of this network: no partner speaks for it")
+    .field_path(".spec.partners")
+}
+
 /// The rule on where the keys of a network lie.
 pub(super) fn key_location_rule() -> Rule {
     const VAULT: &str = "spec.secretStore.vault";

@@ -10,6 +10,7 @@ use tessera_crds::api::node::{
     CertificateStatus, Endpoints, KeyState, KeyStatus, PayloadStoreStatus, PodStatus, StoreLocation,
     TesseraNode, TesseraNodeStatus, VolumeStatus,
 };
+use tessera_crds::api::partner::{PartnerCa, PartnerStatus};
 use tessera_crds::checklist::{ChecklistStatus, HeldChange, Line};
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNetworkStatus};
 
@@ -159,6 +160,14 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
             waiting_for: vec!["client spiffe://org-a.example/client/a/quorum".into()],
             waiting: 1,
         }),
+        partners: vec![PartnerStatus {
+            name: "org-b".into(),
+            accepted: true,
+            message: None,
+            cas: vec![PartnerCa { fingerprint: "a".repeat(64), not_after: "2028-11-22T00:00:00Z".into() }],
+            reached: vec!["https://a.tm.org-b.example:9000".into()],
+            unreached: Vec::new(),
+        }],
         secret_store: Some(SecretStoreStatus { ca_bundle_sha256: "00".repeat(32) }),
         bundle_config_map: Some("org-a-ca".into()),
         checklist: Some(checklist()),

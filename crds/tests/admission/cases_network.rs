@@ -91,7 +91,7 @@ fn identity() -> Vec<Case> {
             .at("/spec/trustDomain")
             .refuses(json!("Org-A.example"))
             .saying(&["spec.trustDomain", "DNS name in lower case"])
-            .admits(json!("org-b.example")),
+            .admits(json!("org-z.example")),
         network("a trust domain that is an URI")
             .at("/spec/trustDomain")
             .refuses(json!("spiffe://org-a.example"))

@@ -47,7 +47,7 @@ fn taken_back() -> Vec<Case> {
         network("a trust domain")
             .given("/status", no_nodes())
             .at("/spec/trustDomain")
-            .admits(json!("org-b.example")),
+            .admits(json!("org-z.example")),
         network("a place for keys")
             .given("/status", no_nodes())
             .at("/spec/secretStore/vault/kv/pathPrefix")
@@ -84,7 +84,7 @@ fn networks() -> Vec<Case> {
     vec![
         network("another trust domain")
             .at("/spec/trustDomain")
-            .refuses(json!("org-b.example"))
+            .refuses(json!("org-z.example"))
             .saying(&["spec.trustDomain", "immutable"])
             .admits(json!("org-a.example")),
         network("another prefix in the store")
@@ -95,7 +95,7 @@ fn networks() -> Vec<Case> {
         network("another trust domain, with nodes")
             .given("/status", json!({"nodes": {"total": 1, "ready": 0}}))
             .at("/spec/trustDomain")
-            .refuses(json!("org-b.example"))
+            .refuses(json!("org-z.example"))
             .saying(&["spec.trustDomain", "immutable while the network has nodes"])
             .admits(json!("org-a.example")),
         network("another prefix in the store, with nodes")

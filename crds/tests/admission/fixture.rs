@@ -31,6 +31,7 @@ pub(crate) fn network() -> Value {
                 }],
             },
             "monitoring": [{ "name": "prometheus", "from": { "namespaceSelector": {} } }],
+            "partners": [partner("org-b")],
             "nodeDefaults": {
                 "image": IMAGE,
                 "resources": {
@@ -103,6 +104,19 @@ fn pod() -> Value {
         "priorityClassName": "ledger",
         "annotations": { "example.com/team": "ledger" },
         "labels": { "cost-centre": "42" },
+    })
+}
+
+/// Another organisation.
+pub(crate) fn partner(name: &str) -> Value {
+    json!({
+        "name": name,
+        "trustDomain": format!("{name}.example"),
+        "caBundleRef": { "name": format!("{name}-ca"), "key": "ca.crt" },
+        "dnsNames": [format!("*.tm.{name}.example")],
+        "urls": [format!("https://a.tm.{name}.example:9000")],
+        "egress": [{ "cidr": "203.0.113.0/28", "port": 9000 }],
+        "from": [{ "ipBlock": { "cidr": "203.0.113.0/28" } }],
     })
 }
 

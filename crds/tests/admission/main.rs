@@ -19,6 +19,7 @@ mod cases_checklist;
 mod cases_logging;
 mod cases_network;
 mod cases_node;
+mod cases_partner;
 mod cases_pki;
 mod cases_update;
 mod fixture;

@@ -13,6 +13,7 @@ mod isolation;
 mod key_rotation;
 mod kubectl_diff;
 mod lifecycle;
+mod partners;
 mod peers;
 mod private_transaction;
 mod quiet;

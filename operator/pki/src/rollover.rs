@@ -128,7 +128,14 @@ pub struct DependencyFacts {
     pub trusts_issuing: bool,
     /// Whether a person says that it trusts the CA that signs now.
     pub acknowledged: bool,
+    /// How a person says so: [`BY_ADDRESS`] or [`BY_PARTNER`].
+    pub acknowledged_by: &'static str,
 }
+
+/// How a person says that a client or a server trusts a CA.
+pub const BY_ADDRESS: &str = "name both in spec.pki.acknowledge";
+/// How a person says that a partner trusts a CA.
+pub const BY_PARTNER: &str = "set acknowledgedCA of the partner in spec.partners";
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +233,7 @@ impl View {
         next: &'a CaView,
     ) -> impl Iterator<Item = Awaited> + 'a {
         let clients = facts.clients.iter().filter(|client| !client.acknowledged);
-        let clients = clients.map(|client| client.awaited(by_word(next, &self.issuing)));
+        let clients = clients.map(|client| client.awaited(by_word(next, &self.issuing, BY_ADDRESS)));
         clients.chain(dependencies(facts, next, &self.issuing)).filter(|_| !self.crossed)
     }
 
@@ -302,7 +309,7 @@ fn once_readers<'a>(
     old: &'a CaView,
 ) -> impl Iterator<Item = Awaited> + 'a {
     let waiting = facts.clients.iter().filter(|client| !client.rereads_roots && !client.acknowledged);
-    waiting.map(|client| client.awaited(by_word(next, old)))
+    waiting.map(|client| client.awaited(by_word(next, old, BY_ADDRESS)))
 }
 
 fn dependencies<'a>(
@@ -311,12 +318,15 @@ fn dependencies<'a>(
     old: &'a CaView,
 ) -> impl Iterator<Item = Awaited> + 'a {
     let waiting = facts.dependencies.iter().filter(|server| !server.trusts_issuing && !server.acknowledged);
-    waiting.map(|server| Awaited { party: server.name.clone(), what: by_word(next, old) })
+    waiting.map(|server| Awaited {
+        party: server.name.clone(),
+        what: by_word(next, old, server.acknowledged_by),
+    })
 }
 
-fn by_word(next: &CaView, old: &CaView) -> String {
+fn by_word(next: &CaView, old: &CaView, how: &str) -> String {
     format!(
-        "is not known to trust CA {}: install it there, then name both in spec.pki.acknowledge; the CA before ends at {}",
+        "is not known to trust CA {}: install it there, then {how}; the CA before ends at {}",
         next.fingerprint, old.not_after
     )
 }

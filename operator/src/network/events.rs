@@ -37,9 +37,10 @@ pub(super) fn of_writes(network: &Resolved, applied: &Applied) -> Vec<EventRecor
     records
 }
 
-/// Of a change of status: readiness, certificates and the secret store, gained or lost; a CA that was made anew.
+/// Of a change of status: readiness, certificates, partners and the secret store, gained or lost; a CA that was made anew.
 pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus) -> Vec<EventRecord> {
     let types = [
+        ConditionType::PartnersAccepted,
         ConditionType::Ready,
         ConditionType::CertificatesCurrent,
         ConditionType::SecretStoreReady,

@@ -1,6 +1,6 @@
 //! [IO, read] Everything that a network's objects and status are made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use tessera_node_api::admin::LoggingStatus;
 use tessera_pki::CaState;
 
 use super::logging::{self, CollectorCa};
+use super::partners::{self, Bundles, same};
 use super::resolve::shows_issued;
 use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::cluster::ClusterFacts;
@@ -50,6 +51,10 @@ pub struct Inputs {
     pub secrets: BTreeMap<ObjectId, StoredLeaf>,
     /// The CA bundle of its collector of logs.
     pub collector_ca: CollectorCa,
+    /// The CA bundles of its partners.
+    pub partner_bundles: Bundles,
+    /// The URLs that each pod of its nodes has reached, without a final slash; empty without partners.
+    pub reached: Vec<BTreeSet<String>>,
     /// What came of shipping the operator's own log; `None`: it is not shipped.
     pub operator_log: Option<LoggingStatus>,
     /// The nodes of the network.
@@ -95,6 +100,8 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         authorities_read,
         untried: image_check::untried(network, &nodes, ctx),
         collector_ca: logging::read_ca(network, ctx).await?,
+        partner_bundles: partners::read_bundles(network, ctx).await?,
+        reached: reached(network, &nodes, ctx),
         operator_log: ctx.own_log.as_ref().and_then(Reports::status),
         attestations: ctx.caches.attestations_of(name),
         clear_text: ctx.caches.clear_text.facts(Instant::now()),
@@ -102,4 +109,13 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
         nodes,
         now,
     })
+}
+
+/// Of the pods that have reported anything.
+fn reached(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], ctx: &Context) -> Vec<BTreeSet<String>> {
+    if network.spec.partners.is_empty() {
+        return Vec::new();
+    }
+    let reports = nodes.iter().flat_map(|node| facts::reports(node, ctx)).flatten();
+    reports.map(|report| report.peers_reached.iter().map(|url| same(url).to_owned()).collect()).collect()
 }

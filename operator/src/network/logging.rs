@@ -1,16 +1,13 @@
 //! The collector of a network's logs: what its nodes are given of it.
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
 use tessera_crds::TesseraNetwork;
 use tessera_crds::api::logging::OtlpCollector;
 use tessera_node_api::dynamic_config::{Logging, VERSION};
 
+use super::bundle;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::kube::meta::namespace_of;
-use crate::kube::refusal::is_unauthorized;
-use crate::report::error::chain;
 
 /// The CA bundle of a network's collector of logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +28,9 @@ pub fn collector(network: &TesseraNetwork) -> Option<&OtlpCollector> {
 /// [IO, read] The CA bundle that the spec leads to.
 pub async fn read_ca(network: &TesseraNetwork, ctx: &Context) -> Result<CollectorCa, Error> {
     let Some(collector) = collector(network) else { return Ok(CollectorCa::NoCollector) };
-    let bundle = &collector.ca_bundle_ref;
-    let (object, key) = (format!("ConfigMap {}", bundle.name), bundle.key.as_str());
-    let api: Api<ConfigMap> = Api::namespaced(ctx.probes.clone(), namespace_of(network));
-    Ok(match api.get_opt(&bundle.name).await {
-        Ok(Some(found)) => match found.data.and_then(|mut data| data.remove(key)) {
-            Some(pem) => CollectorCa::Found(pem),
-            None => CollectorCa::Missing(format!("{object} has no key {key:?}")),
-        },
-        Ok(None) => CollectorCa::Missing(format!("{object} does not exist")),
-        Err(error) if is_unauthorized(&error) => CollectorCa::Missing(format!(
-            "failed to read {object}: {}: check the operator's Role",
-            chain(&error)
-        )),
-        // The API server is away for a moment: what the nodes have stands.
-        Err(error) => return Err(Error::Unavailable(format!("failed to read {object}: {}", chain(&error)))),
+    Ok(match bundle::read(&collector.ca_bundle_ref, namespace_of(network), ctx).await? {
+        Ok(pem) => CollectorCa::Found(pem),
+        Err(why) => CollectorCa::Missing(why),
     })
 }
 

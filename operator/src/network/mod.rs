@@ -6,11 +6,13 @@
 //! ```
 
 pub mod apply;
+mod bundle;
 pub mod desired;
 pub mod egress;
 mod events;
 pub mod inputs;
 pub mod logging;
+pub mod partners;
 pub mod resolve;
 pub mod status;
 

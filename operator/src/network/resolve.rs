@@ -14,6 +14,7 @@ use tessera_pki::rollover::Awaited;
 use tessera_pki::{CaError, CaState, LeafSpec};
 
 use super::inputs::Inputs;
+use super::partners::{self, Partner};
 use super::{egress, logging};
 use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
 use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
@@ -52,6 +53,8 @@ pub struct Resolved {
     pub peers: Vec<String>,
     /// The collector of the nodes' logs.
     pub logging: Option<Logging>,
+    /// Other organisations.
+    pub partners: Vec<Partner>,
     /// What the nodes must not reach.
     pub egress: Egress,
     /// Images to try.
@@ -113,6 +116,7 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         client_leaves,
         peers: peers(inputs),
         logging: logging::of_nodes(network, &inputs.collector_ca),
+        partners: partners::settle(network, &inputs.partner_bundles),
         egress: egress::of_nodes(network),
         untried: inputs.untried.clone(),
         paused: network.spec.paused,

@@ -4,18 +4,25 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
+use tessera_crds::api::name::HttpsUrl;
+use tessera_crds::api::partner::Partner;
 use tessera_crds::api::pki::ReadsTrust;
 use tessera_crds::api::secret_store::VaultClientCertificateType;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
-use tessera_node_api::admin::{self, COLLECTOR, Outcome, SECRET_STORE, SeenCaller, Shown};
+use tessera_node_api::admin::{
+    self, COLLECTOR, Outcome, SECRET_STORE, SeenCaller, Shown, TriedServer, partner_server,
+};
 use tessera_node_api::identity::Identity;
-use tessera_pki::rollover::{ClientFacts, DependencyFacts, Facts, NodeFacts, Report, Seen};
-use tessera_pki::{Authority, CaState};
+use tessera_pki::rollover::{
+    BY_ADDRESS, BY_PARTNER, ClientFacts, DependencyFacts, Facts, NodeFacts, Report, Seen,
+};
+use tessera_pki::{Authority, Ca, CaState};
 
 use super::next::AllFacts;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::kube::object_id::ObjectId;
+use crate::network::partners::same;
 use crate::node::inputs::client_secret;
 use crate::watch::cache::Cached;
 
@@ -54,7 +61,7 @@ pub fn gather(
 }
 
 /// Of all pods that exist; one that has ended trusts nobody.
-fn reports(node: &TesseraNode, ctx: &Context) -> Vec<Option<admin::Status>> {
+pub fn reports(node: &TesseraNode, ctx: &Context) -> Vec<Option<admin::Status>> {
     let workload = ctx.caches.workload_of(uid_of(node));
     let uid = workload.as_ref().and_then(|workload| workload.metadata.uid.clone());
     let Some(uid) = uid else {
@@ -173,18 +180,26 @@ impl Look<'_> {
             self.network.spec.logging.as_ref().map(|logging| (COLLECTOR, logging.otlp.endpoint.as_str()));
         let facts = |(name, address): (&str, &str)| DependencyFacts {
             name: format!("{name} {address}"),
-            trusts_issuing: trusts_issuing(parties, name),
+            trusts_issuing: trusts_issuing(parties, |tried| tried.name == name),
             acknowledged: self.is_acknowledged(address),
+            acknowledged_by: BY_ADDRESS,
         };
-        store.into_iter().chain(collector).map(facts).collect()
+        let staying = self.staying().certificate().fingerprint();
+        let partners = self.network.spec.partners.iter().map(|partner| of_partner(partner, staying, parties));
+        store.into_iter().chain(collector).map(facts).chain(partners).collect()
+    }
+
+    /// The CA that is to stay.
+    fn staying(&self) -> &Ca {
+        let authority = &self.state.network;
+        let next =
+            authority.rollover.as_ref().filter(|rollover| rollover.phase == tessera_pki::Phase::Trusting);
+        next.map_or(&authority.issuing, |rollover| &rollover.other)
     }
 
     /// Whether a person says that it trusts the CA that is to stay.
     fn is_acknowledged(&self, identity: &str) -> bool {
-        let authority = &self.state.network;
-        let next =
-            authority.rollover.as_ref().filter(|rollover| rollover.phase == tessera_pki::Phase::Trusting);
-        let ca = next.map_or(&authority.issuing, |rollover| &rollover.other);
+        let ca = self.staying();
         self.network.spec.pki.acknowledge.iter().any(|acknowledged| {
             *acknowledged.identity == *identity
                 && *acknowledged.ca_fingerprint == *ca.certificate().fingerprint()
@@ -206,9 +221,9 @@ impl Look<'_> {
 }
 
 /// Every node that runs showed it the leaf alone and was served.
-fn trusts_issuing(parties: &[Party], name: &str) -> bool {
+fn trusts_issuing(parties: &[Party], is_it: impl Fn(&TriedServer) -> bool) -> bool {
     let served = |status: &admin::Status| {
-        let tried = status.server_trials.iter().find(|tried| tried.name == name);
+        let tried = status.server_trials.iter().find(|tried| is_it(tried));
         tried.is_some_and(|tried| {
             tried
                 .trials
@@ -218,4 +233,85 @@ fn trusts_issuing(parties: &[Party], name: &str) -> bool {
     };
     let mut reports = parties.iter().flat_map(|party| &party.reports).peekable();
     reports.peek().is_some() && reports.all(|status| status.as_ref().is_some_and(served))
+}
+
+/// Every node that runs showed each server of the partner the leaf alone and was served. A partner without servers that are known
+/// is left to a person's word.
+fn of_partner(partner: &Partner, staying: &str, parties: &[Party]) -> DependencyFacts {
+    let name = partner_server(&partner.name);
+    let trusts = |url: &HttpsUrl| {
+        trusts_issuing(parties, |tried| tried.name == name && same(&tried.address) == same(url))
+    };
+    DependencyFacts {
+        trusts_issuing: !partner.urls.is_empty() && partner.urls.iter().all(trusts),
+        acknowledged: partner.acknowledged_ca.as_ref().is_some_and(|ca| **ca == *staying),
+        acknowledged_by: BY_PARTNER,
+        name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tessera_node_api::admin::Trial;
+
+    use super::*;
+    use crate::fixtures::{node, node_json, report_of_a_ready_node};
+
+    const URLS: [&str; 2] = ["https://a.tm.org-b.example:9000", "https://b.tm.org-b.example"];
+
+    fn partner(urls: &[&str]) -> Partner {
+        let json = json!({
+            "name": "org-b", "trustDomain": "org-b.example", "caBundleRef": {"name": "ca"},
+            "dnsNames": ["*.tm.org-b.example"], "urls": urls, "egress": [], "acknowledgedCA": "aa",
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    /// A node whose pod tried these.
+    fn party(tried: &[(&str, &str, Shown, Outcome)]) -> Party {
+        let mut report = report_of_a_ready_node();
+        let one = |(name, address, shown, outcome): &(&str, &str, Shown, Outcome)| TriedServer {
+            name: (*name).to_owned(),
+            address: format!("{address}/"),
+            tried_at: String::new(),
+            trials: vec![Trial { shown: *shown, outcome: *outcome, why: None }],
+        };
+        report.server_trials = tried.iter().map(one).collect();
+        Party { node: Arc::new(node(node_json("a"))), reports: vec![Some(report)] }
+    }
+
+    #[test]
+    fn a_partner_trusts_the_new_ca_once_each_of_its_servers_served_every_node_by_it_alone() {
+        use Outcome::{Refused, Served};
+        use Shown::{Own, OwnAlone};
+        let all = || party(&URLS.map(|url| ("partner org-b", url, OwnAlone, Served)));
+        let trusts =
+            |urls: &[&str], parties: &[Party]| of_partner(&partner(urls), "bb", parties).trusts_issuing;
+        assert!(trusts(&URLS, &[all(), all()]));
+        for (what, one) in [
+            ("one server", party(&[("partner org-b", URLS[0], OwnAlone, Served)])),
+            (
+                "one refused",
+                party(&[
+                    ("partner org-b", URLS[0], OwnAlone, Served),
+                    ("partner org-b", URLS[1], OwnAlone, Refused),
+                ]),
+            ),
+            ("with the cross certificate", party(&URLS.map(|url| ("partner org-b", url, Own, Served)))),
+            ("another partner", party(&URLS.map(|url| ("partner org-c", url, OwnAlone, Served)))),
+            ("no report", Party { reports: vec![None], ..all() }),
+        ] {
+            assert!(!trusts(&URLS, &[all(), one]), "{what}");
+        }
+        assert!(!trusts(&URLS, &[]), "no node runs");
+        assert!(!trusts(&[], &[all()]), "without servers only a person knows");
+    }
+
+    #[test]
+    fn an_acknowledgement_is_of_one_ca() {
+        let acknowledged = |staying: &str| of_partner(&partner(&[]), staying, &[]).acknowledged;
+        assert!(acknowledged("aa") && !acknowledged("bb"));
+        assert_eq!(of_partner(&partner(&[]), "aa", &[]).name, "partner org-b");
+    }
 }

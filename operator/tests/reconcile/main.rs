@@ -23,6 +23,7 @@ mod killed;
 mod leftovers;
 mod open_reports;
 mod operator;
+mod partners;
 mod pods;
 mod prune;
 mod rollout;

@@ -136,11 +136,17 @@ pub const SECRET_STORE: &str = "secret store";
 /// [`TriedServer::name`] of the collector of logs.
 pub const COLLECTOR: &str = "collector";
 
+/// [`TriedServer::name`] of the servers of a partner.
+pub fn partner_server(partner: &str) -> String {
+    format!("partner {partner}")
+}
+
 /// A server that the node depends on and shows its certificate, and the node's trials of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TriedServer {
-    /// [`SECRET_STORE`] or [`COLLECTOR`].
+    /// [`SECRET_STORE`], [`COLLECTOR`] or [`partner_server`]. A partner's servers are tried only while certificates of authorities are
+    /// shown with the node's own, and only with [`Shown::OwnAlone`].
     pub name: String,
     /// Its URL, as the node's configuration has it.
     pub address: String,

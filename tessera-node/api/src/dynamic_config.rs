@@ -71,6 +71,42 @@ pub struct Egress {
 /// More targets of one node are refused: it tries them all at once.
 pub const MAX_MUST_NOT_REACH: usize = 32;
 
+/// The other organisations that the nodes of the network exchange transactions with, in a file of its own beside the list of
+/// peers; absent: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Partners {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Sorted by name, at most [`MAX_PARTNERS`]. No two have a trust domain or a DNS name in common.
+    pub partners: Vec<Partner>,
+}
+
+/// Another organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Partner {
+    /// Its name in the TesseraNetwork.
+    pub name: String,
+    /// Its SPIFFE trust domain, for example `org-b.example`.
+    pub trust_domain: String,
+    /// The names that its certificate authorities may speak for, as in [`crate::dns_scope`]; 1 to [`MAX_PARTNER_NAMES`].
+    pub dns_names: Vec<String>,
+    /// P2P URLs to poll, of hosts inside `dns_names`; at most [`MAX_PARTNER_URLS`].
+    pub urls: Vec<String>,
+    /// Its certificate authorities, in PEM, at most [`MAX_BUNDLE_BYTES`]. A bundle that cannot be used disables this partner alone.
+    pub ca_bundle: String,
+}
+
+/// Partners of one network.
+pub const MAX_PARTNERS: usize = 64;
+/// Entries of one partner's `dnsNames`.
+pub const MAX_PARTNER_NAMES: usize = 16;
+/// URLs of one partner.
+pub const MAX_PARTNER_URLS: usize = 64;
+/// Of one partner's bundle: those of all partners fit in one ConfigMap.
+pub const MAX_BUNDLE_BYTES: usize = 12 << 10;
+
 /// Another transaction manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

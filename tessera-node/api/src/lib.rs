@@ -7,6 +7,7 @@
 //! operator ◄── termination message of a pod that tries an image ── tessera-node --version   (image_report)
 //! both ── token made for its address ──► secret store                           (secret_store)
 //! both ── TLS of a client that trusts given roots ──► store, admin port             (tls_client)
+//! operator ── which names a partner may speak for ──► tessera-node                (dns_scope)
 //! both ── what failed on a connection ──► conditions                            (plain_words)
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! refuses a field that it does not know, by name, since ignoring a setting is a lie.
 
 pub mod admin;
+pub mod dns_scope;
 pub mod dynamic_config;
 pub mod identity;
 pub mod image_report;

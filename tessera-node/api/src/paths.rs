@@ -10,6 +10,8 @@ pub const PEERS_FILE: &str = "peers.json";
 pub const LOGGING_FILE: &str = "logging.json";
 /// What a node must not reach, beside it: ConfigMap `<network>-peers`. It may be absent.
 pub const EGRESS_FILE: &str = "egress.json";
+/// The partners, beside it: ConfigMap `<network>-peers`. It is absent if the network has none.
+pub const PARTNERS_FILE: &str = "partners.json";
 /// Secret `<node>-tls`: `tls.crt`, `tls.key`, `ca.crt` (own network CA: P2P, Q2T and metrics).
 pub const NODE_TLS: &str = "/etc/tessera/tls/node";
 /// Secret `<node>-admin-tls`: `tls.crt`, `tls.key`, `ca.crt` (the network's admin CA, whatever its issuer).

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tessera_node_api::dynamic_config::{
-    DynamicConfig, Egress, Logging, MAX_MUST_NOT_REACH, PeerList, VERSION,
+    DynamicConfig, Egress, Logging, MAX_MUST_NOT_REACH, Partners, PeerList, VERSION,
 };
 use tessera_node_api::identity::{Identity, IdentityError, Role};
-use tessera_node_api::paths::{EGRESS_FILE, LOGGING_FILE, PEERS_FILE};
+use tessera_node_api::paths::{EGRESS_FILE, LOGGING_FILE, PARTNERS_FILE, PEERS_FILE};
 
 use tessera_store::{InvalidStoreId, StoreId};
 
+use super::partners::{self, Partner, PartnersError};
 use crate::logs::{Collector, Endpoint};
 use crate::peers::{NodeUrl, NodeUrlError};
 
@@ -36,6 +37,8 @@ pub struct Dynamic {
     pub probe_every_seconds: Option<u32>,
     /// What the node must not reach, beside what the egress guard has.
     pub must_not_reach: Vec<String>,
+    /// Other organisations.
+    pub partners: Vec<Partner>,
 }
 
 /// Why a dynamic configuration is not used.
@@ -69,6 +72,9 @@ pub enum DynamicError {
     /// More targets than a node tries.
     #[error("dynamic configuration: mustNotReach has {0} entries, and {MAX_MUST_NOT_REACH} are the most")]
     MustNotReach(usize),
+    /// The partners cannot be used.
+    #[error("dynamic configuration: partners")]
+    Partners(#[source] PartnersError),
     /// A peer's URL cannot be used.
     #[error("dynamic configuration: one of peers cannot be used")]
     Peer(#[source] NodeUrlError),
@@ -119,6 +125,8 @@ pub struct Texts<'a> {
     pub logging: Option<&'a [u8]>,
     /// What the node must not reach.
     pub egress: Option<&'a [u8]>,
+    /// Other organisations.
+    pub partners: Option<&'a [u8]>,
 }
 
 /// Reads the file and those of the network beside it, and checks all of them.
@@ -133,8 +141,9 @@ pub fn load(path: &Path) -> Result<Dynamic, DynamicError> {
     };
     let (own, peers) = (read(path)?, optional(PEERS_FILE)?);
     let (logging, egress) = (optional(LOGGING_FILE)?, optional(EGRESS_FILE)?);
+    let partners = optional(PARTNERS_FILE)?;
     let (peers, logging, egress) = (peers.as_deref(), logging.as_deref(), egress.as_deref());
-    parse(Texts { own: &own, peers, logging, egress })
+    parse(Texts { own: &own, peers, logging, egress, partners: partners.as_deref() })
 }
 
 /// Checks the texts of a dynamic configuration.
@@ -145,10 +154,13 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
     let logging = logging.map_err(DynamicError::Json)?;
     let egress =
         texts.egress.map(serde_json::from_slice::<Egress>).transpose().map_err(DynamicError::Json)?;
+    let partners = texts.partners.map(serde_json::from_slice::<Partners>).transpose();
+    let partners = partners.map_err(DynamicError::Json)?;
     let of_network = [
         list.as_ref().map(|list| list.version),
         logging.as_ref().map(|logging| logging.version),
         egress.as_ref().map(|egress| egress.version),
+        partners.as_ref().map(|partners| partners.version),
     ];
     for version in of_network.into_iter().flatten().chain([file.version]) {
         if version != VERSION {
@@ -161,6 +173,8 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
     hash.update(texts.peers.unwrap_or_default());
     hash.update(texts.logging.unwrap_or_default());
     hash.update(texts.egress.unwrap_or_default());
+    hash.update(texts.partners.unwrap_or_default());
+    let partners = partners.map(partners::parse).transpose().map_err(DynamicError::Partners)?;
     Ok(Dynamic {
         sha256: hex::encode(hash.finalize()),
         peers: all.map(|peer| peer_url(&peer.url)).collect::<Result<_, _>>()?,
@@ -171,6 +185,7 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
         probe_every_seconds: file.probe_every_seconds,
         must_not_reach: egress.map(must_not_reach).transpose()?.unwrap_or_default(),
         collector: logging.map(collector).transpose()?,
+        partners: partners.unwrap_or_default(),
     })
 }
 
@@ -298,6 +313,20 @@ mod tests {
         assert_ne!(with(1).unwrap().sha256, with(2).unwrap().sha256);
         assert!(with(33).unwrap_err().to_string().contains("mustNotReach has 33"));
         assert!(own(GOOD).unwrap().must_not_reach.is_empty(), "it may be absent");
+    }
+
+    #[test]
+    fn partners_are_part_of_it() {
+        let with = |domain: &str| {
+            let partners = format!(
+                r#"{{"version":1,"partners":[{{"name":"b","trustDomain":"{domain}","dnsNames":["{domain}"],"urls":[],"caBundle":""}}]}}"#
+            );
+            parse(Texts { partners: Some(partners.as_bytes()), ..good() })
+        };
+        assert_eq!(with("b.example").unwrap().partners[0].name, "b");
+        assert_ne!(with("b.example").unwrap().sha256, with("c.example").unwrap().sha256);
+        assert!(crate::telemetry::chain(&with("*").unwrap_err()).contains("partners"));
+        assert!(own(GOOD).unwrap().partners.is_empty(), "they may be absent");
     }
 
     #[test]

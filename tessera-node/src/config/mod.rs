@@ -11,6 +11,7 @@
 pub mod dynamic;
 mod extension;
 mod keys;
+pub mod partners;
 mod section;
 mod server;
 mod tessera;

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use tessera_node_api::dynamic_config::PROBE_EVERY_SECONDS;
 use tessera_node_api::identity::Identity;
+use tessera_tls::Partners;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::dynamic::{self, Dynamic, DynamicError};
+use super::partners;
 use crate::tasks;
 
 /// Between two readings of the file.
@@ -26,6 +28,7 @@ pub struct DynamicConfiguration {
     current: watch::Receiver<Option<Arc<Dynamic>>>,
     clients: watch::Receiver<Arc<HashSet<Identity>>>,
     monitoring: watch::Receiver<Arc<HashSet<Identity>>>,
+    partners: watch::Receiver<Arc<Partners>>,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -36,6 +39,7 @@ pub struct Watcher {
     current: watch::Sender<Option<Arc<Dynamic>>>,
     clients: watch::Sender<Arc<HashSet<Identity>>>,
     monitoring: watch::Sender<Arc<HashSet<Identity>>>,
+    partners: watch::Sender<Arc<Partners>>,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -43,14 +47,16 @@ pub struct Watcher {
 pub async fn follow(path: PathBuf) -> (Watcher, DynamicConfiguration) {
     let current = watch::Sender::new(None);
     let (clients, monitoring) = (watch::Sender::default(), watch::Sender::default());
+    let partners = watch::Sender::default();
     let failure = Arc::default();
     let configuration = DynamicConfiguration {
         current: current.subscribe(),
         clients: clients.subscribe(),
         monitoring: monitoring.subscribe(),
+        partners: partners.subscribe(),
         failure: Arc::clone(&failure),
     };
-    let watcher = Watcher { path: path.into(), current, clients, monitoring, failure };
+    let watcher = Watcher { path: path.into(), current, clients, monitoring, partners, failure };
     watcher.read().await;
     (watcher, configuration)
 }
@@ -76,6 +82,11 @@ impl DynamicConfiguration {
         self.monitoring.clone()
     }
 
+    /// Whose certificates P2P accepts beside those of our own trust domain.
+    pub fn partners(&self) -> watch::Receiver<Arc<Partners>> {
+        self.partners.clone()
+    }
+
     /// How often the node tries its own listeners and its egress.
     pub fn probe_every(&self) -> Duration {
         let seconds = self.current().and_then(|dynamic| dynamic.probe_every_seconds);
@@ -85,6 +96,14 @@ impl DynamicConfiguration {
     /// Why the file as it stands now is not in use.
     pub fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Which partners of the configuration in use are disabled, and why.
+    pub fn disabled_partners(&self) -> Vec<String> {
+        let current = self.current();
+        let partners = current.iter().flat_map(|dynamic| &dynamic.partners);
+        let why = partners.filter_map(|partner| Some((&partner.name, partner.trust.as_ref().err()?)));
+        why.map(|(name, why)| format!("partner {name}: {why}")).collect()
     }
 }
 
@@ -117,6 +136,7 @@ impl Watcher {
         let set = |list: &[Identity]| Arc::new(list.iter().cloned().collect::<HashSet<_>>());
         publish_changed(&self.clients, set(&dynamic.clients));
         publish_changed(&self.monitoring, set(&dynamic.monitoring));
+        publish_changed(&self.partners, Arc::new(partners::trusted(&dynamic.partners)));
         self.current.send_replace(Some(Arc::new(dynamic)));
     }
 
@@ -137,7 +157,7 @@ impl Watcher {
 }
 
 /// Each publication makes listeners judge their connections again, so only a change is published.
-fn publish_changed(sender: &watch::Sender<Arc<HashSet<Identity>>>, value: Arc<HashSet<Identity>>) {
+fn publish_changed<T: PartialEq>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
     sender.send_if_modified(|known| {
         let changed = *known != value;
         *known = value;

@@ -1,11 +1,13 @@
 //! Who is at the other end of a connection, and how long that client may take to read an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use tessera_node_api::identity::Identity;
+use tessera_tls::{Peer, Scope};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,16 +21,28 @@ const READ_GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
     certificate: CertificateDer<'static>,
+    /// The partner that it is of, by what that may speak for.
+    partner: Option<Arc<Scope>>,
     read_by: watch::Sender<Option<Instant>>,
 }
 
 impl Caller {
-    pub(crate) fn new(identity: Identity, certificate: CertificateDer<'static>) -> Self {
-        Self { identity, certificate, read_by: watch::Sender::new(None) }
+    pub(crate) fn new(peer: Peer, certificate: CertificateDer<'static>) -> Self {
+        let Peer { identity, partner, .. } = peer;
+        Self { identity, certificate, partner, read_by: watch::Sender::new(None) }
     }
 
-    /// Whether the caller's certificate is for `host`, a DNS name or an IP address.
+    /// Whether the caller is of another organisation.
+    pub(crate) fn is_of_partner(&self) -> bool {
+        self.partner.is_some()
+    }
+
+    /// Whether the caller's certificate is for `host`, a DNS name or an IP address; that of a partner only for a DNS name inside of
+    /// the partner's scope.
     pub(crate) fn speaks_for(&self, host: &str) -> bool {
+        if self.partner.as_ref().is_some_and(|partner| !partner.holds_host(host)) {
+            return false;
+        }
         let Ok(name) = ServerName::try_from(host) else { return false };
         ParsedCertificate::try_from(&self.certificate)
             .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())

@@ -82,10 +82,14 @@ impl PeerApi {
             .await
             .ok_or_else(Problem::unexplained)?
             .map_err(|error| Problem::internal(error.to_string()))?;
-        let announcement = Announcement::new(&said, versions(&request.headers))
+        let mut announcement = Announcement::new(&said, versions(&request.headers))
             .map_err(|error| Problem::internal(error.to_string()))?;
+        if caller.is_of_partner() {
+            announcement.introduce_nobody();
+        }
         let (peers, url) = (self.manager.peers(), announcement.url.clone());
-        // The payloads for the announced keys go to the announced address, so the certificate must be for that address.
+        // The payloads for the announced keys go to the announced address, so the certificate must be for that address. A partner's
+        // certificate is for names inside of the partner's scope alone, and is no certificate for an IP address.
         if !caller.speaks_for(url.host()) {
             if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "address")) {
                 let caller = &caller.identity;

@@ -117,7 +117,7 @@ impl Base {
 
     /// Whom P2P serves and whom we push to.
     pub(super) fn nodes(&self) -> AllowedPeers {
-        AllowedPeers::nodes(self.config.identity.trust_domain())
+        AllowedPeers::nodes_and_partners(self.config.identity.trust_domain(), self.configuration.partners())
     }
 
     pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {

@@ -219,8 +219,13 @@ async fn announce_changes(
             .iter()
             .flat_map(|keys| keys.advertised().copied().collect::<Vec<_>>())
             .collect();
+        let partners = dynamic.iter().flat_map(|dynamic| &dynamic.partners);
+        // A partner whose bundle cannot be used is not known.
+        let partners = partners.filter(|partner| partner.trust.is_ok());
+        let of_partners = partners.flat_map(|partner| partner.urls.clone());
         let configured = dynamic.iter().flat_map(|dynamic| dynamic.peers.clone()).chain(fixed.clone());
-        peers.configure(own, configured);
+        let trusted = Arc::clone(&configuration.partners().borrow());
+        peers.configure(own, configured.chain(of_partners), trusted);
         tokio::select! {
             Ok(()) = changes.changed() => {}
             Ok(()) = keys.changed() => {}

@@ -38,4 +38,9 @@ impl Announcement {
         let parties = parties.filter(NodeUrl::is_https).collect();
         Ok(Self { url, keys, parties, versions })
     }
+
+    /// Forgets the others. A partner names its own nodes to whom it likes, and must not make us connect to what it chooses.
+    pub(crate) fn introduce_nobody(&mut self) {
+        self.parties.clear();
+    }
 }

@@ -154,13 +154,13 @@ impl Client {
         // A push is one small write that waits for its answer.
         stream.set_nodelay(true).map_err(CallError::Connect)?;
         let tessera_tls::Connection { stream, peer, guard } = self.tls.connect(host, stream).await?;
-        if node.is_some_and(|node| *node != peer.identity) {
+        if node.is_some_and(|node| !peer.may_be(node)) {
             return Err(CallError::OtherNode { found: peer.identity });
         }
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let retired = CancellationToken::new();
         self.drive(connection, guard, retired.clone());
-        Ok(permit.used_for(sender, peer.identity, shown, retired))
+        Ok(permit.used_for(sender, peer, shown, retired))
     }
 
     /// Runs the connection to its end.

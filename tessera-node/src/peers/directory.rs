@@ -12,6 +12,7 @@ use tessera_enclave::codec::party_info::PartyInfo;
 use tessera_enclave::codec::versions::ApiVersions;
 use tessera_enclave::{PayloadCodec, PublicKey};
 use tessera_node_api::identity::Identity;
+use tessera_tls::{Partners, Scope};
 
 use super::endpoint::Endpoint;
 use super::node_url::NodeUrl;
@@ -81,6 +82,8 @@ pub(crate) struct Directory {
     pub(super) known: Vec<Target>,
     /// Addresses that other nodes announced.
     pub(super) strangers: Vec<Arc<Endpoint>>,
+    /// Other organisations.
+    pub(super) partners: Arc<Partners>,
     pub(super) party_info: OnceLock<Bytes>,
 }
 
@@ -97,9 +100,15 @@ impl Directory {
     }
 
     /// What we announce: our keys, and the addresses of all nodes that live. What we have no proof of is not passed on:
-    /// one key under two addresses stops a Java node's polling.
-    pub(super) fn announcement(&self) -> PartyInfo {
+    /// one key under two addresses stops a Java node's polling. What we announce to a `partner` leaves out the nodes of others.
+    pub(super) fn announcement(&self, partner: Option<&Scope>) -> PartyInfo {
+        let may_hear = |url: &NodeUrl| {
+            partner.is_none_or(|partner| {
+                self.partners.of_host(url.host()).is_none() || partner.holds_host(url.host())
+            })
+        };
         let live = self.known.iter().filter(|target| target.peers.iter().any(|peer| peer.is_up()));
+        let live = live.filter(|target| may_hear(&target.endpoint.url));
         let own = (!self.own_keys.is_empty()).then_some(&self.own);
         PartyInfo {
             url: self.own.to_string(),

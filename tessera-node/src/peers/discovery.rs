@@ -1,6 +1,6 @@
 //! Tells all peers who we are, every few seconds: a node learns keys from the holder's own announcement only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tessera_enclave::codec::versions::ApiVersions;
+use tessera_tls::Scope;
 use tokio::time::Instant;
 
 use super::client::{Call, CallError};
-use super::directory::Target;
+use super::directory::{Directory, Target};
 use super::endpoint::{Endpoint, Resource};
 use super::{NodeUrl, Peers, versions_header};
 
@@ -38,18 +39,27 @@ impl Peers {
 
     async fn announce_to_all(&self) {
         let directory = Arc::clone(&self.directory());
-        let call = Call {
-            resource: Resource::PartyInfo,
-            versions: versions_header(&ApiVersions::ours()),
-            body: Bytes::from(directory.announcement().encode()),
+        let call = announcement(&directory, None);
+        // Each partner hears of our nodes and its own, and of no other partner's.
+        let to_partners: HashMap<_, _> = directory
+            .partners
+            .iter()
+            .map(|partner| (partner.scope().trust_domain(), announcement(&directory, Some(partner.scope()))))
+            .collect();
+        let call_to = |url: &NodeUrl| {
+            let partner = directory.partners.of_host(url.host());
+            partner.and_then(|partner| to_partners.get(partner.scope().trust_domain())).unwrap_or(&call)
         };
         // The living first: the dead take all of their deadline.
         let (up, down): (Vec<_>, Vec<_>) = directory.targets().partition(|target| self.was_reached(target));
-        let known: Vec<_> =
-            up.into_iter().chain(down).map(|target| self.announce_to(target, &call)).collect();
+        let known: Vec<_> = up
+            .into_iter()
+            .chain(down)
+            .map(|target| self.announce_to(target, call_to(&target.endpoint.url)))
+            .collect();
         let strangers: Vec<_> = directory.strangers.iter().take(STRANGERS).cloned().collect();
         let introductions: Vec<_> =
-            strangers.iter().map(|stranger| self.introduce(stranger, &call)).collect();
+            strangers.iter().map(|stranger| self.introduce(stranger, call_to(&stranger.url))).collect();
         tokio::join!(
             stream::iter(known).buffer_unordered(KNOWN_AT_ONCE).collect::<()>(),
             stream::iter(introductions).buffer_unordered(STRANGERS_AT_ONCE).collect::<()>(),
@@ -107,6 +117,14 @@ impl Peers {
         let known: BTreeSet<_> = directory.known.iter().map(|target| &target.endpoint.url).collect();
         self.reached.lock().retain(|url, _| known.contains(url));
         self.client.prune();
+    }
+}
+
+fn announcement(directory: &Directory, partner: Option<&Scope>) -> Call {
+    Call {
+        resource: Resource::PartyInfo,
+        versions: versions_header(&ApiVersions::ours()),
+        body: Bytes::from(directory.announcement(partner).encode()),
     }
 }
 

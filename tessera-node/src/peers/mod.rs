@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use tessera_enclave::codec::versions::ApiVersions;
 use tessera_enclave::{KeyRing, PublicKey};
 use tessera_node_api::identity::Identity;
-use tessera_tls::ClientTls;
+use tessera_tls::{ClientTls, Partners};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -94,7 +94,7 @@ impl Peers {
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let registry = Registry::new(own.url, own.only_configured);
+        let registry = Registry::new(own.identity.trust_domain(), own.url, own.only_configured);
         Arc::new(Self {
             identity: own.identity,
             directory: ArcSwap::from_pointee(registry.snapshot()),
@@ -120,10 +120,16 @@ impl Peers {
         self.directory.load()
     }
 
-    /// Replaces our own keys and the configured peers, and announces ourselves.
-    pub fn configure(&self, own_keys: Vec<PublicKey>, peers: impl IntoIterator<Item = NodeUrl>) {
+    /// Replaces our own keys, the configured peers and the partners, and announces ourselves.
+    pub fn configure(
+        &self,
+        own_keys: Vec<PublicKey>,
+        peers: impl IntoIterator<Item = NodeUrl>,
+        partners: Arc<Partners>,
+    ) {
         self.change(|registry| {
             registry.set_own_keys(own_keys);
+            registry.set_partners(partners);
             registry.configure(peers);
         });
         self.announce();

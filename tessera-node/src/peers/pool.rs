@@ -18,7 +18,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use tessera_node_api::identity::Identity;
-use tessera_tls::Credentials;
+use tessera_tls::{Credentials, Peer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ struct Idle {
 pub(super) struct Connection {
     pub(super) sender: Sender,
     /// The node at the other end.
-    pub(super) identity: Identity,
+    pub(super) peer: Peer,
     /// The certificate that it was opened with.
     pub(super) shown: Arc<Credentials>,
     /// Cancelled when it may take no further request.
@@ -167,7 +167,7 @@ impl Slot<'_> {
     ) -> Option<Connection> {
         let mut idle = self.slots.idle.lock();
         while let Some(found) = idle.pop() {
-            let wanted = wanted.is_none_or(|wanted| *wanted == found.connection.identity);
+            let wanted = wanted.is_none_or(|wanted| found.connection.peer.may_be(wanted));
             if wanted && found.is_usable(current) && found.connection.sender.is_ready() {
                 return Some(found.connection);
             }
@@ -199,11 +199,11 @@ impl Permit {
     pub(super) fn used_for(
         self,
         sender: Sender,
-        identity: Identity,
+        peer: Peer,
         shown: Arc<Credentials>,
         retired: CancellationToken,
     ) -> Connection {
-        Connection { sender, identity, shown, retired, _permit: self.0 }
+        Connection { sender, peer, shown, retired, _permit: self.0 }
     }
 }
 

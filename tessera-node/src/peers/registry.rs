@@ -7,6 +7,15 @@
 //! an hour of silence ────── forget ─► a node that nobody configured
 //! ```
 //!
+//! Who may hold what, beside the proof of [`super::proof`]:
+//!
+//! - An address is taken only from a caller whose certificate is for it (`http/peer_api.rs`); a partner's certificate is for names
+//!   inside of its scope alone (`tessera_tls::Partner`).
+//! - A key that a node of one organisation has proven is not given to a node of another, with or without a proof, as long as the
+//!   first is known: a proof that a Java node can be made to give for somebody else takes no key away ([`Registry::proven`]).
+//! - The nodes and keys of one partner are bounded ([`MAX_PARTNER_NODES`], [`MAX_PARTNER_KEYS`]), since it makes as many identities
+//!   as it likes. A partner that goes takes its nodes and their keys with it ([`Registry::set_partners`]).
+//!
 //! A failed push or poll takes nothing away: the node's keys stay its own, so that a send is 410 (try again), never 404,
 //! and never goes to another node without proof.
 
@@ -16,6 +25,7 @@ use std::time::Duration;
 
 use tessera_enclave::PublicKey;
 use tessera_node_api::identity::Identity;
+use tessera_tls::Partners;
 use tokio::time::Instant;
 
 use super::announcement::Announcement;
@@ -27,6 +37,10 @@ use super::node_url::NodeUrl;
 const MAX_NODES: usize = 4096;
 /// Keys of all nodes together.
 const MAX_KEYS: usize = 1 << 16;
+/// Nodes of one partner.
+const MAX_PARTNER_NODES: usize = 256;
+/// Keys of all nodes of one partner together.
+const MAX_PARTNER_KEYS: usize = 4096;
 /// Addresses of strangers that wait to be polled.
 const MAX_STRANGERS: usize = 1024;
 /// Silence after which a node is forgotten that nobody configured.
@@ -39,6 +53,9 @@ pub(super) const PROOFS_AT_ONCE: usize = 64;
 /// Nodes, claims and proofs.
 #[derive(Debug)]
 pub(super) struct Registry {
+    /// Our trust domain.
+    domain: String,
+    partners: Arc<Partners>,
     own: NodeUrl,
     own_keys: Vec<PublicKey>,
     nodes: BTreeMap<Identity, Node>,
@@ -91,8 +108,10 @@ pub(crate) enum LearnError {
 
 impl Registry {
     /// Knows no node. `only_configured`: no other may register.
-    pub(super) fn new(own: NodeUrl, only_configured: bool) -> Self {
+    pub(super) fn new(domain: &str, own: NodeUrl, only_configured: bool) -> Self {
         Self {
+            domain: domain.to_owned(),
+            partners: Arc::default(),
             own,
             own_keys: Vec::new(),
             nodes: BTreeMap::new(),
@@ -125,6 +144,20 @@ impl Registry {
         self.index();
     }
 
+    /// Replaces the partners. A node is forgotten with its keys if its partner is none any more or may not speak for its address.
+    pub(super) fn set_partners(&mut self, partners: Arc<Partners>) {
+        let domain = &self.domain;
+        self.nodes.retain(|identity, node| {
+            let organisation = identity.trust_domain();
+            let holds_address = |of: &tessera_tls::Partner| {
+                of.scope().trust_domain() == organisation && of.scope().holds_host(node.peer.url().host())
+            };
+            organisation == domain || partners.iter().any(holds_address)
+        });
+        self.partners = partners;
+        self.index();
+    }
+
     /// Takes a node's announcement of its own keys, and hears of others.
     pub(super) fn learn(
         &mut self,
@@ -137,7 +170,7 @@ impl Registry {
             return Err(LearnError::UnknownPeer(url));
         }
         let heard = self.hear_of(parties);
-        let full = self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(caller);
+        let full = self.is_full_for(caller) && !self.nodes.contains_key(caller);
         if url == self.own || full {
             return Ok(Learned { changed: heard, came_up: false, claim: None });
         }
@@ -159,8 +192,11 @@ impl Registry {
         Ok(Learned { changed: heard || !same, came_up, claim })
     }
 
-    /// The node proved these keys.
-    pub(super) fn proven(&mut self, peer: &Arc<Peer>, keys: Vec<PublicKey>) {
+    /// The node proved these keys. None of them is taken that a node of another organisation has proven.
+    pub(super) fn proven(&mut self, peer: &Arc<Peer>, mut keys: Vec<PublicKey>) {
+        let organisation = peer.identity.trust_domain();
+        let others = || self.nodes.iter().filter(|(identity, _)| identity.trust_domain() != organisation);
+        keys.retain(|key| !others().any(|(_, node)| node.proven.contains(key)));
         if let Some(node) = self.nodes.get_mut(&peer.identity)
             // A proof is for the address at which it was given.
             && node.peer.url() == peer.url()
@@ -216,6 +252,7 @@ impl Registry {
             holders,
             known: self.targets(&nodes),
             strangers: self.strangers.values().cloned().collect(),
+            partners: Arc::clone(&self.partners),
             party_info: OnceLock::new(),
         }
     }
@@ -265,10 +302,26 @@ impl Registry {
         self.claims = self.nodes.values().map(|node| node.claimed.len()).sum();
     }
 
-    /// Drops keys beyond the bound of all nodes.
+    fn is_full_for(&self, caller: &Identity) -> bool {
+        self.nodes.len() >= MAX_NODES
+            || self.bounded(caller).is_some_and(|of| of.count() >= MAX_PARTNER_NODES)
+    }
+
+    /// The nodes of the caller's organisation, if that is a partner.
+    fn bounded<'a>(&'a self, caller: &'a Identity) -> Option<impl Iterator<Item = &'a Node>> {
+        let organisation = caller.trust_domain();
+        let of = self.nodes.iter().filter(move |(identity, _)| identity.trust_domain() == organisation);
+        (organisation != self.domain).then(|| of.map(|(_, node)| node))
+    }
+
+    /// Drops keys beyond the bound of all nodes, and of all nodes of one partner.
     fn bound(&self, caller: &Identity, keys: &mut BTreeSet<PublicKey>) {
         let own = self.nodes.get(caller).map_or(0, |node| node.claimed.len());
-        let left = MAX_KEYS.saturating_sub(self.claims - own);
+        let mut left = MAX_KEYS.saturating_sub(self.claims - own);
+        if let Some(nodes) = self.bounded(caller) {
+            let claims: usize = nodes.map(|node| node.claimed.len()).sum();
+            left = left.min(MAX_PARTNER_KEYS.saturating_sub(claims - own));
+        }
         while keys.len() > left {
             keys.pop_last();
         }

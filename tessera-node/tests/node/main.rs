@@ -12,6 +12,7 @@ mod limits;
 mod listeners;
 mod operations;
 mod overlap;
+mod partners;
 mod peers;
 mod privacy;
 mod pushes;

@@ -43,6 +43,9 @@ pub struct Spec {
     pub dir: PathBuf,
     /// A loopback address that no other node of the network has: certificates are for addresses, not for ports.
     pub host: IpAddr,
+    /// The name by which others dial P2P, if not the address.
+    pub dialled: Option<String>,
+    pub domain: String,
     pub q2t: u16,
     pub p2p: u16,
     pub admin: u16,
@@ -68,20 +71,32 @@ impl Net {
 
     /// `change` sees each node's configuration before it is written.
     pub fn with(names: &[&str], change: impl Fn(&mut Value)) -> Self {
+        Self::of(TRUST_DOMAIN, names, None, change)
+    }
+
+    /// One node of an organisation of its own, which others dial as `localhost`.
+    pub fn organisation(domain: &str, name: &str) -> Self {
+        Self::of(domain, &[name], Some("localhost"), |_| {})
+    }
+
+    fn of(domain: &str, names: &[&str], dialled: Option<&str>, change: impl Fn(&mut Value)) -> Self {
         let dir = TempDir::new().unwrap();
         let ca = Ca::new("network");
         let admin_ca = Ca::new("admin");
-        let mut nodes: Vec<Spec> =
-            names.iter().zip(1..).map(|(name, number)| spec(dir.path(), name, number)).collect();
+        let mut nodes: Vec<Spec> = names
+            .iter()
+            .zip(1..)
+            .map(|(name, number)| spec(dir.path(), domain, name, number, dialled))
+            .collect();
         let urls: Vec<_> = nodes.iter().map(Spec::p2p_url).collect();
         for node in &mut nodes {
             node.certify(&ca);
             let directory = |name: &str| node.dir.join(name);
             admin_ca.issue(&node.wish()).write(&directory("admin-tls"));
-            let operator = Identity::operator(TRUST_DOMAIN).unwrap();
+            let operator = Identity::operator(domain).unwrap();
             admin_ca.issue(&wish(&operator.to_string())).write(&directory("operator-tls"));
             ca.issue(&wish(&node.client_identity().to_string())).write(&directory("client-tls"));
-            ca.issue(&wish(&scraper().to_string())).write(&directory("scraper-tls"));
+            ca.issue(&wish(&node.scraper().to_string())).write(&directory("scraper-tls"));
             node.write_dynamic(&urls);
             change(&mut node.config);
             node.write_config();
@@ -117,7 +132,12 @@ impl Spec {
 
     /// A certificate of this node: its identity, for its address.
     pub fn wish(&self) -> Wish {
-        Wish { names: vec![self.host.to_string()], ..wish(&self.identity().to_string()) }
+        let names = [self.host.to_string()].into_iter().chain(self.dialled.clone());
+        Wish { names: names.collect(), ..wish(&self.identity().to_string()) }
+    }
+
+    fn scraper(&self) -> Identity {
+        Identity::monitoring(&self.domain, "prometheus").unwrap()
     }
 
     pub fn at(&self, port: u16) -> SocketAddr {
@@ -125,15 +145,18 @@ impl Spec {
     }
 
     pub fn identity(&self) -> Identity {
-        Identity::node(TRUST_DOMAIN, &self.name).unwrap()
+        Identity::node(&self.domain, &self.name).unwrap()
     }
 
     pub fn client_identity(&self) -> Identity {
-        Identity::client(TRUST_DOMAIN, &self.name, "quorum").unwrap()
+        Identity::client(&self.domain, &self.name, "quorum").unwrap()
     }
 
     pub fn p2p_url(&self) -> String {
-        format!("https://{}/", self.at(self.p2p))
+        match &self.dialled {
+            Some(name) => format!("https://{name}:{}/", self.p2p),
+            None => format!("https://{}/", self.at(self.p2p)),
+        }
     }
 
     /// The ledger node's connection.
@@ -152,12 +175,12 @@ impl Spec {
     }
 
     pub fn operator_client(&self) -> Client {
-        let operator = Identity::operator(TRUST_DOMAIN).unwrap();
+        let operator = Identity::operator(&self.domain).unwrap();
         Client::new(self.at(self.admin), &self.dir.join("operator-tls"), &operator, &self.identity())
     }
 
     pub fn scraper_client(&self) -> Client {
-        Client::new(self.at(self.metrics), &self.dir.join("scraper-tls"), &scraper(), &self.identity())
+        Client::new(self.at(self.metrics), &self.dir.join("scraper-tls"), &self.scraper(), &self.identity())
     }
 
     /// The value of one metric, whatever the case of its labels; 0 when it was never counted.
@@ -184,7 +207,7 @@ impl Spec {
             "version": 1,
             "peers": peers,
             "clients": [self.client_identity().to_string()],
-            "monitoring": [scraper().to_string()],
+            "monitoring": [self.scraper().to_string()],
             "keys": [],
         });
         std::fs::write(self.dir.join("dynamic.json"), dynamic.to_string()).unwrap();
@@ -236,11 +259,7 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     }
 }
 
-fn scraper() -> Identity {
-    Identity::monitoring(TRUST_DOMAIN, "prometheus").unwrap()
-}
-
-fn spec(root: &Path, name: &str, number: u8) -> Spec {
+fn spec(root: &Path, domain: &str, name: &str, number: u8, dialled: Option<&str>) -> Spec {
     let dir = root.join(name);
     std::fs::create_dir_all(&dir).unwrap();
     let host = IpAddr::V4(Ipv4Addr::new(127, 0, 0, number));
@@ -250,11 +269,11 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
     let public_key = pair.public().to_string();
     let path = |file: &str| dir.join(file).display().to_string();
     let server = |app: &str, port: u16| {
-        let address = format!("https://{host}:{port}");
+        let dialled = dialled.filter(|_| app == "P2P").map_or_else(|| host.to_string(), str::to_owned);
         json!({
             "app": app,
-            "serverAddress": address,
-            "bindingAddress": address,
+            "serverAddress": format!("https://{dialled}:{port}"),
+            "bindingAddress": format!("https://{host}:{port}"),
             "sslConfig": {"tls": "STRICT"},
             "properties": {"partyInfoInterval": "500"},
         })
@@ -269,7 +288,7 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
         }]},
         "tesseraNode": {
             "version": 1,
-            "identity": {"trustDomain": TRUST_DOMAIN, "name": name},
+            "identity": {"trustDomain": domain, "name": name},
             "dynamicConfig": path("dynamic.json"),
             "nodeTls": path("tls"),
             "storage": {"directory": path("data")},
@@ -279,5 +298,18 @@ fn spec(root: &Path, name: &str, number: u8) -> Spec {
         },
     });
     let ports = Arc::new(ports);
-    Spec { name: name.to_owned(), dir, host, q2t, p2p, admin, metrics, public_key, config, ports }
+    Spec {
+        name: name.to_owned(),
+        dir,
+        host,
+        dialled: dialled.map(str::to_owned),
+        domain: domain.to_owned(),
+        q2t,
+        p2p,
+        admin,
+        metrics,
+        public_key,
+        config,
+        ports,
+    }
 }

@@ -63,6 +63,11 @@ impl Leaf {
         }
     }
 
+    /// All URIs of its subject alternative name.
+    pub fn uris(&self) -> &[String] {
+        &self.uris
+    }
+
     /// The DNS names it is valid for, wildcards included, in lower case.
     pub fn dns_names(&self) -> &[String] {
         &self.dns_names

@@ -50,6 +50,28 @@ pub enum Refusal {
         /// The one that is accepted.
         expected: Identity,
     },
+    /// A CA of a partner signed it, and it is for a name that this partner may not speak for.
+    #[error("peer's certificate is for {name:?}, which is outside of what partner {partner} may speak for")]
+    NameOutsideScope {
+        /// The name in the certificate.
+        name: String,
+        /// The partner's trust domain.
+        partner: String,
+    },
+    /// A CA of a partner signed it, and it is for no name at all.
+    #[error("peer's certificate of partner {partner} has no DNS name, so it speaks for nothing")]
+    NoNameInScope {
+        /// The partner's trust domain.
+        partner: String,
+    },
+    /// A CA of a partner signed it, and it speaks for an identity of another trust domain, for example of ours.
+    #[error("peer's certificate carries {uri:?}, which is outside of the trust domain of partner {partner}")]
+    UriOutsideScope {
+        /// The URI in the certificate.
+        uri: String,
+        /// The partner's trust domain.
+        partner: String,
+    },
     /// The server's certificate is for another host.
     #[error("server's certificate is not valid for {0}")]
     WrongName(String),
@@ -87,20 +109,28 @@ impl Refusal {
             Self::Role { .. } => "Role",
             Self::NotListed(_) => "NotListed",
             Self::NotExpected { .. } => "NotExpected",
+            Self::NameOutsideScope { .. } | Self::NoNameInScope { .. } | Self::UriOutsideScope { .. } => {
+                "PartnerScope"
+            }
             Self::WrongName(_) => "WrongName",
         }
     }
 
-    /// The identity that a certificate under our own CA carries; none where the chain or the leaf itself is bad.
+    /// The identity that a certificate under our own CA, or under a partner's in its own trust domain, carries; none where the chain or the leaf itself is bad.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::TrustDomain { found, .. } | Self::Role { found, .. } | Self::NotExpected { found, .. } => {
                 Some(found)
             }
             Self::NotListed(found) => Some(found),
-            Self::NoCertificate | Self::NotReady | Self::Chain(_) | Self::Leaf(_) | Self::WrongName(_) => {
-                None
-            }
+            Self::NoCertificate
+            | Self::NotReady
+            | Self::Chain(_)
+            | Self::Leaf(_)
+            | Self::NameOutsideScope { .. }
+            | Self::NoNameInScope { .. }
+            | Self::UriOutsideScope { .. }
+            | Self::WrongName(_) => None,
         }
     }
 

@@ -12,16 +12,20 @@ use tessera_node_api::identity::{Identity, Role};
 use tokio::sync::watch;
 
 use crate::certificate::Leaf;
-use crate::refusal::Refusal;
+use crate::partners::{Partners, Scope, VerifiedBy};
+use crate::refusal::{ChainProblem, Refusal};
 use crate::reload::CredentialsReceiver;
+use crate::roots::Roots;
 
-/// Which identities are accepted under our roots. Each listener and each client has its own rule.
+/// Which identities are accepted, under our roots and, on P2P, those of partners. Each listener and each client has its own rule.
 #[derive(Debug, Clone)]
 pub enum AllowedPeers {
-    /// P2P: the nodes of this trust domain.
+    /// P2P: the nodes of this trust domain, and those of partners, each inside of its scope.
     Nodes {
         /// The trust domain.
         trust_domain: String,
+        /// Other organisations.
+        partners: watch::Receiver<Arc<Partners>>,
     },
     /// Q2T and metrics: exactly these clients.
     Clients(watch::Receiver<Arc<HashSet<Identity>>>),
@@ -43,6 +47,8 @@ pub struct Peer {
     pub fingerprint: String,
     /// The distinguished name of the authority that signed its certificate, as in [`Leaf::issuer`].
     pub issuer: String,
+    /// The partner that it is of, by what that may speak for; `None`: it is of our own trust domain.
+    pub partner: Option<Arc<Scope>>,
 }
 
 /// Our roots and the rule on top of them, both live.
@@ -107,10 +113,51 @@ pub(crate) enum Presented {
     ByServer(ServerName<'static>),
 }
 
+impl Presented {
+    /// Whether the chain ends in `roots` and its leaf may be used on that side. Says nothing about names.
+    pub(crate) fn verify_by(
+        &self,
+        roots: &Roots,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), ChainProblem> {
+        match self {
+            Self::ByClient => roots.verify_client(chain, now),
+            Self::ByServer(_) => roots.verify_server(chain, now),
+        }
+    }
+}
+
+impl Peer {
+    /// Whether this may be the node called `wanted`. A partner's leaf need not say which node it is of, and a node may have one as a
+    /// server and another as a client: such a peer is named after the host that was dialled or announced, for which its
+    /// certificate was verified.
+    pub fn may_be(&self, wanted: &Identity) -> bool {
+        self.identity == *wanted
+            || self
+                .partner
+                .as_ref()
+                .is_some_and(|partner| partner.is_named(&self.identity) && partner.is_named(wanted))
+    }
+}
+
 impl AllowedPeers {
-    /// P2P: the nodes of `trust_domain`.
+    /// P2P: the nodes of `trust_domain`, and no partners.
     pub fn nodes(trust_domain: &str) -> Self {
-        Self::Nodes { trust_domain: trust_domain.to_owned() }
+        Self::nodes_and_partners(trust_domain, constant(Arc::default()))
+    }
+
+    /// P2P: the nodes of `trust_domain`, and those of partners, each inside of its scope.
+    pub fn nodes_and_partners(trust_domain: &str, partners: watch::Receiver<Arc<Partners>>) -> Self {
+        Self::Nodes { trust_domain: trust_domain.to_owned(), partners }
+    }
+
+    /// The partners whose roots count here: only on P2P there are any.
+    fn partners(&self) -> Arc<Partners> {
+        match self {
+            Self::Nodes { partners, .. } => Arc::clone(&partners.borrow()),
+            Self::Clients(_) | Self::Exactly(_) | Self::Named(_) => Arc::default(),
+        }
     }
 
     /// A list of clients that never changes.
@@ -130,7 +177,7 @@ impl Trust {
         &self.credentials
     }
 
-    /// Fingerprints of all roots that are trusted now.
+    /// Fingerprints of all roots of ours that are trusted now.
     pub fn fingerprints(&self) -> Vec<String> {
         let credentials = self.credentials.current();
         credentials.iter().flat_map(|credentials| credentials.roots().fingerprints().to_vec()).collect()
@@ -146,12 +193,14 @@ impl Trust {
         let credentials = self.credentials.current().ok_or(Refusal::NotReady)?;
         let der = chain.first().ok_or(Refusal::NoCertificate)?;
         self.verifications.fetch_add(1, Ordering::Relaxed);
-        match presented {
-            Presented::ByClient => credentials.roots().verify_client(chain, now),
-            Presented::ByServer(_) => credentials.roots().verify_server(chain, now),
+        let partners = self.allowed.partners();
+        match partners.verify(credentials.roots(), chain, presented, now)? {
+            VerifiedBy::Own => self.judge_identity(&Candidate::new(der, presented)?),
+            VerifiedBy::Partner(scope, identity) => {
+                let candidate = Candidate { der, presented, leaf: Leaf::parse(der)?, identity };
+                self.judge_partner(&candidate, scope)
+            }
         }
-        .map_err(Refusal::Chain)?;
-        self.judge_identity(&Candidate::new(der, presented)?)
     }
 
     /// How often a chain was verified: once for each handshake, and once for each open connection and change of trust.
@@ -162,17 +211,21 @@ impl Trust {
     /// What holds now is no change for [`Self::changed`].
     fn mark_seen(&mut self) {
         self.credentials.mark_seen();
-        if let AllowedPeers::Clients(clients) = &mut self.allowed {
-            clients.mark_unchanged();
+        match &mut self.allowed {
+            AllowedPeers::Clients(clients) => clients.mark_unchanged(),
+            AllowedPeers::Nodes { partners, .. } => partners.mark_unchanged(),
+            AllowedPeers::Exactly(_) | AllowedPeers::Named(_) => {}
         }
     }
 
     /// Waits until a judgement may come out otherwise.
     pub(crate) async fn changed(&mut self) {
         match &mut self.allowed {
-            AllowedPeers::Exactly(_) | AllowedPeers::Named(_) | AllowedPeers::Nodes { .. } => {
-                self.credentials.changed().await;
-            }
+            AllowedPeers::Exactly(_) | AllowedPeers::Named(_) => self.credentials.changed().await,
+            AllowedPeers::Nodes { partners, .. } => tokio::select! {
+                () = self.credentials.changed() => {}
+                () = changed(partners) => {}
+            },
             AllowedPeers::Clients(clients) => tokio::select! {
                 () = self.credentials.changed() => {}
                 () = changed(clients) => {}
@@ -182,7 +235,7 @@ impl Trust {
 
     fn judge_identity(&self, candidate: &Candidate<'_>) -> Result<Peer, Refusal> {
         match &self.allowed {
-            AllowedPeers::Nodes { trust_domain } => {
+            AllowedPeers::Nodes { trust_domain, .. } => {
                 candidate.is_node_of(trust_domain)?;
                 candidate.has_the_name()?;
             }
@@ -198,7 +251,18 @@ impl Trust {
                 candidate.has_the_name()?;
             }
         }
-        Ok(candidate.peer())
+        Ok(candidate.peer(None))
+    }
+
+    /// The leaf lies inside of the scope. Our own trust domain is no partner's, whatever a configuration says.
+    fn judge_partner(&self, candidate: &Candidate<'_>, scope: &Arc<Scope>) -> Result<Peer, Refusal> {
+        match &self.allowed {
+            AllowedPeers::Nodes { trust_domain, .. } if trust_domain != scope.trust_domain() => {
+                candidate.has_the_name()?;
+                Ok(candidate.peer(Some(Arc::clone(scope))))
+            }
+            _ => Err(Refusal::NotListed(candidate.identity.clone())),
+        }
     }
 }
 
@@ -251,12 +315,13 @@ impl<'a> Candidate<'a> {
             .map_err(|_| Refusal::WrongName(name.to_str().into_owned()))
     }
 
-    fn peer(&self) -> Peer {
+    fn peer(&self, partner: Option<Arc<Scope>>) -> Peer {
         Peer {
             identity: self.identity.clone(),
             not_after: self.leaf.not_after(),
             fingerprint: self.leaf.fingerprint().to_owned(),
             issuer: self.leaf.issuer().to_owned(),
+            partner,
         }
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde::Serialize;
+use tessera_crds::api::partner::PartnerStatus;
 use tessera_crds::checklist::ChecklistStatus;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode};
@@ -20,6 +21,9 @@ pub(super) struct Overview {
     pub(super) networks: Vec<NetworkOverview>,
     /// The nodes, by name.
     pub(super) nodes: Vec<NodeOverview>,
+    /// The partners of the networks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) partners: Vec<PartnerOverview>,
 }
 
 /// A network.
@@ -57,6 +61,24 @@ pub(super) struct NodeOverview {
     pub(super) certificate: Option<End>,
 }
 
+/// Another organisation.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PartnerOverview {
+    pub(super) name: String,
+    pub(super) network: String,
+    /// Whether the network's nodes accept its certificates.
+    pub(super) accepted: bool,
+    /// Why not, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    /// How many of its URLs all nodes reach, of how many: 1/2.
+    pub(super) reached: String,
+    /// The end of its CA that ends last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) authority: Option<End>,
+}
+
 /// The condition Ready, for the spec as it is now.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Ready {
@@ -82,12 +104,13 @@ impl Overview {
         now: Timestamp,
     ) -> Self {
         let is_named = |found: &str| name.is_none_or(|name| name == found);
-        let networks = networks.iter().filter(|network| is_named(&network.name_any()));
+        let networks: Vec<_> = networks.iter().filter(|network| is_named(&network.name_any())).collect();
         let nodes = nodes
             .iter()
             .filter(|node| is_named(&node.name_any()) || is_named(node.spec.network_ref.name.as_str()));
         Self {
-            networks: networks.map(|network| of_network(network, now)).collect(),
+            networks: networks.iter().map(|network| of_network(network, now)).collect(),
+            partners: networks.iter().flat_map(|network| partners(network, now)).collect(),
             nodes: nodes.map(|node| of_node(node, now)).collect(),
         }
     }
@@ -108,6 +131,22 @@ fn of_network(network: &TesseraNetwork, now: Timestamp) -> NetworkOverview {
         checklist: checklist(status.checklist, now),
         authority: first.map(|not_after| end(not_after, now)),
     }
+}
+
+fn partners(network: &TesseraNetwork, now: Timestamp) -> Vec<PartnerOverview> {
+    let found = network.status.iter().flat_map(|status| &status.partners);
+    let one = |partner: &PartnerStatus| {
+        let last = partner.cas.iter().map(|ca| ca.not_after.to_string()).max();
+        PartnerOverview {
+            name: partner.name.clone(),
+            network: network.name_any(),
+            accepted: partner.accepted,
+            message: partner.message.clone(),
+            reached: format!("{}/{}", partner.reached.len(), partner.reached.len() + partner.unreached.len()),
+            authority: last.map(|not_after| end(not_after, now)),
+        }
+    };
+    found.map(one).collect()
 }
 
 fn of_node(node: &TesseraNode, now: Timestamp) -> NodeOverview {

@@ -1,9 +1,9 @@
 //! The overview for people. Pure.
 
-use super::overview::{End, Overview, Ready};
+use super::overview::{End, Overview};
 use crate::text_table::aligned;
 
-/// A table of the networks and one of the nodes, and below them what keeps each from being ready.
+/// A table of the networks, one of the nodes and one of the partners, and below them what keeps each from being ready.
 pub(super) fn of(overview: &Overview) -> String {
     let networks = overview.networks.iter().map(|network| {
         vec![
@@ -26,12 +26,22 @@ pub(super) fn of(overview: &Overview) -> String {
             until(node.certificate.as_ref()),
         ]
     });
+    let partners = overview.partners.iter().map(|partner| {
+        vec![
+            partner.name.clone(),
+            partner.network.clone(),
+            if partner.accepted { "True" } else { "False" }.to_owned(),
+            partner.reached.clone(),
+            until(partner.authority.as_ref()),
+        ]
+    });
     let tables = [
         aligned(&["NETWORK", "READY", "REASON", "NODES", "CHECKLIST", "CA UNTIL"], networks.collect()),
         aligned(
             &["NODE", "NETWORK", "READY", "REASON", "CHECKLIST", "KEYS", "CERTIFICATE UNTIL"],
             nodes.collect(),
         ),
+        aligned(&["PARTNER", "NETWORK", "ACCEPTED", "REACHED", "CA UNTIL"], partners.collect()),
         messages(overview),
     ];
     tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n")
@@ -53,12 +63,14 @@ fn messages(overview: &Overview) -> String {
     let networks = overview.networks.iter().map(|network| ("TesseraNetwork", &network.name, &network.ready));
     let nodes = overview.nodes.iter().map(|node| ("TesseraNode", &node.name, &node.ready));
     let not_ready = networks.chain(nodes).filter(|(_, _, ready)| ready.status != "True");
-    not_ready
-        .map(|(kind, name, ready)| format!("{kind} {name}: {}\n", one_line(ready)))
-        .collect::<Vec<_>>()
-        .concat()
+    let not_ready =
+        not_ready.map(|(kind, name, ready)| format!("{kind} {name}: {}\n", one_line(&ready.message)));
+    let cut_off = overview.partners.iter().filter_map(|partner| {
+        Some(format!("partner {}: {}\n", partner.name, one_line(partner.message.as_deref()?)))
+    });
+    not_ready.chain(cut_off).collect::<Vec<_>>().concat()
 }
 
-fn one_line(ready: &Ready) -> String {
-    ready.message.split_whitespace().collect::<Vec<_>>().join(" ")
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -65,3 +65,32 @@ fn json_leaves_out_what_nobody_has_seen() {
     assert_eq!(json["nodes"][0]["keys"], "0/1");
     assert!(json["nodes"][0].get("certificate").is_none());
 }
+
+#[test]
+fn partners_have_a_table_of_their_own_and_those_that_are_cut_off_say_why() {
+    let mut objects = objects();
+    let partner = |name: &str, message: Option<&str>| tessera_crds::api::partner::PartnerStatus {
+        name: name.to_owned(),
+        accepted: message.is_none(),
+        message: message.map(str::to_owned),
+        cas: ["2027-03-02T00:00:00Z", "2028-01-01T00:00:00Z"]
+            .map(|end| tessera_crds::api::partner::PartnerCa {
+                fingerprint: "ab".repeat(32),
+                not_after: end.into(),
+            })
+            .into(),
+        reached: vec!["https://a.tm.org-b.example:9000".to_owned()],
+        unreached: vec!["https://b.tm.org-b.example:9000".to_owned()],
+    };
+    let status = objects.network.status.as_mut().unwrap();
+    status.partners =
+        vec![partner("org-b", None), partner("org-c", Some("ConfigMap org-c-ca does not exist"))];
+    let table = table::of(&Overview::new(&[objects.network], &[], None, now()));
+    let expected = "
+PARTNER   NETWORK   ACCEPTED   REACHED   CA UNTIL
+org-b     org-a     True       1/2       2028-01-01T00:00:00Z
+org-c     org-a     False      1/2       2028-01-01T00:00:00Z
+";
+    assert!(table.contains(expected), "{table}");
+    assert!(table.ends_with("partner org-c: ConfigMap org-c-ca does not exist\n"), "{table}");
+}

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use tessera_pki::Phase;
 use tessera_pki::rollover::{
-    Awaited, CaView, ClientFacts, DependencyFacts, Facts, NodeFacts, Report, Seen, Step, View, Wish,
+    Awaited, BY_ADDRESS, CaView, ClientFacts, DependencyFacts, Facts, NodeFacts, Report, Seen, Step, View,
+    Wish,
 };
 
 /// The content and the phase in which the new CA stands alone.
@@ -268,6 +269,7 @@ impl World {
             name: "d".to_owned(),
             trusts_issuing,
             acknowledged: false,
+            acknowledged_by: BY_ADDRESS,
         });
         Facts {
             nodes: nodes.collect(),

@@ -131,6 +131,32 @@ fn a_collector_of_logs_is_one_more_file_beside_the_peers_and_changes_nothing_els
 }
 
 #[test]
+fn partners_are_one_more_file_beside_the_peers_without_those_that_are_cut_off() {
+    let partner = |name: &str| {
+        serde_json::json!({
+            "name": name, "trustDomain": format!("{name}.example"), "caBundleRef": {"name": format!("{name}-ca")},
+            "dnsNames": [format!("*.tm.{name}.example")], "urls": [format!("https://a.tm.{name}.example:9000")],
+            "egress": [{"cidr": "203.0.113.0/28", "port": 9000}],
+        })
+    };
+    let mut json = network_json();
+    json["spec"]["partners"] = [partner("org-c"), partner("org-b")].into();
+    let mut inputs = network_inputs();
+    let pem = crate::fixtures::authorities().network.roots_pem();
+    let missing = Err("ConfigMap org-c-ca does not exist".to_owned());
+    inputs.partner_bundles = [("org-b".into(), Ok(pem.clone())), ("org-c".into(), missing)].into();
+    let objects = desired(&resolve(&network(json), &inputs).unwrap(), &settings()).objects;
+    let peers = objects.into_iter().find(|planned| planned.id.name == "org-a-peers").unwrap();
+    let file: serde_json::Value =
+        serde_json::from_str(peers.body["data"]["partners.json"].as_str().unwrap()).unwrap();
+    let expected = serde_json::json!({"version": 1, "partners": [{
+        "name": "org-b", "trustDomain": "org-b.example", "dnsNames": ["*.tm.org-b.example"],
+        "urls": ["https://a.tm.org-b.example:9000"], "caBundle": pem,
+    }]});
+    assert_eq!(file, expected);
+}
+
+#[test]
 fn the_operator_has_a_leaf_for_a_store_that_trusts_the_network_s_ca() {
     let leaf = |certificate: serde_json::Value| {
         let mut json = network_json();

@@ -16,6 +16,7 @@ use tessera_pki::rollover::Awaited;
 
 use super::apply::Applied;
 use super::inputs::Inputs;
+use super::partners;
 use super::resolve::{Resolved, Unresolved};
 use crate::checklist::summary;
 use crate::kube::meta::{name_of, namespace_of};
@@ -55,6 +56,9 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         None => conditions.keep(ConditionType::SecretStoreReady, store),
     }
     conditions.set_while(ConditionType::AuthorityReplaced, authority_replaced(seen, inputs));
+    if let Some(partners) = partners::condition(&seen.network.partners, inputs.now) {
+        add(&mut conditions, ConditionType::PartnersAccepted, partners);
+    }
     let checklist = checklist::judge(object, inputs, before.checklist.as_ref());
     add(&mut conditions, ConditionType::ChecklistSatisfied, summary::condition(&checklist.lines));
     TesseraNetworkStatus {
@@ -64,6 +68,7 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
         // Only what is stored is said: what is said counts as existing from then on.
         cas: if stored(seen) { rollover::cas(state) } else { before.cas },
         rollover: rollover::rollover(state, &seen.network.awaited),
+        partners: partners::status(&seen.network.partners, &inputs.reached),
         secret_store: secret_store(inputs).or(before.secret_store),
         bundle_config_map: Some(names::network::ca_bundle(name_of(object))),
         checklist: Some(checklist),
@@ -99,6 +104,7 @@ pub fn of_unresolved(
         nodes: Some(count(nodes)),
         cas: before.cas,
         rollover: before.rollover,
+        partners: before.partners,
         secret_store: before.secret_store,
         bundle_config_map: before.bundle_config_map,
         checklist: before.checklist,
@@ -318,7 +324,7 @@ fn stalled(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {
     }
     match &inputs.store {
         Some(ObservedStore::InvalidReference(message)) => Some((Reason::InvalidReference, message.clone())),
-        _ => None,
+        _ => partners::stalled(&seen.network.partners).map(|message| (Reason::InvalidReference, message)),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! peers    ── 9000 ──►┌──────┐── 9000 ──► peers
+//! partners ── 9000 ──►│      │── … ─────► partners (the egress list of each)
 //! clients  ── 8080 ──►│ node │── 53 ────► DNS
 //! operator ── 9443 ──►│      │── … ─────► secret store (its egress list)
 //! scrapers ── 9464 ──►└──────┘── … ─────► collector of logs (its egress list)
@@ -58,7 +59,9 @@ fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
     };
     let clients: Vec<_> = node.clients.iter().flat_map(|client| &client.from).map(source).collect();
     let scrapers: Vec<_> = node.monitoring.iter().map(|scraper| source(&scraper.from)).collect();
-    let mut rules = vec![rule(vec![peer_nodes(node)], P2P_PORT), rule(vec![operator], ADMIN_PORT)];
+    let partners = node.partners.iter().flat_map(|partner| &partner.from).map(source);
+    let p2p = [peer_nodes(node)].into_iter().chain(partners).collect();
+    let mut rules = vec![rule(p2p, P2P_PORT), rule(vec![operator], ADMIN_PORT)];
     // An empty `from` would let everybody in.
     if !clients.is_empty() {
         rules.push(rule(clients, Q2T_PORT));
@@ -73,9 +76,9 @@ fn egress(node: &Resolved) -> Vec<NetworkPolicyEgressRule> {
     let peers =
         NetworkPolicyEgressRule { to: Some(vec![peer_nodes(node)]), ports: Some(vec![tcp(P2P_PORT)]) };
     let collector = node.collector.iter().flat_map(|collector| &collector.egress);
-    let outside = node.store_egress.iter().chain(collector).map(|rule| NetworkPolicyEgressRule {
-        to: Some(vec![endpoint(rule)]),
-        ports: Some(vec![port("TCP", rule.port)]),
+    let partners = node.partners.iter().flat_map(|partner| &partner.egress);
+    let outside = node.store_egress.iter().chain(collector).chain(partners).map(|rule| {
+        NetworkPolicyEgressRule { to: Some(vec![endpoint(rule)]), ports: Some(vec![port("TCP", rule.port)]) }
     });
     [peers, node.settings.dns.clone()].into_iter().chain(outside).collect()
 }

@@ -290,3 +290,44 @@ fn the_pod_has_the_store_s_client_certificate_if_the_network_names_one() {
     let mount = mounts.iter().find(|mount| mount["name"] == "store-client-tls").unwrap();
     assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&directory, &true.into()));
 }
+
+#[test]
+fn partners_open_p2p_both_ways_and_change_nothing_else_of_the_node() {
+    let policy = |partners: serde_json::Value| {
+        let mut json = network_json();
+        json["spec"]["partners"] = partners;
+        let mut inputs = inputs();
+        inputs.network = NetworkInput::Found(network_of(json).into());
+        let desired = desired(&resolve(&node(node_json("node-a")), &inputs, &settings()).unwrap());
+        let policy =
+            desired.supports.iter().find(|planned| planned.to_string() == "NetworkPolicy org-a/node-a");
+        let template = desired.workload.body["spec"]["template"].clone();
+        (policy.unwrap().body["spec"].clone(), template)
+    };
+    let (without, template) = policy(serde_json::json!([]));
+    let (with, same) = policy(serde_json::json!([{
+        "name": "org-b", "trustDomain": "org-b.example", "caBundleRef": {"name": "org-b-ca"},
+        "dnsNames": ["*.tm.org-b.example"],
+        "egress": [{"cidr": "203.0.113.0/28", "port": 9001}],
+        "from": [{"ipBlock": {"cidr": "203.0.113.16/28"}}, {"namespaceSelector": {"matchLabels": {"org": "b"}}}],
+    }]));
+    assert_eq!(template, same, "no pod is replaced");
+    let rules = |policy: &serde_json::Value, way: &str| policy[way].as_array().unwrap().clone();
+    let p2p = |policy: &serde_json::Value| rules(policy, "ingress")[0].clone();
+    assert_eq!(p2p(&with)["ports"], p2p(&without)["ports"]);
+    assert_eq!(p2p(&without)["from"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        p2p(&with)["from"].as_array().unwrap()[1..],
+        [
+            serde_json::json!({"ipBlock": {"cidr": "203.0.113.16/28"}}),
+            serde_json::json!({"namespaceSelector": {"matchLabels": {"org": "b"}}, "podSelector": {}}),
+        ]
+    );
+    assert_eq!(rules(&with, "ingress")[1..], rules(&without, "ingress")[1..]);
+    let (more, fewer) = (rules(&with, "egress"), rules(&without, "egress"));
+    assert_eq!(more[..fewer.len()], fewer);
+    let to_partner = serde_json::json!({
+        "to": [{"ipBlock": {"cidr": "203.0.113.0/28"}}], "ports": [{"protocol": "TCP", "port": 9001}],
+    });
+    assert_eq!(more[fewer.len()..], [to_partner]);
+}

@@ -9,6 +9,7 @@ use tessera_crds::api::client::Client;
 use tessera_crds::api::logging::OtlpCollector;
 use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper};
 use tessera_crds::api::node::EmbeddedStorage;
+use tessera_crds::api::partner::Partner;
 use tessera_crds::api::peer::EgressRule;
 use tessera_crds::api::pod::PodSettings;
 use tessera_crds::api::secret_store::VaultStore;
@@ -74,6 +75,8 @@ pub struct Resolved {
     pub store: VaultStore,
     /// Where the secret store lies.
     pub store_egress: Vec<EgressRule>,
+    /// Other organisations.
+    pub partners: Vec<Partner>,
     /// The collector of its logs.
     pub collector: Option<OtlpCollector>,
     /// Ledger nodes.
@@ -205,6 +208,7 @@ pub fn resolve(
         restart_trigger: node.spec.restart_trigger,
         store: store(network)?,
         store_egress: network.spec.secret_store.egress.clone(),
+        partners: sorted(network.spec.partners.clone(), |partner| partner.name.to_string()),
         collector: network.spec.logging.clone().map(|logging| logging.otlp),
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
         monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),

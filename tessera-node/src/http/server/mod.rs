@@ -155,7 +155,7 @@ impl<A: Api> Shared<A> {
         let Some(certificate) = chain.first().map(|leaf| leaf.clone().into_owned()) else { return };
         let peer = connection.peer;
         let _open = self.callers.as_ref().and_then(|callers| callers.opened(&peer.identity, &peer.issuer));
-        let caller = Arc::new(Caller::new(peer.identity, certificate));
+        let caller = Arc::new(Caller::new(peer, certificate));
         self.metrics.connection_opened(self.port);
         let mut stream = TimeoutStream::new(connection.stream);
         // A client that stops reading must release its slot; a slow but steady reader may keep it.
@@ -180,7 +180,8 @@ impl<A: Api> Shared<A> {
             }
         };
         let connection = self.tls.accept(stream).await.map_err(refused).ok()?;
-        let slot = self.slots.take(&connection.peer.identity);
+        let holder = slots::holder(&connection.peer);
+        let slot = self.slots.take(&holder);
         let Ok(slot) = tokio::time::timeout(SLOT_WAIT, slot).await else {
             self.metrics.refused(self.port, "NoSlot");
             return None;

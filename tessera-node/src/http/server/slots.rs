@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tessera_node_api::identity::Identity;
+use tessera_tls::Peer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// All slots of a listener. Cheap to clone.
@@ -24,6 +25,13 @@ pub(super) struct Slot {
     own: Option<OwnedSemaphorePermit>,
     identity: Identity,
     shared: Arc<Shared>,
+}
+
+/// Who has one bound for all connections: an identity of our own trust domain; of a partner, which makes as many identities as it
+/// likes, the organisation.
+pub(super) fn holder(peer: &Peer) -> Identity {
+    let organisation = peer.partner.as_ref().map(|partner| Identity::node(partner.trust_domain(), "_all"));
+    organisation.and_then(Result::ok).unwrap_or_else(|| peer.identity.clone())
 }
 
 impl Slots {
@@ -101,5 +109,22 @@ mod tests {
         taken.push(take(&greedy).expect("a slot that was released"));
         drop(taken);
         assert!(slots.0.by_identity().is_empty());
+    }
+
+    #[test]
+    fn a_partner_is_one_holder_whatever_identities_it_makes() {
+        let scope = Arc::new(tessera_tls::Scope::new("b.test", &["*.b.test"]).unwrap());
+        let peer = |domain: &str, name: &str, partner| Peer {
+            identity: Identity::node(domain, name).unwrap(),
+            not_after: jiff::Timestamp::MAX,
+            fingerprint: String::new(),
+            issuer: String::new(),
+            partner,
+        };
+        let theirs = |name| holder(&peer("b.test", name, Some(Arc::clone(&scope))));
+        let ours = |name| holder(&peer("org.test", name, None));
+        assert_eq!(theirs("a"), theirs("b"));
+        assert_ne!(ours("a"), ours("b"));
+        assert_ne!(theirs("a"), ours("a"));
     }
 }

@@ -25,7 +25,7 @@ fn said(address: &str, keys: &[u8], parties: &[&str]) -> Announcement {
 }
 
 fn registry() -> Registry {
-    let mut registry = Registry::new(url("a"), false);
+    let mut registry = Registry::new("org.test", url("a"), false);
     registry.set_own_keys(vec![key(1)]);
     registry
 }
@@ -33,6 +33,14 @@ fn registry() -> Registry {
 impl Registry {
     fn hears(&mut self, name: &str, announcement: Announcement) -> Learned {
         self.learn(&identity(name), announcement, Instant::now()).unwrap()
+    }
+
+    /// As [`Self::proves`], of a node of another organisation.
+    fn proves_at(&mut self, domain: &str, name: &str, announcement: Announcement) {
+        let caller = Identity::node(domain, name).unwrap();
+        if let Some(claim) = self.learn(&caller, announcement, Instant::now()).unwrap().claim {
+            self.proven(&claim.peer, claim.keys);
+        }
     }
 
     /// Announced, and every claim proven.
@@ -130,7 +138,7 @@ fn our_own_key_and_our_own_address_cannot_be_taken() {
     registry.proves("b", said("b", &[1], &[]));
     registry.proves("c", said("a", &[7], &[]));
     assert_eq!((registry.holder(1), registry.holder(7)), (None, None));
-    assert_eq!(registry.snapshot().announcement().recipients, [(key(1), url("a").to_string())]);
+    assert_eq!(registry.snapshot().announcement(None).recipients, [(key(1), url("a").to_string())]);
 }
 
 #[test]
@@ -138,7 +146,7 @@ fn a_node_that_is_down_is_neither_announced_nor_polled() {
     let mut registry = registry();
     registry.proves("b", said("b", &[2], &[]));
     registry.down("b");
-    assert_eq!(registry.snapshot().announcement().parties, [url("a").to_string()]);
+    assert_eq!(registry.snapshot().announcement(None).parties, [url("a").to_string()]);
     assert!(registry.targets_of().is_empty());
     // The control: a configured one is polled, and forgotten with its keys when it is dropped.
     registry.configure([url("a"), url("b")]);
@@ -180,10 +188,95 @@ fn strangers_are_bounded_and_polled_once() {
 
 #[test]
 fn without_discovery_strangers_cannot_register() {
-    let mut registry = Registry::new(url("a"), true);
+    let mut registry = Registry::new("org.test", url("a"), true);
     registry.configure([url("b")]);
     assert!(registry.learn(&identity("b"), said("b", &[2], &["x"]), Instant::now()).is_ok());
     assert!(registry.strangers.is_empty());
     let refused = registry.learn(&identity("c"), said("c", &[3], &[]), Instant::now()).unwrap_err();
     assert_eq!(refused.to_string(), "https://c:9000/ is not a known peer");
+}
+
+fn partners(listed: &[(&str, &str)]) -> Arc<Partners> {
+    let partner = |(domain, name): &(&str, &str)| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let roots = tessera_tls::Roots::from_pem(pem.as_bytes()).unwrap();
+        tessera_tls::Partner::new(tessera_tls::Scope::new(domain, &[name]).unwrap(), roots)
+    };
+    Arc::new(Partners::new(listed.iter().map(partner).collect()))
+}
+
+#[test]
+fn a_key_of_one_organisation_is_given_to_no_node_of_another() {
+    let mut registry = registry();
+    registry.set_partners(partners(&[("b.test", "*.b.test"), ("c.test", "*.c.test")]));
+    registry.proves("x", said("x", &[2], &[]));
+    registry.proves_at("b.test", "b", said("gate.b.test", &[2, 3], &[]));
+    registry.proves_at("c.test", "c", said("gate.c.test", &[2, 3, 4], &[]));
+    registry.down("x");
+    let holders = [2, 3, 4].map(|byte| registry.holder(byte).unwrap());
+    assert_eq!(holders, ["x", "gate.b.test", "gate.c.test"], "whoever proved it first, also when it is down");
+    registry.proves("x", said("x", &[2, 4], &[]));
+    assert_eq!(registry.holder(4).unwrap(), "gate.c.test", "a partner's key is not ours to take either");
+    // The control: within one organisation the second holder counts while the first is down.
+    registry.proves("y", said("y", &[2], &[]));
+    registry.down("x");
+    assert_eq!(registry.holder(2).unwrap(), "y");
+}
+
+#[test]
+fn a_partner_that_goes_takes_its_nodes_and_keys_with_it() {
+    let mut registry = registry();
+    registry.set_partners(partners(&[("b.test", "*.b.test"), ("c.test", "*.c.test")]));
+    registry.proves("x", said("x", &[2], &[]));
+    registry.proves_at("b.test", "b", said("gate.b.test", &[3], &[]));
+    registry.proves_at("c.test", "c", said("gate.c.test", &[4], &[]));
+    registry.set_partners(partners(&[("c.test", "other.c.test"), ("d.test", "*.d.test")]));
+    assert_eq!([2, 3, 4].map(|byte| registry.holder(byte)), [Some("x".to_owned()), None, None]);
+    registry.proves_at("d.test", "d", said("gate.d.test", &[3], &[]));
+    assert_eq!(registry.holder(3).unwrap(), "gate.d.test", "what nobody holds any more may be proven anew");
+}
+
+#[test]
+fn a_partner_is_not_told_of_the_nodes_of_others() {
+    let mut registry = registry();
+    let partners = partners(&[("b.test", "*.b.test"), ("c.test", "*.c.test")]);
+    registry.set_partners(Arc::clone(&partners));
+    registry.proves("x", said("x", &[2], &[]));
+    registry.proves_at("b.test", "b", said("gate.b.test", &[3], &[]));
+    registry.proves_at("c.test", "c", said("gate.c.test", &[4], &[]));
+    let told = |partner: Option<&tessera_tls::Scope>| registry.snapshot().announcement(partner).parties;
+    let all: Vec<_> = ["gate.b.test", "gate.c.test", "x", "a"].map(|name| url(name).to_string()).into();
+    assert_eq!(told(None), all);
+    let b = partners.of_host("gate.b.test").unwrap();
+    assert_eq!(told(Some(b.scope())), [all[0].clone(), all[2].clone(), all[3].clone()]);
+}
+
+#[test]
+fn the_nodes_and_keys_of_one_partner_are_bounded() {
+    let mut registry = registry();
+    registry.set_partners(partners(&[("b.test", "*.b.test")]));
+    for number in 0..=MAX_PARTNER_NODES {
+        registry.proves_at("b.test", &format!("b{number}"), said(&format!("g{number}.b.test"), &[], &[]));
+    }
+    assert_eq!(registry.nodes.len(), MAX_PARTNER_NODES);
+    registry.proves("x", said("x", &[2], &[]));
+    assert_eq!(registry.holder(2).unwrap(), "x", "our own nodes have their room");
+    let keys = (0..1000_u32).map(|number| {
+        let mut bytes = [9; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        (PublicKey::from(bytes), url("g0.b.test").to_string())
+    });
+    let keys: Vec<_> = keys.collect();
+    for number in 0..6 {
+        let address = url(&format!("g{number}.b.test")).to_string();
+        let recipients = keys.iter().map(|(key, _)| (*key, address.clone())).collect();
+        let said = PartyInfo { url: address, recipients, parties: Vec::new() };
+        let announcement = Announcement::new(&said, ApiVersions::default()).unwrap();
+        let caller = Identity::node("b.test", &format!("b{number}")).unwrap();
+        registry.learn(&caller, announcement, Instant::now()).unwrap();
+    }
+    assert_eq!(registry.claims, MAX_PARTNER_KEYS + 1);
 }
