@@ -93,7 +93,7 @@ pub(crate) fn inputs() -> Inputs {
         unread: Vec::new(),
         stateful_set: None,
         upgrade: crate::node::upgrade::Facts::default(),
-        clock_skew: None,
+        node_time: None,
         now: now(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use tessera_crds::api::client::Client;
@@ -33,8 +33,8 @@ pub struct Inputs {
     pub unread: Vec<WriteError>,
     /// The workload as it is.
     pub stateful_set: Option<DynamicObject>,
-    /// How far the node's clock is ahead of ours; `None`: none of its pods says.
-    pub clock_skew: Option<SignedDuration>,
+    /// What the node's clock says; `None`: none of its pods says so.
+    pub node_time: Option<Timestamp>,
     /// What is known of its images.
     pub upgrade: upgrade::Facts,
     /// The time at which all this is so.
@@ -79,7 +79,7 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
         secrets,
         unread: elsewhere.failures,
         upgrade: upgrade::facts::gather(node, network.found(), stateful_set.as_ref(), ctx, now),
-        clock_skew: clock_skew(stateful_set.as_ref(), ctx),
+        node_time: node_time(stateful_set.as_ref(), ctx),
         stateful_set,
         network,
         authorities,
@@ -87,9 +87,9 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
     })
 }
 
-fn clock_skew(stateful_set: Option<&DynamicObject>, ctx: &Context) -> Option<SignedDuration> {
+fn node_time(stateful_set: Option<&DynamicObject>, ctx: &Context) -> Option<Timestamp> {
     let pods = ctx.caches.pods.indexed(stateful_set?.metadata.uid.as_deref()?);
-    pods.iter().find_map(|pod| ctx.answers.of(pod.uid())?.clock_skew())
+    pods.iter().find_map(|pod| ctx.answers.of(pod.uid())?.node_time())
 }
 
 fn network(node: &TesseraNode, ctx: &Context) -> NetworkInput {

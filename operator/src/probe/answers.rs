@@ -1,7 +1,7 @@
 //! What pods answered of late, and the credentials for asking them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tessera_node_api::admin;
@@ -28,9 +28,14 @@ pub struct NodeAnswers {
 pub struct Answers {
     /// The last answer, and when it came.
     pub last: Option<(admin::Status, Timestamp)>,
+    /// The moment of the last answer, which no change of a clock moves.
+    answered: Option<Instant>,
     /// Why the attempt after it failed.
     pub failure: Option<String>,
 }
+
+/// How old an answer may be that says what time it is at the node.
+const TIME_COUNTS: Duration = Duration::from_secs(90);
 
 impl Answers {
     /// How far the node's clock was ahead of ours when its last answer came. The exchange took a part of that.
@@ -38,6 +43,14 @@ impl Answers {
         let (status, at) = self.last.as_ref()?;
         let node: Timestamp = status.now.as_deref()?.parse().ok()?;
         Some(node.duration_since(*at))
+    }
+
+    /// What the node's clock says now, by its last answer and by what went by since. Our own clock may jump meanwhile.
+    pub fn node_time(&self) -> Option<Timestamp> {
+        let (status, _) = self.last.as_ref()?;
+        let elapsed = self.answered?.elapsed();
+        let node: Timestamp = status.now.as_deref()?.parse().ok()?;
+        (elapsed <= TIME_COUNTS).then(|| node.checked_add(elapsed).ok())?
     }
 }
 
@@ -67,7 +80,10 @@ impl NodeAnswers {
         self.answers.with_default(pod_uid, |answers| {
             let before = answers.clone();
             match attempt {
-                Ok(status) => *answers = Answers { last: Some((status, now)), failure: None },
+                Ok(status) => {
+                    let answered = Some(Instant::now());
+                    *answers = Answers { last: Some((status, now)), answered, failure: None };
+                }
                 Err(failure) => answers.failure = Some(failure),
             }
             let content = |answers: &Answers| answers.last.as_ref().map(|(status, _)| lasting(status));
@@ -139,6 +155,19 @@ mod tests {
         let all = answers.of("p").unwrap();
         assert_eq!((all.last.is_some(), all.failure.as_deref()), (true, Some("no answer")));
         assert!(answers.take_in("p", Ok(report_of_a_ready_node()), later));
+    }
+
+    #[test]
+    fn the_time_at_a_node_follows_from_its_own_clock_whatever_ours_does() {
+        let answers = NodeAnswers::new(&Registry::default());
+        let mut report = report_of_a_ready_node();
+        report.now = Some("2027-01-01T00:00:00Z".into());
+        let a_day_ahead = now() + SignedDuration::from_hours(24);
+        answers.take_in("p", Ok(report), a_day_ahead);
+        let time = answers.of("p").and_then(|answers| answers.node_time()).unwrap();
+        assert!(time.duration_since(now()) < SignedDuration::from_mins(1), "{time}");
+        answers.take_in("q", Ok(report_of_a_ready_node()), now());
+        assert_eq!(answers.of("q").and_then(|answers| answers.node_time()), None, "it does not say");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::name::HttpsUrl;
 use tessera_crds::api::partner::Partner;
@@ -30,6 +31,8 @@ use crate::watch::cache::Cached;
 struct Party {
     node: Arc<TesseraNode>,
     reports: Vec<Option<admin::Status>>,
+    /// What its clock says now.
+    time: Option<Timestamp>,
 }
 
 /// What was seen of the parties of `network`, whose nodes are `nodes`. Empty if `state` is in no rollover and nothing is
@@ -44,8 +47,12 @@ pub fn gather(
     if is_quiet && state.network.rollover.is_none() && state.admin.rollover.is_none() {
         return AllFacts::default();
     }
-    let parties: Vec<_> =
-        nodes.iter().map(|node| Party { node: Arc::clone(node), reports: reports(node, ctx) }).collect();
+    let party = |node: &Arc<TesseraNode>| Party {
+        node: Arc::clone(node),
+        reports: reports(node, ctx),
+        time: earliest_time(node, ctx),
+    };
+    let parties: Vec<_> = nodes.iter().map(party).collect();
     let view = Look { network, state, ctx };
     AllFacts {
         network: Facts {
@@ -57,7 +64,14 @@ pub fn gather(
             nodes: view.nodes(&parties, &state.admin, names::node::admin_tls_secret, of_admin),
             ..Facts::default()
         },
+        earliest_time: parties.iter().filter_map(|party| party.time).min(),
     }
+}
+
+fn earliest_time(node: &TesseraNode, ctx: &Context) -> Option<Timestamp> {
+    let workload = ctx.caches.workload_of(uid_of(node))?;
+    let pods = ctx.caches.pods.indexed(workload.metadata.uid.as_deref()?);
+    pods.iter().filter_map(|pod| ctx.answers.of(pod.uid())?.node_time()).min()
 }
 
 /// Of all pods that exist; one that has ended trusts nobody.
@@ -278,7 +292,7 @@ mod tests {
             trials: vec![Trial { shown: *shown, outcome: *outcome, why: None }],
         };
         report.server_trials = tried.iter().map(one).collect();
-        Party { node: Arc::new(node(node_json("a"))), reports: vec![Some(report)] }
+        Party { node: Arc::new(node(node_json("a"))), reports: vec![Some(report)], time: None }
     }
 
     #[test]

@@ -18,6 +18,16 @@ pub struct AllFacts {
     pub network: Facts,
     /// Of the admin ports'.
     pub admin: Facts,
+    /// The earliest time that the clock of a node says now; `None`: no node says.
+    pub earliest_time: Option<Timestamp>,
+}
+
+impl AllFacts {
+    /// The time by which a date counts as passed: ours, or that of a node that is behind it. A clock of ours that jumps ahead must
+    /// not end the life of certificates that nodes still serve.
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        self.earliest_time.map_or(now, |earliest| earliest.min(now))
+    }
 }
 
 /// What the spec asks of both authorities.
@@ -49,8 +59,9 @@ pub fn next(
     longest_leaf: SignedDuration,
     now: Timestamp,
 ) -> Result<Option<CaState>, CaError> {
+    let clocks = Clocks { ours: now, earliest: facts.time(now) };
     let step =
-        |role, authority: &Authority, facts| next_of(network, role, authority, facts, longest_leaf, now);
+        |role, authority: &Authority, facts| next_of(network, role, authority, facts, longest_leaf, clocks);
     let changed = [
         step(Role::Network, &state.network, &facts.network)?,
         step(Role::Admin, &state.admin, &facts.admin)?,
@@ -66,13 +77,20 @@ pub fn next(
     }))
 }
 
+/// Ours, and the earliest of ours and the nodes'.
+#[derive(Clone, Copy)]
+struct Clocks {
+    ours: Timestamp,
+    earliest: Timestamp,
+}
+
 fn next_of(
     network: &TesseraNetwork,
     role: Role,
     authority: &Authority,
     facts: &Facts,
     longest_leaf: SignedDuration,
-    now: Timestamp,
+    Clocks { ours: now, earliest }: Clocks,
 ) -> Result<Option<Authority>, CaError> {
     let lifetime = signed(network.spec.pki.ca.lifetime.as_std());
     let spec = role.spec(name_of(network), authority.ordinal.saturating_add(1), lifetime);
@@ -86,7 +104,7 @@ fn next_of(
         return Ok(Some(Authority { longest_leaf, ..authority.clone() }));
     }
     let wish = wish(network);
-    match View::of(authority).next(&wish, facts, now) {
+    match View::of(authority).next(&wish, facts, earliest) {
         Some(Step::Begin) => authority.begin(&spec, wish.trigger.max(authority.trigger), now).map(Some),
         Some(Step::Advance) => Ok(Some(authority.advance(now))),
         None => Ok(None),

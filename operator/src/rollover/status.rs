@@ -36,11 +36,12 @@ fn of_authority((role, authority): (CaRole, &Authority)) -> Vec<CaStatus> {
 
 /// Whom the rollovers wait for, the network's first.
 pub fn awaited(state: &CaState, facts: &AllFacts, now: Timestamp) -> Vec<Awaited> {
+    let time = facts.time(now);
     let admin = View::of(&state.admin)
-        .awaited(&facts.admin, now)
+        .awaited(&facts.admin, time)
         .into_iter()
         .map(|awaited| Awaited { what: format!("(admin port) {}", awaited.what), ..awaited });
-    View::of(&state.network).awaited(&facts.network, now).into_iter().chain(admin).collect()
+    View::of(&state.network).awaited(&facts.network, time).into_iter().chain(admin).collect()
 }
 
 /// The nodes that may still trust a CA that `network` distrusts: they report that they do, or nothing, or have an old Secret.

@@ -237,8 +237,7 @@ fn stamp(network: &TesseraNetwork, settings: &ClusterSettings) -> Result<Stamp, 
 
 fn planned_keys(node: &TesseraNode, inputs: &Inputs) -> Vec<PlannedKey> {
     let known = node.status.as_ref().map(|status| status.keys.as_slice()).unwrap_or_default();
-    let node_time = inputs.clock_skew.and_then(|skew| inputs.now.checked_add(skew).ok());
-    keys::plan(&node.spec.keys, known, node_time)
+    keys::plan(&node.spec.keys, known, inputs.node_time)
 }
 
 fn choose_image(node: &TesseraNode, network: &TesseraNetwork, inputs: &Inputs) -> Result<Choice, Unresolved> {

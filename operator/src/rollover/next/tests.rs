@@ -46,12 +46,29 @@ fn a_ca_that_has_ended_is_replaced() {
         nodes: vec![NodeFacts { name: "a".into(), stored: false, pods: vec![None] }],
         ..Facts::default()
     };
-    let facts = AllFacts { network: silent.clone(), admin: silent };
+    let facts = AllFacts { network: silent.clone(), admin: silent, ..AllFacts::default() };
     for _ in 0..2 {
         state = stepped(&network, &state, &facts, ended).unwrap();
     }
     assert_eq!(phases(&state), [Some(tessera_pki::Phase::Reissuing); 2]);
     assert!(state.network.issuing.certificate().not_after() > ended);
+}
+
+#[test]
+fn a_date_has_passed_when_our_clock_and_those_of_the_nodes_say_so() {
+    let network = of(&json!({}));
+    let state = first(&network, DAY, now()).unwrap();
+    let ended = now() + DAY * 400;
+    let silent = Facts {
+        nodes: vec![NodeFacts { name: "a".into(), stored: false, pods: vec![None] }],
+        ..Facts::default()
+    };
+    let by = |earliest_time| AllFacts { network: silent.clone(), admin: silent.clone(), earliest_time };
+    // The rollover begins, since nothing else says when; its end by date waits for the node's clock.
+    let begun = stepped(&network, &state, &by(None), ended).unwrap();
+    assert!(stepped(&network, &begun, &by(Some(now())), ended).is_none());
+    assert!(!super::super::status::awaited(&begun, &by(Some(now())), ended).is_empty());
+    assert!(stepped(&network, &begun, &by(Some(ended + DAY)), ended).is_some());
 }
 
 #[test]
@@ -99,9 +116,9 @@ fn each_authority_goes_on_by_what_was_seen_of_it() {
         nodes: vec![NodeFacts { name: "a".into(), stored: true, pods: vec![None] }],
         ..Facts::default()
     };
-    let both = AllFacts { network: silent.clone(), admin: silent.clone() };
+    let both = AllFacts { network: silent.clone(), admin: silent.clone(), ..AllFacts::default() };
     assert!(stepped(&network, &state, &both, now()).is_none());
-    let one = AllFacts { network: trusting(&state.network), admin: silent };
+    let one = AllFacts { network: trusting(&state.network), admin: silent, ..AllFacts::default() };
     let next = stepped(&network, &state, &one, now()).unwrap();
     assert_eq!(phases(&next), [Some(tessera_pki::Phase::Reissuing), Some(tessera_pki::Phase::Trusting)]);
 }

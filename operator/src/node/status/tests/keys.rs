@@ -29,15 +29,15 @@ fn a_version_that_was_asked_for_and_is_not_there_is_a_rotation_under_way() {
 
 #[test]
 fn an_age_is_over_by_the_clock_of_the_node_alone() {
-    let with_skew = |hours: i64| {
+    let after = |hours: i64| {
         let mut world = known();
         world.object["spec"]["keys"][0]["rotation"]["every"] = json!("48h");
-        let skew = Some(SignedDuration::from_hours(hours));
-        reason(&world.status_upon(&Inputs { clock_skew: skew, ..inputs() }), ConditionType::KeysReady)
+        let node_time = Some(now() + SignedDuration::from_hours(hours));
+        reason(&world.status_upon(&Inputs { node_time, ..inputs() }), ConditionType::KeysReady)
     };
     // The newest version is of this very moment.
-    assert_eq!(with_skew(0), "True Ready");
-    assert_eq!(with_skew(48), "False RotationInProgress");
+    assert_eq!(after(0), "True Ready");
+    assert_eq!(after(48), "False RotationInProgress");
 }
 
 #[test]
