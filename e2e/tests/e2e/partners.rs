@@ -46,8 +46,8 @@ async fn partners_exchange_private_transactions_and_a_third_network_does_not() -
     let text = condition["status"]["conditions"].to_string();
     ensure!(text.contains("partner nobody is cut off: ConfigMap nobody-ca does not exist"), "{text}");
     ensure!(partner_status(&condition, &b.namespace)["accepted"] == true, "it alone is cut off");
-    let story = a.plugin(&["status", NETWORK], &[]).await?;
-    ensure!(story.contains("PARTNER") && story.contains("partner nobody: ConfigMap nobody-ca"), "{story}");
+    let table = a.plugin(&["status", NETWORK], &[]).await?;
+    ensure!(table.contains("PARTNER") && table.contains("partner nobody: ConfigMap nobody-ca"), "{table}");
 
     refused(&c, &ledger_c, &a, &key_a).await?;
     unknown(&ledger_a, &key_c).await?;

@@ -3,8 +3,9 @@
 //! The node's configuration and HTTP decoders are compiled from their files, so that a run needs neither the node's TLS nor
 //! its Vault client. The modules that those files name in `crate` and in `tessera_keys` are here.
 
-// `tessera_keys` without its Vault client.
+// `tessera_keys` without its Vault client, `tessera_tls` without TLS.
 extern crate self as tessera_keys;
+extern crate self as tessera_tls;
 
 pub mod disk;
 pub mod http;
@@ -21,10 +22,12 @@ pub mod peers;
 #[path = "../../keys/src/secret.rs"]
 mod secret;
 mod stand_in;
+mod tls;
 #[allow(dead_code, missing_docs)]
 #[path = "../../keys/src/text.rs"]
 pub mod text;
 
 pub use files::KeyConfiguration;
 pub use secret::SecretText;
+pub use tls::{Partner, Partners, Roots, Scope, ScopeError};
 pub(crate) use stand_in::{tasks, telemetry, transaction};

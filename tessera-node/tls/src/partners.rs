@@ -98,7 +98,7 @@ impl Scope {
     fn identify(&self, leaf: &Leaf) -> Result<Identity, Refusal> {
         let partner = || self.trust_domain.clone();
         if let Some(name) = leaf.dns_names().iter().find(|name| !self.names.holds(name)) {
-            return Err(Refusal::NameOutsideScope { name: name.clone(), partner: partner() });
+            return Err(Refusal::NameOutsideScope { name: bounded(name), partner: partner() });
         }
         let first = leaf.dns_names().iter().min();
         let first = first.ok_or_else(|| Refusal::NoNameInScope { partner: partner() })?;
@@ -108,7 +108,7 @@ impl Scope {
         };
         let ids: Vec<_> = leaf.uris().iter().filter(is_spiffe).collect();
         if let Some(uri) = ids.iter().find(|uri| !uri.starts_with(&prefix)) {
-            return Err(Refusal::UriOutsideScope { uri: (*uri).clone(), partner: partner() });
+            return Err(Refusal::UriOutsideScope { uri: bounded(uri), partner: partner() });
         }
         match ids.as_slice() {
             [] => self.named(first),
@@ -125,6 +125,11 @@ impl Scope {
         let name = name.replace('*', "_");
         Identity::node(&self.trust_domain, &name).map_err(|error| Refusal::Leaf(LeafError::Identity(error)))
     }
+}
+
+/// A certificate may hold a text of any length, and a refusal is logged.
+fn bounded(text: &str) -> String {
+    text.chars().take(256).collect()
 }
 
 impl Partner {

@@ -217,7 +217,11 @@ fn a_key_of_one_organisation_is_given_to_no_node_of_another() {
     registry.proves_at("c.test", "c", said("gate.c.test", &[2, 3, 4], &[]));
     registry.down("x");
     let holders = [2, 3, 4].map(|byte| registry.holder(byte).unwrap());
-    assert_eq!(holders, ["x", "gate.b.test", "gate.c.test"], "whoever proved it first, also when it is down");
+    assert_eq!(
+        holders,
+        ["x", "gate.b.test", "gate.c.test"],
+        "the first that proved it, also when it is down"
+    );
     registry.proves("x", said("x", &[2, 4], &[]));
     assert_eq!(registry.holder(4).unwrap(), "gate.c.test", "a partner's key is not ours to take either");
     // The control: within one organisation the second holder counts while the first is down.
@@ -240,18 +244,18 @@ fn a_partner_that_goes_takes_its_nodes_and_keys_with_it() {
 }
 
 #[test]
-fn a_partner_is_not_told_of_the_nodes_of_others() {
+fn announcements_to_a_partner_leave_out_the_nodes_of_others() {
     let mut registry = registry();
     let partners = partners(&[("b.test", "*.b.test"), ("c.test", "*.c.test")]);
     registry.set_partners(Arc::clone(&partners));
     registry.proves("x", said("x", &[2], &[]));
     registry.proves_at("b.test", "b", said("gate.b.test", &[3], &[]));
     registry.proves_at("c.test", "c", said("gate.c.test", &[4], &[]));
-    let told = |partner: Option<&tessera_tls::Scope>| registry.snapshot().announcement(partner).parties;
+    let announced = |partner: Option<&tessera_tls::Scope>| registry.snapshot().announcement(partner).parties;
     let all: Vec<_> = ["gate.b.test", "gate.c.test", "x", "a"].map(|name| url(name).to_string()).into();
-    assert_eq!(told(None), all);
+    assert_eq!(announced(None), all);
     let b = partners.of_host("gate.b.test").unwrap();
-    assert_eq!(told(Some(b.scope())), [all[0].clone(), all[2].clone(), all[3].clone()]);
+    assert_eq!(announced(Some(b.scope())), [all[0].clone(), all[2].clone(), all[3].clone()]);
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn the_nodes_and_keys_of_one_partner_are_bounded() {
     }
     assert_eq!(registry.nodes.len(), MAX_PARTNER_NODES);
     registry.proves("x", said("x", &[2], &[]));
-    assert_eq!(registry.holder(2).unwrap(), "x", "our own nodes have their room");
+    assert_eq!(registry.holder(2).unwrap(), "x", "our own nodes have a bound of their own");
     let keys = (0..1000_u32).map(|number| {
         let mut bytes = [9; 32];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
