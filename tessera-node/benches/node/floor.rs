@@ -116,7 +116,7 @@ fn each(mut work: impl FnMut()) -> f64 {
         (0..32).for_each(|_| work());
         runs += 32;
     }
-    (thread_cpu() - before).as_secs_f64() * 1e6 / f64::from(runs)
+    thread_cpu().saturating_sub(before).as_secs_f64() * 1e6 / f64::from(runs)
 }
 
 /// CPU of one record of `bytes` bytes, appended to a preallocated file.
@@ -214,7 +214,7 @@ fn on_one_thread(work: impl Future<Output = ()>) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let before = thread_cpu();
     runtime.block_on(work);
-    thread_cpu() - before
+    thread_cpu().saturating_sub(before)
 }
 
 /// What this thread has run so far.

@@ -80,7 +80,7 @@ pub async fn open_loop(node: &Spec, to: &[&str], load: Load, per_second: f64, ti
             }
             tokio::time::sleep_until(began + due).await;
             match send_one(&mut session, to, load).await {
-                Ok(sent) => outcome.sent.push(Sent { took: began.elapsed() - due, ..sent }),
+                Ok(sent) => outcome.sent.push(Sent { took: began.elapsed().saturating_sub(due), ..sent }),
                 Err(failure) => outcome.failed.push(failure),
             }
         }
