@@ -10,9 +10,15 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::num::NonZero;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,11 +117,15 @@ impl Tasks {
     }
 
     /// Runs `work` to its end even if the caller stops waiting for it; the drain waits as well. None: it panicked.
-    pub(crate) async fn finish<T: Send + 'static>(
+    ///
+    /// It runs in the caller's task, and in one of its own only when the caller goes before the end: a task for every request
+    /// would wake another thread for each.
+    pub(crate) fn finish<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
-        self.jobs.spawn(work).await.ok()
+    ) -> impl Future<Output = Option<T>> + Send {
+        let work = AssertUnwindSafe(work).catch_unwind().boxed();
+        Finish { work: Some(work), jobs: self.jobs.clone() }
     }
 
     /// Stops accepting, then waits for jobs and services, to `deadline`. False: something was still running.
@@ -130,6 +140,33 @@ impl Tasks {
         let ended = tokio::time::timeout(deadline, all).await.is_ok();
         self.stop.cancel();
         ended
+    }
+}
+
+/// Work that ends whatever becomes of its caller.
+struct Finish<T: Send + 'static> {
+    /// None: it has ended.
+    work: Option<BoxFuture<'static, std::thread::Result<T>>>,
+    jobs: TaskTracker,
+}
+
+impl<T: Send + 'static> Future for Finish<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let Some(work) = &mut self.work else { return Poll::Ready(None) };
+        let done = ready!(work.as_mut().poll(context));
+        self.work = None;
+        Poll::Ready(done.ok())
+    }
+}
+
+impl<T: Send + 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end, past the drain.
+        if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
+            self.jobs.spawn_on(work.map(drop), &runtime);
+        }
     }
 }
 
@@ -216,6 +253,36 @@ mod tests {
             Ok::<(), String>(())
         });
         assert_eq!(watch.ended().await.to_string(), "writer ended: it panicked");
+    }
+
+    #[tokio::test]
+    async fn work_whose_caller_goes_is_finished_and_the_drain_waits_for_it() {
+        let (tasks, _watch) = Tasks::new();
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (done, finished) = tokio::sync::oneshot::channel();
+        let mut working = Box::pin(tasks.finish(async move {
+            gone.await.unwrap();
+            done.send("done").unwrap();
+        }));
+        assert!(working.as_mut().now_or_never().is_none());
+        drop(working);
+        let drained = tokio::spawn({
+            let tasks = tasks.clone();
+            async move { tasks.drain(Duration::from_secs(5)).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!drained.is_finished());
+        go.send(()).unwrap();
+        assert_eq!(finished.await.unwrap(), "done");
+        assert!(drained.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn work_that_is_waited_for_needs_no_task() {
+        let (tasks, _watch) = Tasks::new();
+        assert_eq!(tasks.finish(async { 1 }).await, Some(1));
+        assert_eq!(tasks.finish(async { panic!("caught") }).await, None::<()>);
+        assert!(tasks.jobs.is_empty());
     }
 
     #[tokio::test]

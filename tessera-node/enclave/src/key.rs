@@ -149,6 +149,13 @@ impl SharedKey {
 pub struct MasterKey(pub(crate) SecretBytes<KEY_LEN>);
 
 impl MasterKey {
+    /// The key of these random bytes, [`KEY_LEN`] of them. The caller zeroes its own copy.
+    pub(crate) fn copied_from(random: &[u8]) -> Self {
+        let mut secret = SecretBytes::transient();
+        secret.bytes_mut().copy_from_slice(random);
+        Self(secret)
+    }
+
     /// A new key from the operating system's random source.
     pub(crate) fn generate() -> Self {
         let mut secret = SecretBytes::transient();

@@ -1,10 +1,12 @@
 //! Sealing a message for its recipients.
 
 use bytes::Bytes;
+use rand_core::{OsRng, RngCore};
+use zeroize::Zeroizing;
 
 use crate::base64::{self, Base64Error};
 use crate::crypto::{self, CryptoError, TAG_LEN};
-use crate::key::{KEY_LEN, MasterKey, Nonce, PublicKey};
+use crate::key::{KEY_LEN, MasterKey, NONCE_LEN, Nonce, PublicKey};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::payload::{EncodedPayload, PayloadError, PayloadParts, PrivacyMetadata};
 
@@ -87,11 +89,16 @@ pub(crate) struct Randomness {
 }
 
 impl Randomness {
+    /// One question to the operating system for all three: each is a system call.
     fn generate() -> Self {
+        let mut random = Zeroizing::new([0; KEY_LEN + 2 * NONCE_LEN]);
+        OsRng.fill_bytes(&mut *random);
+        let (key, nonces) = random.split_at(KEY_LEN);
+        let (cipher_text_nonce, recipient_nonce) = nonces.split_at(NONCE_LEN);
         Self {
-            master_key: MasterKey::generate(),
-            cipher_text_nonce: Nonce::generate(),
-            recipient_nonce: Nonce::generate(),
+            master_key: MasterKey::copied_from(key),
+            cipher_text_nonce: Nonce::from_bytes(cipher_text_nonce),
+            recipient_nonce: Nonce::from_bytes(recipient_nonce),
         }
     }
 }

@@ -41,6 +41,11 @@ impl Collector for StoreCollector {
         };
         counter("written_records", "Records written", stats.written)?;
         counter("syncs", "Times that the log was synced", stats.syncs)?;
+        counter(
+            "index_reads",
+            "Writes that had to ask the index whether a hash is taken",
+            stats.index_reads,
+        )?;
         counter("full", "Batches refused because the disk was full", stats.full)?;
         counter("checkpoints", "Checkpoints of the index", stats.checkpoints)?;
         counter("checkpoint_failures", "Checkpoints that failed", stats.checkpoint_failures)?;

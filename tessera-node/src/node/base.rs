@@ -300,7 +300,10 @@ impl Base {
 
 async fn open_store(config: &Config) -> Result<Store, RunError> {
     let directory = config.storage.clone();
-    let options = tessera_store::Options::new(&directory).max_body_bytes(transaction::MAX_RECORD_BYTES);
+    let runtime = tokio::runtime::Handle::current();
+    let options = tessera_store::Options::new(&directory)
+        .max_body_bytes(transaction::MAX_RECORD_BYTES)
+        .answer_on(move |answer| drop(runtime.spawn(async move { answer() })));
     tasks::blocking(move || options.open())
         .await
         .ok_or(RunError::StorePanic)?

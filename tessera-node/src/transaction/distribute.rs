@@ -42,6 +42,9 @@ impl TransactionManager {
         hash: &TxHash,
         deadline: Instant,
     ) -> Result<(), Error> {
+        if let [only] = recipients {
+            return self.push_one(payload, hash, only, deadline).await;
+        }
         // Collected, since the compiler cannot tell that a lazy iterator of them may be sent.
         let pushes: Vec<_> = recipients
             .iter()

@@ -8,6 +8,8 @@
 //! peer:   accept_push ─ privacy ─ merge ────────────────────────────────────────────────────► durable ─► 201
 //! ```
 //!
+//! What a send costs, step by step: [`hot_path`].
+//!
 //! A ledger node takes "not found" as "not a party", permanently. So it is answered only when the store says so and every
 //! configured key is in memory; every uncertain case is a 503.
 
@@ -15,6 +17,7 @@ mod accept_push;
 mod affected;
 mod distribute;
 mod error;
+pub mod hot_path;
 mod in_flight;
 mod inspect;
 mod payloads;

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::answers::Answers;
 use crate::catalog::Catalog;
 use crate::error::WriteError;
 use crate::location::{Key, Location, Progress, State};
-use crate::pending::Completion;
 use crate::queue::{Change, Request};
 use crate::record::{Header, Tag, append, record_bytes};
 use crate::types::{InsertOutcome, ReplaceOutcome, Value};
@@ -13,8 +13,6 @@ use crate::types::{InsertOutcome, ReplaceOutcome, Value};
 /// Limits of a batch. The rest goes into the next batch, so that the first request does not wait for all.
 const MAX_BYTES: usize = 4 << 20;
 const MAX_RECORDS: usize = 1024;
-
-type Answer = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
 
 /// What is written and synced at once.
 pub(crate) struct Batch<'a> {
@@ -30,7 +28,7 @@ pub(crate) struct Batch<'a> {
     /// As it will be when the batch is durable.
     pub(crate) progress: Progress,
     pub(crate) records: usize,
-    answers: Vec<Answer>,
+    answers: Answers,
 }
 
 /// The record as it is when a request is decided.
@@ -53,7 +51,7 @@ impl<'a> Batch<'a> {
             locations: HashMap::new(),
             progress,
             records: 0,
-            answers: Vec::new(),
+            answers: Answers::default(),
         }
     }
 
@@ -69,7 +67,7 @@ impl<'a> Batch<'a> {
         let Request { key, change } = request;
         let current = match self.locations.get(&key) {
             Some(location) => Current { location: Some(*location), in_batch: true },
-            None => match self.catalog.lookup(&key) {
+            None => match self.catalog.lookup_for_write(&key) {
                 Ok(location) => Current { location, in_batch: false },
                 Err(error) => {
                     tracing::error!(%error, "the store's index cannot be read");
@@ -89,7 +87,11 @@ impl<'a> Batch<'a> {
                     Some(location) => InsertOutcome::AlreadyExists(location.version()),
                     None => InsertOutcome::Inserted(self.put(key, &value, current).version()),
                 };
-                self.answer(completion, outcome, current.in_batch || taken.is_none());
+                if current.in_batch || taken.is_none() {
+                    self.answers.insert(completion, outcome);
+                } else {
+                    completion.complete(Ok(outcome));
+                }
             }
             Change::CompareAndReplace(value, expected, completion) => {
                 let (outcome, written) = match current.location {
@@ -100,7 +102,11 @@ impl<'a> Batch<'a> {
                     }
                     Some(location) => (ReplaceOutcome::Changed { current: location.version() }, false),
                 };
-                self.answer(completion, outcome, current.in_batch || written);
+                if current.in_batch || written {
+                    self.answers.replace(completion, outcome);
+                } else {
+                    completion.complete(Ok(outcome));
+                }
             }
         }
     }
@@ -129,18 +135,8 @@ impl<'a> Batch<'a> {
         location
     }
 
-    fn answer<T: Send + 'static>(&mut self, completion: Completion<T>, outcome: T, wait: bool) {
-        if wait {
-            self.answers.push(Box::new(move |written| completion.complete(written.map(|()| outcome))));
-        } else {
-            completion.complete(Ok(outcome));
-        }
-    }
-
-    /// Answers everything that waited for this batch.
-    pub(crate) fn finish(self, written: Result<(), WriteError>) {
-        for answer in self.answers {
-            answer(written);
-        }
+    /// What waits for this batch.
+    pub(crate) fn into_answers(self) -> Answers {
+        self.answers
     }
 }

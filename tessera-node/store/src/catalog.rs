@@ -7,14 +7,19 @@
 //!
 //! A record is in the next map before it leaves the one before, so a lookup that goes down the
 //! list finds it whatever the checkpoint does meanwhile.
+//!
+//! The writer asks the filter first: a hash that is not in it is in none of them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::IndexError;
+use crate::filter::Filter;
 use crate::index::{Checkpoint, CheckpointError, Index};
 use crate::location::{Key, Location, Progress, State};
 use crate::segment::Identity;
+use crate::stats::{add, get};
 
 /// Damaged records found by reads are counted up to this number.
 const MAX_DAMAGED_READS: usize = 65_536;
@@ -26,6 +31,10 @@ pub(crate) struct Catalog {
     tail: RwLock<Tail>,
     /// Records whose bytes were found damaged by a read.
     damaged_reads: Mutex<BTreeSet<Key>>,
+    /// The keys of the index as far as they were scanned, and all that were published since.
+    filter: Mutex<Filter>,
+    /// What the filter could not answer.
+    index_reads: AtomicU64,
 }
 
 type Locations = HashMap<Key, Location>;
@@ -52,6 +61,8 @@ impl Catalog {
                 undrained: None,
             }),
             damaged_reads: Mutex::default(),
+            filter: Mutex::default(),
+            index_reads: AtomicU64::new(0),
         }
     }
 
@@ -75,6 +86,35 @@ impl Catalog {
         }
     }
 
+    /// The last version of a record that the writer is about to write. (A read does not ask the filter: "no such record" is
+    /// said to a ledger once and for all, so it comes from the index alone.)
+    pub(crate) fn lookup_for_write(&self, key: &Key) -> Result<Option<Location>, IndexError> {
+        if self.filter().is_new(key) {
+            return Ok(None);
+        }
+        add(&self.index_reads, 1);
+        self.lookup(key)
+    }
+
+    /// How often [`Self::lookup_for_write`] asked the index.
+    pub(crate) fn index_reads(&self) -> u64 {
+        get(&self.index_reads)
+    }
+
+    /// Adds keys of the index to the filter, so many from the one after `after` on. The last of them; None: that was all.
+    pub(crate) fn fill_filter(&self, after: Option<Key>, keys: usize) -> Result<Option<Key>, IndexError> {
+        let found = self.index.keys(after, keys)?;
+        let mut filter = self.filter();
+        for key in &found {
+            filter.add(key);
+        }
+        if found.len() < keys {
+            filter.completed();
+            return Ok(None);
+        }
+        Ok(found.last().copied())
+    }
+
     /// Makes durable records readable. Returns how many wait for a checkpoint.
     pub(crate) fn publish(
         &self,
@@ -83,8 +123,10 @@ impl Catalog {
     ) -> usize {
         let mut tail = self.write_tail();
         let mut damaged = self.damaged_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filter = self.filter();
         for (key, location) in locations {
             damaged.remove(&key);
+            filter.add(&key);
             tail.fresh.insert(key, location);
         }
         tail.progress = progress;
@@ -152,6 +194,11 @@ impl Catalog {
     /// A panic elsewhere cannot leave the maps half changed: they are changed by single inserts.
     fn read_tail(&self) -> RwLockReadGuard<'_, Tail> {
         self.tail.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A panic half way leaves bits that mean nothing, and none out of a key that was added.
+    fn filter(&self) -> MutexGuard<'_, Filter> {
+        self.filter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_tail(&self) -> RwLockWriteGuard<'_, Tail> {

@@ -61,6 +61,11 @@ impl Health {
         self.fatal.clone()
     }
 
+    /// Whether no further write is accepted: the store is closed or poisoned.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.queue.is_refusing()
+    }
+
     pub(crate) fn is_poisoned(&self) -> bool {
         self.fatal.now().is_some()
     }

@@ -6,6 +6,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -85,6 +86,22 @@ impl Index {
         })?
         .map(|bytes| Location::decode(&bytes).ok_or_else(|| IndexError::damaged("a location")))
         .transpose()
+    }
+
+    /// So many keys in order, from the one after `after` on.
+    pub(crate) fn keys(&self, after: Option<Key>, count: usize) -> Result<Vec<Key>, IndexError> {
+        let after = after.map(|key| key.encode());
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.read(|database| {
+            let table = database.begin_read()?.open_table(LOCATIONS)?;
+            let range = table.range::<&[u8; Key::BYTES]>((from, Bound::Unbounded))?;
+            Ok(range
+                .take(count)
+                .map(|entry| Ok(entry?.0.value()))
+                .collect::<Result<Vec<_>, redb::StorageError>>()?)
+        })?;
+        let keys = found.iter().map(|bytes| Key::decode(bytes).ok_or_else(|| IndexError::damaged("a hash")));
+        keys.collect()
     }
 
     /// The checkpoint: which store it is of, and how far it goes. `None` for an empty index.

@@ -20,12 +20,15 @@
 //! - a read never returns bytes that do not match their checksum.
 
 mod ahead;
+mod answers;
 mod background;
 mod batch;
 mod catalog;
 mod disk;
 mod error;
 mod files;
+mod filler;
+mod filter;
 mod health;
 mod index;
 mod location;

@@ -1,6 +1,6 @@
 //! Where records are in the log, and how far the log goes; as kept in memory and in the index.
 
-use crate::record::{Tag, u32_at, u64_at};
+use crate::record::{Tag, kind_of, u32_at, u64_at};
 use crate::segment::{Identity, SEGMENT_HEADER_BYTES};
 use crate::types::{Hash, Kind, Version};
 
@@ -19,6 +19,10 @@ impl Key {
         bytes[0] = self.kind as u8;
         bytes[1..].copy_from_slice(self.hash.as_bytes());
         bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        Some(Self { kind: kind_of(bytes[0])?, hash: Hash::try_from(&bytes[1..]).ok()? })
     }
 }
 

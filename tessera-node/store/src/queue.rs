@@ -51,6 +51,8 @@ struct Waiting {
     requests: VecDeque<Request>,
     /// Why further requests are refused.
     refused: Option<WriteError>,
+    /// The writer sleeps until there is a request.
+    writer_sleeps: bool,
 }
 
 impl Queue {
@@ -72,8 +74,17 @@ impl Queue {
             return request.change.fail(error);
         }
         waiting.requests.push_back(request);
+        // A notification is a system call even when nobody waits, and a busy writer looks before it sleeps.
+        let wake = std::mem::take(&mut waiting.writer_sleeps);
         drop(waiting);
-        self.filled.notify_one();
+        if wake {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Whether the writer would sleep now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().requests.is_empty()
     }
 
     /// Takes all requests; blocks while there is none. `None` when closed and empty.
@@ -83,9 +94,16 @@ impl Queue {
             if waiting.refused.is_some() {
                 return None;
             }
+            waiting.writer_sleeps = true;
             waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        waiting.writer_sleeps = false;
         Some(std::mem::take(&mut waiting.requests))
+    }
+
+    /// Whether further requests are refused.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.lock().refused.is_some()
     }
 
     /// Refuses further requests; queued ones are still served.

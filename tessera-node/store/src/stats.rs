@@ -29,6 +29,8 @@ pub struct Stats {
     pub sync_nanos: u64,
     /// Records written.
     pub written: u64,
+    /// Questions of the writer whether a hash is taken that only the index on disk could answer.
+    pub index_reads: u64,
     /// How many batches had up to [`BATCH_SIZE_BOUNDS`] records (not cumulative).
     pub batch_sizes: [u64; BATCH_SIZE_BOUNDS.len() + 1],
     /// Checkpoints of the index.
@@ -89,6 +91,7 @@ pub(crate) fn add(counter: &AtomicU64, value: u64) {
     counter.fetch_add(value, Ordering::Relaxed);
 }
 
-fn get(counter: &AtomicU64) -> u64 {
+/// As it is now.
+pub(crate) fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }

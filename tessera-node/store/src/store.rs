@@ -6,10 +6,12 @@ use std::thread::{Builder, JoinHandle};
 use std::time::SystemTime;
 
 use crate::ahead::{Preparer, SegmentsAhead};
+use crate::answers::AnswerOn;
 use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, ReadError, WriteError};
+use crate::filler;
 use crate::health::Health;
 use crate::location::{Key, State};
 use crate::log::Log;
@@ -30,6 +32,7 @@ pub struct Options {
     max_body_bytes: usize,
     max_queued_bytes: usize,
     checkpoint_records: usize,
+    answer_on: Option<AnswerOn>,
 }
 
 impl Options {
@@ -41,6 +44,7 @@ impl Options {
             max_body_bytes: 32 << 20,
             max_queued_bytes: 128 << 20,
             checkpoint_records: 16_384,
+            answer_on: None,
         }
     }
 
@@ -69,6 +73,14 @@ impl Options {
     #[must_use]
     pub fn checkpoint_records(mut self, records: usize) -> Self {
         self.checkpoint_records = records;
+        self
+    }
+
+    /// Runs what answers the callers of one batch on their own runtime, which then wakes once and not once for each caller. It
+    /// must run what it is given, and soon; what it drops is answered with [`WriteError::Closed`].
+    #[must_use]
+    pub fn answer_on(mut self, run: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Self {
+        self.answer_on = Some(AnswerOn(Arc::new(run)));
         self
     }
 
@@ -117,11 +129,14 @@ fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Resu
         current: opened.current,
         ahead,
         dirty_until: 0,
+        answer_on: options.answer_on.clone(),
     };
     let writer_thread = Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || writer.run())
         .map_err(failed("writer"))?;
+    let mut threads = vec![writer_thread, segments_thread, background_thread];
+    threads.extend(filler::start(&catalog, &health).map_err(failed("filter"))?);
     Ok(Store(Arc::new(Shared {
         disk,
         log,
@@ -130,7 +145,7 @@ fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Resu
         health,
         counters,
         max_body_bytes: options.max_body_bytes,
-        threads: Mutex::new(vec![writer_thread, segments_thread, background_thread]),
+        threads: Mutex::new(threads),
     })))
 }
 
@@ -230,6 +245,7 @@ impl Store {
             free_bytes: self.0.disk.free_bytes().ok(),
             corrupt: self.0.catalog.corrupt(),
             unidentified: progress.unidentified,
+            index_reads: self.0.catalog.index_reads(),
             ..self.0.counters.snapshot()
         }
     }

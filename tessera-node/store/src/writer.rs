@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::ahead::SegmentsAhead;
+use crate::answers::AnswerOn;
 use crate::background::Background;
 use crate::batch::Batch;
 use crate::catalog::Catalog;
@@ -39,6 +40,8 @@ pub(crate) struct Writer {
     pub(crate) progress: Progress,
     /// How far a failed batch may have written; the next batch overwrites these bytes.
     pub(crate) dirty_until: u64,
+    /// None: callers are answered from this thread.
+    pub(crate) answer_on: Option<AnswerOn>,
 }
 
 impl Writer {
@@ -70,10 +73,9 @@ impl Writer {
             }
         }
         if batch.records > 0 {
-            let written = self.write(&mut batch);
-            batch.finish(written);
+            let written = self.write(&mut batch, requests.is_empty());
+            batch.into_answers().give(written, self.answer_on.as_ref());
         } else if let Some(request) = requests.front() {
-            batch.finish(Ok(()));
             let bytes = request.change.body_bytes();
             if let Err(error) = self.rotate() {
                 // Only the request that needs the space fails; the others are tried one by one.
@@ -90,8 +92,8 @@ impl Writer {
         self.current.segment.size.saturating_sub(self.progress.end.offset)
     }
 
-    /// Makes a batch durable and readable.
-    fn write(&mut self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
+    /// Makes a batch durable and readable. `last`: all that was taken from the queue is in it.
+    fn write(&mut self, batch: &mut Batch<'_>, last: bool) -> Result<(), WriteError> {
         let start = self.progress.end.offset;
         self.cover_dirt(start, &mut batch.bytes);
         if let Err(error) = self.current.file.write_all_at(&batch.bytes, start) {
@@ -109,7 +111,10 @@ impl Writer {
         self.counters.synced(batch.records as u64, before.elapsed());
         self.progress = batch.progress;
         let waiting = self.catalog.publish(batch.locations.drain(), self.progress);
-        self.mark();
+        // The next batch, written at once, says what the marker would say, and in its place.
+        if last && self.queue.is_empty() {
+            self.mark();
+        }
         self.prepare_ahead(waiting);
         Ok(())
     }

@@ -11,11 +11,13 @@
 //! not verified, anything that is not about memory or the limits of this process.
 
 mod arena;
+mod counting;
 mod descriptors;
 mod harden;
 mod read_back;
 
 pub use arena::{Arena, ArenaError, Locked, MAX_ARENA_BYTES, install};
+pub use counting::CountingAllocator;
 pub use descriptors::{MAX_DESCRIPTORS, raise_descriptor_limit};
 pub use harden::{HardenError, harden};
 pub use read_back::{MemoryProtection, read_back};

@@ -109,6 +109,11 @@ impl Session {
         Some(Self { sender, connection: tokio::spawn(connection) })
     }
 
+    /// Whether it takes no further request.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     pub async fn try_send(&mut self, request: Request<Full<Bytes>>) -> Option<Answer> {
         self.sender.ready().await.ok()?;
         let response = self.sender.send_request(request).await.ok()?;

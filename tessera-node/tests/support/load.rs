@@ -1,6 +1,6 @@
 //! Well-behaved callers: each sends one payload after the other over one connection, and each payload once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -54,12 +54,39 @@ pub async fn run(node: &Spec, to: &[&str], load: Load, enough: impl Fn(usize, Du
         None => Outcome { failed: vec!["no connection".to_owned()], ..Outcome::default() },
     }))
     .await;
-    let mut all = Outcome { took: began.elapsed(), ..Outcome::default() };
+    together(outcomes, began.elapsed())
+}
+
+fn together(outcomes: Vec<Outcome>, took: Duration) -> Outcome {
+    let mut all = Outcome { took, ..Outcome::default() };
     for one in outcomes {
         all.sent.extend(one.sent);
         all.failed.extend(one.failed);
     }
     all
+}
+
+/// Sends `per_second` payloads in all at even intervals, whether the ones before are answered or not. A time runs from the
+/// moment at which its send was due, so a send that waits for a caller counts the wait.
+pub async fn open_loop(node: &Spec, to: &[&str], load: Load, per_second: f64, time: Duration) -> Outcome {
+    let callers = join_all((0..load.callers).map(async |_| node.client().session().await)).await;
+    let (began, next) = (tokio::time::Instant::now(), AtomicU32::new(0));
+    let outcomes = join_all(callers.into_iter().map(async |session| {
+        let (mut session, mut outcome) = (session.expect("a connection"), Outcome::default());
+        loop {
+            let due = Duration::from_secs_f64(f64::from(next.fetch_add(1, Ordering::Relaxed)) / per_second);
+            if due > time {
+                return outcome;
+            }
+            tokio::time::sleep_until(began + due).await;
+            match send_one(&mut session, to, load).await {
+                Ok(sent) => outcome.sent.push(Sent { took: began.elapsed().saturating_sub(due), ..sent }),
+                Err(failure) => outcome.failed.push(failure),
+            }
+        }
+    }))
+    .await;
+    together(outcomes, began.elapsed())
 }
 
 async fn one_caller(
@@ -70,25 +97,31 @@ async fn one_caller(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     while !enough(outcome.sent.len() + outcome.failed.len()) {
-        let id = next_id();
-        let body = send_body(&message(id, load.payload), to);
-        let asked = Instant::now();
-        let request = request("POST", "/send", &[("content-type", "application/json")], body);
-        match tokio::time::timeout(PATIENCE, session.try_send(request)).await {
-            Ok(Some(answer)) if answer.status == 201 => {
-                let hash = answer.json()["key"].as_str().unwrap().to_owned();
-                outcome.sent.push(Sent { hash, id, took: asked.elapsed() });
-            }
-            Ok(Some(Answer { status, body, .. })) => {
-                outcome.failed.push(format!("{status} {}", String::from_utf8_lossy(&body)));
-            }
-            Ok(None) | Err(_) => {
-                outcome.failed.push(format!("no answer within {:?}", asked.elapsed()));
-                return outcome;
-            }
+        match send_one(&mut session, to, load).await {
+            Ok(sent) => outcome.sent.push(sent),
+            Err(failure) => outcome.failed.push(failure),
+        }
+        if session.is_closed() {
+            break;
         }
     }
     outcome
+}
+
+/// One payload, once.
+async fn send_one(session: &mut Session, to: &[&str], load: Load) -> Result<Sent, String> {
+    let id = next_id();
+    let body = send_body(&message(id, load.payload), to);
+    let asked = Instant::now();
+    let request = request("POST", "/send", &[("content-type", "application/json")], body);
+    match tokio::time::timeout(PATIENCE, session.try_send(request)).await {
+        Ok(Some(answer)) if answer.status == 201 => {
+            let hash = answer.json()["key"].as_str().unwrap().to_owned();
+            Ok(Sent { hash, id, took: asked.elapsed() })
+        }
+        Ok(Some(Answer { status, body, .. })) => Err(format!("{status} {}", String::from_utf8_lossy(&body))),
+        Ok(None) | Err(_) => Err(format!("no answer within {:?}", asked.elapsed())),
+    }
 }
 
 /// Reads all payloads at `node`, over so many connections.

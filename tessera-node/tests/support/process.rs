@@ -50,6 +50,14 @@ impl Process {
         cpu_of(&std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap())
     }
 
+    /// How often its threads were put aside so far, of their own will or not. A thread that has ended counts no more.
+    pub fn context_switches(&self) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        let statuses =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("status")).ok());
+        statuses.map(|status| switches_of(&status)).sum()
+    }
+
     /// A number of kibibytes in the process's status: `VmHWM` is the most memory that it had so far.
     pub fn kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
@@ -109,6 +117,12 @@ pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// Context switches in the text of a thread's `status`.
+fn switches_of(status: &str) -> u64 {
+    let fields = status.lines().filter_map(|line| line.split_once("_ctxt_switches:"));
+    fields.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
 }
 
 /// User and system time in the text of a process's `stat`.

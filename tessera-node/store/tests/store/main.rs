@@ -4,6 +4,7 @@
 #![allow(clippy::panic)]
 
 mod behaviour;
+mod counts;
 mod crash;
 mod damage;
 mod disk;
