@@ -18,6 +18,7 @@ pub mod partner;
 pub mod peer;
 pub mod pki;
 pub mod pod;
+mod rules;
 mod schema;
 pub mod secret_store;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::checklist::Line;
 use super::name::Timestamp;
 use super::node::NetworkRef;
-use super::schema;
+use super::rules;
 
 /// What a person states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -21,8 +21,8 @@ use super::schema;
     namespaced,
     derive = "PartialEq",
     doc = "TesseraAttestation is a person's dated statement about a line of the security checklist: that it holds where a cluster cannot see it, or that its violation is accepted. Immutable: state it anew.",
-    validation = schema::immutable_spec_rule(),
-    validation = schema::attestable_rule(),
+    validation = rules::immutable_spec_rule(),
+    validation = rules::attestable_rule(),
     selectable = ".spec.networkRef.name",
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", description = "The network that it speaks of."),
     printcolumn(name = "Line", type_ = "string", json_path = ".spec.line", description = "The line that it speaks of."),

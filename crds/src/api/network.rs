@@ -14,8 +14,8 @@ use super::partner::{Partner, PartnerStatus};
 use super::peer::IngressPeer;
 use super::pki::{Pki, ReadsTrust};
 use super::pod::PodSettings;
-use super::schema;
 use super::secret_store::SecretStore;
+use super::{rules, schema};
 
 /// What a network is asked to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -30,12 +30,12 @@ use super::secret_store::SecretStore;
     status = "TesseraNetworkStatus",
     derive = "PartialEq",
     doc = "TesseraNetwork is one trust domain: an organisation's part in a consortium. It holds what its nodes share: certificate authority, secret store, defaults.",
-    validation = schema::object_name_rule(),
-    validation = schema::reserved_name_rule(),
-    validation = schema::trust_domain_rule(),
-    validation = schema::key_location_rule(),
-    validation = schema::partner_domain_rule(),
-    validation = schema::partner_names_rule(),
+    validation = rules::object_name_rule(),
+    validation = rules::reserved_name_rule(),
+    validation = rules::trust_domain_rule(),
+    validation = rules::key_location_rule(),
+    validation = rules::partner_domain_rule(),
+    validation = rules::partner_names_rule(),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether all nodes of the network serve."),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why the network is ready or not."),
     printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total", description = "All nodes of the network."),

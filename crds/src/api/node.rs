@@ -12,7 +12,7 @@ use super::images::ImagesStatus;
 use super::name::{Duration, ImageDigest, Name, ObjectName, StorageSize, Timestamp};
 use super::network::Privacy;
 use super::pod::PodSettings;
-use super::schema;
+use super::{rules, schema};
 
 /// What a node is asked to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -27,13 +27,13 @@ use super::schema;
     status = "TesseraNodeStatus",
     derive = "PartialEq",
     doc = "TesseraNode is one logical transaction manager of a network: its keys, its storage and who may use it.",
-    validation = schema::object_name_rule(),
-    validation = schema::reserved_name_rule(),
-    validation = schema::volume_size_rule(),
-    validation = schema::volume_class_rule(),
-    validation = schema::network_ref_rule(),
-    validation = schema::keys_rule(),
-    validation = schema::archive_rule(),
+    validation = rules::object_name_rule(),
+    validation = rules::reserved_name_rule(),
+    validation = rules::volume_size_rule(),
+    validation = rules::volume_class_rule(),
+    validation = rules::network_ref_rule(),
+    validation = rules::keys_rule(),
+    validation = rules::archive_rule(),
     selectable = ".spec.networkRef.name",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
