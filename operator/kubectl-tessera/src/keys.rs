@@ -58,10 +58,8 @@ impl Overview {
                 key.public_key.clone(),
             ]
         });
-        let table = aligned(
-            &["KEY", "VERSION", "STATE", "GENERATED", "LAST PUSH AS OLD KEY", "PUBLIC KEY"],
-            rows.collect(),
-        );
+        let table =
+            aligned(&["KEY", "VERSION", "STATE", "GENERATED", "LAST PUSH", "PUBLIC KEY"], rows.collect());
         format!("{table}{}\n{}", self.message, self.advice())
     }
 
@@ -74,7 +72,7 @@ impl Overview {
         }
         let names: Vec<_> = unused.iter().map(|key| format!("{} of {}", key.version, key.name)).collect();
         format!(
-            "no push was seen for version {} since it is no longer the default. To let such a version take nothing new, add it to \
+            "no push was seen for version {} while it was not the default. To let such a version take nothing new, add it to \
              spec.keys[].archive of {}; contracts that name it as participant can then no longer be updated.\n",
             names.join(" and version "),
             self.node
@@ -108,7 +106,7 @@ mod tests {
         assert_eq!(rows[1], "main 1 Archived 2027-01-01T00:00:00Z - key1=");
         assert_eq!(rows[2], "main 2 Receiving 2027-01-01T00:00:00Z 2027-02-01T00:00:00Z key2=");
         assert_eq!(rows[5], "Ready: every key is there");
-        assert!(rows[6].starts_with("no push was seen for version 3 of main since"), "{text}");
+        assert!(rows[6].starts_with("no push was seen for version 3 of main while"), "{text}");
     }
 
     #[test]

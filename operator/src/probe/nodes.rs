@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tessera_crds::{TesseraNode, names};
+use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::admin;
 use tessera_node_api::identity::Identity;
 
@@ -20,6 +20,7 @@ use super::workers;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::memory::backoff::jittered;
+use crate::network::partners::same;
 use crate::process::tasks::Tasks;
 use crate::report::error::chain;
 use crate::watch::cache::Cached;
@@ -92,5 +93,37 @@ pub(super) async fn ask(node: &TesseraNode, address: IpAddr, ctx: &Context) -> R
     let client = client.map_err(|error| chain(&error))?;
     let identity = Identity::node(trust_domain, name).map_err(|error| error.to_string())?;
     let host = names::node::service_host(&names::node::p2p_service(name), namespace);
-    client.status(address, &host, &identity).await.map_err(|error| chain(&error))
+    let mut status = client.status(address, &host, &identity).await.map_err(|error| chain(&error))?;
+    keep_partners(&mut status.peers_reached, &network);
+    Ok(status)
+}
+
+/// Of the peers that a node reached, only those of partners are read. The others would be the URLs of a thousand nodes, for each of
+/// them.
+fn keep_partners(reached: &mut Vec<String>, network: &TesseraNetwork) {
+    let urls = || network.spec.partners.iter().flat_map(|partner| &partner.urls);
+    reached.retain(|reached| urls().any(|url| same(url) == same(reached)));
+    reached.shrink_to_fit();
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{network, network_json};
+
+    #[test]
+    fn of_the_peers_that_a_node_reached_those_of_partners_are_kept() {
+        let mut json = network_json();
+        json["spec"]["partners"] = json!([{
+            "name": "org-b", "trustDomain": "org-b.example", "caBundleRef": {"name": "ca"}, "egress": [],
+            "dnsNames": ["*.tm.org-b.example"], "urls": ["https://a.tm.org-b.example:9000"],
+        }]);
+        let mut reached = ["https://a.tm.org-b.example:9000/", "https://node-b-p2p.org-a.svc:9000/"]
+            .map(str::to_owned)
+            .to_vec();
+        keep_partners(&mut reached, &network(json));
+        assert_eq!(reached, ["https://a.tm.org-b.example:9000/"]);
+    }
 }

@@ -64,9 +64,11 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
     let missing =
         node.keys.iter().find_map(|key| Some((key, (1..=key.versions).find(|version| !has(key, *version))?)));
     if let Some((key, version)) = missing {
-        let awaiting = report.awaiting.join("; ");
         let message = format!("version {version} of key {} is not in the node's memory yet", key.name);
-        let message = if awaiting.is_empty() { message } else { format!("{message}: {awaiting}") };
+        let message = match why_not_yet(report) {
+            Some(why) => format!("{message}: {why}"),
+            None => message,
+        };
         let reason = match key.rotates {
             Some(Cause::Trigger | Cause::Age) => Reason::RotationInProgress,
             Some(Cause::First) | None => Reason::Waiting,
@@ -81,6 +83,15 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
         Reason::Ready,
         "every key is in the secret store and in the node's memory".to_owned(),
     )
+}
+
+/// What a node awaits that does not serve; of one that does, what is wrong with its secret store.
+fn why_not_yet(report: &admin::Status) -> Option<String> {
+    if !report.awaiting.is_empty() {
+        return Some(report.awaiting.join("; "));
+    }
+    let store = report.secret_store.as_ref().filter(|store| !store.available)?;
+    Some(store.message.clone())
 }
 
 pub(super) fn default_key(keys: &[KeyStatus]) -> Option<String> {

@@ -191,7 +191,7 @@ async fn a_key_is_generated_once_and_then_read() {
     assert_eq!(secret["data"]["metadata"]["version"], 1);
     let fields = secret["data"]["data"].as_object().unwrap();
     let names: Vec<_> = fields.keys().map(String::as_str).collect();
-    assert_eq!(names, ["bornAt", "privateKey", "publicKey"]);
+    assert_eq!(names, ["bornAt", "privateKey", "publicKey", "trigger"]);
     assert_eq!(fields["publicKey"], generated.pair.public().to_string());
 
     let second = vault.keys().ensure("main", 2).await.unwrap();

@@ -25,6 +25,14 @@ fn a_version_that_was_asked_for_and_is_not_there_is_a_rotation_under_way() {
     let message = &find(&status.conditions, ConditionType::KeysReady).unwrap().message;
     assert!(message.contains("version 3 of key main"), "{message}");
     assert_eq!(reason(&status, ConditionType::Ready), "True Ready", "the versions before it serve");
+
+    let mut world = known();
+    world.object["spec"]["keys"][0]["rotation"]["trigger"] = json!(2);
+    let store = world.report().secret_store.as_mut().unwrap();
+    (store.available, store.message) = (false, "the store is sealed".into());
+    let status = world.status();
+    let message = &find(&status.conditions, ConditionType::KeysReady).unwrap().message;
+    assert!(message.ends_with("yet: the store is sealed"), "{message}");
 }
 
 #[test]
