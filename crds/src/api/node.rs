@@ -34,6 +34,7 @@ use super::{rules, schema};
     validation = rules::network_ref_rule(),
     validation = rules::keys_rule(),
     validation = rules::archive_rule(),
+    validation = rules::archived_rule(),
     selectable = ".spec.networkRef.name",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
@@ -176,7 +177,7 @@ pub struct Key {
     /// Versions that take part in nothing new: not advertised, no sends, no pushes; they read what they have received. Look at
     /// status.keys first: contracts that name such a version as participant can no longer be updated. Irreversible once
     /// status.keys says Archived. The newest version of the default key cannot be archived.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 64), inner(range(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub archive: Vec<i32>,

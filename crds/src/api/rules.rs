@@ -100,20 +100,26 @@ pub(super) fn keys_rule() -> Rule {
     .field_path(".spec.keys")
 }
 
-/// The rule on versions that are archived: an entry is added only for a version that the node is seen to have, and if the key is
-/// the default only while there is a newer one; it is taken back only while nothing came of it. A new object is free, since it
-/// may be of a node that is rebuilt.
+/// The rule on versions that become archived: only those that the node is seen to have, and of the default key only those that have
+/// a newer one. A new object is free, since it may be of a node that is rebuilt.
 pub(super) fn archive_rule() -> Rule {
-    const ARCHIVE: &str = "?archive.orValue([])";
-    Rule::new(format!(
-        "self.spec.keys.all(k, k.{ARCHIVE}.all(v, \
-         oldSelf.spec.keys.exists(old, old.name == k.name && v in old.{ARCHIVE}) \
-         || oldSelf.?status.keys.orValue([]).exists(s, s.name == k.name && (k.default ? s.version > v : s.version >= v)))) \
-         && oldSelf.?status.keys.orValue([]).all(s, s.state != 'Archived' \
-         || self.spec.keys.exists(k, k.name == s.name && (s.version in k.{ARCHIVE} \
-         || !oldSelf.spec.keys.exists(old, old.name == k.name && s.version in old.{ARCHIVE}))))"
-    ))
-    .message("keys[].archive: only versions that status.keys has can be archived, of the default key only those that have a newer one, and none that status.keys says is Archived can be taken back")
+    Rule::new(
+        "self.spec.keys.all(k, k.archive.all(v, \
+         oldSelf.spec.keys.exists(old, old.name == k.name && v in old.archive) \
+         || (has(oldSelf.status) && has(oldSelf.status.keys) && oldSelf.status.keys.exists(s, \
+         s.name == k.name && (k.default ? s.version > v : s.version >= v)))))",
+    )
+    .message("keys[].archive: only versions that status.keys has can be archived, and of the default key only those that have a newer one")
+    .field_path(".spec.keys")
+}
+
+/// The rule on versions that are archived: one is taken back only while nothing came of it.
+pub(super) fn archived_rule() -> Rule {
+    Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.keys) || oldSelf.status.keys.all(s, s.state != 'Archived' \
+         || self.spec.keys.exists(k, k.name == s.name && s.version in k.archive))",
+    )
+    .message("keys[].archive: what status.keys says is Archived cannot be taken back")
     .field_path(".spec.keys")
 }
 

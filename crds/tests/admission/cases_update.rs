@@ -265,7 +265,7 @@ fn keys() -> Vec<Case> {
             .given("/status", with_keys(&[("main", 1), ("main", 2)]))
             .at("/spec/keys/0/archive")
             .refuses(json!([1, 2]))
-            .saying(&["spec.keys", "only those that have a newer one"])
+            .saying(&["spec.keys", "of the default key only those that have a newer one"])
             .admits(json!([1])),
         node("a version archived that the node does not have")
             .given("/spec/keys/1", key("second"))
@@ -284,7 +284,7 @@ fn keys() -> Vec<Case> {
             .given("/status", with_archived())
             .at("/spec/keys/0/archive")
             .refuses(json!([]))
-            .saying(&["spec.keys", "none that status.keys says is Archived can be taken back"])
+            .saying(&["spec.keys", "what status.keys says is Archived cannot be taken back"])
             .admits(json!([1])),
         node("the default key unset with no other")
             .given("/spec/keys/1", key("second"))

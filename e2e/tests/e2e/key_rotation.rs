@@ -43,7 +43,7 @@ async fn key_rotation_while_payloads_flow() -> Result<()> {
         Ok(())
     })
     .await?;
-    refused(&fleet, json!([]), "none that status.keys says is Archived can be taken back").await?;
+    refused(&fleet, json!([]), "what status.keys says is Archived cannot be taken back").await?;
     load.to.clone_from(&new);
     load.send().await?;
     load.read_back().await?;
