@@ -156,5 +156,5 @@ fn of_nodes(network: &str, ctx: &Context) -> BTreeSet<String> {
         pod.0.metadata.labels.as_ref().and_then(|labels| labels.get(label::NETWORK)).map(String::as_str)
             == Some(network)
     });
-    of_network.filter_map(|pod| pod.0.spec.as_ref()?.node_name.clone()).collect()
+    of_network.filter_map(|pod| Some(pod.machine()?.to_owned())).collect()
 }
