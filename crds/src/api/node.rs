@@ -304,7 +304,7 @@ pub struct KeyStatus {
     /// before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<i32>,
-    /// When a node was last seen to accept a push for this version since it is no longer the default, give or take an hour;
+    /// When a node was last seen to accept a push for this version while it was not the default, give or take an hour;
     /// absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_push_at: Option<Timestamp>,

@@ -37,7 +37,7 @@ fn loss(node: &TesseraNode) -> Loss<'_> {
 }
 
 pub(crate) async fn run(args: &AcceptLoss) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let node = cluster.node(&args.node).await?;
     let (lost, store) = match loss(&node) {
         Loss::Unknown => anyhow::bail!(

@@ -74,12 +74,9 @@ pub(crate) enum Command {
     Connect(Connect),
 }
 
-/// Arguments of `certificates`.
+/// Which cluster, and which namespace of it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Certificates {
-    /// The TesseraNetwork
-    pub(crate) network: String,
-
+pub(crate) struct Target {
     /// The namespace; default: that of the current context
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,
@@ -87,6 +84,16 @@ pub(crate) struct Certificates {
     /// The kubeconfig context; default: the current one
     #[arg(long)]
     pub(crate) context: Option<String>,
+}
+
+/// Arguments of `certificates`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Certificates {
+    /// The TesseraNetwork
+    pub(crate) network: String,
+
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// How to print it; default: tables for people
     #[arg(short, long, value_enum)]
@@ -99,13 +106,8 @@ pub(crate) struct Keys {
     /// The TesseraNode
     pub(crate) node: String,
 
-    /// The node's namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// How to print it; default: a table for people
     #[arg(short, long, value_enum)]
@@ -122,13 +124,8 @@ pub(crate) struct Rotate {
     #[arg(long)]
     pub(crate) key: Option<String>,
 
-    /// The node's namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 /// Arguments of `connect`.
@@ -148,13 +145,8 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "PORT")]
     pub(crate) loopback: Option<NonZero<u16>>,
 
-    /// The node's namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// How to print it; default: YAML to paste, with remarks
     #[arg(short, long, value_enum)]
@@ -164,13 +156,8 @@ pub(crate) struct Connect {
 /// Arguments of `audit`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Audit {
-    /// The namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// How to print it; default: for people
     #[arg(short, long, value_enum)]
@@ -183,13 +170,8 @@ pub(crate) struct Status {
     /// A TesseraNetwork, with its nodes, or a TesseraNode; default: all of the namespace
     pub(crate) name: Option<String>,
 
-    /// The namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// How to print it; default: for people
     #[arg(short, long, value_enum)]
@@ -202,13 +184,8 @@ pub(crate) struct Report {
     /// The TesseraNetwork
     pub(crate) network: String,
 
-    /// The network's namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// The format
     #[arg(short, long, value_enum)]
@@ -237,13 +214,8 @@ pub(crate) struct Checklist {
     #[arg(long)]
     pub(crate) node: Option<String>,
 
-    /// The namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// How to print it; default: for people
     #[arg(short, long, value_enum)]
@@ -268,13 +240,8 @@ pub(crate) struct Restart {
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// The nodes' namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 /// Arguments of `accept-loss`.
@@ -283,13 +250,8 @@ pub(crate) struct AcceptLoss {
     /// The TesseraNode
     pub(crate) node: String,
 
-    /// The node's namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// Show what would be accepted and change nothing
     #[arg(long)]
@@ -302,13 +264,8 @@ pub(crate) struct StoreSetup {
     /// The TesseraNetwork, which must exist: all settings are read from it
     pub(crate) network: String,
 
-    /// The network's namespace; default: that of the current context
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
-
-    /// The kubeconfig context; default: the current one
-    #[arg(long)]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
 
     /// Where this machine reaches the store, if not at the address in the network, for example
     /// `https://127.0.0.1:8200` behind a port-forward. The store's certificate must hold that name.

@@ -16,7 +16,7 @@ use crate::text_table::aligned;
 
 /// Prints what `args` name.
 pub(crate) async fn run(args: &Certificates) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let (network, nodes) = (cluster.network(&args.network).await?, cluster.nodes_of(&args.network).await?);
     let overview = Overview::new(&network, &nodes);
     match args.output {

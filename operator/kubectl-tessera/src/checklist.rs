@@ -9,7 +9,7 @@ use crate::evidence::read_at;
 
 /// Prints the checklist that `args` name.
 pub(crate) async fn run(args: &Checklist) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let (kind, name, checklist) = match (&args.network, &args.node) {
         (_, Some(node)) => {
             let found = cluster.node(node).await?;

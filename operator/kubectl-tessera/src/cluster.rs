@@ -11,6 +11,8 @@ use tessera_crds::names::label;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 use tessera_node_api::stamp::Stamp;
 
+use crate::args::Target;
+
 /// How many objects are listed at once.
 const PAGE: u32 = 500;
 
@@ -162,15 +164,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of `context` (else the current one); `namespace` overrides the context's.
-    pub(crate) async fn connect(
-        context: Option<&str>,
-        namespace: Option<&str>,
-    ) -> Result<Self, ClusterError> {
-        let options =
-            KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    /// The cluster of the target's context (else the current one); its namespace overrides the context's.
+    pub(crate) async fn connect(target: &Target) -> Result<Self, ClusterError> {
+        let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
         let config = Config::from_kubeconfig(&options).await.map_err(ClusterError::Kubeconfig)?;
-        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+        let namespace = target.namespace.as_ref().unwrap_or(&config.default_namespace).clone();
         let client = Client::try_from(config).map_err(ClusterError::Client)?;
         Ok(Self { client, namespace })
     }

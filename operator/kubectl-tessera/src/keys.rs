@@ -16,7 +16,7 @@ use crate::text_table::aligned;
 
 /// Prints what `args` name.
 pub(crate) async fn run(args: &Keys) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let overview = Overview::new(&cluster.node(&args.node).await?);
     match args.output {
         Some(Output::Json) => println!("{}", serde_json::to_string_pretty(&overview)?),

@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 
 /// Raises the trigger of the node that `args` name, or of all nodes of the namespace.
 pub(crate) async fn run(args: &Restart) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let nodes = match &args.node {
         Some(node) => vec![node.clone()],
         None => cluster.node_names().await?,

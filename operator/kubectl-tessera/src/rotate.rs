@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 
 /// Raises the trigger of the key that `args` name, or of the default key.
 pub(crate) async fn run(args: &Rotate) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let (key, trigger) = cluster.raise_rotation_trigger(&args.node, args.key.as_deref()).await?;
     println!("tesseranode/{}: spec.keys[{key}].rotation.trigger is {trigger}", args.node);
     println!(

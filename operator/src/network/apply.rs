@@ -20,6 +20,7 @@ use crate::kube::prune::prune;
 use crate::kube::writer::{Ensured, Outcome, WriteError};
 use crate::node::image_check;
 use crate::report::error::chain;
+use crate::watch::cache::Cached as _;
 use crate::watch::kept::KeptPod;
 
 /// When a pod that tried an image and failed (an eviction) is made again.
@@ -110,18 +111,17 @@ async fn step(
 /// stands in the status of the nodes that wait: the network is as ready as before.
 async fn try_images(desired: &Desired, network: &Resolved, now: Timestamp, ctx: &Context) {
     let seen = ctx.caches.pods.indexed(&network.owner.reference.uid);
-    let is_wanted =
-        |pod: &KeptPod| desired.image_checks.iter().any(|planned| planned.id.name == name_of(&pod.0));
+    let is_wanted = |pod: &KeptPod| desired.image_checks.iter().any(|planned| planned.id.name == pod.name());
     let mut failures = Vec::new();
     for pod in seen.iter().filter(|pod| !is_wanted(pod) || has_failed(pod, now)) {
-        let id = ObjectId::of::<Pod>(&network.owner.namespace, name_of(&pod.0));
-        if image_check::network_of(pod).is_some() && pod.0.metadata.deletion_timestamp.is_none() {
-            let removed = ctx.writer.remove(&ApiResource::erase::<Pod>(&()), &id, &pod.0.metadata).await;
+        let id = ObjectId::of::<Pod>(&network.owner.namespace, pod.name());
+        if image_check::network_of(pod).is_some() && pod.metadata.deletion_timestamp.is_none() {
+            let removed = ctx.writer.remove(&ApiResource::erase::<Pod>(&()), &id, &pod.metadata).await;
             failures.extend(removed.err());
         }
     }
     for planned in &desired.image_checks {
-        if seen.iter().any(|pod| name_of(&pod.0) == planned.id.name) {
+        if seen.iter().any(|pod| pod.name() == planned.id.name) {
             continue;
         }
         match ctx.writer.create_new(planned).await {
@@ -142,7 +142,7 @@ async fn try_images(desired: &Desired, network: &Resolved, now: Timestamp, ctx: 
 
 /// Failed, which the kubelet leaves as it is, and not just now.
 fn has_failed(pod: &KeptPod, now: Timestamp) -> bool {
-    let made = pod.0.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+    let made = pod.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
     image_check::phase(pod) == Some("Failed") && now.duration_since(made) > MADE_AGAIN_AFTER
 }
 

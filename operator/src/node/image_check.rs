@@ -21,6 +21,7 @@ use crate::kube::planned::controller_of;
 use crate::node::observe::start;
 use crate::node::resolve::image;
 use crate::node::upgrade::{self, record::same_digest};
+use crate::watch::cache::Cached as _;
 use crate::watch::kept::KeptPod;
 
 /// How many images of one network are tried at once.
@@ -82,8 +83,9 @@ pub fn was_run(image: &str, network: &TesseraNetwork, ctx: &Context) -> Result<(
             why_not_yet(refused, &all)
         ));
     };
-    let problem = start::problem(&check.0).map(|(_, problem)| format!(": {problem}")).unwrap_or_default();
-    Err(format!("image {image} was not run yet; pod {} tries it{problem}", name_of(&check.0)))
+    let problem =
+        start::problem(check.status.as_ref()).map(|(_, problem)| format!(": {problem}")).unwrap_or_default();
+    Err(format!("image {image} was not run yet; pod {} tries it{problem}", check.name()))
 }
 
 fn why_not_yet(refused: Option<String>, others: &[Arc<KeptPod>]) -> String {
@@ -93,20 +95,20 @@ fn why_not_yet(refused: Option<String>, others: &[Arc<KeptPod>]) -> String {
     if others.len() < AT_ONCE {
         return String::new();
     }
-    let names: Vec<_> = others.iter().map(|pod| name_of(&pod.0)).collect();
+    let names: Vec<_> = others.iter().map(|pod| pod.name()).collect();
     format!(", after {}: correct the images that these cannot run", names.join(", "))
 }
 
 /// The network whose image this pod tries.
 pub fn network_of(pod: &KeptPod) -> Option<&str> {
-    let app = pod.0.metadata.labels.as_ref()?.get(label::NAME)?;
-    let owner = controller_of(pod.0.metadata.owner_references.as_deref())?;
+    let app = pod.metadata.labels.as_ref()?.get(label::NAME)?;
+    let owner = controller_of(pod.metadata.owner_references.as_deref())?;
     (app == label::IMAGE_CHECK_APP && owner.kind == "TesseraNetwork").then_some(&owner.name)
 }
 
 /// What the kubelet says of the whole pod.
 pub fn phase(pod: &KeptPod) -> Option<&str> {
-    pod.0.status.as_ref()?.phase.as_deref()
+    pod.status.as_ref()?.phase.as_deref()
 }
 
 fn runs(nodes: &[Arc<TesseraNode>], image: &str, ctx: &Context) -> bool {

@@ -198,16 +198,15 @@ fn workload(applied: &Applied) -> Option<Workload> {
 }
 
 fn observe_pod(kept: &KeptPod, ctx: &Context, now: Timestamp) -> ObservedPod {
-    let pod = &kept.0;
-    let status = pod.status.as_ref();
+    let status = kept.status.as_ref();
     let containers = status.and_then(|status| status.container_statuses.as_deref());
     let container = containers.and_then(<[_]>::first);
     ObservedPod {
-        name: name_of(pod).to_owned(),
+        name: kept.name().to_owned(),
         image: kept.image().map(str::to_owned),
         image_id: container.map(|container| container.image_id.clone()).filter(|image| !image.is_empty()),
         ready: kept.is_ready(),
-        problem: start::problem(pod),
+        problem: start::problem(status),
         status: last_answer(kept, ctx, now),
         clock_skew: ctx.answers.of(kept.uid()).and_then(|answers| answers.clock_skew()),
         stranger: probe::nodes::address(kept).and_then(|address| ctx.strangers.of(kept.uid(), address)),

@@ -153,7 +153,7 @@ async fn ways_in(
 fn of_nodes(network: &str, ctx: &Context) -> BTreeSet<String> {
     let pods = ctx.caches.pods.objects();
     let of_network = pods.iter().filter(|pod| {
-        pod.0.metadata.labels.as_ref().and_then(|labels| labels.get(label::NETWORK)).map(String::as_str)
+        pod.metadata.labels.as_ref().and_then(|labels| labels.get(label::NETWORK)).map(String::as_str)
             == Some(network)
     });
     of_network.filter_map(|pod| Some(pod.machine()?.to_owned())).collect()

@@ -60,15 +60,15 @@ fn is_pending(claim: &PersistentVolumeClaim) -> bool {
 }
 
 fn is_started(pod: &KeptPod) -> bool {
-    let phase = pod.0.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     phase.is_some_and(|phase| phase != "Pending")
 }
 
 fn is_waiting_on_its_machine(pod: &KeptPod) -> bool {
-    let conditions = pod.0.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     let is_scheduled =
         conditions.into_iter().flatten().any(|found| found.type_ == "PodScheduled" && found.status == "True");
-    is_scheduled && !is_started(pod) && problem(&pod.0).is_none()
+    is_scheduled && !is_started(pod) && problem(pod.status.as_ref()).is_none()
 }
 
 /// Starts the worker of one namespace.

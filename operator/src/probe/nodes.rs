@@ -75,8 +75,8 @@ fn is_rolling(node: &TesseraNode, ctx: &Context) -> bool {
 
 /// Where a pod that runs can be asked.
 pub fn address(pod: &KeptPod) -> Option<IpAddr> {
-    let status = pod.0.status.as_ref()?;
-    let runs = status.phase.as_deref() == Some("Running") && pod.0.metadata.deletion_timestamp.is_none();
+    let status = pod.status.as_ref()?;
+    let runs = status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none();
     status.pod_ip.as_deref().filter(|_| runs)?.parse().ok()
 }
 

@@ -84,7 +84,7 @@ pub fn reports(node: &TesseraNode, ctx: &Context) -> Vec<Option<admin::Status>> 
     };
     let pods = ctx.caches.pods.indexed(&uid);
     let runs = pods.iter().filter(|pod| {
-        let phase = pod.0.status.as_ref().and_then(|status| status.phase.as_deref());
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         !matches!(phase, Some("Failed" | "Succeeded"))
     });
     runs.map(|pod| ctx.answers.of(pod.uid()).and_then(|answers| answers.last).map(|(status, _)| status))

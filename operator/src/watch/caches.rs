@@ -123,7 +123,7 @@ impl Caches {
     /// The node that `pod` belongs to: its label names the node, and the node's own StatefulSet controls it. The label alone
     /// anybody can write.
     pub fn node_of(&self, pod: &KeptPod) -> Option<Arc<TesseraNode>> {
-        let name = pod.0.metadata.labels.as_ref()?.get(label::NODE)?;
+        let name = pod.metadata.labels.as_ref()?.get(label::NODE)?;
         let node = self.nodes.get(name)?.readable()?.clone();
         let workload = self.stateful_set(name)?;
         let controls = |owner: &str, object: Option<&str>| object == Some(owner);

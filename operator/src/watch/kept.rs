@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec, PodStatus, Secret};
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::de::DeserializeOwned;
@@ -44,11 +44,12 @@ enum Content {
     Forgotten,
 }
 
-/// A pod without its spec, whose type alone takes as much memory as all that is read of a pod.
-pub struct KeptPod(pub Pod, OfSpec);
-
-/// What is kept of a pod's spec.
-struct OfSpec {
+/// What is read of a pod. Not its type: an empty spec in it takes as much memory as all of this.
+pub struct KeptPod {
+    /// Without annotations.
+    pub metadata: ObjectMeta,
+    /// With the conditions that are read.
+    pub status: Option<PodStatus>,
     /// Of each container.
     images: Box<[String]>,
     machine: Option<Box<str>>,
@@ -129,26 +130,30 @@ impl KeptPod {
             conditions.retain(|condition| POD_CONDITIONS.contains(&condition.type_.as_str()));
             conditions.shrink_to_fit();
         }
-        let images = containers.into_iter().filter_map(|container| container.image).collect();
-        Self(pod, OfSpec { images, machine: node_name.map(String::into_boxed_str) })
+        Self {
+            metadata: pod.metadata,
+            status: pod.status,
+            images: containers.into_iter().filter_map(|container| container.image).collect(),
+            machine: node_name.map(String::into_boxed_str),
+        }
     }
 
     /// The machine that it runs on, once it has one.
     pub fn machine(&self) -> Option<&str> {
-        self.1.machine.as_deref()
+        self.machine.as_deref()
     }
 
     /// Whether the kubelet finds it ready, and nobody has deleted it.
     pub fn is_ready(&self) -> bool {
-        let conditions = self.0.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let conditions = self.status.as_ref().and_then(|status| status.conditions.as_ref());
         let mut conditions = conditions.into_iter().flatten();
-        self.0.metadata.deletion_timestamp.is_none()
+        self.metadata.deletion_timestamp.is_none()
             && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 
     /// Since when the kubelet finds it ready, if it does.
     pub fn ready_since(&self) -> Option<jiff::Timestamp> {
-        let conditions = self.0.status.as_ref()?.conditions.as_ref()?;
+        let conditions = self.status.as_ref()?.conditions.as_ref()?;
         let ready =
             conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
         Some(ready.last_transition_time.as_ref()?.0)
@@ -156,12 +161,12 @@ impl KeptPod {
 
     /// The image that its first container is made from.
     pub fn image(&self) -> Option<&str> {
-        self.1.images.first().map(String::as_str)
+        self.images.first().map(String::as_str)
     }
 
     /// Whether one of its containers is made from `image`.
     pub fn has_image(&self, image: &str) -> bool {
-        self.1.images.iter().any(|of_container| of_container == image)
+        self.images.iter().any(|of_container| of_container == image)
     }
 }
 
@@ -282,15 +287,15 @@ impl Cached for Text {
 /// By the UID of the StatefulSet, or of the network whose image it tries.
 impl Cached for KeptPod {
     fn name(&self) -> &str {
-        name_of(&self.0)
+        self.metadata.name.as_deref().unwrap_or_default()
     }
 
     fn uid(&self) -> &str {
-        uid_of(&self.0)
+        self.metadata.uid.as_deref().unwrap_or_default()
     }
 
     fn index(&self) -> Option<&str> {
-        controller_uid(&self.0.metadata)
+        controller_uid(&self.metadata)
     }
 }
 
@@ -402,5 +407,24 @@ mod tests {
         assert_eq!(stripped.metadata.labels, Some([("tessera.rs/node".to_owned(), "a".to_owned())].into()));
         let annotation = ("tessera.rs/of-node".to_owned(), "org-a/a".to_owned());
         assert_eq!(stripped.metadata.annotations, Some([annotation].into()));
+    }
+
+    #[test]
+    fn of_a_pod_everything_that_is_read_is_kept() {
+        let condition = |name: &str| json!({"type": name, "status": "True", "lastTransitionTime": "2027-01-01T00:00:00Z"});
+        let conditions = ["Ready", "PodScheduled", "Initialized"].map(condition);
+        let pod = KeptPod::keep(
+            serde_json::from_value(json!({
+                "metadata": {"name": "a-0", "uid": "u"},
+                "spec": {"nodeName": "machine-1", "containers": [{"name": "node", "image": "i@sha256:0"}]},
+                "status": {"conditions": conditions},
+            }))
+            .unwrap(),
+        );
+        assert_eq!((pod.machine(), pod.image(), pod.uid()), (Some("machine-1"), Some("i@sha256:0"), "u"));
+        assert!(pod.has_image("i@sha256:0") && pod.is_ready() && pod.ready_since().is_some());
+        let conditions = pod.status.unwrap().conditions.unwrap();
+        let kept: Vec<_> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(kept, ["Ready", "PodScheduled"]);
     }
 }

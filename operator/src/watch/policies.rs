@@ -40,7 +40,7 @@ impl KeptPolicy {
     }
 
     fn opens(&self, pod: &KeptPod) -> bool {
-        let labels = pod.0.metadata.labels.clone().unwrap_or_default();
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
         self.opens.as_ref().is_some_and(|pods| pods.matches(&labels))
     }
 }

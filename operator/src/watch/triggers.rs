@@ -115,7 +115,7 @@ impl Triggers {
             self.0.rollouts.wake_waiting(&self.0.namespace, network, &self.0.queues.nodes);
             return;
         }
-        self.labelled(&pod.0.metadata);
+        self.labelled(&pod.metadata);
         self.0.queues.pods.touch(&pod.name().to_owned());
         self.0.queues.strangers.touch(&pod.name().to_owned());
     }
@@ -169,7 +169,7 @@ impl Triggers {
     /// Its pods may be due sooner than before.
     fn strangers_of(&self, network: &str) {
         let is_of = |pod: &KeptPod| {
-            let labels = pod.0.metadata.labels.as_ref();
+            let labels = pod.metadata.labels.as_ref();
             labels.is_some_and(|labels| {
                 labels.contains_key(label::NODE) && labels.get(label::NETWORK).is_some_and(|it| it == network)
             })

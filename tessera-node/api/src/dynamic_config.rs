@@ -131,7 +131,7 @@ pub struct Key {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub archived: Vec<u32>,
     /// The `rotation.trigger` that version `versions` answers; each version before it answers one less. It is stored beside a
-    /// version that is generated, so that versions by schedule are told from those that a person asked for. Absent:
+    /// version that is generated, so that versions by schedule differ from those that a person asked for. Absent:
     /// `versions - 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<u32>,

@@ -27,7 +27,7 @@ const MAX_INDEX_READS_PER_THOUSAND: u64 = 40;
 /// as well.
 const MAX_ANNOUNCEMENTS: u64 = 2;
 
-/// Peers are told of each other once, not all the time.
+/// A network whose nodes announce themselves to each other once, not all the time.
 fn announce_seldom(config: &mut Value) {
     for server in config["serverConfigs"].as_array_mut().unwrap() {
         server["properties"] = json!({"partyInfoInterval": "3600000"});

@@ -44,7 +44,7 @@ struct Found {
 
 /// Searches the namespace that `args` name. An error, and so exit code 1, if anything was found or could not be searched.
 pub(crate) async fn run(args: &Audit) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let mut report = Report { rules: RULES.len(), ..Report::default() };
     for kind in kinds() {
         search(&cluster, &kind, &mut report).await;

@@ -18,7 +18,7 @@ use crate::connect::wiring::Wiring;
 
 /// Prints the wiring that `args` name.
 pub(crate) async fn run(args: &Connect) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let node = cluster.node(&args.node).await?;
     let network = cluster.network(node.spec.network_ref.name.as_str()).await?;
     let wiring = Wiring::new(&node, &network, cluster.namespace(), &args.client, args.loopback)?;

@@ -24,7 +24,7 @@ use crate::report::model::Report;
 
 /// Writes the report that `args` name.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let network = cluster.network(&args.network).await?;
     let nodes = cluster.nodes_of(&args.network).await?;
     let attestations = cluster.attestations_of(&args.network).await?;

@@ -18,7 +18,7 @@ use crate::status::overview::Overview;
 
 /// Prints what `args` name.
 pub(crate) async fn run(args: &Status) -> anyhow::Result<()> {
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let (networks, nodes) = (cluster.networks().await?, cluster.all_nodes().await?);
     let overview = Overview::new(&networks, &nodes, args.name.as_deref(), Timestamp::now());
     if let (true, Some(name)) = (overview.is_empty(), &args.name) {

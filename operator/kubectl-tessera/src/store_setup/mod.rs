@@ -22,7 +22,7 @@ use self::steps::Setup;
 /// Reads the network, then makes the store what the network needs, one printed step after the other.
 pub(crate) async fn run(args: &StoreSetup) -> anyhow::Result<()> {
     let token = token::find()?;
-    let cluster = Cluster::connect(args.context.as_deref(), args.namespace.as_deref()).await?;
+    let cluster = Cluster::connect(&args.target).await?;
     let network = cluster.network(&args.network).await?;
     let stamp = cluster.stamp_of(&network, &args.network);
     if args.adopt.is_some() && stamp.is_none() {

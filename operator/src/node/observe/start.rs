@@ -1,7 +1,7 @@
 //! [pure] Why a pod does not come up, as the scheduler and the kubelet report it in its status.
 
 use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodStatus,
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
 };
 use tessera_crds::condition::Reason;
 
@@ -15,9 +15,9 @@ const WORDS_LIMIT: usize = 700;
 /// What the kubelet says while it waits before it pulls again.
 const BACK_OFF: &str = "Back-off pulling image ";
 
-/// Why `pod` is not running; `None`: its status does not say.
-pub fn problem(pod: &Pod) -> Option<Problem> {
-    let status = pod.status.as_ref()?;
+/// Why a pod of this status is not running; `None`: the status does not say.
+pub fn problem(status: Option<&PodStatus>) -> Option<Problem> {
+    let status = status?;
     if status.phase.as_deref() == Some("Failed") {
         let why = status.message.as_deref().or(status.reason.as_deref()).unwrap_or("no reason given");
         return Some((Reason::ContainerFailed, format!("the pod failed: {}", stable(why))));
@@ -116,7 +116,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn of(status: &Value) -> Option<(Reason, String)> {
-        problem(&serde_json::from_value(json!({"metadata": {"name": "a-0"}, "status": status})).unwrap())
+        problem(Some(&serde_json::from_value(status.clone()).unwrap()))
     }
 
     fn container(state: &Value, last: &Value) -> Value {

@@ -93,7 +93,7 @@ fn pod_state(pods: &[Arc<KeptPod>], ctx: &Context, now: Timestamp) -> PodState {
     if let Some(image) = pods.iter().find(|pod| pod.is_ready()).and_then(|pod| pod.image()) {
         return PodState::Ready(image.to_owned());
     }
-    let mut failing = pods.iter().filter(|pod| pod.0.metadata.deletion_timestamp.is_none());
+    let mut failing = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
     failing.find_map(|pod| failure(pod, ctx, now)).map_or(PodState::Unknown, PodState::Failing)
 }
 
@@ -105,10 +105,10 @@ fn failure(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Option<Failure> {
         never_started: None,
         store_back_at: None,
     };
-    match start::problem(&pod.0) {
+    match start::problem(pod.status.as_ref()) {
         Some((Reason::ImagePullFailed, message)) => {
             let never = container.restart_count == 0 && container.last_state.as_ref().is_none_or(is_empty);
-            let made = pod.0.metadata.creation_timestamp.as_ref().map(|made| made.0);
+            let made = pod.metadata.creation_timestamp.as_ref().map(|made| made.0);
             Some(Failure { never_started: made.filter(|_| never), ..of(message) })
         }
         Some((Reason::ContainerFailed, message)) => Some(of(message)),
@@ -144,7 +144,7 @@ fn unready(report: &admin::Status) -> Option<(String, Option<Timestamp>)> {
 }
 
 fn container(pod: &KeptPod) -> Option<&ContainerStatus> {
-    pod.0.status.as_ref()?.container_statuses.as_deref()?.first()
+    pod.status.as_ref()?.container_statuses.as_deref()?.first()
 }
 
 fn last_answer(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Option<admin::Status> {
