@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{CustomResourceExt, ResourceExt};
 use serde_json::json;
 
-use crate::{TesseraAttestation, TesseraNetwork, TesseraNode};
+use crate::{TesseraAttestation, TesseraBackupProof, TesseraKeyRestore, TesseraNetwork, TesseraNode};
 
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,14 @@ pub struct File {
 
 /// The definitions of all kinds, as a cluster should install them.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    [TesseraNetwork::crd(), TesseraNode::crd(), TesseraAttestation::crd()].into_iter().map(tidied).collect()
+    let all = [
+        TesseraNetwork::crd(),
+        TesseraNode::crd(),
+        TesseraAttestation::crd(),
+        TesseraBackupProof::crd(),
+        TesseraKeyRestore::crd(),
+    ];
+    all.into_iter().map(tidied).collect()
 }
 
 /// The files of `crds/generated`, one for each kind.

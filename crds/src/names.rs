@@ -3,10 +3,10 @@
 //! ```text
 //! network org-a   org-a-ca  org-a-default-deny  org-a-monitoring-prometheus      tessera-ca-<namespace>.org-a (operator's namespace)
 //!                 image-check-org-a-<hash> (pod)  tessera-network-org-a (Report)
-//! node node-a     node-a  node-a-p2p  node-a-config  node-a-dynamic  node-a-tls  node-a-admin-tls
+//! node node-a     node-a  node-a-p2p  node-a-exposed  node-a-config  node-a-dynamic  node-a-tls  node-a-admin-tls
 //!                 node-a-client-quorum-a  tessera-node-node-a
 //!                 tessera-node-a (StatefulSet)  tessera-node-a-0 (pod)  data-tessera-node-a-0 (claim)
-//!                 tessera-node-node-a (Report)
+//!                 tessera-node-node-a (Report)        tessera-backup-<namespace>.node-a (ConfigMap, operator's namespace)
 //! ```
 //!
 //! Every name is a function of the object that it belongs to, so that an object that was deleted comes back under the
@@ -25,7 +25,7 @@ pub const RESERVED_PREFIX: &str = "tessera-";
 pub const EXEC_PROBE: &str = "tessera-exec-probe";
 
 /// No network or node has a name with such an end: node `a-admin` would want the Secret of the admin port of node `a`.
-pub const RESERVED_ENDS: [&str; 4] = ["-admin", "-p2p", "-default-deny", "-nodes-deny"];
+pub const RESERVED_ENDS: [&str; 5] = ["-admin", "-p2p", "-exposed", "-default-deny", "-nodes-deny"];
 /// No network or node has such a word in its name, but as the first: node `a-client` would want the Secret of client `tls` of
 /// node `a`.
 pub const RESERVED_WORDS: [&str; 2] = ["client", "monitoring"];
@@ -46,6 +46,9 @@ pub mod label {
     pub const RESTART_TRIGGER: &str = "tessera.rs/restart-trigger";
     /// Annotation of what a node has in another namespace, where it can have no owner: [`super::node::path`] of the node.
     pub const OF_NODE: &str = "tessera.rs/of-node";
+    /// Annotation of a Service: the keys of the annotations that the spec gave it, with commas between them, so that an annotation that is
+    /// taken from the spec goes from the Service. Annotations of others stay.
+    pub const GIVEN_ANNOTATIONS: &str = "tessera.rs/given-annotations";
     /// Label of a namespace that must not be deleted, since its volumes go with it.
     pub const PROTECT: &str = "tessera.rs/protect";
     /// Annotation of a TesseraNode: the payload store that may go on without the payloads of lost ones. Only a subject that
@@ -53,6 +56,8 @@ pub mod label {
     pub const ACCEPT_LOSS: &str = "tessera.rs/accept-loss";
     /// [`NAME`] of what belongs to a node.
     pub const NODE_APP: &str = "tessera-node";
+    /// [`NAME`] of a ConfigMap with the backup of a node's keys. It is no object of the node: the operator never deletes it.
+    pub const KEY_BACKUP_APP: &str = "tessera-key-backup";
     /// [`NAME`] of what belongs to a network.
     pub const NETWORK_APP: &str = "tessera-network";
     /// [`NAME`] of a pod that tries an image. Only the operator may give it; the chart's policy sees to that.
@@ -173,6 +178,11 @@ pub mod node {
         format!("{node}-p2p")
     }
 
+    /// The Service for transaction managers of partners.
+    pub fn exposed_service(node: &str) -> String {
+        format!("{node}-exposed")
+    }
+
     /// The ConfigMap with the static configuration.
     pub fn static_config(node: &str) -> String {
         format!("{node}-config")
@@ -196,6 +206,29 @@ pub mod node {
     /// The Secret with the certificate of the ledger node `client`, for the ledger node to mount.
     pub fn client_secret(node: &str, client: &str) -> String {
         format!("{node}-client-{client}")
+    }
+
+    const KEY_BACKUP: &str = "tessera-backup-";
+
+    /// The ConfigMap in the operator's namespace with the ciphertext of the node's keys. Not by UID: the backup must serve the same node in
+    /// a cluster that was rebuilt. No two nodes share a name: neither part holds a dot.
+    pub fn key_backup(namespace: &str, node: &str) -> String {
+        format!("{KEY_BACKUP}{namespace}.{node}")
+    }
+
+    /// Namespace and name of the node whose backup is in the ConfigMap `name`.
+    pub fn of_key_backup(name: &str) -> Option<(&str, &str)> {
+        name.strip_prefix(KEY_BACKUP)?.split_once('.')
+    }
+
+    /// The key in that ConfigMap's data of who the node is: a backup file without keys.
+    pub const KEY_BACKUP_HEAD: &str = "node.json";
+
+    /// The key in that ConfigMap's data of one version. It names the public key (its base64 in the alphabet for file names), so that another key of
+    /// the same name and version never takes the place of a key that was lost.
+    pub fn key_backup_entry(key: &str, version: u32, public_key: &str) -> String {
+        let public_key = public_key.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        format!("{key}.{version}.{public_key}.json")
     }
 
     /// The NetworkPolicy of the node's pods.
@@ -240,9 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn the_backup_of_a_version_is_named_for_its_public_key() {
+        let entry = node::key_backup_entry("main", 2, "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=");
+        assert_eq!(entry, "main.2.BULeR8JyUWhiuuCMU_HLA0Q5pzkYT-cHII3ZKBey3Bo.json");
+        assert_eq!(node::of_key_backup(&node::key_backup("org-a", "a")), Some(("org-a", "a")));
+        assert_eq!(node::of_key_backup("tessera-ca-org-a.a"), None);
+    }
+
+    #[test]
     fn the_longest_names_fit_their_limits() {
         let longest = "n".repeat(40);
         assert!(node::p2p_service(&longest).len() <= 63);
+        assert!(node::exposed_service(&longest).len() <= 63);
         assert!(node::stateful_set(&longest).len() + 11 <= 63);
         assert!(node::pod(&longest, 9).len() <= 63);
         assert!(node::service_account(&longest).len() <= 63);
@@ -250,6 +292,7 @@ mod tests {
         assert!(node::client_secret(&longest, &longest).len() <= 253);
         assert!(network::monitoring_secret(&longest, &longest).len() <= 253);
         assert!(network::ca_state(&"n".repeat(63), &longest).len() <= 253);
+        assert!(node::key_backup(&"n".repeat(63), &longest).len() <= 253);
     }
 
     #[test]
@@ -275,13 +318,14 @@ mod tests {
 
     /// All names of up to `most` words of which names of ours are made.
     fn words(most: usize) -> Vec<String> {
-        const WORDS: [&str; 11] = [
+        const WORDS: [&str; 12] = [
             "x",
             "admin",
             "client",
             "monitoring",
             "tls",
             "p2p",
+            "exposed",
             "default",
             "nodes",
             "deny",
@@ -309,6 +353,7 @@ mod tests {
             let owner = format!("node {name}");
             own("Service", node::client_service(name), owner.clone());
             own("Service", node::p2p_service(name), format!("{owner}, p2p"));
+            own("Service", node::exposed_service(name), format!("{owner}, exposed"));
             own("ConfigMap", node::static_config(name), owner.clone());
             own("ConfigMap", node::dynamic_config(name), format!("{owner}, dynamic"));
             own("Secret", node::tls_secret(name), owner.clone());

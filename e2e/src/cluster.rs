@@ -23,6 +23,10 @@ pub enum Kind {
     TesseraNode,
     /// A person's statement about the checklist.
     TesseraAttestation,
+    /// A custodian's proof.
+    TesseraBackupProof,
+    /// Keys that come back.
+    TesseraKeyRestore,
     /// `v1`
     ConfigMap,
     /// `v1`
@@ -43,6 +47,8 @@ pub enum Kind {
     Service,
     /// `v1`
     ServiceAccount,
+    /// `discovery.k8s.io/v1`
+    EndpointSlice,
     /// `apps/v1`
     Deployment,
     /// `apps/v1`
@@ -55,6 +61,8 @@ pub enum Kind {
     PodDisruptionBudget,
     /// `rbac.authorization.k8s.io/v1`
     Role,
+    /// `rbac.authorization.k8s.io/v1`
+    RoleBinding,
     /// `rbac.authorization.k8s.io/v1`
     ClusterRole,
     /// `rbac.authorization.k8s.io/v1`
@@ -75,6 +83,10 @@ impl Kind {
             Self::TesseraAttestation => {
                 ("tessera.rs", "v1alpha1", "TesseraAttestation", "tesseraattestations")
             }
+            Self::TesseraBackupProof => {
+                ("tessera.rs", "v1alpha1", "TesseraBackupProof", "tesserabackupproofs")
+            }
+            Self::TesseraKeyRestore => ("tessera.rs", "v1alpha1", "TesseraKeyRestore", "tesserakeyrestores"),
             Self::OciRepository => ("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories"),
             Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
             Self::ClusterRole => ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
@@ -87,6 +99,7 @@ impl Kind {
                 "ValidatingAdmissionPolicyBinding",
                 "validatingadmissionpolicybindings",
             ),
+            Self::RoleBinding => ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
             Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Event => ("", "v1", "Event", "events"),
@@ -100,6 +113,7 @@ impl Kind {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::EndpointSlice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
             Self::ControllerRevision => ("apps", "v1", "ControllerRevision", "controllerrevisions"),
             Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),

@@ -21,7 +21,7 @@ pub const READY_DEADLINE: Duration = Duration::from_mins(4);
 pub const NETWORK: &str = "net";
 
 /// The namespaces that `hack/e2e` makes and the operator manages, one a line: each test has its own.
-const NAMESPACES: &str = include_str!("../namespaces.txt");
+pub const NAMESPACES: &str = include_str!("../namespaces.txt");
 
 /// One test's fleet.
 pub struct Fleet {

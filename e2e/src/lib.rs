@@ -11,10 +11,12 @@
 //! Each test has a namespace of its own, by its name, because the chart grants the operator a Role per namespace. A test
 //! clears its namespace before it starts, and leaves it as it is when it fails: that is the evidence.
 
+pub mod attacker;
 pub mod capture;
 pub mod checklist_record;
 pub mod client_pod;
 pub mod cluster;
+pub mod custodians;
 pub mod fleet;
 pub mod search;
 pub mod settings;

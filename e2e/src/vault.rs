@@ -72,6 +72,28 @@ impl Vault {
         Ok(response.status().is_success())
     }
 
+    /// Logs in as the holder of `jwt` would; gives the store's token.
+    pub async fn login(&self, mount: &str, role: &str, jwt: &str) -> Result<String> {
+        let body = serde_json::json!({"role": role, "jwt": jwt});
+        let answer = self.write(&format!("auth/{mount}/login"), &body).await?;
+        answer["auth"]["client_token"].as_str().map(str::to_owned).context("no token")
+    }
+
+    /// The status of one request with a token of the store.
+    pub async fn status_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<u16> {
+        let method = reqwest::Method::from_bytes(method.as_bytes())?;
+        let request = self.http.request(method, format!("{}/v1/{path}", self.address));
+        let request = request.header("X-Vault-Token", token);
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        Ok(request.send().await?.status().as_u16())
+    }
+
     /// Seals Vault: every request is refused until it is unsealed.
     pub async fn seal(&self) -> Result<()> {
         let response = self

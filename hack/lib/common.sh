@@ -72,3 +72,15 @@ lock() {
 
 # chart_image REFERENCE: helm's argument for the operator's image, pinned by digest.
 chart_image() { printf -- '--set=image.repository=%s,image.digest=%s' "${1%@*}" "${1#*@}"; }
+
+# install_chart ARGUMENT…: the operator's chart, from this checkout. A helm that was killed leaves its revision "pending",
+# and every later one is refused. On this cluster only our scripts install, and not two at a time: what is pending is dead.
+install_chart() {
+  (
+    lock
+    kubectl delete secret --namespace tessera-system --ignore-not-found >/dev/null \
+      --selector 'owner=helm,name=tessera,status in (pending-install,pending-upgrade,pending-rollback)'
+    helm upgrade --install tessera "$ROOT/charts/tessera-operator" --namespace tessera-system --create-namespace \
+      "$(chart_image "$(cat "$STATE/images/tessera-operator.digest")")" "$@" --wait --timeout 3m >/dev/null
+  )
+}

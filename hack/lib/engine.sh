@@ -9,6 +9,8 @@
 #   engine_lose     nothing of it runs any more, and all that etcd knew is deleted; volumes remain (local engine only)
 #   engine_running  whether it runs
 #   engine_status   lines about what is wrong, if anything
+#   outside_netns   prints the file of the network namespace of the host outside the cluster
+#   outside_address prints the address of that host in the network of the machines
 #   postgres_image  prints an image with PostgreSQL and a shell
 #   PUSH_REGISTRY   where this machine pushes what pods pull as localhost:5001/…
 #   AUDIT_LOG       the API server's audit log, as a file of this machine

@@ -2,7 +2,7 @@
 # Suites that are too long for every run of hack/check. Each is a function below.
 
 # `hack/check --rotate`, which is what CI runs, adds one of these.
-ROTATED_SUITES=(long_images long_crash long_quiet long_oracle long_lost_cluster)
+ROTATED_SUITES=(long_images long_crash long_quiet long_oracle long_lost_cluster long_drill)
 # Not these: with cold caches Flux's controllers and two more API servers are compiled for 20 to 40 minutes on two cores, and a
 # run of CI would not end within 90 minutes. `hack/check --long` runs them beside the others.
 LONG_SUITES=("${ROTATED_SUITES[@]}" long_gitops long_kubernetes)
@@ -33,7 +33,7 @@ suite_of_turn() {
 }
 
 # With kind, volumes and etcd lie in one container and are lost together.
-runs_here() { [[ $1 != long_lost_cluster || $(choose_engine) == local ]]; }
+runs_here() { [[ $1 != @(long_lost_cluster|long_drill) || $(choose_engine) == local ]]; }
 
 # The CRDs, the policies and the operator on the oldest and the newest API server that the chart allows.
 long_kubernetes() {
@@ -58,3 +58,6 @@ long_gitops() { hack/e2e gitops; }
 
 # The cluster and its etcd are lost, and the fleet is rebuilt from manifests, Vault and volumes.
 long_lost_cluster() { hack/e2e lost-cluster; }
+
+# The cluster and Vault are lost, and the keys are restored from a custodian's files.
+long_drill() { hack/drill restore; }

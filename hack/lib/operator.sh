@@ -13,9 +13,7 @@ install_operator() {
   for namespace in "${namespaces[@]}" e2e-elsewhere-ledger; do
     printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {pod-security.kubernetes.io/enforce: restricted}}\n---\n' "$namespace"
   done | kubectl apply --server-side -f - >/dev/null
-  helm upgrade --install tessera "$ROOT/charts/tessera-operator" --namespace tessera-system --create-namespace \
-    "$(chart_image "$(cat "$STATE/images/tessera-operator.digest")")" \
+  install_chart \
     --set "clusterName=e2e,namespaces={$(IFS=,; echo "${namespaces[*]}")}" --set admission.breakGlass=true \
-    --set "clientNamespaces.e2e-elsewhere-ledger={e2e-elsewhere}" \
-    "$@" --wait --timeout 3m >/dev/null
+    --set "clientNamespaces.e2e-elsewhere-ledger={e2e-elsewhere}" "$@"
 }

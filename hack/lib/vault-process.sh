@@ -5,8 +5,9 @@
 #   vault_process_up DIRECTORY ADDRESS   starts it on a port of ADDRESS; exports VAULT_ADDR, VAULT_CACERT and VAULT_TOKEN
 #   vault_process_reviewer HOST TOKEN    logins are checked at the API server HOST, with TOKEN; the cluster's CA is the kubeconfig's
 #   vault_process_down                   ends it
+#   vault_process_lose DIRECTORY         ends one that another script started there, if any
 #
-# Its files lie in DIRECTORY, the root token in DIRECTORY/vault-token. Needs hack/lib/build.sh.
+# Its files lie in DIRECTORY: the root token in vault-token, the CA in vault-ca.pem, address and pid in files of these names. Needs hack/lib/build.sh.
 
 VAULT_PROCESS_PID=''
 
@@ -24,6 +25,8 @@ vault_process_up() {
     -dev-tls-cert-dir="$directory" -dev-tls-san="$address" -dev-listen-address="${VAULT_ADDR#https://}" \
     -dev-plugin-dir="$directory/plugins" >"$directory/vault.log" 2>&1 </dev/null 7>&- 9>&- &
   VAULT_PROCESS_PID=$!
+  printf %s "$VAULT_PROCESS_PID" >"$directory/pid"
+  printf %s "$VAULT_ADDR" >"$directory/address"
   waitfor 'Vault answers' 60 vault_process_answers
   "$(binary vault)" auth enable -path=kubernetes vault-plugin-auth-kubernetes >/dev/null
 }
@@ -43,3 +46,5 @@ vault_process_down() {
   wait "$VAULT_PROCESS_PID" 2>/dev/null || true
   VAULT_PROCESS_PID=''
 }
+
+vault_process_lose() { [[ ! -e $1/pid ]] || kill "$(cat "$1/pid")" 2>/dev/null || true; }

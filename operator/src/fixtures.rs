@@ -11,6 +11,7 @@ use tessera_pki::CaState;
 
 use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::cluster::ClusterFacts;
+use crate::checklist::enforce::{Gate, HoldingLine};
 use crate::checklist::facts::{StoreAnswer, StoreFacts};
 use crate::checklist::store_facts::AuditorAnswer;
 use crate::kube::planned::{HASH_ANNOTATION, Planned};
@@ -88,6 +89,8 @@ pub(crate) fn authorities() -> Arc<CaState> {
 pub(crate) fn inputs() -> Inputs {
     Inputs {
         network: NetworkInput::Found(Arc::new(network(network_json()))),
+        load_balancer: None,
+        others: Vec::new(),
         authorities: Some(authorities()),
         secrets: BTreeMap::new(),
         unread: Vec::new(),
@@ -134,7 +137,13 @@ pub(crate) fn clear_text_facts() -> ClearTextFacts {
         pending: Vec::new(),
         objects: 12,
         found: BTreeSet::new(),
+        operator_log: searched_log(),
     }
+}
+
+/// A log that was searched and holds no credential.
+pub(crate) fn searched_log() -> admin::LogSearchStatus {
+    admin::LogSearchStatus { rules: Some(47), found: Vec::new() }
 }
 
 /// Compares with a golden file; certificates are other ones each time, and that they are there is what matters.
@@ -163,6 +172,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         version,
         public_key: format!("public-key-of-version-{version}"),
         state,
+        imported: false,
         born_at: Some("2027-01-01T00:00:00Z".into()),
         store_path: Some(format!("secret/p/main/{version}")),
         trigger: Some(version - 1),
@@ -171,6 +181,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
             outcome: admin::SampleOutcome::Read,
             read_at: "2026-12-31T23:59:00Z".into(),
         }),
+        backup: None,
     };
     admin::Status {
         protocol: admin::PROTOCOL,
@@ -180,6 +191,9 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         ready: true,
         awaiting: Vec::new(),
         keys: vec![key(1, admin::KeyState::Receiving), key(2, admin::KeyState::Default)],
+        key_failures: Vec::new(),
+        imports: Vec::new(),
+        restores: Vec::new(),
         secret_store: Some(dependency.clone()),
         database: dependency,
         payload_store: None,
@@ -209,6 +223,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
         built_on: Some("2026-12-24".into()),
         listener_trials: None,
         logging: None,
+        log_search: Some(searched_log()),
         egress_trials: None,
         server_trials: Vec::new(),
         now: None,
@@ -217,3 +232,14 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
 
 /// Stands for the fingerprint of whatever leaf the resolved node has.
 pub(crate) const ISSUED: &str = "<issued>";
+
+/// A gate that a violation of the line holds.
+pub(crate) fn held_by(id: tessera_crds::checklist::Line) -> Gate {
+    Gate::Held(HoldingLine {
+        id,
+        result: tessera_crds::checklist::LineResult::Violated,
+        reason: "Reason".into(),
+        remedy: "do this".into(),
+        others: 0,
+    })
+}

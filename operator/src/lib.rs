@@ -12,6 +12,7 @@
 //! - [`controller`]: what the controllers of all kinds share
 //! - [`mod@kube`]: talks to the API server, the only writer
 //! - [`probe`]: talks to nodes and secret stores
+//! - [`backup`]: carries offline backups of keys
 //! - [`checklist`]: the lines of the security checklist, judged from what was seen
 //! - [`issue`][]: certificates
 //! - [`rollover`]: the change of a network's CAs
@@ -21,6 +22,7 @@
 //! The rights that all this needs are listed in `rbac.md` beside this crate.
 
 pub mod args;
+pub mod backup;
 pub mod checklist;
 pub mod controller;
 pub mod issue;

@@ -1,16 +1,16 @@
-//! The operator's `GET /v1/status` and a scraper's `GET /metrics`. Each has a port and trusted roots of its own.
+//! The operator's `GET /v1/status`, its requests about backups and restores of keys, and a scraper's `GET /metrics`. Each has a port and trusted roots of its own.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::ready;
-use jiff::Timestamp;
 use tessera_keys::VaultKeys;
+use tessera_log_shipping::LogSearch;
 use tessera_node_api::admin::{
     CertificateStatus, DependencyStatus, EgressTrials, Hardening, ListenerTrials, PROTOCOL, STATUS_PATH,
     SeenCaller, Status, TriedServer,
 };
-use tessera_store::Store;
+use tessera_node_api::key_backup::{BACKUPS_PATH, MAX_BODY_BYTES, PROOFS_PATH, RESTORES_PATH};
 use tessera_tls::{Credentials, CredentialsReceiver, Trust};
 use tokio::sync::watch;
 
@@ -21,9 +21,12 @@ use crate::http::common::VERSION;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
 use crate::http::router::{Api, Route};
+use crate::key_import::Imports;
+use crate::key_restore::Restores;
 use crate::keyring::Keys;
 use crate::logs::Reports;
 use crate::metrics::Metrics;
+use crate::payload_store::PayloadStore;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
 use crate::volume::Volume;
@@ -34,11 +37,13 @@ pub(crate) struct NodeState {
     pub(crate) identity: String,
     pub(crate) started_at: String,
     pub(crate) database_since: String,
-    pub(crate) store: Store,
+    pub(crate) store: PayloadStore,
     pub(crate) volume: Volume,
     pub(crate) readiness: Readiness,
     pub(crate) keys: watch::Receiver<Option<Arc<Keys>>>,
     pub(crate) vault: Option<Arc<VaultKeys>>,
+    pub(crate) imports: watch::Receiver<Imports>,
+    pub(crate) restores: Restores,
     pub(crate) credentials: CredentialsReceiver,
     pub(crate) admin_credentials: Option<CredentialsReceiver>,
     pub(crate) p2p_trust: Trust,
@@ -65,8 +70,11 @@ impl NodeState {
             ready: self.readiness.is_ready(),
             awaiting: self.readiness.awaiting(),
             keys: self.keys.borrow().as_ref().map(|keys| keys.status()).unwrap_or_default(),
+            key_failures: self.keys.borrow().as_ref().map(|keys| keys.failures()).unwrap_or_default(),
+            imports: self.imports.borrow().status(),
+            restores: self.restores.status(),
             secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
-            database: self.database(),
+            database: self.store.status(&self.database_since),
             payload_store: Some(self.volume.status()),
             certificate: current.as_deref().map(certificate),
             trust_fingerprints: self.p2p_trust.fingerprints(),
@@ -83,6 +91,7 @@ impl NodeState {
             listener_trials: self.listener_trials.borrow().clone(),
             built_on: BUILT_ON.filter(|day| !day.is_empty()).map(str::to_owned),
             logging: self.logs.status(),
+            log_search: Some(LogSearch::of_process().status()),
             egress_trials: self.egress_trials.borrow().clone(),
             server_trials: self.server_trials.borrow().clone(),
             now: Some(clock::now().to_string()),
@@ -93,21 +102,6 @@ impl NodeState {
     fn callers(&self, current: Option<&Credentials>) -> Vec<SeenCaller> {
         let roots = current.map_or(0, |current| current.roots().fingerprints().len());
         if roots > 1 { self.callers.seen() } else { Vec::new() }
-    }
-
-    fn database(&self) -> DependencyStatus {
-        match self.store.full_since().and_then(|since| Timestamp::try_from(since).ok()) {
-            None => DependencyStatus {
-                available: true,
-                message: String::new(),
-                since: self.database_since.clone(),
-            },
-            Some(since) => DependencyStatus {
-                available: false,
-                message: "the volume is full: payloads are refused until there is space".to_owned(),
-                since: clock::rfc3339(since),
-            },
-        }
     }
 
     fn secret_store(&self, vault: &VaultKeys) -> DependencyStatus {
@@ -181,8 +175,15 @@ fn hardening() -> Option<Hardening> {
 pub(crate) struct AdminApi(pub(crate) NodeState);
 
 impl Api for AdminApi {
+    const LARGEST_BODY: u64 = MAX_BODY_BYTES as u64;
+
     fn routes() -> Vec<Route<Self>> {
-        vec![Route::get(STATUS_PATH, "status", |api: &Self, _| ready(api.status()).boxed())]
+        vec![
+            Route::get(STATUS_PATH, "status", |api: &Self, _| ready(api.status()).boxed()),
+            Route::get(BACKUPS_PATH, "key_backups", |api: &Self, call| api.key_backups(call).boxed()),
+            Route::post(PROOFS_PATH, "key_backup_proofs", |api: &Self, call| api.prove_custody(call).boxed()),
+            Route::post(RESTORES_PATH, "key_restores", |api: &Self, call| api.restore_keys(call).boxed()),
+        ]
     }
 }
 

@@ -5,6 +5,9 @@
 //! tessera-node --configfile F              the same, as Java Tessera spells it
 //! tessera-node connect …                   a ledger's sidecar: plain HTTP on a Unix socket, mutual TLS to its node
 //! tessera-node probe {startup|live|ready}  asks a running one over its Unix socket
+//! tessera-node verify DIR                  checks the payload store of a stopped one
+//! tessera-node repair HASH                 fetches a damaged payload of a running one from its peers
+//! tessera-node database-schema             prints what makes the tables of a database
 //! ```
 
 use std::ffi::OsString;
@@ -12,11 +15,13 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tessera_enclave::TxHash;
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths;
 
 use crate::fault::FaultPoint;
 use crate::peers::NodeUrl;
+use crate::repair;
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -27,6 +32,12 @@ pub enum Action {
     Connect(Box<ConnectArgs>),
     /// Ask a running one.
     Probe(ProbeArgs),
+    /// Check a payload store.
+    Verify(VerifyArgs),
+    /// Fetch a damaged payload.
+    Repair(RepairArgs),
+    /// Print the tables of a database.
+    DatabaseSchema,
 }
 
 /// Options of `run`.
@@ -92,6 +103,33 @@ pub struct ProbeArgs {
     pub socket: PathBuf,
 }
 
+/// Options of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// The directory of the payload store. No node may have it open.
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: PathBuf,
+}
+
+/// Options of `repair`.
+#[derive(Debug, Clone, Args)]
+pub struct RepairArgs {
+    /// The payload's hash in base64, as `--list`, `tessera-node verify` and the node's log name it.
+    #[arg(value_name = "HASH", value_parser = repair::parse_hash, required_unless_present = "list")]
+    pub hash: Option<TxHash>,
+    /// Repair nothing, and name the damaged payloads that are known: those that a start or a read found.
+    #[arg(long, conflicts_with_all = ["hash", "peer"])]
+    pub list: bool,
+    /// Ask only the peer with this address, `https://host:port`. Every peer that is asked learns that this node takes part in the
+    /// transaction. A recipient believes this peer who the sender is; without it, only a peer that holds the sender's key. A payload
+    /// that is not damaged is asked for as well, and what is missing is added.
+    #[arg(long, value_name = "URL")]
+    pub peer: Option<NodeUrl>,
+    /// The Unix socket of the running node.
+    #[arg(long, value_name = "PATH", default_value = paths::PROBE_SOCKET)]
+    pub socket: PathBuf,
+}
+
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Question {
@@ -121,6 +159,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, cl
         (Some(Command::Run(run)), _) | (None, Some(run)) => Ok(Action::Run(run)),
         (Some(Command::Connect(connect)), _) => Ok(Action::Connect(connect)),
         (Some(Command::Probe(probe)), _) => Ok(Action::Probe(probe)),
+        (Some(Command::Verify(verify)), _) => Ok(Action::Verify(verify)),
+        (Some(Command::Repair(repair)), _) => Ok(Action::Repair(repair)),
+        (Some(Command::DatabaseSchema), _) => Ok(Action::DatabaseSchema),
         (None, None) => Err(<Cli as clap::CommandFactory>::command().error(
             clap::error::ErrorKind::MissingRequiredArgument,
             "--configfile <FILE> is required: the node has no built-in configuration",
@@ -154,6 +195,31 @@ enum Command {
     Connect(Box<ConnectArgs>),
     /// Ask a running node, or a sidecar, over its Unix socket; exit code 0 is yes
     Probe(ProbeArgs),
+    /// Read the whole payload store of a node that is stopped; exit code 0: nothing is damaged, 1: something is
+    ///
+    /// Checks each record of the log, and that each payload has its hash. Names what is damaged, and changes nothing.
+    /// Once the node runs again, `tessera-node repair` fetches a damaged transaction from a peer.
+    Verify(VerifyArgs),
+    /// Fetch a payload that is damaged in a running node's store from the node's peers
+    ///
+    /// The node asks every peer for what is for its own keys, takes a payload only if that has the hash and one of its keys opens
+    /// it, and writes it in place of the damaged one. Reads of it succeed afterwards. A payload with enhanced privacy is not resent by peers.
+    /// The command ends within two minutes. A repair is incomplete if a peer that may have more did not answer, or was not asked: the
+    /// payload can be read, and at its sender boxes of recipients are missing. With --peer, that peer is asked for the rest.
+    ///
+    /// Exit codes:
+    ///   0  the payload is repaired, durably; or the list is complete
+    ///   1  the payload stays damaged: no peer gave it, peers contradict each other, or a privacy rule refuses it
+    ///   2  the node could not do it now: it does not answer, does not serve yet, or its disk is full
+    ///   3  there is nothing to repair: the hash is unknown, the payload is whole, or it was never sent
+    ///   4  the command line is wrong
+    ///   5  the payload is repaired, incomplete: ask the peers that the sentence names again with --peer
+    #[command(verbatim_doc_comment)]
+    Repair(RepairArgs),
+    /// Print the statements that make the tables in a PostgreSQL database, for a role that may run them
+    ///
+    /// A node makes the tables that are missing by itself if its role may. It never changes one that is there.
+    DatabaseSchema,
 }
 
 /// Existing deployments write the option with one dash.
@@ -199,6 +265,23 @@ mod tests {
             assert!(parse_words(&all.replace(less, "")).is_err(), "without {less}");
         }
         assert!(parse_words(&format!("{all} --listen-loopback 0")).is_err());
+    }
+
+    #[test]
+    fn a_repair_names_one_whole_hash() {
+        let hash = TxHash::of(b"text");
+        let Ok(Action::Repair(repair)) = parse_words(&format!("tessera-node repair {hash}")) else {
+            panic!()
+        };
+        assert_eq!((repair.hash, repair.peer), (Some(hash), None));
+        let line = format!("tessera-node repair {hash} --peer https://b:9000");
+        let Ok(Action::Repair(repair)) = parse_words(&line) else { panic!() };
+        assert_eq!(repair.peer, "https://b:9000".parse().ok());
+        let Ok(Action::Repair(repair)) = parse_words("tessera-node repair --list") else { panic!() };
+        assert!(repair.list && repair.hash.is_none());
+        assert!(parse_words("tessera-node repair").is_err());
+        assert!(parse_words(&format!("tessera-node repair {hash} --list")).is_err());
+        assert!(parse_words("tessera-node repair AAAA").unwrap_err().to_string().contains("this has 3"));
     }
 
     #[test]

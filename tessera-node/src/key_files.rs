@@ -37,8 +37,10 @@ pub(crate) async fn load(configuration: Arc<KeyConfiguration>) -> Result<Keys, K
         born_at: None,
         store_path: None,
         trigger: None,
+        imported: false,
         last_pushed_at: None,
         sample: None,
+        backup: None,
     });
     let status = status.collect();
     tracing::info!(default = %ring.default_key(), "keys in memory");

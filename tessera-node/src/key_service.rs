@@ -1,7 +1,7 @@
 //! Brings the configured keys into memory, and new versions when the configuration asks for them.
 //!
 //! ```text
-//! dynamic configuration ─► missing versions ─► secret store: read, or generated ─► Keys ─► everybody
+//! dynamic configuration ─► missing versions ─► secret store: read, generated, imported or restored ─► Keys ─► everybody
 //!                               ▲                        │ fails
 //!                               └──── backoff, jitter ◄──┘   never ends the node
 //! ```
@@ -9,26 +9,35 @@
 //! The secret store knows which versions there are: versions by schedule stand in no manifest. So the node also loads versions
 //! beyond those of its configuration, once for each key, and the operator learns of them from the node's status.
 
+mod restore;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use tessera_backup::Recipients;
 use tessera_enclave::keyring::DefaultKey;
-use tessera_enclave::{KeyPair, KeyRing, PublicKey, TxHash};
+use tessera_enclave::{KeyRing, PublicKey};
 use tessera_keys::{KeepSample, Retry, VaultError, VaultKey, VaultKeys, WritePoint};
-use tessera_node_api::admin::{KeyState, KeyStatus, SampleStatus};
-use tessera_node_api::dynamic_config::Key;
-use tessera_store::{StoreId, WriteError};
+use tessera_node_api::admin::{ImportState, KeyState, SampleStatus};
+use tessera_node_api::dynamic_config::{Key, KeyImport};
+use tessera_store::StoreId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::config::dynamic::Dynamic;
 use crate::config::watch::DynamicConfiguration;
 use crate::fault::{self, FaultPoint};
+use crate::key_backups::Sealer;
+use crate::key_import::{self, IMPORTED_VERSION, Importer, NotImported};
+use crate::key_restore::{self, Restorer};
 use crate::keyring::{Keys, ObservedUse};
+use crate::loaded_keys::{LoadedKeys, Version, archived, versions};
 use crate::metrics::Metrics;
+use crate::payload_store::StoreError;
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::transaction::Payloads;
 use crate::volume::Volume;
@@ -42,8 +51,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct KeyService {
     vault: Arc<VaultKeys>,
+    importer: Importer,
+    restorer: Restorer,
+    sealer: Sealer,
     configuration: DynamicConfiguration,
-    loaded: BTreeMap<Version, Loaded>,
+    loaded: LoadedKeys,
     /// Keys of which every version in the store is loaded.
     searched: BTreeSet<String>,
     keys: watch::Sender<Option<Arc<Keys>>>,
@@ -54,23 +66,26 @@ pub(crate) struct KeyService {
     metrics: Arc<Metrics>,
     /// Failures that were logged. Log each distinct failure once; retries fail the same way.
     reported: BTreeMap<Version, String>,
+    /// Keys whose version 1 is not imported because their files, or what the store has, rule that out.
+    ruled_out: BTreeMap<String, (ImportState, String)>,
 }
 
-/// The name of a key, and one of its versions.
-type Version = (String, u32);
+/// Where keys come from that the node does not generate.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) importer: Importer,
+    pub(crate) restorer: Restorer,
+}
+
+/// What the configuration says of keys.
+struct Asked {
+    keys: Vec<Key>,
+    accepted: Option<StoreId>,
+    recipients: Option<Arc<Recipients>>,
+}
 
 /// Versions of one key that are searched for in the store: as many as the API allows all keys of a node together.
 const MAX_FOUND: u32 = 256;
-
-#[derive(Debug)]
-struct Loaded {
-    pair: Arc<KeyPair>,
-    born_at: String,
-    store_path: String,
-    payload_store: Option<StoreId>,
-    trigger: Option<u32>,
-    sample: Option<TxHash>,
-}
 
 /// Keeps the sample payload of each new key in the payload store.
 pub(crate) fn keep_sample(payloads: Payloads) -> KeepSample {
@@ -94,7 +109,7 @@ pub(crate) fn write_hook(point: WritePoint) {
 impl KeyService {
     /// A service that has loaded nothing yet, and publishes to `keys`.
     pub(crate) fn new(
-        vault: Arc<VaultKeys>,
+        Sources { importer, restorer }: Sources,
         configuration: DynamicConfiguration,
         keys: watch::Sender<Option<Arc<Keys>>>,
         volume: Volume,
@@ -103,9 +118,12 @@ impl KeyService {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            vault,
+            vault: importer.vault(),
+            importer,
+            restorer,
+            sealer: Sealer::default(),
             configuration,
-            loaded: BTreeMap::new(),
+            loaded: LoadedKeys::default(),
             searched: BTreeSet::new(),
             keys,
             observed: ObservedUse::default(),
@@ -114,37 +132,45 @@ impl KeyService {
             readiness,
             metrics,
             reported: BTreeMap::new(),
+            ruled_out: BTreeMap::new(),
         }
     }
 
     /// Loads what is missing, until the node drains.
     pub(crate) async fn run(mut self) -> Result<(), Infallible> {
         let mut changes = self.configuration.subscribe();
-        let mut failures = 0;
+        let mut tries = 0;
         let mut read_samples_at = Instant::now();
         loop {
-            let (wanted, accepted) = {
-                let dynamic = changes.borrow_and_update();
-                let dynamic = dynamic.as_ref();
-                let keys = dynamic.map(|dynamic| dynamic.keys.clone()).unwrap_or_default();
-                (keys, dynamic.and_then(|dynamic| dynamic.accepted_payload_store))
-            };
+            let asked = Asked::of(&mut changes);
+            let wanted = &asked.keys;
             let before = self.loaded.len();
-            let outcome = self.load(&wanted).await.map_err(|error| error.classify());
+            let outcome = self.load(wanted).await;
+            self.report_imports(wanted);
+            self.restorer.report(wanted, &self.loaded);
             // Before the keys are published: requests are served from then on.
-            let checked = self.check_volume(accepted).await;
-            self.publish(&wanted);
+            let checked = self.check_volume(asked.accepted).await;
+            let sealed = self.sealer.seal(&self.loaded, asked.recipients).await;
+            let failures = self.reported.values().chain(self.sealer.failures());
+            self.observed.set_failures(failures.cloned().collect());
+            self.publish(wanted);
             // After each rotation, and now and then.
             if self.loaded.len() != before || read_samples_at <= Instant::now() {
                 self.read_samples().await;
                 read_samples_at = Instant::now() + self.configuration.probe_every();
             }
-            let retry = matches!(outcome, Err(Retry::Soon | Retry::Later)) || checked.is_err();
-            failures = if retry { failures + 1 } else { 0 };
-            let pause = retry.then(|| pause(failures));
+            let retry =
+                matches!(outcome, Err(Retry::Soon | Retry::Later)) || checked.is_err() || sealed.is_err();
+            tries = if retry { tries + 1 } else { 0 };
+            let pause = retry.then(|| pause(tries));
             tokio::select! {
                 // A configuration without a sender never changes.
                 Ok(()) = changes.changed() => {}
+                request = self.restorer.next() => {
+                    let result = self.restore(request.keys, wanted).await;
+                    // The caller may have gone.
+                    let _ = request.result.send(result);
+                }
                 () = sleep_or_wait(pause) => {}
                 () = tokio::time::sleep_until(read_samples_at) => {}
             }
@@ -153,26 +179,75 @@ impl KeyService {
 
     /// Loads every version that is missing, generates those that the configuration asks for, and searches for others. One that
     /// fails does not keep the others out.
-    async fn load(&mut self, wanted: &[Key]) -> Result<(), VaultError> {
+    async fn load(&mut self, wanted: &[Key]) -> Result<(), Retry> {
         let mut first_failure = Ok(());
+        self.restorer.keep_only(wanted);
         for key in wanted {
+            let mut is_whole = true;
             for version in 1..=key.versions {
-                if self.loaded.contains_key(&(key.name.clone(), version)) {
+                if self.loaded.contains(&(key.name.clone(), version)) {
                     continue;
                 }
-                match self.vault.ensure_answering(&key.name, version, key.trigger_of(version)).await {
-                    Ok(found) => self.take_in(&key.name, version, found),
-                    Err(error) => {
-                        self.report(&key.name, version, &error);
-                        first_failure = first_failure.and(Err(error));
-                    }
+                let outcome = match key_restore::expected(key, version) {
+                    Some(expected) => self.find_restored(&key.name, version, &expected).await,
+                    // The versions after an imported one follow it, and so do those after restored ones.
+                    None if !is_whole => break,
+                    None => self.load_version(key, version).await,
+                };
+                if let Err(retry) = outcome {
+                    first_failure = first_failure.and(Err(retry));
+                    is_whole &=
+                        key.restore.is_none() && (key.import.is_none() || version != IMPORTED_VERSION);
                 }
             }
             if let Err(error) = self.search(key).await {
-                first_failure = first_failure.and(Err(error));
+                first_failure = first_failure.and(Err(error.classify()));
             }
         }
+        if let (Some(reason), None) = (self.restorer.awaits(), &*self.keys.borrow()) {
+            self.readiness.wait_for(ReadinessGate::Keys, reason);
+        }
         first_failure
+    }
+
+    async fn load_version(&mut self, key: &Key, version: u32) -> Result<(), Retry> {
+        let import = key.import.as_ref().filter(|_| version == IMPORTED_VERSION);
+        let found = if let Some(import) = import {
+            self.importer.ensure(key, import).await
+        } else {
+            let ensured = self.vault.ensure_answering(&key.name, version, key.trigger_of(version)).await;
+            ensured.map_err(NotImported::Store)
+        };
+        match found {
+            Ok(found) => {
+                self.take_in(&key.name, version, found);
+                Ok(())
+            }
+            Err(error) => {
+                self.report(&key.name, version, &error.text());
+                let retry = error.retry();
+                if let NotImported::Ruled { state, why } = error {
+                    self.ruled_out.insert(key.name.clone(), (state, why));
+                }
+                Err(retry)
+            }
+        }
+    }
+
+    /// Says what became of each import, also of one that came too late.
+    fn report_imports(&mut self, wanted: &[Key]) {
+        let outcome = |key: &Key, import: &KeyImport| {
+            let Some(loaded) = self.loaded.get(&(key.name.clone(), IMPORTED_VERSION)) else {
+                let ruled_out = self.ruled_out.get(&key.name).cloned();
+                return ruled_out.unwrap_or((ImportState::Awaited, String::new()));
+            };
+            let public = loaded.pair.public();
+            match key_import::check(&key.name, import, loaded.imported, public, &loaded.store_path) {
+                Ok(()) => (ImportState::Adopted, String::new()),
+                Err(error) => (ImportState::Failed, error.text()),
+            }
+        };
+        self.importer.report(wanted, outcome);
     }
 
     /// Loads the versions of a key that the store has beyond those of the configuration.
@@ -185,7 +260,7 @@ impl KeyService {
                 Ok(Some(found)) => self.take_in(&key.name, version, found),
                 Ok(None) => break,
                 Err(error) => {
-                    self.report(&key.name, version, &error);
+                    self.report(&key.name, version, &crate::telemetry::chain(&error));
                     return Err(error);
                 }
             }
@@ -194,20 +269,18 @@ impl KeyService {
         Ok(())
     }
 
-    fn take_in(&mut self, name: &str, version: u32, key: VaultKey) {
-        tracing::info!(key = name, version, generated = key.new, public_key = %key.pair.public(), "key in memory");
-        // The record was verified when it was read.
-        let loaded = Loaded {
-            pair: key.pair,
-            born_at: clock::rfc3339(key.born_at),
-            store_path: key.store_path,
-            payload_store: key.payload_store.and_then(|id| id.parse().ok()),
-            trigger: key.trigger,
-            sample: key.sample.and_then(|hash| hash.parse().ok()),
-        };
+    fn take_in(&mut self, name: &str, version: u32, mut key: VaultKey) {
+        tracing::info!(key = name, version, new = key.new, imported = key.imported, public_key = %key.pair.public(), "key in memory");
+        if version == IMPORTED_VERSION {
+            self.ruled_out.remove(name);
+        }
         let version = (name.to_owned(), version);
         self.reported.remove(&version);
-        self.loaded.insert(version, loaded);
+        self.restorer.note_loaded(&version);
+        if let Some(backup) = key.backup.take() {
+            self.sealer.take_over(version.clone(), key.pair.public(), backup);
+        }
+        self.loaded.insert(version, key.into());
     }
 
     /// Reads the sample payload of each version that has one.
@@ -222,41 +295,46 @@ impl KeyService {
         }
     }
 
-    async fn check_volume(&self, accepted: Option<StoreId>) -> Result<(), WriteError> {
+    async fn check_volume(&self, accepted: Option<StoreId>) -> Result<(), StoreError> {
         let named = self.loaded.values().filter_map(|loaded| loaded.payload_store).collect();
         let checked = self.volume.check(&named, accepted).await;
         if let Err(error) = &checked {
-            tracing::warn!(%error, "the acceptance of a loss cannot be stored; retrying");
+            tracing::warn!(%error, "whether a payload store is lost cannot be read or written; retrying");
         }
         checked
     }
 
-    fn report(&mut self, name: &str, version: u32, error: &VaultError) {
-        let failure = format!("key {name} version {version}: {}", crate::telemetry::chain(error));
-        if self.keys.borrow().is_none() {
-            self.readiness.wait_for(ReadinessGate::Keys, failure.clone());
+    fn report(&mut self, name: &str, version: u32, why: &str) {
+        let failure = self.note(name, version, why);
+        // What custodians must bring is said instead.
+        if self.keys.borrow().is_none() && self.restorer.awaits().is_none() {
+            self.readiness.wait_for(ReadinessGate::Keys, failure);
         }
+    }
+
+    fn note(&mut self, name: &str, version: u32, why: &str) -> String {
+        let failure = format!("key {name} version {version}: {why}");
         let known = self.reported.insert((name.to_owned(), version), failure.clone());
         if known.as_ref() != Some(&failure) {
-            tracing::warn!(
-                error = failure,
-                "key cannot be loaded from the secret store; the node tries again"
-            );
+            tracing::warn!(error = failure, "key cannot be loaded; the node tries again");
         }
+        failure
     }
 
     /// Replaces the keys in use. Before the first complete set nothing is published: the node must not serve with a part.
     fn publish(&self, wanted: &[Key]) {
         let is_searched = |key: &Key| self.searched.contains(&key.name);
-        let complete = wanted.iter().all(is_searched)
-            && versions(wanted).all(|version| self.loaded.contains_key(&version));
+        let complete =
+            wanted.iter().all(is_searched) && versions(wanted).all(|version| self.loaded.contains(&version));
         let first = self.keys.borrow().is_none();
         if wanted.is_empty() || (first && !complete) {
             return;
         }
-        let Some(default) = self.default_version(wanted) else { return };
-        let pairs: Vec<_> = self.in_order(wanted).map(|(_, loaded)| Arc::clone(&loaded.pair)).collect();
-        let named = DefaultKey::Named(*self.loaded[&default].pair.public());
+        let Some(default) = self.loaded.default_version(wanted) else { return };
+        let Some(named) = self.loaded.get(&default) else { return };
+        let named = DefaultKey::Named(*named.pair.public());
+        let pairs: Vec<_> =
+            self.loaded.in_order(wanted).map(|(_, loaded)| Arc::clone(&loaded.pair)).collect();
         // The default is one of the pairs.
         let Ok(ring) = KeyRing::new(pairs, &named) else { return };
         let archived = archived(wanted, &default);
@@ -265,8 +343,9 @@ impl KeyService {
             version if archived.contains(version) => KeyState::Archived,
             _ => KeyState::Receiving,
         };
+        let in_order = self.loaded.in_order(wanted);
         let status: Vec<_> =
-            self.in_order(wanted).map(|(version, loaded)| loaded.status(&version, state(&version))).collect();
+            in_order.map(|(version, loaded)| loaded.status(&version, state(&version))).collect();
         let archived: BTreeSet<PublicKey> =
             archived.iter().filter_map(|version| Some(*self.loaded.get(version)?.pair.public())).collect();
         // Each publication is announced to all peers, so a retry that brought nothing must not be one.
@@ -279,57 +358,27 @@ impl KeyService {
             return;
         }
         self.metrics.set_keys(ring.public_keys().len());
-        let keys =
-            Keys::new(ring, complete, status).with_archived(archived).with_observed(self.observed.clone());
+        let keys = Keys::new(ring, complete, status)
+            .with_archived(archived)
+            .with_observed(self.observed.clone())
+            .with_backups(self.sealer.backups());
         self.keys.send_replace(Some(Arc::new(keys)));
         if complete {
             self.readiness.satisfied(ReadinessGate::Keys);
         }
     }
-
-    /// The newest loaded version of the default key that is not archived, or else the newest: sends must go on.
-    fn default_version(&self, wanted: &[Key]) -> Option<Version> {
-        let default = wanted.iter().find(|key| key.default)?;
-        let newest_first = || self.loaded.keys().rev().filter(|(name, _)| *name == default.name);
-        let in_use = newest_first().find(|(_, version)| !default.archived.contains(version));
-        in_use.or_else(|| newest_first().next()).cloned()
-    }
-
-    /// What is loaded: the configured keys in their order, then any that the configuration has dropped, since a stored
-    /// payload may need it.
-    fn in_order(&self, wanted: &[Key]) -> impl Iterator<Item = (Version, &Loaded)> {
-        let place = |name: &str| wanted.iter().position(|key| key.name == name).unwrap_or(usize::MAX);
-        let mut all: Vec<_> = self.loaded.iter().map(|(version, loaded)| (version.clone(), loaded)).collect();
-        // Stable, so that the versions of a key stay in their order.
-        all.sort_by_key(|((name, _), _)| place(name));
-        all.into_iter()
-    }
 }
 
-impl Loaded {
-    fn status(&self, (name, version): &Version, state: KeyState) -> KeyStatus {
-        KeyStatus {
-            name: name.clone(),
-            version: *version,
-            public_key: self.pair.public().to_string(),
-            state,
-            born_at: Some(self.born_at.clone()),
-            store_path: Some(self.store_path.clone()),
-            trigger: self.trigger,
-            last_pushed_at: None,
-            sample: None,
+impl Asked {
+    fn of(changes: &mut watch::Receiver<Option<Arc<Dynamic>>>) -> Self {
+        let dynamic = changes.borrow_and_update();
+        let dynamic = dynamic.as_ref();
+        Self {
+            keys: dynamic.map(|dynamic| dynamic.keys.clone()).unwrap_or_default(),
+            accepted: dynamic.and_then(|dynamic| dynamic.accepted_payload_store),
+            recipients: dynamic.and_then(|dynamic| dynamic.backup_recipients.clone()),
         }
     }
-}
-
-/// The versions that the configuration archives, without the default.
-fn archived(wanted: &[Key], default: &Version) -> BTreeSet<Version> {
-    let named = wanted.iter().flat_map(|key| key.archived.iter().map(|version| (key.name.clone(), *version)));
-    named.filter(|version| version != default).collect()
-}
-
-fn versions(wanted: &[Key]) -> impl Iterator<Item = Version> {
-    wanted.iter().flat_map(|key| (1..=key.versions).map(|version| (key.name.clone(), version)))
 }
 
 /// Doubles up to the longest, then a random half of it is taken off: a fleet must not ask in step.

@@ -9,6 +9,7 @@ use tessera_enclave::{KeyRing, PublicKey};
 use tessera_node_api::admin::{KeyStatus, SampleStatus};
 
 use crate::clock;
+use crate::key_backups::{KeyBackup, KeyBackups};
 
 /// The keys in use. Replaced as a whole when one is added or archived.
 #[derive(Debug)]
@@ -18,12 +19,20 @@ pub struct Keys {
     complete: bool,
     status: Vec<KeyStatus>,
     observed: ObservedUse,
+    backups: KeyBackups,
 }
 
 /// What is seen of each key while the process runs. Shared by all sets of keys, so that a key that is added changes nothing.
 /// Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ObservedUse(Arc<Mutex<BTreeMap<PublicKey, OneUse>>>);
+pub(crate) struct ObservedUse(Arc<Mutex<Seen>>);
+
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    uses: BTreeMap<PublicKey, OneUse>,
+    /// Why versions that are asked for are not here.
+    failures: Vec<String>,
+}
 
 #[derive(Debug, Clone, Default)]
 struct OneUse {
@@ -40,6 +49,7 @@ impl Keys {
             complete,
             status,
             observed: ObservedUse::default(),
+            backups: KeyBackups::default(),
         }
     }
 
@@ -53,6 +63,17 @@ impl Keys {
     pub(crate) fn with_observed(mut self, observed: ObservedUse) -> Self {
         self.observed = observed;
         self
+    }
+
+    /// With what they are sealed to, now and later.
+    pub(crate) fn with_backups(mut self, backups: KeyBackups) -> Self {
+        self.backups = backups;
+        self
+    }
+
+    /// Those that are sealed to custodians, in the order of the status.
+    pub(crate) fn backups(&self) -> Vec<Arc<KeyBackup>> {
+        self.status.iter().filter_map(|key| self.backups.get(&key.name, key.version)).collect()
     }
 
     /// The keys themselves, archived ones among them: whatever they have received stays readable.
@@ -75,7 +96,7 @@ impl Keys {
         self.complete
     }
 
-    /// What the status says of them, beside what was seen.
+    /// What the status says of them, beside what was seen and sealed.
     pub(crate) fn base_status(&self) -> &[KeyStatus] {
         &self.status
     }
@@ -85,14 +106,20 @@ impl Keys {
         let seen = self.observed.0.lock();
         let with_use = |status: &KeyStatus| {
             let public = status.public_key.parse().ok();
-            let observed = public.and_then(|key: PublicKey| seen.get(&key).cloned()).unwrap_or_default();
+            let observed = public.and_then(|key: PublicKey| seen.uses.get(&key).cloned()).unwrap_or_default();
             KeyStatus {
                 last_pushed_at: observed.last_pushed.map(clock::rfc3339),
                 sample: observed.sample,
+                backup: self.backups.status(&status.name, status.version),
                 ..status.clone()
             }
         };
         self.status.iter().map(with_use).collect()
+    }
+
+    /// Why versions that the configuration asks for are not among them.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.observed.0.lock().failures.clone()
     }
 
     /// Notes a push that was accepted for these recipients. Every push is for the default key until somebody rotates or has
@@ -100,7 +127,7 @@ impl Keys {
     pub(crate) fn note_push(&self, recipients: &[PublicKey]) {
         for key in recipients.iter().filter(|key| *key != self.ring.default_key()) {
             if self.ring.contains(key) {
-                self.observed.0.lock().entry(*key).or_default().last_pushed = Some(clock::now());
+                self.observed.0.lock().uses.entry(*key).or_default().last_pushed = Some(clock::now());
             }
         }
     }
@@ -109,6 +136,11 @@ impl Keys {
 impl ObservedUse {
     /// Notes how the read of a key's sample ended.
     pub(crate) fn note_sample(&self, key: &PublicKey, sample: SampleStatus) {
-        self.0.lock().entry(*key).or_default().sample = Some(sample);
+        self.0.lock().uses.entry(*key).or_default().sample = Some(sample);
+    }
+
+    /// Replaces the reasons why versions that are asked for are not in memory.
+    pub(crate) fn set_failures(&self, failures: Vec<String>) {
+        self.0.lock().failures = failures;
     }
 }

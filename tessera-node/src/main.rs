@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use tessera_node::args::{self, Action, ConnectArgs, ProbeArgs, RunArgs};
-use tessera_node::{config, connect, fault, node, probe, telemetry};
+use tessera_node::args::{self, Action, ConnectArgs, ProbeArgs, RepairArgs, RunArgs, VerifyArgs};
+use tessera_node::{config, connect, fault, node, probe, repair, telemetry, verify};
 use tessera_node_api::image_report::{ImageReport, REPORT_TO};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Ok(Action::Run(args)) => run(&args),
         Ok(Action::Connect(args)) => carry(*args),
         Ok(Action::Probe(args)) => ask(&args),
+        Ok(Action::Verify(args)) => check(&args),
+        Ok(Action::Repair(args)) => repair(&args),
+        Ok(Action::DatabaseSchema) => print_schema(),
         Err(error) => {
             // Help and version are no errors, and go to standard output.
             let _ = error.print();
@@ -53,6 +56,38 @@ fn ask(args: &ProbeArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn check(args: &VerifyArgs) -> ExitCode {
+    match verify::verify(&args.directory) {
+        Ok(report) => {
+            println!("{report}");
+            if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            let cause =
+                std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            eprintln!("ERROR: {error}{cause}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn repair(args: &RepairArgs) -> ExitCode {
+    let repair::Answer { code, sentence } = repair::ask(args);
+    if code == 0 {
+        println!("{sentence}");
+    } else {
+        eprintln!("ERROR: {sentence}");
+    }
+    ExitCode::from(code)
+}
+
+fn print_schema() -> ExitCode {
+    for (_, statement) in tessera_database::DDL {
+        println!("{statement};");
+    }
+    ExitCode::SUCCESS
 }
 
 /// One thread: the sidecar is small beside its ledger.

@@ -1,6 +1,10 @@
-//! Logs: JSON lines on standard output, quiet when nothing happens, and the same records for the network's collector. No secret and no payload is ever a field; hashes of
-//! transactions appear at debug level only, since they tell who traded when.
+//! Logs: JSON lines on standard output, quiet when nothing happens, and the same records for the network's collector. No secret and
+//! no payload is ever a field, and each line is searched for credentials; hashes of transactions appear at debug level only, since
+//! they tell who traded when.
 
+use std::sync::Arc;
+
+use tessera_log_shipping::{LogSearch, Searched, log_panics};
 use tracing::Subscriber;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -16,18 +20,24 @@ const SILENCED: [&str; 2] = ["rustify", "vaultrs"];
 
 /// Starts logging at `info`, or at what `RUST_LOG` says; what is silenced stays so.
 pub fn start() {
-    start_with(Some(logs::Layer(logs::of_process())));
+    let to = Searched::new(std::io::stdout, Arc::clone(LogSearch::of_process()));
+    start_with(subscriber(filter(), to, Some(logs::Layer(logs::of_process()))));
 }
 
-/// [`start`], for a process that ships no records to a collector.
+/// [`start`], for a process that ships no records to a collector, and has no status that could say what a search found.
 pub fn start_unshipped() {
-    start_with(None);
+    start_with(subscriber(filter(), std::io::stdout, None));
 }
 
-fn start_with(shipped: Option<logs::Layer>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn filter() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+fn start_with(subscriber: impl Subscriber + Send + Sync) {
     // A second start (tests run several nodes in one process) keeps the first.
-    let _ = tracing::subscriber::set_global_default(subscriber(filter, std::io::stdout, shipped));
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        log_panics();
+    }
 }
 
 /// A filter of its own: among the directives of one, a longer one (`rustify::clients=trace`) would win over ours.
@@ -50,7 +60,6 @@ fn is_silenced(target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Seek};
-    use std::sync::Arc;
 
     use super::*;
 

@@ -14,24 +14,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tessera_node_api::admin::PayloadStoreStatus;
-use tessera_store::{Store, StoreId, WriteError};
+use tessera_store::StoreId;
 use tokio::sync::watch;
 
-use crate::clock;
+use crate::payload_store::{PayloadStore, StoreError};
 
 /// The answer for a payload that is not found while the loss of a store is not accepted.
 pub(crate) const REPLACED: &str = "the payload is not here, but this node's volume was replaced and the payload may have been lost with the old one";
 
+/// The payload store of a key of which nobody knows where its payloads are. Identifiers of stores are random, so none has this one.
+pub(crate) const UNKNOWN_STORE: &str = "00000000000000000000000000000000";
+
 /// The payload store in relation to the node's keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    store: Store,
+    store: PayloadStore,
     lost: Arc<watch::Sender<Vec<StoreId>>>,
 }
 
 impl Volume {
     /// Nothing is lost as long as no key says so.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: PayloadStore) -> Self {
         Self { store, lost: Arc::new(watch::Sender::new(Vec::new())) }
     }
 
@@ -41,15 +44,28 @@ impl Volume {
         &self,
         named: &BTreeSet<StoreId>,
         accepted: Option<StoreId>,
-    ) -> Result<(), WriteError> {
-        let lost: Vec<_> = named.iter().copied().filter(|id| self.is_lost(*id)).collect();
+    ) -> Result<(), StoreError> {
+        let (mut lost, mut failed) = (Vec::new(), None);
+        for id in named {
+            match self.is_lost(*id).await {
+                Ok(false) => {}
+                Ok(true) => lost.push(*id),
+                // Until it is known, it counts as lost.
+                Err(error) => {
+                    lost.push(*id);
+                    failed = Some(error);
+                }
+            }
+        }
         self.publish(&lost);
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if lost.is_empty() || accepted != Some(self.store.id()) {
             return Ok(());
         }
-        let now = u64::try_from(clock::now().as_millisecond()).unwrap_or(0);
         for id in lost {
-            self.store.accept_loss_of(id, now).await?;
+            self.store.accept_loss_of(id).await?;
             tracing::warn!(lost = %id, store = %self.store.id(), "the loss of a payload store is accepted");
         }
         self.publish(&[]);
@@ -61,6 +77,11 @@ impl Volume {
         self.store.id()
     }
 
+    /// Whether this store keeps more than so many payloads.
+    pub(crate) async fn keeps_more_than(&self, payloads: u64) -> Result<bool, StoreError> {
+        self.store.keeps_more_than(payloads).await
+    }
+
     /// Whether a payload that is not found may have been lost with another store.
     pub(crate) fn is_replaced(&self) -> bool {
         !self.lost.borrow().is_empty()
@@ -70,21 +91,12 @@ impl Volume {
         PayloadStoreStatus {
             id: self.store.id().to_string(),
             lost: self.lost.borrow().iter().map(ToString::to_string).collect(),
-            format: Some(tessera_store::FORMAT),
+            format: self.store.format(),
         }
     }
 
-    fn is_lost(&self, id: StoreId) -> bool {
-        if id == self.store.id() {
-            return false;
-        }
-        match self.store.has_accepted_loss_of(id) {
-            Ok(accepted) => !accepted,
-            Err(error) => {
-                tracing::error!(%error, "the payload store does not say whether a loss was accepted");
-                true
-            }
-        }
+    async fn is_lost(&self, id: StoreId) -> Result<bool, StoreError> {
+        Ok(id != self.store.id() && !self.store.has_accepted_loss_of(id).await?)
     }
 
     fn publish(&self, lost: &[StoreId]) {

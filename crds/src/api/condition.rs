@@ -26,6 +26,9 @@ pub enum ConditionType {
     CertificatesServed,
     /// Node: the volume outlives its claim.
     DataProtected,
+    /// Node: the operator keeps ciphertext of every key for the custodians, and enough of them have shown that theirs opens. Present while
+    /// the network has a keyBackup.
+    BackupCurrent,
     /// Network, node: no line of the security checklist is violated or unknown.
     ChecklistSatisfied,
 }
@@ -97,6 +100,8 @@ pub enum Reason {
     /// Reconciling of a node: a change of its pod waits for its turn, for the secret store or for its image to be tried; the
     /// message says which.
     RolloutWaiting,
+    /// Reconciling of a node: the cluster has given its load balancer no address yet.
+    AwaitingLoadBalancer,
     // Stalled
     /// Stalled: an object of a name that we need exists and is not ours.
     NameConflict,
@@ -117,6 +122,21 @@ pub enum Reason {
     Waiting,
     /// KeysReady: a key gets a new version; the ones before it go on.
     RotationInProgress,
+    /// KeysReady: the key to import is not there yet; the message names the Secret.
+    ImportAwaited,
+    /// KeysReady: the key to import cannot be adopted; the message says why, and what to do.
+    ImportFailed,
+    /// KeysReady: a custodian must bring a version back; the message says which.
+    RestoreAwaited,
+    /// KeysReady: a version cannot be brought back; the message says why, and what to do.
+    RestoreFailed,
+    // BackupCurrent; `Current` and `Waiting` are also its reasons.
+    /// BackupCurrent: fewer custodians than the threshold have shown of late that their copies open; the message says who has not.
+    ChallengeDue,
+    /// BackupCurrent: a version is not sealed to the custodians, or the operator does not have its ciphertext.
+    NotSealed,
+    /// BackupCurrent: the network names no custodian any more.
+    NoRecipients,
     // CertificatesServed
     /// CertificatesServed: the pods serve the certificate that was issued.
     Served,

@@ -7,7 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::checklist::{Checklist, ChecklistStatus};
+use super::checklist::{Checklist, ChecklistStatus, HeldChange};
+use super::key_backup::KeyBackup;
 use super::logging::Logging;
 use super::name::{Duration, ImageDigest, Name, ObjectName, Timestamp, TrustDomain};
 use super::partner::{Partner, PartnerStatus};
@@ -96,6 +97,10 @@ pub struct TesseraNetworkSpec {
     /// Where the nodes' logs go, beside their standard output; absent: nowhere. A change restarts no node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
+
+    /// Who keeps backups of the nodes' keys offline; absent: nobody. A change restarts no node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_backup: Option<KeyBackup>,
 
     /// What the security checklist demands, where there is a choice.
     #[serde(default)]
@@ -264,6 +269,12 @@ pub struct TesseraNetworkStatus {
     /// The security checklist of the network and all of its nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checklist: Option<ChecklistStatus>,
+    /// What checklist.mode Enforce holds back of the network itself: new partners, more names of a partner, new scrapers. Ready says
+    /// why, and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
+    pub held: Vec<HeldChange>,
     /// Ready, Reconciling, Stalled, CertificatesCurrent, SecretStoreReady, AuthorityReplaced, PartnersAccepted, ChecklistSatisfied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::checklist::{ChecklistStatus, HeldChange};
 use super::client::Client;
+use super::exposure::Exposure;
 use super::images::ImagesStatus;
-use super::name::{Duration, ImageDigest, Name, ObjectName, StorageSize, Timestamp};
+pub use super::key::{Key, KeyImport, KeyState, KeyStatus, KeyType, Rotation, SecretKeyRef, StoreLocation};
+pub use super::key_backup::{KeyBackupStatus, KeyRestore, VersionBackup};
+use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
 use super::network::Privacy;
 use super::pod::PodSettings;
 use super::{rules, schema};
@@ -35,6 +38,10 @@ use super::{rules, schema};
     validation = rules::keys_rule(),
     validation = rules::archive_rule(),
     validation = rules::archived_rule(),
+    validation = rules::import_rule(),
+    validation = rules::import_removed_rule(),
+    validation = rules::restore_rule(),
+    validation = rules::restore_removed_rule(),
     selectable = ".spec.networkRef.name",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the node serves."),
@@ -80,6 +87,8 @@ pub struct TesseraNodeSpec {
             .message("keys needs exactly one key with default: true"),
         validation = Rule::new("self.map(k, k.?rotation.?trigger.orValue(0) + 1).sum() <= 256")
             .message("keys may have 256 versions together (one each, and one for each rotation.trigger, which is a count, no timestamp): each is a permanent address"),
+        validation = Rule::new("self.map(k, has(k.restore) ? k.restore.publicKeys.size() : 1).sum() <= 256")
+            .message("keys may have 256 versions together, those that are restored included"),
     )]
     pub keys: Vec<Key>,
 
@@ -101,6 +110,10 @@ pub struct TesseraNodeSpec {
     /// Tessera's privacy features that a ledger asks for; absent means the network's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy: Option<Privacy>,
+
+    /// How partners reach the node; absent means not at all from outside of the cluster.
+    #[serde(default)]
+    pub exposure: Exposure,
 
     /// Any change of this number restarts the node's pod, within the rollout budget of the network.
     #[serde(default)]
@@ -157,54 +170,6 @@ pub struct EmbeddedStorage {
     /// The volume's class; absent means the network's default or else the cluster's. Immutable once there is a volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<ObjectName>,
-}
-
-/// A key of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Key {
-    /// The key's name, part of its path in the secret store.
-    pub name: Name,
-    /// True for the key that is used for sends that name none; exactly one key has it.
-    #[serde(default)]
-    pub default: bool,
-    /// Vault: the private key is kept in the network's secret store. Immutable.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("keys[].type is immutable: a key does not move"))]
-    pub r#type: KeyType,
-    /// When the key is followed by a new version.
-    #[serde(default)]
-    pub rotation: Rotation,
-    /// Versions that take part in nothing new: not advertised, no sends, no pushes; they read what they have received. Look at
-    /// status.keys first: contracts that name such a version as participant can no longer be updated. Irreversible once
-    /// status.keys says Archived. The newest version of the default key cannot be archived.
-    #[serde(default)]
-    #[schemars(length(max = 64), inner(range(min = 1, max = 256)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    pub archive: Vec<i32>,
-}
-
-/// Where a private key is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum KeyType {
-    /// In the network's secret store.
-    Vault,
-}
-
-/// When a key is followed by a new version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Rotation {
-    /// Add one to ask for a new version; each is a permanent address. It may be taken back for versions that status.keys does
-    /// not have.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 255))]
-    pub trigger: i32,
-    /// How old the newest version may be before another follows by itself; absent: it stays until the trigger is raised. A node
-    /// has at most 256 versions of all its keys together, and each is a permanent address: think in months.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1h')")
-        .message("rotation.every must be at least 1h: each version is a permanent address"))]
-    pub every: Option<Duration>,
 }
 
 /// What a node is seen to be.
@@ -264,7 +229,10 @@ pub struct TesseraNodeStatus {
     /// The lines of the security checklist that speak of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checklist: Option<ChecklistStatus>,
-    /// Ready, Reconciling, Stalled, KeysReady, CertificatesServed, DataProtected, ChecklistSatisfied.
+    /// The backup of the node's keys that custodians keep; absent while the network has no keyBackup and never had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_backup: Option<KeyBackupStatus>,
+    /// Ready, Reconciling, Stalled, KeysReady, CertificatesServed, DataProtected, BackupCurrent, ChecklistSatisfied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -272,63 +240,18 @@ pub struct TesseraNodeStatus {
 }
 
 /// Where a node is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
     /// For ledger nodes.
     pub q2t: String,
-    /// For other transaction managers; the advertised URL.
+    /// For other transaction managers; the URL that the node announces. A change of spec.exposure changes it once a pod runs with it.
     pub p2p: String,
-}
-
-/// One version of one key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyStatus {
-    /// The key's name in the spec.
-    #[schemars(length(max = 63))]
-    pub name: String,
-    /// The version, from 1.
-    pub version: i32,
-    /// The public key in base64.
-    pub public_key: String,
-    /// Default: new sends use it. Receiving: it accepts pushes. Archived: it only reads.
-    pub state: KeyState,
-    /// When the node made the key, as stamped in the store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub born_at: Option<Timestamp>,
-    /// Where the key lies in the secret store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store: Option<StoreLocation>,
-    /// The rotation.trigger that this version answers, as stamped in the store; a version by schedule has that of the version
-    /// before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger: Option<i32>,
-    /// When a node was last seen to accept a push for this version while it was not the default, give or take an hour;
-    /// absent: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_push_at: Option<Timestamp>,
-}
-
-/// What a key is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum KeyState {
-    /// New sends that name no key use it; advertised.
-    Default,
-    /// Advertised, accepts pushes, may be named in a send.
-    Receiving,
-    /// Not advertised, refuses pushes and sends; reads what it has received.
-    Archived,
-}
-
-/// A place in the secret store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StoreLocation {
-    /// Mount and path.
-    pub path: String,
-    /// The version of the secret.
-    pub version: i64,
+    /// The addresses of the load balancer that exposure asks for, as its controller reports them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub load_balancer: Vec<String>,
 }
 
 /// The payload store on a node's volume.

@@ -25,8 +25,8 @@ pub struct Partner {
     pub trust_domain: TrustDomain,
     /// The partner's certificate authorities. While the ConfigMap is missing or unusable, this partner alone is cut off.
     pub ca_bundle_ref: CaBundleRef,
-    /// Every DNS name that the partner's certificates may hold: exact names, or *. before a name for exactly one more label. A
-    /// certificate with any other DNS name is refused. No name may be ours or another partner's.
+    /// The DNS names that the partner's certificates may speak for: exact names, or *. before a name for exactly one more label. A
+    /// certificate needs one of them, and its other names count for nothing. No name may be ours or another partner's.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub dns_names: Vec<DnsPattern>,
@@ -59,7 +59,7 @@ pub struct PartnerStatus {
     pub name: String,
     /// Whether its certificates are accepted. A bundle that cannot be used, or a name that is not the partner's alone, disables it.
     pub accepted: bool,
-    /// Why it is not accepted, and what to do.
+    /// Why it is not accepted, or not with all of its names, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Its certificate authorities, in the order of its bundle; the first 16.

@@ -11,6 +11,18 @@ pub(super) fn immutable_spec_rule() -> Rule {
         .message("spec is immutable: delete this TesseraAttestation, or state another beside it")
 }
 
+/// A proof answers one challenge.
+pub(super) fn immutable_proof_rule() -> Rule {
+    Rule::new("self.spec == oldSelf.spec")
+        .message("spec is immutable: answer the next challenge with another TesseraBackupProof")
+}
+
+/// Keys that are brought back are sealed for one process of the node.
+pub(super) fn immutable_restore_rule() -> Rule {
+    Rule::new("self.spec == oldSelf.spec")
+        .message("spec is immutable: bring the keys back with another TesseraKeyRestore")
+}
+
 /// What a cluster can see, a person cannot state.
 pub(super) fn attestable_rule() -> Rule {
     let lines = Line::ATTESTABLE.map(|line| format!("'{line}'")).join(", ");
@@ -120,6 +132,55 @@ pub(super) fn archived_rule() -> Rule {
          || self.spec.keys.exists(k, k.name == s.name && s.version in k.archive))",
     )
     .message("keys[].archive: what status.keys says is Archived cannot be taken back")
+    .field_path(".spec.keys")
+}
+
+// `import` is a word of CEL's own, so a field of that name is written with underscores.
+
+/// The rule on what is adopted: it is settled once the node has the key, and a key that is there gets nothing to adopt.
+pub(super) fn import_rule() -> Rule {
+    Rule::new(
+        "self.spec.keys.all(k, !has(k.__import__) \
+         || oldSelf.spec.keys.exists(old, old.name == k.name && has(old.__import__) && old.__import__ == k.__import__) \
+         || !has(oldSelf.status) || !has(oldSelf.status.keys) || !oldSelf.status.keys.exists(s, s.name == k.name))",
+    )
+    .message("keys[].import: status.keys has the key already, so nothing is imported into it: take import out, or give the imported key a name of its own")
+    .field_path(".spec.keys")
+}
+
+/// The rule on what is adopted: without it the node would generate another key.
+pub(super) fn import_removed_rule() -> Rule {
+    Rule::new(
+        "oldSelf.spec.keys.all(old, !has(old.__import__) \
+         || !self.spec.keys.exists(k, k.name == old.name && !has(k.__import__)) \
+         || (has(oldSelf.status) && has(oldSelf.status.keys) && oldSelf.status.keys.exists(s, s.name == old.name)))",
+    )
+    .message("keys[].import: it may be removed only once status.keys has the key: until then the node would generate another one in its place")
+    .field_path(".spec.keys")
+}
+
+/// The rule on versions that are brought back: none that is there becomes another key.
+pub(super) fn restore_rule() -> Rule {
+    Rule::new(
+        "self.spec.keys.all(k, !has(k.restore) \
+         || oldSelf.spec.keys.exists(old, old.name == k.name && has(old.restore) && old.restore == k.restore) \
+         || !has(oldSelf.status) || !has(oldSelf.status.keys) || oldSelf.status.keys.all(s, \
+         s.name != k.name || s.version > k.restore.publicKeys.size() || k.restore.publicKeys[s.version - 1] == s.publicKey))",
+    )
+    .message("keys[].restore: a version that status.keys has keeps its public key: list that one, or take restore out")
+    .field_path(".spec.keys")
+}
+
+/// The rule on versions that are brought back: without their public keys the node would generate others.
+pub(super) fn restore_removed_rule() -> Rule {
+    Rule::new(
+        "oldSelf.spec.keys.all(old, !has(old.restore) \
+         || !self.spec.keys.exists(k, k.name == old.name && (!has(k.restore) || (k.restore.publicKeys.size() < old.restore.publicKeys.size() \
+         && has(oldSelf.status) && has(oldSelf.status.keys) && oldSelf.status.keys.exists(s, s.name == old.name)))) \
+         || (has(oldSelf.status) && has(oldSelf.status.keys) && oldSelf.status.keys.exists(s, s.name == old.name \
+         && s.version >= old.restore.publicKeys.size())))",
+    )
+    .message("keys[].restore: it may be removed or become shorter only once status.keys has the last of its versions: until then the node would generate others in their place")
     .field_path(".spec.keys")
 }
 

@@ -23,6 +23,29 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The base64 of a public key, as a .pub file has it. The last letter stands for four bits and two zeros.
+pub(super) fn public_key(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 44,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$')",
+            "message": "must be the base64 of 32 bytes, as Java Tessera writes it to a .pub file",
+        }],
+    })
+}
+
+/// The public keys of the versions of one key.
+pub(super) fn public_keys(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 64,
+        "x-kubernetes-list-type": "atomic",
+        "items": public_key(generator),
+    })
+}
+
 /// A map of labels.
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     Schema::try_from(label_map()).expect("an object is a schema")
@@ -98,6 +121,22 @@ pub(super) fn pod_annotations(_: &mut SchemaGenerator) -> Schema {
         "maxProperties": 16,
         "additionalProperties": { "type": "string", "maxLength": 1024 },
         "x-kubernetes-validations": foreign_keys_only("annotations"),
+    })
+}
+
+/// Annotations that a user may add to a Service.
+pub(super) fn service_annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 1024 },
+        "x-kubernetes-validations": [{
+            "rule": "self.all(key, !key.startsWith('tessera.rs/') && !key.startsWith('kubectl.kubernetes.io/'))",
+            "message": "annotations of tessera.rs/ and kubectl.kubernetes.io/ are written by the operator and by kubectl",
+        }, {
+            "rule": "self.all(key, key.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+            "message": "must have keys as Kubernetes takes them: a name of at most 63 characters, with a DNS name and a slash before it",
+        }],
     })
 }
 

@@ -3,6 +3,9 @@
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tessera_crds::api::images::{ImagesStatus, RejectedImage};
+use tessera_crds::api::key_backup::{
+    CoveredKey, CustodianStatus, KeyBackupStatus, RestoreRecipient, VersionBackup,
+};
 use tessera_crds::api::network::{
     CaRole, CaStatus, CaUse, NamespaceIsolation, NodeCounts, RolloverPhase, RolloverStatus, SecretStoreStatus,
 };
@@ -12,7 +15,9 @@ use tessera_crds::api::node::{
 };
 use tessera_crds::api::partner::{PartnerCa, PartnerStatus};
 use tessera_crds::checklist::{ChecklistStatus, HeldChange, Line};
-use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNetworkStatus};
+use tessera_crds::{
+    TesseraAttestation, TesseraBackupProof, TesseraKeyRestore, TesseraNetwork, TesseraNetworkStatus,
+};
 
 use crate::api_server::ApiServer;
 use crate::fixture;
@@ -64,11 +69,21 @@ async fn a_new_object_has_not_been_observed() {
 #[tokio::test]
 async fn rust_and_api_server_agree_on_defaults() {
     let server = ApiServer::start("agree").await;
-    for object in [fixture::network(), fixture::node(), smallest_node(), fixture::attestation()] {
+    let objects = [
+        fixture::network(),
+        fixture::node(),
+        smallest_node(),
+        fixture::attestation(),
+        fixture::backup_proof(),
+        fixture::key_restore(),
+    ];
+    for object in objects {
         let admitted = server.create(&object, true).await.unwrap();
         let round_trip = match object["kind"].as_str() {
             Some("TesseraNetwork") => through::<TesseraNetwork>(&object),
             Some("TesseraAttestation") => through::<TesseraAttestation>(&object),
+            Some("TesseraBackupProof") => through::<TesseraBackupProof>(&object),
+            Some("TesseraKeyRestore") => through::<TesseraKeyRestore>(&object),
             _ => through::<TesseraNode>(&object),
         };
         assert_eq!(round_trip, admitted["spec"]);
@@ -170,6 +185,7 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
         }],
         secret_store: Some(SecretStoreStatus { ca_bundle_sha256: "00".repeat(32) }),
         bundle_config_map: Some("org-a-ca".into()),
+        held: Vec::new(),
         checklist: Some(checklist()),
         conditions: conditions("NodesNotReady", "False"),
     };
@@ -267,17 +283,26 @@ fn node_status() -> TesseraNodeStatus {
         ready_replicas: Some(1),
         selector: Some("tessera.rs/node=node-a".into()),
         template_revision: Some("1".into()),
-        endpoints: Some(Endpoints { q2t: "https://q".into(), p2p: "https://p".into() }),
+        endpoints: Some(Endpoints {
+            q2t: "https://q".into(),
+            p2p: "https://p".into(),
+            load_balancer: vec!["203.0.113.77".into()],
+        }),
         default_key: Some("BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=".into()),
         keys: vec![KeyStatus {
             name: "main".into(),
             version: 1,
             public_key: "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=".into(),
             state: KeyState::Default,
+            imported: Some(true),
             born_at: Some("2026-11-22T17:00:00.123456Z".into()),
             store: Some(StoreLocation { path: "secret/prod-eu1/org-a".into(), version: 1 }),
             trigger: Some(0),
             last_push_at: Some("2026-11-22T17:00:00Z".into()),
+            backup: Some(VersionBackup {
+                fingerprint: fingerprint.clone(),
+                recipients: vec!["alice".into()],
+            }),
         }],
         volumes: vec![VolumeStatus {
             claim: "data-tessera-node-a-0".into(),
@@ -308,7 +333,7 @@ fn node_status() -> TesseraNodeStatus {
             image_id: Some("localhost:5001/tessera-node@sha256:00".into()),
             node_version: Some("0.1.0".into()),
             served_fingerprint: Some(fingerprint.clone()),
-            trust_fingerprints: vec![fingerprint],
+            trust_fingerprints: vec![fingerprint.clone()],
             egress_closed_since: Some("2026-11-22T17:00:00Z".into()),
         }],
         held: vec![HeldChange {
@@ -316,8 +341,32 @@ fn node_status() -> TesseraNodeStatus {
             line: Line::HardwareKeys,
             since: "2026-11-22T17:00:00Z".into(),
         }],
+        key_backup: Some(key_backup(&fingerprint)),
         checklist: Some(checklist()),
         conditions: conditions("Ready", "True"),
+    }
+}
+
+/// The backup of a node's keys, each field set.
+fn key_backup(fingerprint: &str) -> KeyBackupStatus {
+    KeyBackupStatus {
+        config_map: Some("tessera-backup-org-a.node-a".into()),
+        challenge: Some(fingerprint.into()),
+        since: Some("2026-11-22T17:00:00Z".into()),
+        subject: Some(fingerprint.into()),
+        custodians: vec![CustodianStatus {
+            name: "alice".into(),
+            age: fixture::ALICE.into(),
+            confirmed_at: Some("2026-11-22T17:00:00Z".into()),
+            answered: Some(fingerprint.into()),
+            covers: vec![CoveredKey { key: "main".into(), version: 1 }],
+        }],
+        restore_recipients: vec![RestoreRecipient {
+            key: "main".into(),
+            version: 1,
+            public_key: "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=".into(),
+            recipient: fixture::ALICE.into(),
+        }],
     }
 }
 

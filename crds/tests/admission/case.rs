@@ -30,6 +30,14 @@ pub(crate) fn attestation(name: &'static str) -> Case {
     Case::of(name, fixture::attestation())
 }
 
+pub(crate) fn backup_proof(name: &'static str) -> Case {
+    Case::of(name, fixture::backup_proof())
+}
+
+pub(crate) fn key_restore(name: &'static str) -> Case {
+    Case::of(name, fixture::key_restore())
+}
+
 impl Case {
     fn of(name: &'static str, object: Value) -> Self {
         Self { name, object, field: "", refused: ABSENT, admitted: ABSENT, says: &[] }

@@ -211,6 +211,28 @@ fn keys() -> Vec<Case> {
             .refuses(json!("1m"))
             .saying(&["spec.keys[0].rotation.every", "at least 1h"])
             .admits(json!("2160h")),
+        node("an import from nowhere")
+            .at("/spec/keys/0/import")
+            .refuses(json!({ "passwordSecretRef": { "name": "java-key", "key": "tm.password" } }))
+            .saying(&["spec.keys[0].import.secretRef", "Required value"])
+            .admits(json!({ "secretRef": { "name": "java-key", "key": "tm.key" } })),
+        node("an import from no part of a Secret")
+            .at("/spec/keys/0/import")
+            .refuses(json!({ "secretRef": { "name": "java-key" } }))
+            .saying(&["spec.keys[0].import.secretRef.key", "Required value"])
+            .admits(json!({ "secretRef": { "name": "java-key", "key": "tm.key" } })),
+        node("an import from a part of a Secret that climbs")
+            .given("/spec/keys/0/import", json!({ "secretRef": { "name": "java-key", "key": "tm.key" } }))
+            .at("/spec/keys/0/import/secretRef/key")
+            .refuses(json!("../tm.key"))
+            .saying(&["spec.keys[0].import.secretRef.key", "letters, digits"])
+            .admits(json!("tm.key")),
+        node("an import of what is no public key")
+            .given("/spec/keys/0/import", json!({ "secretRef": { "name": "java-key", "key": "tm.key" } }))
+            .at("/spec/keys/0/import/publicKey")
+            .refuses(json!("BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bq="))
+            .saying(&["spec.keys[0].import.publicKey", "base64 of 32 bytes"])
+            .admits(json!("BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=")),
         node("version zero archived")
             .at("/spec/keys/0/archive")
             .refuses(json!([0]))

@@ -7,7 +7,7 @@ use crate::fixture::key;
 
 #[tokio::test]
 async fn forbidden_changes_are_refused_and_their_twins_admitted() {
-    check_update("update", [networks(), storage(), keys()].into_iter().flatten().collect()).await;
+    check_update("update", [networks(), storage(), keys(), imports()].into_iter().flatten().collect()).await;
 }
 
 /// The status of a node that the operator has looked at.
@@ -72,6 +72,20 @@ fn taken_back() -> Vec<Case> {
             .given("/spec/keys/1", key("second"))
             .given("/status", with_keys(&[("main", 1)]))
             .at("/spec/keys/1")
+            .admits(ABSENT),
+        node("what is imported, until the node has it")
+            .given("/spec/keys/0/import", import("java-key"))
+            .given("/status", observed(&json!({})))
+            .at("/spec/keys/0/import")
+            .admits(import("java-keys")),
+        node("something to import, before the node has a key")
+            .given("/status", observed(&json!({})))
+            .at("/spec/keys/0/import")
+            .admits(import("java-key")),
+        node("what was imported, once the node has it")
+            .given("/spec/keys/0/import", import("java-key"))
+            .given("/status", with_keys(&[("main", 1), ("main", 4)]))
+            .at("/spec/keys/0/import")
             .admits(ABSENT),
         node("a trigger")
             .given("/status", with_keys(&[("main", 1), ("main", 2)]))
@@ -292,5 +306,40 @@ fn keys() -> Vec<Case> {
             .refuses(json!(false))
             .saying(&["spec.keys", "exactly one key"])
             .admits(json!(true)),
+    ]
+}
+
+fn import(secret: &str) -> Value {
+    json!({ "secretRef": { "name": secret, "key": "tm.key" }, "passwordSecretRef": { "name": secret, "key": "tm.password" } })
+}
+
+fn imports() -> Vec<Case> {
+    vec![
+        node("another import for a key that is there")
+            .given("/spec/keys/0/import", import("java-key"))
+            .given("/status", with_keys(&[("main", 1), ("main", 4)]))
+            .at("/spec/keys/0/import")
+            .refuses(import("another"))
+            .saying(&["spec.keys", "status.keys has the key already", "a name of its own"])
+            .admits(import("java-key")),
+        node("an import into a key that is there")
+            .given("/status", with_keys(&[("main", 1), ("main", 4)]))
+            .at("/spec/keys/0/import")
+            .refuses(import("java-key"))
+            .saying(&["spec.keys", "status.keys has the key already"])
+            .admits(ABSENT),
+        node("an import removed before the node has the key")
+            .given("/spec/keys/0/import", import("java-key"))
+            .given("/status", observed(&json!({})))
+            .at("/spec/keys/0/import")
+            .refuses(ABSENT)
+            .saying(&["spec.keys", "removed only once status.keys has the key"])
+            .admits(import("java-key")),
+        node("an import removed from a node that nobody has looked at")
+            .given("/spec/keys/0/import", import("java-key"))
+            .at("/spec/keys/0/import")
+            .refuses(ABSENT)
+            .saying(&["spec.keys", "removed only once status.keys has the key"])
+            .admits(import("java-keys")),
     ]
 }

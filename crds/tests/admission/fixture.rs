@@ -43,6 +43,11 @@ pub(crate) fn network() -> Value {
             },
             "privacy": { "enhancements": false },
             "rollout": { "maxUnavailable": 1, "observe": "2m", "progressDeadline": "10m", "autoRollback": true },
+            "keyBackup": {
+                "recipients": [{ "name": "alice", "age": ALICE }, { "name": "bob", "age": BOB }],
+                "threshold": 2,
+                "challengeEvery": "2160h",
+            },
             "logging": { "otlp": {
                 "endpoint": "https://otel.logs.svc:4318",
                 "caBundleRef": { "name": "otel-ca", "key": "ca.crt" },
@@ -85,6 +90,43 @@ pub(crate) fn attestation() -> Value {
             "statement": "The Vault serves this network alone.",
             "by": "alice@bank",
             "expires": "2027-06-01T00:00:00Z",
+        },
+    })
+}
+
+/// An age recipient, of an identity that nobody kept.
+pub(crate) const ALICE: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+/// Another.
+pub(crate) const BOB: &str = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg";
+
+pub(crate) fn backup_proof() -> Value {
+    json!({
+        "apiVersion": "tessera.rs/v1alpha1",
+        "kind": "TesseraBackupProof",
+        "metadata": { "name": "node-a-alice" },
+        "spec": {
+            "nodeRef": { "name": "node-a" },
+            "custodian": "alice",
+            "challenge": "0f".repeat(32),
+            "answers": [{ "key": "main", "version": 1, "mac": "ab".repeat(32) }],
+        },
+    })
+}
+
+pub(crate) fn key_restore() -> Value {
+    json!({
+        "apiVersion": "tessera.rs/v1alpha1",
+        "kind": "TesseraKeyRestore",
+        "metadata": { "name": "node-a-1" },
+        "spec": {
+            "nodeRef": { "name": "node-a" },
+            "keys": [{
+                "name": "main",
+                "version": 1,
+                "publicKey": "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=",
+                "recipients": [ALICE],
+                "ciphertext": "-----BEGIN AGE ENCRYPTED FILE-----\n",
+            }],
         },
     })
 }

@@ -16,6 +16,8 @@ mod behaviour;
 mod case;
 mod cases_attestation;
 mod cases_checklist;
+mod cases_exposure;
+mod cases_key_backup;
 mod cases_logging;
 mod cases_network;
 mod cases_node;

@@ -2,14 +2,18 @@
 
 mod access;
 mod admission_policies;
+mod blindness;
 mod certificates;
 mod checklist;
 mod ciphertext;
 mod client_namespace;
 mod connect;
 mod drift;
+mod exposure;
 mod faults;
 mod isolation;
+mod key_backup;
+mod key_import;
 mod key_rotation;
 mod kubectl_diff;
 mod lifecycle;

@@ -74,8 +74,13 @@ async fn serial_cas_are_replaced_while_everything_goes_on() -> Result<()> {
 /// Everything that the CA signed is refused within the stated time, and the network works under another.
 async fn a_stolen_ca_is_distrusted(fleet: &Fleet, load: &mut Load<'_>, bad: &str) -> Result<()> {
     let stolen = steal(fleet, "stolen-later").await?;
-    let served = stolen.request("GET", &format!("{}/upcheck", load.sender.url), None).await?;
-    ensure!(served.status == 200, "the control: {served:?}");
+    // The policies of the nodes' machines take a moment to know a new pod.
+    wait::until("the control: the thief is served", DEADLINE, || async {
+        let served = stolen.request("GET", &format!("{}/upcheck", load.sender.url), None).await?;
+        ensure!(served.status == 200, "{served:?}");
+        Ok(())
+    })
+    .await?;
     let mut manifest =
         fleet.cluster.get(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await?["spec"].clone();
     manifest["pki"]["ca"]["distrust"] = json!([bad]);

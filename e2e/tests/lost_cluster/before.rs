@@ -29,7 +29,7 @@ pub(crate) struct Before {
     pub(crate) names: BTreeSet<String>,
     pub(crate) ca_bundle: Value,
     /// Each bound to its claim's name, and to nothing that only etcd knew.
-    pub(crate) volumes: Vec<Value>,
+    volumes: Vec<Value>,
     nodes: BTreeMap<String, Node>,
 }
 
@@ -66,6 +66,29 @@ impl Before {
             Ok(())
         })
         .await
+    }
+
+    pub(crate) async fn bring_volumes_back(&self, cluster: &Cluster) -> Result<()> {
+        for volume in &self.volumes {
+            cluster.create(Kind::PersistentVolume, "", volume).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn public_key(&self, node: &str) -> &str {
+        &self.nodes[node].public_key
+    }
+
+    /// Dates of keys are not compared: they were in the lost store.
+    pub(crate) async fn public_keys_and_volumes_are_the_same(&self, fleet: &Fleet) -> Result<()> {
+        for (name, before) in &self.nodes {
+            let now = node(fleet, name).await?;
+            let same = (&now.public_key, &now.volume, &now.payload_store)
+                == (&before.public_key, &before.volume, &before.payload_store);
+            ensure!(same, "{name} was {before:?} and is {now:?}");
+            fleet.has_one_version_of_its_key(name).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn keys_and_volumes_are_the_same(&self, fleet: &Fleet) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The cluster and its etcd are lost; Vault, volumes and manifests remain. What follows are the steps of the README's "When a
-//! cluster is lost", and no other. Run it with `hack/e2e lost-cluster`.
+//! cluster is lost", and no other. Run it with `hack/e2e lost-cluster`. In `restore` Vault is lost, too.
 
 mod before;
+mod restore;
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const SENDS: usize = 18;
 #[tokio::test]
 async fn a_lost_cluster_is_rebuilt_from_manifests_vault_and_volumes() -> Result<()> {
     let mut fleet = Fleet::prepare(NAMESPACE).await?;
-    apply_manifests(&fleet).await?;
+    apply_manifests(&fleet, &Value::Null, |_, _| {}).await?;
     fleet.set_up_store().await?;
     let ledgers = serving(&fleet).await?;
     let old = send(&fleet, &ledgers, "before the loss").await?;
@@ -30,10 +31,8 @@ async fn a_lost_cluster_is_rebuilt_from_manifests_vault_and_volumes() -> Result<
     before.keys_are_older_than_the_clocks_tolerance().await?;
     fleet.cluster = Cluster::connect().await?;
     ensure!(before::cluster_uid(&fleet.cluster).await? != before.cluster_uid, "another cluster");
-    for volume in &before.volumes {
-        fleet.cluster.create(Kind::PersistentVolume, "", volume).await?;
-    }
-    apply_manifests(&fleet).await?;
+    before.bring_volumes_back(&fleet.cluster).await?;
+    apply_manifests(&fleet, &Value::Null, |_, _| {}).await?;
     let ledgers = serving(&fleet).await?;
 
     before.keys_and_volumes_are_the_same(&fleet).await?;
@@ -51,14 +50,19 @@ async fn a_lost_cluster_is_rebuilt_from_manifests_vault_and_volumes() -> Result<
 }
 
 /// What lies in Git: the ConfigMap with Vault's CA, the network, its nodes.
-async fn apply_manifests(fleet: &Fleet) -> Result<()> {
+async fn apply_manifests(fleet: &Fleet, key_backup: &Value, change: impl Fn(&str, &mut Value)) -> Result<()> {
     let ca = std::fs::read_to_string(&fleet.settings.vault_ca_file)?;
     let bundle = json!({"metadata": {"name": "vault-ca"}, "data": {"ca.crt": ca}});
     fleet.cluster.apply(Kind::ConfigMap, NAMESPACE, &bundle).await?;
-    fleet.cluster.apply(Kind::TesseraNetwork, NAMESPACE, &network_manifest(fleet)?).await?;
+    let mut network = network_manifest(fleet)?;
+    if !key_backup.is_null() {
+        network["spec"]["keyBackup"] = key_backup.clone();
+    }
+    fleet.cluster.apply(Kind::TesseraNetwork, NAMESPACE, &network).await?;
     for node in NODES {
         let mut manifest = fleet.node_manifest(node);
         manifest["spec"]["storage"]["embedded"]["storageClassName"] = json!("standard-retain");
+        change(node, &mut manifest);
         fleet.cluster.apply(Kind::TesseraNode, NAMESPACE, &manifest).await?;
     }
     Ok(())

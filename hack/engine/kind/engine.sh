@@ -69,7 +69,7 @@ outside_host() {
   local node address outside node_image
   push_image outside /outside "$(binary outside)=/outside"
   container "$KIND_OUTSIDE" --user 0 --network kind "$(cat "$STATE/images/outside.digest")" -ports "$OUTSIDE_PORTS"
-  outside=$("$OCI" inspect --format '{{.NetworkSettings.Networks.kind.IPAddress}}' "$KIND_OUTSIDE")
+  outside=$(outside_address)
   node_image=$("$OCI" inspect --format '{{.Config.Image}}' "$KIND_CLUSTER-control-plane")
   for address in "${OUTSIDE_ADDRESSES[@]}"; do
     # The container has no tools of its own: a node's image, in its network namespace, has `ip`.
@@ -80,6 +80,9 @@ outside_host() {
     done
   done
 }
+
+outside_netns() { printf '/proc/%s/ns/net' "$("$OCI" inspect --format '{{.State.Pid}}' "$KIND_OUTSIDE")"; }
+outside_address() { "$OCI" inspect --format '{{.NetworkSettings.Networks.kind.IPAddress}}' "$KIND_OUTSIDE"; }
 
 # The cluster's data lies in its containers. Without --wipe they are stopped, and `up` starts them again.
 engine_down() {

@@ -38,6 +38,9 @@ host_namespace() {
   ip -n "$name" link set eth0 up
 }
 
+outside_netns() { printf '/run/netns/outside'; }
+outside_address() { printf '%s' "$OUTSIDE"; }
+
 # A packet to a pod's address goes to the pod's node; everything else ends in `outside`.
 routes_to_pods() {
   local node=$1 other

@@ -15,9 +15,7 @@ node_up() { # node_up NAME
     mount --bind "$directory/kubelet" "$directory/kubelet"
     mount --make-rshared "$directory/kubelet"
   fi
-  daemon "kubelet-$node" "$node" "$HYPERKUBE" kubelet --v=2 --config="$directory/kubelet.yaml" \
-    --kubeconfig="$PKI/kubelet-$node.kubeconfig" --root-dir="$directory/kubelet" \
-    --hostname-override="$node" --node-ip="$(node_address "$node")"
+  kubelet_up "$node" "$directory"
   daemon "proxy-$node" "$node" "$HYPERKUBE" kube-proxy --v=1 --config="$directory/proxy.yaml"
   daemon "netpol-$node" "$node" "$NETPOL" --kubeconfig="$PKI/netpol.kubeconfig" --hostname-override="$node" \
     --service-cluster-ip-range="$SERVICE_RANGE" --iptables-sync-period=60s --v=1
@@ -25,9 +23,27 @@ node_up() { # node_up NAME
     --dir="$directory/volumes"
 }
 
+kubelet_up() { # kubelet_up NODE DIRECTORY
+  daemon "kubelet-$1" "$1" "$HYPERKUBE" kubelet --v=2 --config="$2/kubelet.yaml" \
+    --kubeconfig="$PKI/kubelet-$1.kubeconfig" --root-dir="$2/kubelet" \
+    --hostname-override="$1" --node-ip="$(node_address "$1")"
+}
+
+# Whether this kubelet itself answers: what the API server knows of the node may be from an earlier run. A kubelet that meets the
+# container runtime between the opening of its socket and the start of its CRI service ends: it is started again, twice at most.
+declare -gA KUBELET_RESTARTS=()
+kubelet_answers() { # kubelet_answers NODE
+  local node=$1
+  if ! recorded_pid "kubelet-$node" >/dev/null && ((${KUBELET_RESTARTS[$node]:-0} < 2)); then
+    KUBELET_RESTARTS[$node]=$((${KUBELET_RESTARTS[$node]:-0} + 1))
+    kubelet_up "$node" "$(node_directory "$node")"
+  fi
+  kubectl get --raw "/api/v1/nodes/$node/proxy/healthz"
+}
+
 node_ready() { # node_ready NAME
   local node=$1
-  daemon_ready "kubelet-$node" 60 kubectl get node "$node"
+  daemon_ready "kubelet-$node" 60 kubelet_answers "$node"
   # Nobody allocates ranges here: routes and the address plan are ours (settings.sh).
   [[ -n $(kubectl get node "$node" -o 'jsonpath={.spec.podCIDR}') ]] ||
     kubectl patch node "$node" --type=merge \

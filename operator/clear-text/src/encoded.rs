@@ -7,11 +7,6 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Standard};
 use regex::bytes::Regex;
 
-/// How many runs of one text are decoded.
-const MAX_RUNS: usize = 256;
-/// How much of one run is decoded, in bytes.
-const MAX_RUN: usize = 1 << 20;
-
 static RUN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?-u)[A-Za-z0-9+/]{20,}={0,2}").expect("a test compiles the pattern"));
 
@@ -23,12 +18,10 @@ static ENGINE: Standard = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Each run that decodes to text, with where it starts.
+/// Each run that decodes to text, with where it starts: all of them, or ordinary words in front would hide one. What all give
+/// together is shorter than `text`.
 pub(crate) fn texts(text: &str) -> impl Iterator<Item = (usize, String)> {
-    RUN.find_iter(text.as_bytes()).take(MAX_RUNS).filter_map(|run| {
-        let bytes = run.as_bytes();
-        Some((run.start(), decode(&bytes[..bytes.len().min(MAX_RUN)])?))
-    })
+    RUN.find_iter(text.as_bytes()).filter_map(|run| Some((run.start(), decode(run.as_bytes())?)))
 }
 
 /// The text that `encoded` stands for; `None`: it stands for no text.

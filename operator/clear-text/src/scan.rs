@@ -62,14 +62,45 @@ fn regex(index: usize) -> &'static Regex {
 pub fn scan(text: &str) -> Scan {
     let searched = prefix(text, MAX_TEXT);
     let mut search = Search { hits: Vec::new(), complete: searched.len() == text.len() };
-    search.text(searched, |start| line_of(searched, start));
-    for (start, decoded) in encoded::texts(searched) {
-        let line = line_of(searched, start);
-        search.text(&decoded, |_| line);
-    }
+    search.text(searched, |_| true, |start| line_of(searched, start));
+    let decoded = Decoded::of(searched);
+    search.text(&decoded.text, Decoded::is_of_one, |at| line_of(searched, decoded.start_of(at)));
     search.hits.sort();
     search.hits.dedup();
     Scan { hits: search.hits, complete: search.complete }
+}
+
+/// What stands in a text as base64, one after the other: a search of its own for each would cost more than the text.
+struct Decoded {
+    text: String,
+    /// Where each starts here, and where it stands in the text.
+    starts: Vec<(usize, usize)>,
+}
+
+/// Separates decoded texts. None of them holds a NUL.
+const BETWEEN: &str = "\n\0\n";
+
+impl Decoded {
+    fn of(text: &str) -> Self {
+        let mut all = Self { text: String::new(), starts: Vec::new() };
+        for (start, decoded) in encoded::texts(text) {
+            all.starts.push((all.text.len(), start));
+            all.text.push_str(&decoded);
+            all.text.push_str(BETWEEN);
+        }
+        all
+    }
+
+    /// Whether a match lies in one of the texts.
+    fn is_of_one(found: &[u8]) -> bool {
+        !found.contains(&0)
+    }
+
+    /// Where that stands in the text which is found here.
+    fn start_of(&self, found: usize) -> usize {
+        let after = self.starts.partition_point(|(from, _)| *from <= found);
+        after.checked_sub(1).map_or(0, |index| self.starts[index].1)
+    }
 }
 
 /// Whether the rules find the credential of a text that holds one, and none in a text without: a control for a search that
@@ -85,7 +116,7 @@ struct Search {
 }
 
 impl Search {
-    fn text(&mut self, text: &str, line: impl Fn(usize) -> usize) {
+    fn text(&mut self, text: &str, counts: fn(&[u8]) -> bool, line: impl Fn(usize) -> usize) {
         for index in &ALL.matches(text.as_bytes()) {
             let matches = regex(index).captures_iter(text.as_bytes());
             for (count, found) in matches.enumerate() {
@@ -93,7 +124,7 @@ impl Search {
                     self.complete &= count < MAX_CANDIDATES;
                     break;
                 }
-                if is_credential(&RULES[index], &found) {
+                if counts(&found[0]) && is_credential(&RULES[index], &found) {
                     self.hits.push(Hit { rule: RULES[index].name, line: line(start_of(&found)) });
                 }
             }
@@ -181,6 +212,30 @@ mod tests {
         assert_eq!(scan(&format!("a: b\nblob: {once}\n")).hits, [Hit { rule: "assignment", line: 2 }]);
         let twice = BASE64_STANDARD.encode(&once);
         assert!(scan(&twice).hits.is_empty());
+    }
+
+    #[test]
+    fn each_text_in_base64_is_searched_by_itself() {
+        use base64::prelude::{BASE64_STANDARD, Engine as _};
+        let [key, value] =
+            ["database:\n  password:", "  hunter2hunter2"].map(|text| BASE64_STANDARD.encode(text));
+        assert!(scan(&format!("{key}\n{value}\n")).hits.is_empty(), "two texts, and no credential in either");
+        let command = BASE64_STANDARD.encode("#!/bin/sh\nvault login\n");
+        assert!(scan(&command).hits.is_empty(), "what follows a text is no argument of its last command");
+        let secret = BASE64_STANDARD.encode("password=hunter2hunter2");
+        let found = scan(&format!("{key}\n{value}\n{secret}\n")).hits;
+        assert!(found.iter().all(|hit| hit.line == 3) && !found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn no_number_of_words_in_front_hides_what_base64_hides() {
+        use base64::prelude::{BASE64_STANDARD, Engine as _};
+        let hidden = BASE64_STANDARD.encode("spring.datasource.password=hunter2\n");
+        let words = "internationalizations ".repeat(1000);
+        assert_eq!(scan(&format!("{words}\n{hidden}\n")).hits, [Hit { rule: "assignment", line: 2 }]);
+        let long =
+            BASE64_STANDARD.encode(format!("{}\npassword=hunter2\n", "a line of text\n".repeat(100_000)));
+        assert!(!scan(&long).hits.is_empty() && scan(&long).complete);
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub(crate) enum Command {
     /// Raises `spec.keys[].rotation.trigger`. The version before goes on receiving, and everything that it received stays readable.
     /// Each version is a permanent address.
     Rotate(Rotate),
+    /// Keep the keys of a TesseraNetwork offline: export them sealed, prove that a copy opens, bring lost keys back
+    ///
+    /// Keys leave a node sealed to the custodians of the network's `spec.keyBackup` alone.
+    Backup(crate::backup::args::Backup),
     /// Print the sidecar that takes a ledger to its TesseraNode: containers, volumes and flags to paste
     ///
     /// For ledgers that cannot do mutual TLS well. The sidecar, `tessera-node connect` in the ledger's own pod, speaks plain HTTP on
@@ -84,6 +88,14 @@ pub(crate) struct Target {
     /// The kubeconfig context; default: the current one
     #[arg(long)]
     pub(crate) context: Option<String>,
+}
+
+impl Target {
+    /// The same with a namespace, unless one was named.
+    pub(crate) fn or_namespace(&self, namespace: &str) -> Self {
+        let namespace = self.namespace.clone().unwrap_or_else(|| namespace.to_owned());
+        Self { namespace: Some(namespace), context: self.context.clone() }
+    }
 }
 
 /// Arguments of `certificates`.

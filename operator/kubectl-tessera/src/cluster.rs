@@ -107,6 +107,20 @@ pub(crate) enum ClusterError {
         /// What the API server says.
         source: KubeError,
     },
+    /// Another object cannot be read or created.
+    #[error("cannot {verb} {kind} {name:?} in namespace {namespace:?}")]
+    Object {
+        /// What failed.
+        verb: &'static str,
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// What the API server says.
+        source: KubeError,
+    },
     /// The network keeps its keys elsewhere.
     #[error("TesseraNetwork {0:?} does not keep its keys in a Vault: there is nothing to set up")]
     NotVault(String),
@@ -203,13 +217,15 @@ impl Cluster {
 
     /// The node `name`.
     pub(crate) async fn node(&self, name: &str) -> Result<TesseraNode, ClusterError> {
-        let nodes: Api<TesseraNode> = Api::namespaced(self.client.clone(), &self.namespace);
-        let (name, namespace) = (name.to_owned(), self.namespace.clone());
-        match nodes.get_opt(&name).await {
-            Ok(Some(node)) => Ok(node),
-            Ok(None) => Err(ClusterError::NoNode { name, namespace }),
-            Err(source) => Err(ClusterError::Node { verb: "read", name, namespace, source }),
-        }
+        let missing = || ClusterError::NoNode { name: name.to_owned(), namespace: self.namespace.clone() };
+        self.node_if_any(name).await?.ok_or_else(missing)
+    }
+
+    /// The node `name`, if there is one.
+    pub(crate) async fn node_if_any(&self, name: &str) -> Result<Option<TesseraNode>, ClusterError> {
+        let (named, namespace) = (name.to_owned(), self.namespace.clone());
+        let failure = |source| ClusterError::Node { verb: "read", name: named, namespace, source };
+        self.nodes().get_opt(name).await.map_err(failure)
     }
 
     /// Sets the annotation that accepts the losses of payload store `store`.

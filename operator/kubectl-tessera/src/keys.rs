@@ -53,7 +53,7 @@ impl Overview {
                 key.name.clone(),
                 key.version.to_string(),
                 format!("{:?}", key.state),
-                known(key.born_at.as_ref().map(ToString::to_string)),
+                generated(key),
                 known(key.last_push_at.as_ref().map(ToString::to_string)),
                 key.public_key.clone(),
             ]
@@ -80,6 +80,11 @@ impl Overview {
     }
 }
 
+fn generated(key: &KeyStatus) -> String {
+    let at = key.born_at.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    if key.imported == Some(true) { format!("{at} (imported)") } else { at }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -96,6 +101,15 @@ mod tests {
         let keys = json!([key(1, "Archived"), old, key(3, "Receiving"), key(4, "Default")]);
         let keys = serde_json::from_value(keys).unwrap();
         Overview { node: "a".into(), keys, message: "Ready: every key is there".into() }
+    }
+
+    #[test]
+    fn a_version_that_was_not_generated_says_so() {
+        let mut overview = overview();
+        overview.keys[0].imported = Some(true);
+        let text = overview.text();
+        let row = text.lines().nth(1).unwrap();
+        assert!(row.contains("2027-01-01T00:00:00Z (imported)"), "{text}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! kubectl tessera certificates NETWORK      shows its CAs, a rollover under way, and what its nodes serve
 //! kubectl tessera keys NODE                 shows the versions of a node's keys
 //! kubectl tessera rotate NODE               gives a key a new version
+//! kubectl tessera backup export NETWORK     writes the backup of its nodes' keys, for custodians; confirm, restore: see backup/
 //! kubectl tessera connect NODE --client C   prints the sidecar that takes a ledger to its node
 //! kubectl tessera store-setup NETWORK
 //!
@@ -24,12 +25,14 @@
 mod accept_loss;
 mod args;
 mod audit;
+mod backup;
 mod certificates;
 mod checklist;
 mod cluster;
 mod connect;
 mod evidence;
 mod keys;
+mod objects;
 mod report;
 mod restart;
 mod rotate;
@@ -61,6 +64,7 @@ async fn main() -> ExitCode {
         Command::Certificates(args) => certificates::run(&args).await,
         Command::Keys(args) => keys::run(&args).await,
         Command::Rotate(args) => rotate::run(&args).await,
+        Command::Backup(args) => backup::run(&args.command).await,
         Command::Connect(args) => connect::run(&args).await,
     };
     match result {

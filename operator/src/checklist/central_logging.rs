@@ -9,7 +9,7 @@
 //! - Not observed: the logs of the ledger nodes. So a network is at most Enforced.
 
 use jiff::{SignedDuration, Timestamp};
-use tessera_crds::checklist::{Line, LineResult, Observer};
+use tessera_crds::checklist::{Line, LineResult, LineStatus, Observer};
 use tessera_node_api::admin::{CANARY_SECONDS, LoggingStatus};
 
 use super::facts::{CollectorFact, NetworkFacts, NodeFacts, PodFacts};
@@ -21,6 +21,15 @@ pub(super) const OF_NODE: NodeLine =
     NodeLine { id: Line::CentralLogging, evidence_lasts: EVIDENCE_LASTS, judge: of_node };
 pub(super) const OF_NETWORK: NetworkLine =
     NetworkLine { id: Line::CentralLogging, evidence_lasts: EVIDENCE_LASTS, judge: of_network };
+
+pub(super) const OPERATOR_LOG_NOT_ACCEPTED: &str = "OperatorLogNotAccepted";
+pub(super) const OPERATOR_RECORDS_LOST: &str = "OperatorRecordsLost";
+
+/// Whether a line shows a violation of the operator's own log, which no other secret store repairs.
+pub fn is_of_operators_log(line: &LineStatus) -> bool {
+    line.result == LineResult::Violated
+        && [OPERATOR_LOG_NOT_ACCEPTED, OPERATOR_RECORDS_LOST].contains(&line.reason.as_str())
+}
 
 /// An accepted canary counts for three periods: one may be late, and the operator asks twice in each.
 const ACCEPTED_COUNTS: SignedDuration = SignedDuration::from_secs(3 * CANARY_SECONDS as i64);
@@ -124,12 +133,12 @@ fn of_operator(log: Option<&LoggingStatus>, now: Timestamp) -> Result<Option<Str
         // A violation of before must not turn into less for a restart of the operator.
         Shipping::NotYet => Err(Box::new(Finding::not_asked_yet("the collector of the operator's own log"))),
         Shipping::NotAccepted(why) => violated(
-            "OperatorLogNotAccepted",
+            OPERATOR_LOG_NOT_ACCEPTED,
             format!("the collector {endpoint} does not accept the operator's own log records: {why}"),
             "see to it that the collector runs, and correct logging.otlp of the operator's chart: egress must lead to the collector, caBundle must verify the collector's certificate, and the collector must trust the CA of clientCertificateSecret",
         ),
         Shipping::Lost => violated(
-            "OperatorRecordsLost",
+            OPERATOR_RECORDS_LOST,
             format!(
                 "within the last hour log records of the operator were dropped, or rejected by {endpoint}"
             ),

@@ -1,6 +1,8 @@
-//! What the search for credentials in a namespace came to. Pure. A part that was not searched proves nothing.
+//! What the search for credentials in a namespace, and in the operator's own log, came to. Pure. A part that was not searched proves nothing.
 
 use std::collections::BTreeSet;
+
+use tessera_node_api::admin::LogSearchStatus;
 
 /// What is known of the credentials that a namespace's objects hold in clear text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct ClearTextFacts {
     pub objects: usize,
     /// What was found.
     pub found: BTreeSet<FoundCredential>,
+    /// What was found in the log of this process.
+    pub operator_log: LogSearchStatus,
 }
 
 /// A credential: where, and which rule found it. Never the credential.

@@ -15,6 +15,7 @@ use super::finding::Finding;
 use super::statements::Statements;
 use super::store_facts::AuditorAnswer;
 use super::stranger::StrangerRound;
+use crate::backup::custodians::Custodians;
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct NodeFacts {
     pub foreign_policies: Vec<String>,
     /// Whether no pods of others are on its machine; `None`: not known.
     pub dedicated_machines: Option<bool>,
+    /// From where its load balancer takes connections to P2P; `None`: it has none.
+    pub exposed_to: Option<Vec<String>>,
     /// What its network says that it must not reach, by address and port.
     pub must_not_reach: Vec<String>,
     /// The collector that its network names for its logs, by URL.
@@ -49,6 +52,8 @@ pub struct NodeFacts {
     pub rotate_every: BTreeMap<String, SignedDuration>,
     /// What people state about its network.
     pub statements: Statements,
+    /// Whether a credential in its log is known, though its process may have forgotten it.
+    pub leak_is_known: bool,
     /// Its pods.
     pub pods: Vec<PodFacts>,
 }
@@ -86,8 +91,12 @@ pub struct NetworkFacts<'a> {
     pub clear_text: &'a ClearTextFacts,
     /// What was read of the cluster around it.
     pub cluster: &'a ClusterFacts,
+    /// Who can open the backups of its keys; `None`: it asks for no backup.
+    pub custodians: Option<Custodians>,
     /// How well hardware must protect its keys.
     pub hardware_minimum: HardwareLevel,
+    /// Whether a credential in the operator's log is known, though its process may have forgotten it.
+    pub leak_is_known: bool,
 }
 
 /// The collector that a network names for its nodes' logs.

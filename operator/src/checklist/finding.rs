@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use tessera_crds::checklist::{LinePart, LineResult, Observer, PartName};
 
+/// The reason of a line whose facts this process has not gathered yet.
+pub const NOT_ASKED_YET: &str = "NotAskedYet";
+
 /// What a line comes to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -77,7 +80,7 @@ impl Finding {
         let observed = format!("{whom} was not asked yet");
         Self {
             keeps_known: true,
-            ..Self::unknown("NotAskedYet", observed, "wait: it is asked within a minute")
+            ..Self::unknown(NOT_ASKED_YET, observed, "wait: it is asked within a minute")
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use tessera_crds::names::label;
 
@@ -10,7 +11,8 @@ use tessera_crds::names::label;
 pub struct Machine {
     /// A taint keeps pods away that do not tolerate it.
     pub tainted: bool,
-    /// Pods of no `DaemonSet` and not of the system, as `namespace/name`, in order.
+    /// Pods of no `DaemonSet` and not of the system, as `namespace/name`, the oldest first: a text that names the first stays while
+    /// younger ones come and go, such as those of jobs.
     pub pods: Vec<Box<str>>,
     /// The first of them that is not of Tessera.
     pub stranger: Option<Box<str>>,
@@ -43,11 +45,12 @@ impl Machine {
         operators: &str,
     ) {
         let lodgers = pods.into_iter().filter(|pod| !is_of_the_machine(pod));
-        let mut lodgers: Vec<(Box<str>, bool)> =
-            lodgers.map(|pod| (path(pod).into(), is_ours(pod, &is_managed, operators))).collect();
+        let mut lodgers: Vec<(Timestamp, Box<str>, bool)> = lodgers
+            .map(|pod| (born_at(pod), path(pod).into(), is_ours(pod, &is_managed, operators)))
+            .collect();
         lodgers.sort_unstable();
-        self.stranger = lodgers.iter().find(|(_, ours)| !ours).map(|(path, _)| path.clone());
-        self.pods = lodgers.into_iter().map(|(path, _)| path).collect();
+        self.stranger = lodgers.iter().find(|(.., ours)| !ours).map(|(_, path, _)| path.clone());
+        self.pods = lodgers.into_iter().map(|(_, path, _)| path).collect();
     }
 
     /// The first of its pods that is none of `tenants`.
@@ -60,6 +63,11 @@ impl Machine {
 pub fn path(pod: &ObjectMeta) -> String {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
     format!("{}/{}", text(&pod.namespace), text(&pod.name))
+}
+
+/// The API server gives each pod a time; one without would be older than all.
+fn born_at(pod: &ObjectMeta) -> Timestamp {
+    pod.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0)
 }
 
 /// Static pods are mirrored with their machine as owner.

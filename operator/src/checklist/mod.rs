@@ -26,14 +26,14 @@ pub mod store_paths;
 pub mod stranger;
 pub mod summary;
 
-mod central_logging;
+pub mod central_logging;
 mod hardware_keys;
 mod host_firewall;
 mod immutable_upgrades;
 mod key_rotation;
 mod mutual_tls;
 mod network_segment;
-mod no_clear_text_credentials;
+pub mod no_clear_text_credentials;
 mod no_core_dumps;
 mod no_remote_root;
 mod offline_key_backup;
@@ -71,10 +71,11 @@ pub struct NetworkLine {
 }
 
 /// The lines that speak of a node, in the checklist's order.
-pub const NODE_LINES: [NodeLine; 7] = [
+pub const NODE_LINES: [NodeLine; 8] = [
     network_segment::OF_NODE,
     mutual_tls::OF_NODE,
     key_rotation::OF_NODE,
+    no_clear_text_credentials::OF_NODE,
     host_firewall::OF_NODE,
     central_logging::OF_NODE,
     no_core_dumps::OF_NODE,

@@ -28,6 +28,17 @@ pub(super) const OF_NETWORK: NetworkLine = NetworkLine {
 };
 
 fn of_node(facts: &NodeFacts, now: Timestamp) -> Finding {
+    let mut finding = of_policies(facts, now);
+    // With every result: the addresses that the spec itself lets in from outside belong to the evidence.
+    if let Some(sources) = &facts.exposed_to {
+        let from = if sources.is_empty() { "everywhere".to_owned() } else { sources.join(", ") };
+        finding.observed += "; its load balancer takes connections to P2P from ";
+        finding.observed += &from;
+    }
+    finding
+}
+
+fn of_policies(facts: &NodeFacts, now: Timestamp) -> Finding {
     // What is open is open, whoever wrote the policies and however old the connect is, until a newer one fails.
     match (foreign_policy(facts), facts.pods.iter().find_map(connected)) {
         (Some(policy), Some(connect)) => {

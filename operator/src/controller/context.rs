@@ -8,6 +8,7 @@ use tessera_crds::{TesseraNetworkStatus, TesseraNodeStatus};
 use tessera_log_shipping::Reports;
 
 use super::queue::Queue;
+use crate::backup::memory::Backups;
 use crate::issue::authorities::Authorities;
 use crate::issue::leaf::KnownLeaf;
 use crate::kube::events::Events;
@@ -68,6 +69,8 @@ pub struct Context {
     pub answers: Arc<NodeAnswers>,
     /// What Events say of pods that do not come up.
     pub event_reports: Arc<EventReports>,
+    /// Backups of keys.
+    pub backups: Arc<Backups>,
     /// What came of the operator's connects to nodes that must not let it in.
     pub strangers: Arc<StrangerReports>,
     /// What the probes of secret stores found.
@@ -98,6 +101,8 @@ pub struct Queues {
     pub cluster: Arc<Queue<String>>,
     /// Networks whose machines are to be tried.
     pub machines: Arc<Queue<String>>,
+    /// Nodes whose backups are to be worked on.
+    pub backups: Arc<Queue<String>>,
     /// Nodes whose pod does not come up, whose Events are to be read.
     pub events: Arc<Queue<String>>,
 }
@@ -115,6 +120,7 @@ impl Default for Queues {
             stores: queue(1000),
             cluster: queue(1000),
             machines: queue(1000),
+            backups: queue(500),
             events: queue(1000),
         }
     }

@@ -176,7 +176,7 @@ where
 }
 
 /// The object with the status that we know it has.
-fn with_own_status<K: Managed>(mut object: K, ctx: &Context) -> K {
+pub(crate) fn with_own_status<K: Managed>(mut object: K, ctx: &Context) -> K {
     let newer = K::statuses(ctx).newer_than(uid_of(&object), object.meta().resource_version.as_deref());
     if let Some((status, version)) = newer {
         *object.status_mut() = Some(status);

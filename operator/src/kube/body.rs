@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::{DynamicObject, TypeMeta};
 use kube::core::ObjectMeta;
 use serde_json::{Map, Value, json};
+use tessera_crds::names::label::GIVEN_ANNOTATIONS;
 
 use super::drift;
 use super::planned::Planned;
@@ -18,17 +19,40 @@ pub(super) fn replacement(planned: &Planned, live: &DynamicObject) -> Value {
         if let Some(finalizers) = &live.metadata.finalizers {
             metadata.insert("finalizers".into(), json!(finalizers));
         }
-        keep(metadata, "labels", live.metadata.labels.as_ref());
-        keep(metadata, "annotations", live.metadata.annotations.as_ref());
+        keep(metadata, "labels", live.metadata.labels.as_ref(), &[]);
+        let annotations = live.metadata.annotations.as_ref();
+        let given = annotations.and_then(|annotations| annotations.get(GIVEN_ANNOTATIONS));
+        let given: Vec<_> = given.map(|keys| keys.split(',').collect()).unwrap_or_default();
+        keep(metadata, "annotations", annotations, &given);
     }
+    keep_class(&mut body, &live.data);
     body
 }
 
-/// Keeps the live entries of `member` that are not reserved for the operator and not planned.
-fn keep(metadata: &mut Map<String, Value>, member: &str, live: Option<&BTreeMap<String, String>>) {
+/// An admission webhook of a load balancer's controller may have chosen the class when the Service was made, and nobody can change it.
+fn keep_class(body: &mut Value, live: &Value) {
+    const CLASS: &str = "loadBalancerClass";
+    let is_load_balancer = |object: &Value| object["spec"]["type"] == "LoadBalancer";
+    if is_load_balancer(body)
+        && is_load_balancer(live)
+        && body["spec"][CLASS].is_null()
+        && let Some(class) = live["spec"].get(CLASS)
+    {
+        body["spec"][CLASS] = class.clone();
+    }
+}
+
+/// Keeps the live entries of `member` that are not reserved for the operator, not planned, and not `given` by an earlier plan.
+fn keep(
+    metadata: &mut Map<String, Value>,
+    member: &str,
+    live: Option<&BTreeMap<String, String>>,
+    given: &[&str],
+) {
     let planned = metadata.entry(member).or_insert_with(|| Value::Object(Map::new()));
     let Some(planned) = planned.as_object_mut() else { return };
-    for (key, value) in live.into_iter().flatten().filter(|(key, _)| !drift::is_reserved(key)) {
+    let of_others = |key: &str| !drift::is_reserved(key) && !given.contains(&key);
+    for (key, value) in live.into_iter().flatten().filter(|(key, _)| of_others(key)) {
         planned.entry(key.clone()).or_insert_with(|| Value::String(value.clone()));
     }
 }
@@ -57,4 +81,51 @@ pub(super) fn dynamic(planned: &Planned, body: Value) -> DynamicObject {
 /// The whole object as JSON.
 pub(super) fn as_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).expect("a JSON object with typed metadata serialises")
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Service;
+
+    use super::*;
+
+    fn planned(annotations: &Value) -> Planned {
+        let service: Service = serde_json::from_value(json!({
+            "metadata": {"name": "a", "namespace": "n", "annotations": annotations},
+            "spec": {"type": "LoadBalancer"},
+        }))
+        .unwrap();
+        Planned::new(&service)
+    }
+
+    fn live(annotations: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "a", "namespace": "n", "annotations": annotations},
+            "spec": {"type": "LoadBalancer", "loadBalancerClass": "service.k8s.aws/nlb"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn annotations_that_the_spec_gave_and_took_away_go_and_those_of_others_stay() {
+        let given =
+            json!({GIVEN_ANNOTATIONS: "scheme,pool", "scheme": "public", "pool": "b", "backup": "yes"});
+        let body = replacement(&planned(&json!({GIVEN_ANNOTATIONS: "pool", "pool": "c"})), &live(&given));
+        let annotations = body["metadata"]["annotations"].as_object().unwrap();
+        assert_eq!((annotations["pool"].as_str(), annotations["backup"].as_str()), (Some("c"), Some("yes")));
+        assert!(!annotations.contains_key("scheme"), "{annotations:?}");
+        let none = replacement(&planned(&json!({})), &live(&given));
+        let left: Vec<_> = none["metadata"]["annotations"].as_object().unwrap().keys().cloned().collect();
+        assert!(
+            !left.iter().any(|key| ["scheme", "pool", GIVEN_ANNOTATIONS].contains(&key.as_str())),
+            "{left:?}"
+        );
+    }
+
+    #[test]
+    fn a_class_that_a_webhook_chose_is_kept() {
+        let body = replacement(&planned(&json!({})), &live(&json!({})));
+        assert_eq!(body["spec"]["loadBalancerClass"], "service.k8s.aws/nlb");
+    }
 }

@@ -27,6 +27,7 @@ mod refused_growth;
 pub mod replace_as_read;
 pub mod requests;
 pub mod restricted;
+pub mod watch_clients;
 pub mod write_error;
 pub mod writer;
 

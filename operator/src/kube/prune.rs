@@ -1,9 +1,10 @@
 //! [IO, write] Removes what an owner owns and no longer names: the leaf and the policy of a client or scraper that was
-//! taken from the spec, the default deny of a namespace that is shared now. Other kinds have one name permanently.
+//! taken from the spec, the default deny of a namespace that is shared now, the load balancer of a node that is exposed no more.
+//! Other kinds have one name permanently.
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Preconditions};
@@ -15,7 +16,7 @@ use crate::kube::writer::{WriteError, Writer};
 use crate::watch::caches::Caches;
 use crate::watch::client_namespaces::ClientNamespaces;
 
-/// Removes all Secrets and policies of `owner` that are not `named`; returns what could not be removed.
+/// Removes all Secrets, policies and Services of `owner` that are not `named`; returns what could not be removed.
 pub async fn prune(
     owner: &Owner,
     named: &BTreeSet<ObjectId>,
@@ -27,8 +28,10 @@ pub async fn prune(
     let secrets = secrets.iter().map(|secret| (ApiResource::erase::<Secret>(&()), &secret.0));
     let policies = caches.network_policies_of(uid);
     let policies = policies.iter().map(|policy| (ApiResource::erase::<NetworkPolicy>(&()), &policy.metadata));
+    let services = caches.services_of(uid);
+    let services = services.iter().map(|service| (ApiResource::erase::<Service>(&()), &service.metadata));
     let mut failures = Vec::new();
-    for (resource, metadata) in secrets.chain(policies) {
+    for (resource, metadata) in secrets.chain(policies).chain(services) {
         let id = id(&owner.namespace, &resource, metadata);
         if metadata.deletion_timestamp.is_none() && !named.contains(&id) {
             failures.extend(writer.remove(&resource, &id, metadata).await.err());

@@ -6,7 +6,7 @@ use tessera_crds::condition::{ConditionType, Reason};
 
 use super::apply::Applied;
 use super::resolve::Resolved;
-use crate::checklist::summary;
+use crate::checklist::{enforce, summary};
 use crate::issue::leaf::Leaf;
 use crate::kube::drift::Drift;
 use crate::kube::events::EventRecord;
@@ -52,6 +52,7 @@ pub(super) fn of_transition(before: &TesseraNetworkStatus, after: &TesseraNetwor
         .chain(store_ca_changed(before, after))
         .chain(rollover(before, after))
         .chain(checklist)
+        .chain(enforce::events(&before.held, &after.held))
         .collect()
 }
 
@@ -84,8 +85,10 @@ fn store_ca_changed(before: &TesseraNetworkStatus, after: &TesseraNetworkStatus)
     (then != now).then(|| EventRecord::warning("SecretStoreCAChanged", note))
 }
 
-/// Reasons of Ready: nodes report their own coming and going, and the store's state by its own condition.
-const REPORTED_ELSEWHERE: [Reason; 8] = [
+/// Reasons of Ready: nodes report their own coming and going, and the store's state by its own condition; of what is held back each
+/// change is an Event of its own.
+const REPORTED_ELSEWHERE: [Reason; 9] = [
+    Reason::ChecklistHeld,
     Reason::NodesNotReady,
     Reason::StoreUnreachable,
     Reason::LoginDenied,

@@ -1,6 +1,6 @@
 //! [IO, read] Everything that a network's objects and status are made from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ use kube::api::ObjectMeta;
 use tessera_crds::api::network::Scraper;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
 use tessera_log_shipping::Reports;
-use tessera_node_api::admin::LoggingStatus;
+use tessera_node_api::admin::{self, LoggingStatus};
 use tessera_pki::CaState;
 
 use super::logging::{self, CollectorCa};
-use super::partners::{self, Bundles, same};
+use super::partners::{self, Bundles, Reached, same};
 use super::resolve::shows_issued;
 use crate::checklist::clear_text::ClearTextFacts;
 use crate::checklist::cluster::ClusterFacts;
@@ -27,6 +27,7 @@ use crate::issue::stored;
 use crate::kube::meta::{name_of, uid_of};
 use crate::kube::object_id::ObjectId;
 use crate::node::image_check::{self, Untried};
+use crate::node::resolve::exposure::exposed_host;
 use crate::probe::store_reports::ObservedStore;
 use crate::rollover::facts;
 use crate::rollover::next::AllFacts;
@@ -53,8 +54,8 @@ pub struct Inputs {
     pub collector_ca: CollectorCa,
     /// The CA bundles of its partners.
     pub partner_bundles: Bundles,
-    /// The URLs that each pod of its nodes has reached, without a final slash; empty without partners.
-    pub reached: Vec<BTreeSet<String>>,
+    /// What each pod of its nodes has reached; empty without partners.
+    pub reached: Vec<Reached>,
     /// What came of shipping the operator's own log; `None`: it is not shipped.
     pub operator_log: Option<LoggingStatus>,
     /// The nodes of the network.
@@ -112,10 +113,16 @@ pub async fn gather(network: &TesseraNetwork, ctx: &Context, now: Timestamp) -> 
 }
 
 /// Of the pods that have reported anything.
-fn reached(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], ctx: &Context) -> Vec<BTreeSet<String>> {
+fn reached(network: &TesseraNetwork, nodes: &[Arc<TesseraNode>], ctx: &Context) -> Vec<Reached> {
     if network.spec.partners.is_empty() {
         return Vec::new();
     }
-    let reports = nodes.iter().flat_map(|node| facts::reports(node, ctx)).flatten();
-    reports.map(|report| report.peers_reached.iter().map(|url| same(url).to_owned()).collect()).collect()
+    let of_node = |node: &Arc<TesseraNode>| {
+        let exposed = exposed_host(node).is_some();
+        let urls =
+            |report: admin::Status| report.peers_reached.iter().map(|url| same(url).to_owned()).collect();
+        let reports = facts::reports(node, ctx).into_iter().flatten();
+        reports.map(|report| Reached { exposed, urls: urls(report) }).collect::<Vec<_>>()
+    };
+    nodes.iter().flat_map(of_node).collect()
 }

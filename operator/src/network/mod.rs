@@ -1,8 +1,8 @@
 //! One TesseraNetwork: its authorities, what its nodes share, and how its secret store is.
 //!
 //! ```text
-//! inputs ──► resolve ──► desired ──► apply ──► status
-//! [read]     [pure]      [pure]      [write]   [pure, one patch]
+//! hold ──────► inputs ──► resolve ──► desired ──► apply ──► status
+//! [read, pure] [read]     [pure]      [pure]      [write]   [pure, one patch]
 //! ```
 
 pub mod apply;
@@ -10,6 +10,7 @@ mod bundle;
 pub mod desired;
 pub mod egress;
 mod events;
+pub mod hold;
 pub mod inputs;
 pub mod logging;
 pub mod partners;
@@ -36,6 +37,7 @@ use crate::report::conditions::is_true;
 use crate::report::open_report::Report;
 use crate::watch::cache::Cache;
 use crate::watch::kept::Parsed;
+use hold::Holds;
 use resolve::{Resolved, Unresolved};
 
 /// How often a network is reconciled of which nothing changes: the loss of its CA state has no watch.
@@ -84,7 +86,9 @@ impl Managed for TesseraNetwork {
         ctx: &Context,
         now: Timestamp,
     ) -> Result<Reconciled<TesseraNetworkStatus>, Error> {
-        let inputs = match inputs::gather(self, ctx, now).await {
+        let holds = hold::live::holds(self, ctx, now).await?;
+        let granted = holds.narrow(self);
+        let inputs = match inputs::gather(&granted, ctx, now).await {
             Ok(inputs) => inputs,
             Err(error) => {
                 let nodes = ctx.caches.nodes_of(name_of(self));
@@ -93,8 +97,8 @@ impl Managed for TesseraNetwork {
                 return Ok(Reconciled { status, events: Vec::new(), failure: Some(error), next: PERIOD });
             }
         };
-        match resolve::resolve(self, &inputs) {
-            Ok(resolved) => Ok(reconcile_resolved(self, &resolved, &inputs, ctx).await),
+        match resolve::resolve(&granted, &inputs) {
+            Ok(resolved) => Ok(reconcile_resolved(self, &resolved, &holds, &inputs, ctx).await),
             // The API server was away for a moment: the status stays.
             Err(Unresolved::Transient(error)) => Err(Error::Unavailable(error)),
             Err(why) => {
@@ -109,6 +113,7 @@ impl Managed for TesseraNetwork {
 async fn reconcile_resolved(
     network: &TesseraNetwork,
     resolved: &Resolved,
+    holds: &Holds,
     inputs: &inputs::Inputs,
     ctx: &Context,
 ) -> Reconciled<TesseraNetworkStatus> {
@@ -117,7 +122,7 @@ async fn reconcile_resolved(
     } else {
         apply::apply(&desired::desired(resolved, &ctx.settings), network, resolved, inputs, ctx).await
     };
-    let seen = status::Seen { network: resolved, applied: &applied };
+    let seen = status::Seen { network: resolved, holds, applied: &applied };
     let status = status::of_seen(network, &seen, inputs);
     let lines = status.checklist.as_ref().map(|checklist| checklist.lines.as_slice());
     ctx.metrics.checklist(&ctx.namespace, &resolved.name, lines.unwrap_or_default());

@@ -25,6 +25,7 @@ use super::bundle;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::kube::meta::namespace_of;
+use crate::node::resolve::exposure::known_to;
 use crate::report::conditions::{ConditionStatus, ConditionValue};
 
 /// Bundles that are read at one time.
@@ -86,13 +87,16 @@ pub async fn read_bundles(network: &TesseraNetwork, ctx: &Context) -> Result<Bun
 }
 
 /// All partners of the spec, sorted by name.
-pub fn settle(network: &TesseraNetwork, bundles: &Bundles) -> Vec<Partner> {
+///
+/// `exposed`: the hosts under which partners know nodes of ours.
+pub fn settle(network: &TesseraNetwork, bundles: &Bundles, exposed: &BTreeSet<String>) -> Vec<Partner> {
     let specs = &network.spec.partners;
     let scopes: Vec<_> = specs.iter().map(|spec| DnsScope::parse(&spec.dns_names)).collect();
     let settled = specs.iter().zip(&scopes).map(|(spec, scope)| {
         let trust = match scope {
             Err(error) => Err(Rejected::Spec(format!("dnsNames: {error}"))),
             Ok(scope) => conflict(network, spec, scope, specs.iter().zip(&scopes))
+                .or_else(|| speaks_for_ours(spec, scope, exposed))
                 .or_else(|| url_outside(spec, scope))
                 .map_or_else(|| trusted(spec, bundles), |message| Err(Rejected::Spec(message))),
         };
@@ -141,6 +145,14 @@ fn conflict<'a, E: 'a>(
     })
 }
 
+fn speaks_for_ours(spec: &Spec, scope: &DnsScope, exposed: &BTreeSet<String>) -> Option<String> {
+    let host = exposed.iter().find(|host| scope.holds(host))?;
+    Some(format!(
+        "dnsNames: {host} is the advertised host of a node of ours: name the partner's own in spec.partners[{}].dnsNames",
+        spec.name
+    ))
+}
+
 /// Names of Services in our namespace, in both spellings, and of the pods behind them; and those of our trust domain.
 fn is_ours(network: &TesseraNetwork, pattern: &DnsPattern) -> bool {
     let (DnsPattern::Exact(name) | DnsPattern::Below(name)) = pattern;
@@ -156,13 +168,16 @@ fn is_ours(network: &TesseraNetwork, pattern: &DnsPattern) -> bool {
 }
 
 fn url_outside(spec: &Spec, scope: &DnsScope) -> Option<String> {
-    let is_inside = |url: &str| {
-        let authority = url.strip_prefix("https://")?;
-        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
-        (scope.holds(host) && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
-    };
-    let outside = spec.urls.iter().find(|url| is_inside(url).is_none())?;
+    let outside = spec.urls.iter().find(|url| !is_inside(url, scope))?;
     Some(format!("urls: {outside} must have a host inside of dnsNames and a port of 1 to 65535"))
+}
+
+/// Whether a URL of the spec has a host inside of `scope`, and a port.
+pub(super) fn is_inside(url: &str, scope: &DnsScope) -> bool {
+    url.strip_prefix("https://").is_some_and(|authority| {
+        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+        scope.holds(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 fn trusted(spec: &Spec, bundles: &Bundles) -> Result<Trusted, Rejected> {
@@ -190,15 +205,21 @@ fn trusted(spec: &Spec, bundles: &Bundles) -> Result<Trusted, Rejected> {
     Ok(Trusted { pem: pem.clone(), cas })
 }
 
-/// What the nodes are given; nothing if the network has no partners.
+/// What the nodes are given; nothing if the network has no partners. One whose bundle cannot be had is cut off by an empty one:
+/// that it was let in stays on record, so that the bundle's repair is no new partner.
 pub fn of_nodes(partners: &[Partner]) -> Option<dynamic_config::Partners> {
     let given = |partner: &Partner| {
+        let ca_bundle = match &partner.trust {
+            Ok(trusted) => trusted.pem.clone(),
+            Err(Rejected::Reference(_)) => String::new(),
+            Err(Rejected::Spec(_)) => return None,
+        };
         Some(dynamic_config::Partner {
             name: partner.name.clone(),
             trust_domain: partner.trust_domain.clone(),
             dns_names: partner.dns_names.clone(),
             urls: partner.urls.clone(),
-            ca_bundle: partner.trust.as_ref().ok()?.pem.clone(),
+            ca_bundle,
         })
     };
     (!partners.is_empty()).then(|| dynamic_config::Partners {
@@ -207,9 +228,21 @@ pub fn of_nodes(partners: &[Partner]) -> Option<dynamic_config::Partners> {
     })
 }
 
-/// What is seen of each; `reached` has what each pod of the network's nodes reports as reached.
-pub fn status(partners: &[Partner], reached: &[BTreeSet<String>]) -> Vec<PartnerStatus> {
-    let is_reached = |url: &&String| !reached.is_empty() && reached.iter().all(|by| by.contains(same(url)));
+/// What a pod of the network's nodes reports as reached.
+#[derive(Debug, Clone, Default)]
+pub struct Reached {
+    /// Whether partners outside of the cluster know its node.
+    pub exposed: bool,
+    /// The URLs, without a final slash.
+    pub urls: BTreeSet<String>,
+}
+
+/// What is seen of each; `reached` has an entry for each pod of the network's nodes that reports anything.
+pub fn status(partners: &[Partner], reached: &[Reached]) -> Vec<PartnerStatus> {
+    let is_reached = |url: &&String| {
+        let known = known_to(url, reached, |by| by.exposed);
+        !known.is_empty() && known.iter().all(|by| by.urls.contains(same(url)))
+    };
     let one = |partner: &Partner| {
         let cas = partner.trust.iter().flat_map(|trusted| &trusted.cas).take(MAX_CAS);
         let (reached, unreached): (Vec<_>, Vec<_>) = partner.urls.iter().partition(is_reached);

@@ -21,6 +21,7 @@ use crate::kube::meta::{Owner, name_of, namespace_of, network_labels};
 use crate::kube::object_id::ObjectId;
 use crate::node::hold::is_held_as_new;
 use crate::node::image_check::Untried;
+use crate::node::resolve::exposure::exposed_host;
 use crate::node::resolve::is_stalled_without_key;
 use crate::report::error::chain;
 use crate::report::unreadable::Unreadable;
@@ -116,7 +117,7 @@ pub fn resolve(network: &TesseraNetwork, inputs: &Inputs) -> Result<Resolved, Un
         client_leaves,
         peers: peers(inputs),
         logging: logging::of_nodes(network, &inputs.collector_ca),
-        partners: partners::settle(network, &inputs.partner_bundles),
+        partners: partners::settle(network, &inputs.partner_bundles, &exposed_hosts(inputs)),
         egress: egress::of_nodes(network),
         untried: inputs.untried.clone(),
         paused: network.spec.paused,
@@ -130,6 +131,10 @@ fn peers(inputs: &Inputs) -> Vec<String> {
         peers.map(|node| names::node::p2p_url(name_of(&**node), namespace_of(&**node))).collect();
     urls.sort();
     urls
+}
+
+fn exposed_hosts(inputs: &Inputs) -> BTreeSet<String> {
+    inputs.nodes.iter().filter_map(|node| exposed_host(node)).collect()
 }
 
 fn authorities(network: &TesseraNetwork, inputs: &Inputs) -> Result<(Arc<CaState>, bool), Unresolved> {

@@ -85,10 +85,11 @@ fn remember_leaf(node: &Resolved, written: &ObjectId, metadata: &ObjectMeta, ctx
 async fn grow_volume(node: &Resolved, ctx: &Context, applied: &mut Applied) {
     let name = names::node::volume_claim(&node.name, 0);
     let Some(claim) = ctx.caches.claims.get(&name) else { return };
-    if !can_grow(&claim.0, &node.size) {
+    let claim = claim.read();
+    if !can_grow(&claim, &node.size) {
         return;
     }
-    match ctx.writer.grow_claim(&claim.0, &node.size).await {
+    match ctx.writer.grow_claim(&claim, &node.size).await {
         Ok(()) => {
             tracing::info!(claim = name, size = node.size, "the volume is to grow");
             let id = ObjectId::of::<PersistentVolumeClaim>(&node.owner.namespace, &name);
@@ -227,7 +228,7 @@ async fn apply_workload(
         Err(error) => return applied.failures.push(error),
     }
     let claim = names::node::volume_claim(name_of(object), 0);
-    let claimed = ctx.caches.claims.get(&claim).is_some_and(|claim| is_bound(&claim.0));
+    let claimed = ctx.caches.claims.get(&claim).is_some_and(|claim| is_bound(&claim.read()));
     let result = ctx.writer.ensure(&planned, live).await;
     if matches!(admission, Admission::InTurn) {
         let generation = result.as_ref().ok().and_then(|ensured| ensured.metadata.generation);

@@ -3,13 +3,13 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tessera_crds::TesseraNodeStatus;
 use tessera_crds::api::node::{KeyState, KeyStatus};
-use tessera_crds::checklist::HeldChange;
 use tessera_crds::condition::{ConditionType, Reason};
 use tessera_pki::policy::Reason as Renewal;
 
 use super::apply::Applied;
 use super::resolve::Resolved;
-use crate::checklist::summary;
+use crate::backup::custodians::listed;
+use crate::checklist::{enforce, summary};
 use crate::kube::drift::Drift;
 use crate::kube::events::EventRecord;
 use crate::kube::object_id::ObjectId;
@@ -40,6 +40,12 @@ pub(super) fn of_writes(node: &Resolved, applied: &Applied) -> Vec<EventRecord> 
     records
 }
 
+fn address_changed(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<EventRecord> {
+    let (before, after) = (&before.endpoints.as_ref()?.p2p, &after.endpoints.as_ref()?.p2p);
+    let note = || format!("the node announces {after} to other transaction managers, and no longer {before}");
+    (before != after).then(|| EventRecord::normal("AddressChanged", note()))
+}
+
 fn is_renewal(node: &Resolved, object: &ObjectId) -> bool {
     node.leaves().any(|leaf| leaf.reissued.is_some() && leaf.secret == *object)
 }
@@ -66,15 +72,20 @@ pub(super) fn of_transition(before: &TesseraNodeStatus, after: &TesseraNodeStatu
         |name: &str, version| before.keys.iter().any(|key| key.name == name && key.version == version);
     let generated = after.keys.iter().filter(|key| !known(&key.name, key.version)).map(|key| {
         let note = format!("version {} of key {} is {}", key.version, key.name, key.public_key);
+        if key.imported == Some(true) {
+            return EventRecord::normal("KeyImported", format!("{note}, imported"));
+        }
         EventRecord::normal("KeyReady", note)
     });
     let checklist = summary::events(before.checklist.as_ref(), after.checklist.as_ref());
     generated
         .chain(archived(before, after))
         .chain(rolled_back(before, after))
+        .chain(address_changed(before, after))
         .chain(readiness(before, after))
         .chain(loss_accepted(before, after))
-        .chain(held(before, after))
+        .chain(custodians_changed(before, after))
+        .chain(enforce::events(&before.held, &after.held))
         .chain(checklist)
         .collect()
 }
@@ -96,21 +107,18 @@ fn archived(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventR
     .collect()
 }
 
-/// Each change that is held back, once, and that it goes through.
-fn held(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Vec<EventRecord> {
-    let is_in = |list: &[HeldChange], held: &HeldChange| list.iter().any(|other| other.field == held.field);
-    let begun = after.held.iter().filter(|held| !is_in(&before.held, held)).map(|held| {
-        let HeldChange { field, line, .. } = held;
-        let note = format!(
-            "{field} is held back: checklist.mode is Enforce, and line {line} is Violated without an Exception; the condition Ready says what to do"
-        );
-        EventRecord::warning("ChecklistHeld", note)
-    });
-    let ended = before.held.iter().filter(|held| !is_in(&after.held, held)).map(|held| {
-        let note = format!("{} is held back no longer", held.field);
-        EventRecord::normal("ChecklistReleased", note)
-    });
-    begun.chain(ended).collect()
+/// Those who can open the backups of its keys are others than before.
+fn custodians_changed(before: &TesseraNodeStatus, after: &TesseraNodeStatus) -> Option<EventRecord> {
+    let of = |status: &TesseraNodeStatus| {
+        let all = status.key_backup.iter().flat_map(|backup| &backup.custodians);
+        all.map(|one| (one.name.clone(), one.age.clone())).collect::<Vec<_>>()
+    };
+    let (before, after) = (of(before), of(after));
+    let names: Vec<_> = after.iter().map(|(name, _)| name.as_str()).collect();
+    (before != after).then(|| {
+        let note = format!("backups of the node's keys are sealed to {}", listed(&names));
+        EventRecord::warning("CustodiansChanged", note)
+    })
 }
 
 /// An image that was rejected just now.

@@ -11,6 +11,7 @@ use tessera_crds::names;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_pki::CaState;
 
+use super::load_balancer::{self, LiveLoadBalancer};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::issue::leaf::StoredLeaf;
@@ -25,6 +26,10 @@ use crate::watch::cache::Cached as _;
 pub struct Inputs {
     /// The network, if it exists.
     pub network: NetworkInput,
+    /// Its load balancer, if it has one.
+    pub load_balancer: Option<LiveLoadBalancer>,
+    /// The other nodes of the network, if it is to be exposed.
+    pub others: Vec<Arc<TesseraNode>>,
     /// The network's authorities, if it has any yet.
     pub authorities: Option<Arc<CaState>>,
     /// The Secrets that hold this node's leaves, as they are; only ours.
@@ -76,6 +81,8 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
     secrets.extend(elsewhere.found);
     let stateful_set = ctx.caches.stateful_set(name).and_then(|set| set.read());
     Ok(Inputs {
+        load_balancer: load_balancer::of_node(node, ctx),
+        others: others(node, ctx),
         secrets,
         unread: elsewhere.failures,
         upgrade: upgrade::facts::gather(node, network.found(), stateful_set.as_ref(), ctx, now),
@@ -85,6 +92,16 @@ pub async fn gather(node: &TesseraNode, ctx: &Context, now: Timestamp) -> Result
         authorities,
         now,
     })
+}
+
+/// Only a node that is to be exposed asks for an address that another node may have.
+fn others(node: &TesseraNode, ctx: &Context) -> Vec<Arc<TesseraNode>> {
+    if node.spec.exposure.asked().is_none() {
+        return Vec::new();
+    }
+    let mut others = ctx.caches.nodes_of(&node.spec.network_ref.name);
+    others.retain(|other| uid_of(&**other) != uid_of(node));
+    others
 }
 
 fn node_time(stateful_set: Option<&DynamicObject>, ctx: &Context) -> Option<Timestamp> {

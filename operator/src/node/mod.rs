@@ -11,6 +11,7 @@ mod events;
 pub mod hold;
 pub mod image_check;
 pub mod inputs;
+pub mod load_balancer;
 pub mod observe;
 mod remake;
 pub mod resolve;
@@ -132,7 +133,8 @@ async fn reconcile_resolved(
         node.status.as_ref().and_then(|status| conditions::find(&status.conditions, ConditionType::Ready));
     let now = inputs.now;
     let seen = Seen { node: resolved, holds, applied: &applied, observed: &observed, now, before };
-    let status = (!observed.awaits_first_answer()).then(|| status::of_seen(node, &seen));
+    let is_too_early = observed.awaits_first_answer() || observed.backup.awaits_list;
+    let status = (!is_too_early).then(|| status::of_seen(node, &seen));
     let is_settled = status.as_ref().is_some_and(|status| {
         let holds = |type_| conditions::is_true(&status.conditions, type_);
         holds(ConditionType::Ready) && holds(ConditionType::CertificatesServed)

@@ -17,7 +17,9 @@ use tessera_node_api::admin;
 use self::known_volume::KnownVolume;
 use self::start::Problem;
 use super::apply::Applied;
+use super::load_balancer::{self, LiveLoadBalancer};
 use super::resolve::Resolved;
+use crate::backup::memory::{self, ObservedBackup};
 use crate::checklist::stranger::StrangerRound;
 use crate::controller::context::Context;
 use crate::kube::meta::{name_of, uid_of};
@@ -43,12 +45,16 @@ pub struct Observed {
     pub volume: ObservedVolume,
     /// The sizes of its bound claims.
     pub volumes: Vec<VolumeStatus>,
+    /// Its load balancer, if it has one.
+    pub load_balancer: Option<LiveLoadBalancer>,
     /// What people state about its network.
     pub attestations: Vec<Arc<TesseraAttestation>>,
     /// NetworkPolicies of others that select its pods and allow something.
     pub foreign_policies: Vec<String>,
     /// Whether nothing but nodes and the system runs on the machines of its pods; `None`: nobody knows.
     pub dedicated_machines: Option<bool>,
+    /// What is known of the backup of its keys.
+    pub backup: ObservedBackup,
     /// Why there is no pod or why it does not start, as Events say.
     pub events: EventCause,
 }
@@ -165,9 +171,11 @@ pub async fn observe(
         pods: pods.iter().map(|pod| observe_pod(pod, ctx, now)).collect(),
         volume: volume(node, ctx).await,
         volumes: capacity(node, ctx).into_iter().collect(),
+        load_balancer: load_balancer::of_node(object, ctx),
         attestations: ctx.caches.attestations_of(&node.network),
         foreign_policies: policies::opening(&ctx.caches.policies, &pods),
         dedicated_machines: dedicated_machines(node, &pods, ctx, now),
+        backup: memory::observe(object, ctx),
         events: event_cause(object, ctx),
     }
 }
@@ -226,9 +234,10 @@ fn last_answer(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Result<admin::St
 fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
     let claim = names::node::volume_claim(&node.name, 0);
     let kept = ctx.caches.claims.get(&claim)?;
-    let status = kept.0.status.as_ref()?;
+    let kept = kept.read();
+    let status = kept.status.as_ref()?;
     let capacity = status.capacity.as_ref()?.get("storage")?.0.as_str().into();
-    let class = kept.0.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+    let class = kept.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
     (status.phase.as_deref() == Some("Bound")).then_some(VolumeStatus {
         claim,
         capacity,
@@ -239,7 +248,7 @@ fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
 async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {
     let name = names::node::volume_claim(&node.name, 0);
     let Some(claim) = ctx.caches.claims.get(&name) else { return ObservedVolume::Pending };
-    match judge_claim(&claim.0) {
+    match judge_claim(&claim.read()) {
         Ok(Some(volume)) => bound_volume(&claim, &volume, ctx).await,
         Ok(None) => ObservedVolume::Pending,
         Err(lost) => ObservedVolume::Lost(lost),
@@ -248,7 +257,7 @@ async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {
 
 /// A volume that goes makes its claim `Lost`, which the watch shows; so it is read only when the claim changed, or seldom.
 async fn bound_volume(claim: &KeptClaim, volume: &str, ctx: &Context) -> ObservedVolume {
-    let (uid, version) = (claim.uid(), &claim.0.metadata.resource_version);
+    let (uid, version) = (claim.uid(), &claim.metadata.resource_version);
     let known = ctx.volumes.get(uid);
     let known =
         known.filter(|known| known.claim_version == *version && known.read_at.elapsed() < VOLUME_COUNTS);

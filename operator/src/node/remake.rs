@@ -25,16 +25,17 @@ pub(super) async fn remove_unbound(
 ) -> Result<bool, WriteError> {
     let name = names::node::volume_claim(&node.name, 0);
     let claim = ctx.caches.claims.get(&name);
-    let claim = claim.as_ref().map(|claim| &claim.0);
+    let claim = claim.as_ref().map(|claim| claim.read());
     let uid = live.and_then(|live| live.metadata.uid.as_deref()).unwrap_or_default();
-    if claim.is_some_and(has_volume) || rollout::serves(uid, &ctx.caches) {
+    if claim.as_ref().is_some_and(has_volume) || rollout::serves(uid, &ctx.caches) {
         return Ok(false);
     }
     let asks_otherwise =
         |found: Option<PersistentVolumeClaimSpec>| found.is_some_and(|it| differs(&it, &node.volume));
     let wrong_claim = claim.filter(|claim| asks_otherwise(claim.spec.clone()));
     let wrong_template = live.filter(|live| asks_otherwise(template(live)));
-    if let Some(live) = live.filter(|_| wrong_claim.is_some() || wrong_template.is_some()) {
+    let is_wrong = wrong_claim.is_some() || wrong_template.is_some();
+    if let Some(live) = live.filter(|_| is_wrong) {
         tracing::info!(object = %workload, "made again: it asks for another volume than the spec, and there is none yet");
         ctx.writer.remove_unchanged(&workload.resource, &workload.id, &live.metadata).await?;
     }
@@ -43,7 +44,7 @@ pub(super) async fn remove_unbound(
         let resource = ApiResource::erase::<PersistentVolumeClaim>(&());
         ctx.writer.remove_unchanged(&resource, &id, &claim.metadata).await?;
     }
-    Ok(wrong_claim.is_some() || wrong_template.is_some())
+    Ok(is_wrong)
 }
 
 fn has_volume(claim: &PersistentVolumeClaim) -> bool {

@@ -14,9 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::WeightedPodAffinityTerm;
+use k8s_openapi::api::core::v1::{VolumeProjection, WeightedPodAffinityTerm};
 use kube::api::{DynamicObject, ObjectMeta};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tessera_crds::api::network::Rollout as Budget;
 use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode};
@@ -242,27 +242,55 @@ pub struct LiveWorkload {
     pub claims: Value,
     /// The terms of its template that come from `clients`. An edit of them shows: the hash is another.
     pub ledger_terms: Vec<WeightedPodAffinityTerm>,
+    /// The Secrets of keys to import that its template mounts.
+    pub imports: Vec<VolumeProjection>,
 }
 
+/// The name of the volume with the Secrets of keys to import.
+pub const IMPORTS: &str = "imports";
+
 /// Where a template has its preferred pod anti-affinity.
-const PREFERRED: &str =
-    "/spec/template/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution";
 
 impl LiveWorkload {
     /// What is needed of the StatefulSet.
     pub fn of(stateful_set: &DynamicObject) -> Self {
         let annotations = stateful_set.metadata.annotations.as_ref();
         let annotation = |name| annotations.and_then(|all| all.get(name)).cloned();
+        let template = &stateful_set.data["spec"]["template"];
         Self {
             revision: annotation(TEMPLATE_REVISION).and_then(|revision| revision.parse().ok()),
             template_hash: annotation(TEMPLATE_HASH),
             claims: stateful_set.data.pointer("/spec/volumeClaimTemplates").cloned().unwrap_or_default(),
             ledger_terms: last_terms(
-                stateful_set.data.pointer(PREFERRED),
+                template.pointer(PREFERRED),
                 annotation(LEDGER_TERMS).and_then(|count| count.parse().ok()).unwrap_or(0),
             ),
+            imports: imports(template),
         }
     }
+}
+
+/// What [`LiveWorkload::of`] reads of a pod template: the rest of it is most of a workload, and nobody keeps it.
+pub fn read_of_template(template: &Value) -> Value {
+    let mut read = json!({});
+    if let Some(terms) = template.pointer(PREFERRED) {
+        read["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"] =
+            terms.clone();
+    }
+    if let Some(volume) = imports_volume(template) {
+        read["spec"]["volumes"] = json!([volume]);
+    }
+    read
+}
+
+fn imports_volume(template: &Value) -> Option<&Value> {
+    template.pointer("/spec/volumes")?.as_array()?.iter().find(|volume| volume["name"] == IMPORTS)
+}
+
+fn imports(template: &Value) -> Vec<VolumeProjection> {
+    let sources = imports_volume(template).map(|volume| volume["projected"]["sources"].clone());
+    sources.and_then(|sources| serde_json::from_value(sources).ok()).unwrap_or_default()
 }
 
 fn last_terms(preferred: Option<&Value>, count: usize) -> Vec<WeightedPodAffinityTerm> {
@@ -285,8 +313,6 @@ pub fn kept_revision(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::fixtures::{network, network_json};
 
@@ -296,6 +322,29 @@ mod tests {
         json["status"] = json!({"conditions": [{"type": "SecretStoreReady", "status": status, "reason": reason,
             "message": "m", "observedGeneration": generation, "lastTransitionTime": "2027-01-01T00:00:00Z"}]});
         json
+    }
+
+    #[test]
+    fn what_is_kept_of_a_template_is_all_that_is_read_of_it() {
+        let term = json!({"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}});
+        let imports = json!({"name": IMPORTS, "projected": {"sources": [{"secret": {"name": "java-key"}}]}});
+        let template = json!({"spec": {
+            "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}},
+            "containers": [{"name": "tessera-node"}], "volumes": [{"name": "data"}, imports],
+        }});
+        let workload = |template: &Value| -> DynamicObject {
+            serde_json::from_value(json!({
+                "apiVersion": "apps/v1", "kind": "StatefulSet",
+                "metadata": {"name": "a", "annotations": {LEDGER_TERMS: "1"}}, "spec": {"template": template},
+            }))
+            .unwrap()
+        };
+        let read = read_of_template(&template);
+        assert!(!read.to_string().contains("tessera-node") && !read.to_string().contains("data"), "{read}");
+        let (whole, kept) = (LiveWorkload::of(&workload(&template)), LiveWorkload::of(&workload(&read)));
+        assert_eq!((whole.ledger_terms.len(), whole.imports.len()), (1, 1));
+        assert_eq!((&kept.ledger_terms, &kept.imports), (&whole.ledger_terms, &whole.imports));
+        assert_eq!(read_of_template(&json!({"spec": {"containers": []}})), json!({}));
     }
 
     #[test]
@@ -330,6 +379,7 @@ mod tests {
             template_hash: Some(hash.to_owned()),
             claims: Value::Null,
             ledger_terms: Vec::new(),
+            imports: Vec::new(),
         };
         let hash_of = |revision: u32| format!("template {revision} of this spec");
         let chosen = |live: Option<LiveWorkload>| kept_revision(live.as_ref(), 3, hash_of);
@@ -346,6 +396,7 @@ mod tests {
             template_hash: None,
             claims: Value::Null,
             ledger_terms: Vec::new(),
+            imports: Vec::new(),
         };
         assert_eq!(chosen(Some(unknown)), None);
     }

@@ -1,4 +1,4 @@
-//! Asks a node how it is: `GET /v1/status` over mTLS, straight to a pod's address.
+//! Asks a node how it is, and carries backups of keys: HTTP over mTLS, straight to a pod's address.
 //!
 //! Both ends are of the network's admin CA. The server must be the very node that we mean: its certificate must carry the
 //! node's identity, whatever else the admin CA has signed.
@@ -8,15 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tessera_node_api::admin::{STATUS_PATH, Status};
 use tessera_node_api::identity::Identity;
+use tessera_node_api::key_backup::{
+    BACKUPS_PATH, CheckResult, CustodyProof, PROOFS_PATH, RESTORES_PATH, RestoredKeys, SealedKeys,
+};
 use tessera_node_api::paths::ADMIN_PORT;
 use tessera_node_api::tls_client;
 use tessera_pki::{CaError, CaState, Certificate, LeafSpec};
@@ -28,7 +33,10 @@ use crate::report::error::chain;
 
 /// The whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
-const STATUS_LIMIT: usize = 256 * 1024;
+const STATUS_LIMIT: usize = 512 << 10;
+/// 256 versions, each sealed to 16 custodians.
+const BACKUPS_LIMIT: usize = 2 << 20;
+const CHECK_RESULT_LIMIT: usize = 64 << 10;
 /// The operator's own leaf lives in memory only, and a new one costs nothing.
 const LEAF_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
@@ -64,12 +72,12 @@ pub enum AdminError {
     /// Another answer than 200.
     #[error("the node's admin port answers HTTP {0}")]
     Code(StatusCode),
-    /// No body, or one that is longer than any status.
-    #[error("the node's status cannot be received")]
+    /// No body, or one that is too long.
+    #[error("the node's answer cannot be received")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Not the status document. What the library says of it names our types.
     #[error(
-        "the node's admin port answers with no status that this operator can read (line {line}, column {column}): \
+        "the node's admin port answers with nothing that this operator can read (line {line}, column {column}): \
          use a node image of the operator's version"
     )]
     Document {
@@ -83,6 +91,37 @@ pub enum AdminError {
 impl From<serde_json::Error> for AdminError {
     fn from(error: serde_json::Error) -> Self {
         Self::Document { line: error.line(), column: error.column() }
+    }
+}
+
+/// Which node is meant, and where it is.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The pod's address.
+    pub address: IpAddr,
+    /// One of the names in the node's certificate.
+    pub dns_name: String,
+    /// The identity in the node's certificate.
+    pub node: Identity,
+}
+
+/// One request.
+struct Ask {
+    method: Method,
+    path: &'static str,
+    body: Bytes,
+    /// The longest answer.
+    limit: usize,
+}
+
+impl Ask {
+    fn get(path: &'static str, limit: usize) -> Self {
+        Self { method: Method::GET, path, body: Bytes::new(), limit }
+    }
+
+    fn post(path: &'static str, document: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(document).expect("documents with string keys serialise").into();
+        Self { method: Method::POST, path, body, limit: CHECK_RESULT_LIMIT }
     }
 }
 
@@ -121,47 +160,69 @@ impl AdminClient {
         now < self.renew_at && self.authority == authorities.admin.digest()
     }
 
-    /// The status of `node` in the pod at `address`; `dns_name` is one of the names in the node's certificate.
-    pub async fn status(
+    /// How the node is.
+    pub async fn status(&self, target: &Target) -> Result<Status, AdminError> {
+        self.ask(target, Ask::get(STATUS_PATH, STATUS_LIMIT)).await
+    }
+
+    /// Its keys, sealed to the custodians.
+    pub async fn key_backups(&self, target: &Target) -> Result<SealedKeys, AdminError> {
+        self.ask(target, Ask::get(BACKUPS_PATH, BACKUPS_LIMIT)).await
+    }
+
+    /// What it says of a custodian's proof.
+    pub async fn judge_proof(
         &self,
-        address: IpAddr,
-        dns_name: &str,
-        node: &Identity,
-    ) -> Result<Status, AdminError> {
-        let address = SocketAddr::new(address, ADMIN_PORT);
-        let exchange = tokio::time::timeout(TIMEOUT, self.exchange(address, dns_name, node));
+        target: &Target,
+        proof: &CustodyProof,
+    ) -> Result<CheckResult, AdminError> {
+        self.ask(target, Ask::post(PROOFS_PATH, proof)).await
+    }
+
+    /// What it says of keys that come back.
+    pub async fn restore_keys(
+        &self,
+        target: &Target,
+        keys: &RestoredKeys,
+    ) -> Result<CheckResult, AdminError> {
+        self.ask(target, Ask::post(RESTORES_PATH, keys)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, target: &Target, ask: Ask) -> Result<T, AdminError> {
+        let exchange = tokio::time::timeout(TIMEOUT, self.exchange(target, ask));
         exchange.await.map_err(|_| AdminError::Timeout)?
     }
 
-    async fn exchange(
-        &self,
-        address: SocketAddr,
-        dns_name: &str,
-        node: &Identity,
-    ) -> Result<Status, AdminError> {
-        let server_name =
-            ServerName::try_from(dns_name.to_owned()).map_err(|error| AdminError::Tls(error.to_string()))?;
+    async fn exchange<T: DeserializeOwned>(&self, target: &Target, ask: Ask) -> Result<T, AdminError> {
+        let server_name = ServerName::try_from(target.dns_name.clone())
+            .map_err(|error| AdminError::Tls(error.to_string()))?;
+        let address = SocketAddr::new(target.address, ADMIN_PORT);
         let tcp = TcpStream::connect(address).await.map_err(AdminError::Connect)?;
         let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(server_name, tcp).await;
         let tls = tls.map_err(AdminError::Handshake)?;
-        check_identity(&tls, node)?;
-        fetch(tls, dns_name).await
+        check_identity(&tls, &target.node)?;
+        fetch(tls, &target.dns_name, ask).await
     }
 }
 
-async fn fetch(tls: TlsStream<TcpStream>, host: &str) -> Result<Status, AdminError> {
+async fn fetch<T: DeserializeOwned>(
+    tls: TlsStream<TcpStream>,
+    host: &str,
+    ask: Ask,
+) -> Result<T, AdminError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(AdminError::Http)?;
-    let request = Request::get(STATUS_PATH)
-        .header(header::HOST, host)
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| AdminError::Tls(error.to_string()))?;
+    let mut request = Request::builder().method(ask.method.clone()).uri(ask.path).header(header::HOST, host);
+    if ask.method == Method::POST {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Full::new(ask.body)).map_err(|error| AdminError::Tls(error.to_string()))?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(AdminError::Http)?;
         if answer.status() != StatusCode::OK {
             return Err(AdminError::Code(answer.status()));
         }
-        let body = Limited::new(answer.into_body(), STATUS_LIMIT).collect().await;
+        let body = Limited::new(answer.into_body(), ask.limit).collect().await;
         let body = body.map_err(AdminError::Body)?.to_bytes();
         Ok(serde_json::from_slice(&body)?)
     };

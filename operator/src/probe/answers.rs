@@ -18,7 +18,7 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(3);
 /// What the pods answered, and what it takes to ask them. Shared by all namespaces.
 pub struct NodeAnswers {
     clients: Arc<PerObject<AdminClient>>,
-    answers: Arc<PerObject<Answers>>,
+    answers: Arc<PerObject<Kept>>,
     pub(super) backoff: Backoff,
     issuing: Mutex<()>,
 }
@@ -32,6 +32,34 @@ pub struct Answers {
     answered: Option<Instant>,
     /// Why the attempt after it failed.
     pub failure: Option<String>,
+}
+
+/// What is kept of that: a thousand answers as text take a third of the memory.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    last: Option<(Box<str>, Timestamp)>,
+    answered: Option<Instant>,
+    failure: Option<String>,
+}
+
+impl Kept {
+    fn read(self) -> Answers {
+        let parse = |text: &str| serde_json::from_str(text).expect("`keep` wrote it");
+        Answers {
+            last: self.last.map(|(text, at)| (parse(&text), at)),
+            answered: self.answered,
+            failure: self.failure,
+        }
+    }
+
+    fn keep(answers: &Answers) -> Self {
+        let text = |status| serde_json::to_string(status).expect("a status serialises").into_boxed_str();
+        Self {
+            last: answers.last.as_ref().map(|(status, at)| (text(status), *at)),
+            answered: answers.answered,
+            failure: answers.failure.clone(),
+        }
+    }
 }
 
 /// How old an answer may be that says what time it is at the node.
@@ -67,7 +95,7 @@ impl NodeAnswers {
 
     /// What the pod with this UID answered; `None`: it was not asked yet.
     pub fn of(&self, pod_uid: &str) -> Option<Answers> {
-        self.answers.get(pod_uid)
+        self.answers.get(pod_uid).map(Kept::read)
     }
 
     /// Takes in one attempt; returns whether it says something else than the one before.
@@ -77,17 +105,17 @@ impl NodeAnswers {
         attempt: Result<admin::Status, String>,
         now: Timestamp,
     ) -> bool {
-        self.answers.with_default(pod_uid, |answers| {
-            let before = answers.clone();
-            match attempt {
+        self.answers.with_default(pod_uid, |kept| {
+            let before = std::mem::take(kept).read();
+            let after = match attempt {
                 Ok(status) => {
-                    let answered = Some(Instant::now());
-                    *answers = Answers { last: Some((status, now)), answered, failure: None };
+                    Answers { last: Some((status, now)), answered: Some(Instant::now()), failure: None }
                 }
-                Err(failure) => answers.failure = Some(failure),
-            }
+                Err(failure) => Answers { failure: Some(failure), ..before.clone() },
+            };
+            *kept = Kept::keep(&after);
             let content = |answers: &Answers| answers.last.as_ref().map(|(status, _)| lasting(status));
-            before.failure != answers.failure || content(&before) != content(answers)
+            before.failure != after.failure || content(&before) != content(&after)
         })
     }
 
@@ -127,6 +155,9 @@ fn lasting(status: &admin::Status) -> admin::Status {
     }
     for server in &mut status.server_trials {
         server.tried_at.clear();
+    }
+    for found in status.log_search.iter_mut().flat_map(|search| &mut search.found) {
+        found.last_at.clear();
     }
     if let Some(logging) = &mut status.logging {
         let seen = |time: &mut Option<String>| time.iter_mut().for_each(String::clear);

@@ -49,7 +49,7 @@ pub fn subject(node: &TesseraNode, ctx: &Context) -> Option<Subject> {
     let pods = ctx.caches.pods.indexed(workload.uid());
     let Some(pod) = pods.first() else { return of(SubjectKind::StatefulSet, workload.uid()) };
     let claim = ctx.caches.claims.get(&names::node::volume_claim(name_of(node), 0));
-    if let Some(claim) = claim.filter(|claim| is_pending(&claim.0) && !is_started(pod)) {
+    if let Some(claim) = claim.filter(|claim| is_pending(&claim.read()) && !is_started(pod)) {
         return of(SubjectKind::Claim, claim.uid());
     }
     is_waiting_on_its_machine(pod).then_some(()).and_then(|()| of(SubjectKind::Pod, pod.uid()))

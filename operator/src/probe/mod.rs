@@ -19,4 +19,4 @@ pub mod store_reports;
 pub mod stores;
 pub mod strangers;
 pub mod vault;
-mod workers;
+pub mod workers;

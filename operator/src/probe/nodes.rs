@@ -15,6 +15,7 @@ use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::admin;
 use tessera_node_api::identity::Identity;
 
+use super::admin::{AdminClient, Target};
 use super::answers::PERIOD;
 use super::workers;
 use crate::controller::context::Context;
@@ -59,6 +60,7 @@ async fn probe(name: &str, ctx: &Context) -> Option<Duration> {
     ctx.caches.pods.get(name).filter(|now| now.uid() == uid)?;
     if ctx.answers.take_in(uid, attempt, Timestamp::now()) {
         ctx.queues.nodes.touch(&name_of(&*node).to_owned());
+        ctx.queues.backups.touch(&name_of(&*node).to_owned());
         if is_rolling(&node, ctx) {
             ctx.queues.networks.touch(&node.spec.network_ref.name.to_string());
         }
@@ -82,20 +84,34 @@ pub fn address(pod: &KeptPod) -> Option<IpAddr> {
 
 /// Asks `node` in the pod at `address`.
 pub(super) async fn ask(node: &TesseraNode, address: IpAddr, ctx: &Context) -> Result<admin::Status, String> {
-    let (name, namespace) = (name_of(node), namespace_of(node));
-    let network = ctx.caches.networks.get(&node.spec.network_ref.name);
-    let network = network.as_ref().and_then(|network| network.readable().cloned());
-    let network = network.ok_or("its network does not exist")?;
-    let authorities = ctx.authorities.get(&network).await.map_err(|error| chain(&error))?;
-    let authorities = authorities.ok_or("its network has no certificate authority yet")?;
-    let trust_domain = network.spec.trust_domain.as_str();
-    let client = ctx.answers.client(uid_of(&*network), trust_domain, &authorities, Timestamp::now());
-    let client = client.map_err(|error| chain(&error))?;
-    let identity = Identity::node(trust_domain, name).map_err(|error| error.to_string())?;
-    let host = names::node::service_host(&names::node::p2p_service(name), namespace);
-    let mut status = client.status(address, &host, &identity).await.map_err(|error| chain(&error))?;
+    let network = network_of(node, ctx).ok_or("its network does not exist")?;
+    let (client, target) = reach(node, &network, address, ctx).await?;
+    let mut status = client.status(&target).await.map_err(|error| chain(&error))?;
     keep_partners(&mut status.peers_reached, &network);
     Ok(status)
+}
+
+/// The network of `node`, if this version can read it.
+pub fn network_of(node: &TesseraNode, ctx: &Context) -> Option<Arc<TesseraNetwork>> {
+    ctx.caches.networks.get(&node.spec.network_ref.name)?.readable().cloned()
+}
+
+/// What it takes to ask `node` in the pod at `address`.
+pub async fn reach(
+    node: &TesseraNode,
+    network: &TesseraNetwork,
+    address: IpAddr,
+    ctx: &Context,
+) -> Result<(AdminClient, Target), String> {
+    let (name, namespace) = (name_of(node), namespace_of(node));
+    let authorities = ctx.authorities.get(network).await.map_err(|error| chain(&error))?;
+    let authorities = authorities.ok_or("its network has no certificate authority yet")?;
+    let trust_domain = network.spec.trust_domain.as_str();
+    let client = ctx.answers.client(uid_of(network), trust_domain, &authorities, Timestamp::now());
+    let client = client.map_err(|error| chain(&error))?;
+    let node = Identity::node(trust_domain, name).map_err(|error| error.to_string())?;
+    let dns_name = names::node::service_host(&names::node::p2p_service(name), namespace);
+    Ok((client, Target { address, dns_name, node }))
 }
 
 /// Of the peers that a node reached, only those of partners are read. The others would be the URLs of a thousand nodes, for each of

@@ -1,4 +1,4 @@
-//! The loop that all probes of a namespace share.
+//! The loop that all work beside reconciles shares.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::process::tasks::Tasks;
 
 /// Starts `count` workers on the keys of `queue`. They begin when the caches are filled; the process ends without waiting
 /// for them, since a probe changes nothing. `work` returns when its key is due again.
-pub(super) fn start<W, F>(
+pub fn start<W, F>(
     count: usize,
     queue: &Arc<Queue<String>>,
     context: &Arc<Context>,

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tower::util::MapRequestLayer;
 
 use crate::args::Args;
+use crate::backup::carry;
+use crate::backup::memory::Backups;
 use crate::controller::context::{Context, Queues};
 use crate::issue::authorities::Authorities;
 use crate::issue::leaf::KnownLeaf;
@@ -21,6 +23,7 @@ use crate::kube::events::Events;
 use crate::kube::fault::Faults;
 use crate::kube::lease;
 use crate::kube::open_reports::{self, OpenReports};
+use crate::kube::watch_clients::WatchClients;
 use crate::kube::writer::Writer;
 use crate::memory::backoff::Backoff;
 use crate::memory::per_object::{PerObject, Registry};
@@ -47,8 +50,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest request to the API server.
 const REQUEST: Duration = Duration::from_secs(30);
-/// The longest silence of a watch: longer than kube's own limit for one, and than the pause between two bookmarks.
-const WATCH_SILENCE: Duration = Duration::from_secs(320);
+/// Pause between two connects to an API server that does not answer when this process starts.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Why the operator ends.
@@ -93,11 +96,6 @@ async fn operate(args: Args, own_log: Option<OwnLog>) -> Result<(), Error> {
     let config = kube::Config::infer().await.map_err(Error::Config)?;
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
-    let clients = Clients {
-        reconciles: counted_client(&config, metrics.requests())?,
-        probes: client(&config, REQUEST)?,
-        watches: client(&config, WATCH_SILENCE)?,
-    };
     let server = health::serve(args.health_bind, Arc::clone(&health), Arc::clone(&metrics), stop.clone());
     tasks.spawn(server.map_err(|error| Error::Health(args.health_bind, error))?);
     // A replica that stands by has a log, too.
@@ -105,21 +103,32 @@ async fn operate(args: Args, own_log: Option<OwnLog>) -> Result<(), Error> {
     if args.canary_host.is_some() {
         canary::start(&mut tasks).map_err(Error::Canary)?;
     }
+    health.set_standing_by(args.leader_elect);
+    let clients = Clients {
+        reconciles: counted_client(&config, metrics.requests())?,
+        probes: client(&config, REQUEST)?,
+        watches: tokio::select! {
+            watches = watch_clients(&config) => watches?,
+            () = stop.cancelled() => return drained(tasks, stop).await,
+        },
+    };
     if !args.leader_elect {
-        manage(&clients, &args, own_log, &health, &metrics, &mut tasks);
+        manage(&clients, &args, own_log, &health, &metrics, &mut tasks)?;
         return drained(tasks, stop).await;
     }
-    health.set_standing_by(true);
     let mut leadership = tokio::select! {
         led = lease::lead(lease_client(&config)?, &args.operator_namespace, &args.identity) => led,
         () = stop.cancelled() => return drained(tasks, stop).await,
     };
     health.set_standing_by(false);
-    manage(&clients, &args, own_log, &health, &metrics, &mut tasks);
-    let ended = tokio::select! {
-        ended = drained(tasks, stop) => ended,
-        // What is under way is dropped: nothing that this process knows may be used any longer. A new one stands by.
-        why = leadership.lost() => Err(Error::LeaseLost(why)),
+    let ended = if let Err(error) = manage(&clients, &args, own_log, &health, &metrics, &mut tasks) {
+        Err(error)
+    } else {
+        tokio::select! {
+            ended = drained(tasks, stop) => ended,
+            // What is under way is dropped: nothing that this process knows may be used any longer. A new one stands by.
+            why = leadership.lost() => Err(Error::LeaseLost(why)),
+        }
     };
     // Only now: another may begin at once.
     leadership.end().await;
@@ -130,7 +139,26 @@ async fn operate(args: Args, own_log: Option<OwnLog>) -> Result<(), Error> {
 struct Clients {
     reconciles: Client,
     probes: Client,
-    watches: Client,
+    watches: WatchClients,
+}
+
+/// Waits until the API server answers: watches share connections if it supports HTTP/2.
+async fn watch_clients(config: &kube::Config) -> Result<WatchClients, Error> {
+    let mut reported = String::new();
+    loop {
+        match WatchClients::new(config).await {
+            Ok(clients) => return Ok(clients),
+            Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_))) => {
+                let error = chain(&error);
+                if error != reported {
+                    tracing::warn!(error, "the API server does not answer; the operator goes on trying");
+                    reported = error;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Err(error) => return Err(Error::Client(error)),
+        }
+    }
 }
 
 /// A client that waits so long for each piece of an answer.
@@ -201,7 +229,7 @@ fn manage(
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
     tasks: &mut Tasks,
-) {
+) -> Result<(), Error> {
     let namespaces = args.managed_namespaces();
     tracing::info!(?namespaces, "managing");
     let shared = Shared::new(clients, args, own_log);
@@ -217,18 +245,20 @@ fn manage(
     if args.open_reports {
         open_reports::start(&shared.open_reports, tasks);
     }
-    watch::start_client_namespaces(&clients.watches, &contexts, health, tasks);
+    watch::start_shared(&clients.watches, &contexts, health, tasks).map_err(Error::Client)?;
     for context in &contexts {
-        watch::start(&clients.watches, context, health, tasks);
+        watch::start(&clients.watches, context, health, tasks).map_err(Error::Client)?;
         probe::nodes::start(context, tasks);
         probe::stores::start(context, tasks);
         probe::strangers::start(context, tasks);
         probe::cluster::start(context, tasks);
         probe::ssh::start(context, tasks);
         probe::events::start(context, tasks);
+        carry::start(context, tasks);
         controller::start::<TesseraNetwork>(context, tasks);
         controller::start::<TesseraNode>(context, tasks);
     }
+    Ok(())
 }
 
 /// What all namespaces have in common.
@@ -245,6 +275,7 @@ struct Shared {
     node_statuses: Arc<StatusMemo<TesseraNodeStatus>>,
     network_statuses: Arc<StatusMemo<TesseraNetworkStatus>>,
     answers: Arc<NodeAnswers>,
+    backups: Arc<Backups>,
     stores: Arc<StoreReports>,
     event_reports: Arc<EventReports>,
     strangers: Arc<StrangerReports>,
@@ -271,6 +302,7 @@ impl Shared {
             node_statuses: Arc::new(StatusMemo::new(&registry)),
             network_statuses: Arc::new(StatusMemo::new(&registry)),
             answers: Arc::new(NodeAnswers::new(&registry)),
+            backups: Arc::new(Backups::new(args.operator_namespace.clone(), &registry)),
             stores: Arc::new(StoreReports::new(&registry)),
             event_reports: Arc::new(EventReports::new(&registry)),
             strangers: Arc::new(StrangerReports::new(&registry, args.canary())),
@@ -301,6 +333,7 @@ impl Shared {
             node_statuses: Arc::clone(&self.node_statuses),
             network_statuses: Arc::clone(&self.network_statuses),
             answers: Arc::clone(&self.answers),
+            backups: Arc::clone(&self.backups),
             stores: Arc::clone(&self.stores),
             event_reports: Arc::clone(&self.event_reports),
             strangers: Arc::clone(&self.strangers),

@@ -1,8 +1,8 @@
-//! Logs: one JSON object a line on standard output, and the same records for a collector where there is one.
+//! Logs: one JSON object a line on standard output, searched for credentials, and the same records for a collector where there is one.
 
 use std::sync::Arc;
 
-use tessera_log_shipping::{Layer, Queue};
+use tessera_log_shipping::{Layer, LogSearch, Queue, Searched, log_panics};
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -16,7 +16,9 @@ const NEVER_BODIES: &str = "kube_client::client";
 /// Sets up logging. A filter that cannot be parsed falls back to `info`, and says so. What passes it goes into `shipped`, too.
 pub fn init(text: &str, shipped: Option<Arc<Queue>>) {
     let (filter, problem) = filter(text);
-    subscriber(filter, std::io::stdout, shipped).init();
+    let to = Searched::new(std::io::stdout, Arc::clone(LogSearch::of_process()));
+    subscriber(filter, to, shipped).init();
+    log_panics();
     if let Some(problem) = problem {
         tracing::warn!(problem, "the log filter is unusable, logging at info");
     }

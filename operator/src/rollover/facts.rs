@@ -25,6 +25,7 @@ use crate::kube::meta::{name_of, namespace_of, uid_of};
 use crate::kube::object_id::ObjectId;
 use crate::network::partners::same;
 use crate::node::inputs::client_secret;
+use crate::node::resolve::exposure::{exposed_host, known_to};
 use crate::watch::cache::Cached;
 
 /// A node and what each of its pods reported last; `None`: nothing yet.
@@ -194,7 +195,7 @@ impl Look<'_> {
             self.network.spec.logging.as_ref().map(|logging| (COLLECTOR, logging.otlp.endpoint.as_str()));
         let facts = |(name, address): (&str, &str)| DependencyFacts {
             name: format!("{name} {address}"),
-            trusts_issuing: trusts_issuing(parties, |tried| tried.name == name),
+            trusts_issuing: trusts_issuing(parties.iter(), |tried| tried.name == name),
             acknowledged: self.is_acknowledged(address),
             acknowledged_by: BY_ADDRESS,
         };
@@ -235,7 +236,10 @@ impl Look<'_> {
 }
 
 /// Every node that runs showed it the leaf alone and was served.
-fn trusts_issuing(parties: &[Party], is_it: impl Fn(&TriedServer) -> bool) -> bool {
+fn trusts_issuing<'p>(
+    parties: impl IntoIterator<Item = &'p Party>,
+    is_it: impl Fn(&TriedServer) -> bool,
+) -> bool {
     let served = |status: &admin::Status| {
         let tried = status.server_trials.iter().find(|tried| is_it(tried));
         tried.is_some_and(|tried| {
@@ -245,16 +249,17 @@ fn trusts_issuing(parties: &[Party], is_it: impl Fn(&TriedServer) -> bool) -> bo
                 .any(|trial| trial.shown == Shown::OwnAlone && trial.outcome == Outcome::Served)
         })
     };
-    let mut reports = parties.iter().flat_map(|party| &party.reports).peekable();
+    let mut reports = parties.into_iter().flat_map(|party| &party.reports).peekable();
     reports.peek().is_some() && reports.all(|status| status.as_ref().is_some_and(served))
 }
 
-/// Every node that runs showed each server of the partner the leaf alone and was served. A partner without servers that are known
+/// Every node that runs, and that the partner knows, showed each server of it the leaf alone and was served. A partner without servers that are known
 /// is left to a person's word.
 fn of_partner(partner: &Partner, staying: &str, parties: &[Party]) -> DependencyFacts {
     let name = partner_server(&partner.name);
     let trusts = |url: &HttpsUrl| {
-        trusts_issuing(parties, |tried| tried.name == name && same(&tried.address) == same(url))
+        let known = known_to(url, parties, |party| exposed_host(&party.node).is_some());
+        trusts_issuing(known, |tried| tried.name == name && same(&tried.address) == same(url))
     };
     DependencyFacts {
         trusts_issuing: !partner.urls.is_empty() && partner.urls.iter().all(trusts),
@@ -318,6 +323,13 @@ mod tests {
         ] {
             assert!(!trusts(&URLS, &[all(), one]), "{what}");
         }
+        let exposed = |party: Party| {
+            let mut json = node_json("a");
+            json["status"] = json!({"endpoints": {"q2t": "https://q", "p2p": "https://a.world.example/"}});
+            Party { node: Arc::new(node(json)), ..party }
+        };
+        assert!(trusts(&URLS, &[exposed(all()), party(&[])]), "the partner knows no name of the other node");
+        assert!(!trusts(&URLS, &[exposed(party(&[])), all()]));
         assert!(!trusts(&URLS, &[]), "no node runs");
         assert!(!trusts(&[], &[all()]), "without servers only a person knows");
     }

@@ -18,6 +18,7 @@ use super::cache::Cache;
 use super::clear_text::ClearTextScan;
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use super::policies::KeptPolicy;
+use crate::backup::sent::KeptSent;
 use crate::kube::object_id::ObjectId;
 
 /// The kinds of owned objects that are cached whole.
@@ -41,6 +42,10 @@ pub struct Caches {
     pub nodes: Cache<Parsed<TesseraNode>>,
     /// Statements of people, by network.
     pub attestations: Cache<Parsed<TesseraAttestation>>,
+    /// Proofs of custodians that were not judged, by node. No reconcile waits for these.
+    pub proofs: Cache<KeptSent>,
+    /// Keys that custodians bring back and no node has judged, by node. No reconcile waits for these.
+    pub restores: Cache<KeptSent>,
     /// Pods of nodes, by StatefulSet; and those that try an image, by network.
     pub pods: Cache<KeptPod>,
     /// Volume claims of nodes.
@@ -61,6 +66,8 @@ impl Default for Caches {
             networks: Cache::default(),
             nodes: Cache::default(),
             attestations: Cache::default(),
+            proofs: Cache::default(),
+            restores: Cache::default(),
             pods: Cache::default(),
             claims: Cache::default(),
             secrets: Cache::default(),
@@ -117,6 +124,12 @@ impl Caches {
     /// Each NetworkPolicy that the object with this UID controls.
     pub fn network_policies_of(&self, owner_uid: &str) -> Vec<Arc<Text>> {
         let cache = self.of_kind(&NetworkPolicy::kind(&()));
+        cache.map(|cache| cache.indexed(owner_uid)).unwrap_or_default()
+    }
+
+    /// Each Service that the object with this UID controls.
+    pub fn services_of(&self, owner_uid: &str) -> Vec<Arc<Text>> {
+        let cache = self.of_kind(&Service::kind(&()));
         cache.map(|cache| cache.indexed(owner_uid)).unwrap_or_default()
     }
 

@@ -14,6 +14,7 @@ use kube::core::ApiResource;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 use tessera_clear_text::{ObjectHit, RULES, control, scan_object};
+use tessera_log_shipping::LogSearch;
 
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
 use crate::kube::planned::controller_of;
@@ -177,6 +178,7 @@ impl ClearTextScan {
             pending: Vec::new(),
             objects: 0,
             found: BTreeSet::new(),
+            operator_log: LogSearch::of_process().status(),
         };
         for (resource, state) in &self.kinds {
             let state = state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,13 +7,12 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodSpec, PodStatus,
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tessera_crds::names::label;
 use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 
 use super::cache::Cached;
 use crate::kube::drift;
-use crate::kube::meta::{name_of, uid_of};
 use crate::kube::ownership::node_path_of;
 use crate::kube::planned::controller_of;
 use crate::node::{rollout, upgrade};
@@ -38,7 +37,7 @@ pub struct Text {
 enum Content {
     /// All of it.
     Whole(Box<str>),
-    /// All but the pod template, which is most of a workload: the rest of it each reconcile looks at.
+    /// All but most of the pod template, which is most of a workload: the rest of it each reconcile looks at.
     WithoutTemplate(Box<str>),
     /// Nothing.
     Forgotten,
@@ -55,8 +54,12 @@ pub struct KeptPod {
     machine: Option<Box<str>>,
 }
 
-/// A volume claim.
-pub struct KeptClaim(pub PersistentVolumeClaim);
+/// A volume claim, as text.
+pub struct KeptClaim {
+    /// What [`slim`] leaves.
+    pub metadata: ObjectMeta,
+    text: Box<str>,
+}
 /// The metadata of a Secret.
 pub struct KeptSecret(pub ObjectMeta);
 
@@ -101,11 +104,14 @@ impl Text {
     }
 
     /// Frees the content, which half of a fleet's memory would be: of an object that is as planned nobody reads it before the
-    /// plan changes, and then it differs from the plan, so that the API server is asked. Of a workload the template goes.
+    /// plan changes, and then it differs from the plan, so that the API server is asked. Of a workload the template goes, and of a
+    /// load balancer nothing, since its status is read.
     pub fn forget_content(&self) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Content::Whole(text) = &*content {
-            *content = without_template(parse(text)).map_or(Content::Forgotten, Content::WithoutTemplate);
+        let Content::Whole(text) = &*content else { return };
+        let object: Value = parse(text);
+        if object.pointer("/spec/type").is_none_or(|kind| kind != "LoadBalancer") {
+            *content = without_template(object).map_or(Content::Forgotten, Content::WithoutTemplate);
         }
     }
 }
@@ -114,9 +120,10 @@ fn parse<T: DeserializeOwned>(text: &str) -> T {
     serde_json::from_str(text).expect("`keep` wrote it")
 }
 
-/// The object with an empty pod template; `None`: it has none.
+/// The object with what is read of its pod template; `None`: it has none.
 fn without_template(mut object: Value) -> Option<Box<str>> {
-    *object.pointer_mut("/spec/template")? = Value::Object(Map::new());
+    let template = object.pointer_mut("/spec/template")?;
+    *template = rollout::read_of_template(template);
     Some(object.to_string().into())
 }
 
@@ -175,7 +182,17 @@ impl KeptClaim {
     pub fn keep(mut claim: PersistentVolumeClaim) -> Self {
         trim(&mut claim.metadata);
         claim.metadata.annotations = None;
-        Self(claim)
+        let text = serde_json::to_string(&claim).expect("a typed object serialises");
+        // Whether or not a StatefulSet controls it, the label says whose it is.
+        let mut labels = claim.metadata.labels.take();
+        keep_only(&mut labels, &[label::NODE]);
+        slim(&mut claim.metadata);
+        Self { metadata: ObjectMeta { labels, ..claim.metadata }, text: text.into() }
+    }
+
+    /// The claim.
+    pub fn read(&self) -> PersistentVolumeClaim {
+        parse(&self.text)
     }
 }
 
@@ -301,11 +318,11 @@ impl Cached for KeptPod {
 
 impl Cached for KeptClaim {
     fn name(&self) -> &str {
-        name_of(&self.0)
+        self.metadata.name.as_deref().unwrap_or_default()
     }
 
     fn uid(&self) -> &str {
-        uid_of(&self.0)
+        self.metadata.uid.as_deref().unwrap_or_default()
     }
 
     fn index(&self) -> Option<&str> {

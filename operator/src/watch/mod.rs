@@ -7,6 +7,7 @@ pub mod cache;
 pub mod caches;
 pub mod clear_text;
 pub mod client_namespaces;
+pub mod content;
 pub mod kept;
 pub mod policies;
 mod search;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -27,19 +28,31 @@ use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tessera_crds::names::{FIELD_MANAGER, label};
-use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
+use tessera_crds::{TesseraAttestation, TesseraBackupProof, TesseraKeyRestore, TesseraNetwork, TesseraNode};
 
+use crate::backup::sent::KeptSent;
+use crate::backup::stored::KeptBackup;
 use crate::controller::context::Context;
 use crate::kube::refusal::{Refusal, is_unauthorized, refusal_of};
+use crate::kube::watch_clients::WatchClients;
 use crate::process::health::Health;
 use crate::process::tasks::Tasks;
 use cache::{Cache, Cached, Change};
 use kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use policies::KeptPolicy;
-use triggers::{ClientTriggers, Triggers};
+use triggers::{BackupTriggers, ClientTriggers, Triggers};
 
 /// Starts all watches of the context's namespace.
-pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, tasks: &mut Tasks) {
+///
+/// # Errors
+/// If no client can be made.
+pub fn start(
+    clients: &WatchClients,
+    context: &Arc<Context>,
+    health: &Arc<Health>,
+    tasks: &mut Tasks,
+) -> kube::Result<()> {
+    let client = &clients.client()?;
     let (all, of_nodes, ours) = (Config::default(), labelled(label::NAME, label::NODE_APP), managed_by_us());
     let with_image_checks = Config::default().labels(&format!(
         "{} in ({},{})",
@@ -63,6 +76,12 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
         Parsed::keep,
         Triggers::attestation,
     );
+    // One proof may speak of 256 versions.
+    let large = Config::default().page_size(LARGE_PAGE);
+    let proofs = starter.api::<DeserializeGuard<TesseraBackupProof>>();
+    starter.watch("backup proofs", proofs, &large, &caches.proofs, KeptSent::keep, Triggers::sent);
+    let restores = starter.api::<DeserializeGuard<TesseraKeyRestore>>();
+    starter.watch("key restores", restores, &large, &caches.restores, KeptSent::keep, Triggers::sent);
     let pods = starter.api::<Pod>();
     starter.watch("pods", pods, &with_image_checks, &caches.pods, KeptPod::keep, Triggers::pod);
     let claims = starter.api::<PersistentVolumeClaim>();
@@ -78,23 +97,41 @@ pub fn start(client: &Client, context: &Arc<Context>, health: &Arc<Health>, task
     for resource in caches.clear_text.resources() {
         search::start(client, context, resource, triggers.clone(), tasks);
     }
+    Ok(())
 }
 
-/// Starts the watches of the namespaces that hold Secrets of clients. `managed` has every context.
-pub fn start_client_namespaces(
-    client: &Client,
+/// Starts the watches that all contexts share: Secrets in the namespaces of clients, and the ConfigMaps with backups in the operator's
+/// namespace. `managed` has every context.
+///
+/// # Errors
+/// If no client can be made.
+pub fn start_shared(
+    clients: &WatchClients,
     managed: &[Arc<Context>],
     health: &Arc<Health>,
     tasks: &mut Tasks,
-) {
-    let Some(first) = managed.first() else { return };
+) -> kube::Result<()> {
+    let Some(first) = managed.first() else { return Ok(()) };
     let triggers = ClientTriggers::new(managed);
     for (namespace, secrets) in first.client_namespaces.all() {
+        let client = &clients.client()?;
         let mut starter = Starter { client, namespace, health, tasks, triggers: &triggers };
         let api = starter.api::<PartialObjectMeta<Secret>>();
         starter.watch("secrets", api, &managed_by_us(), secrets, KeptSecret::keep, ClientTriggers::secret);
     }
+    let client = &clients.client()?;
+    let triggers = BackupTriggers::new(managed);
+    let namespace = &first.backups.operator_namespace;
+    let mut starter = Starter { client, namespace, health, tasks, triggers: &triggers };
+    let config = labelled(label::NAME, label::KEY_BACKUP_APP).page_size(LARGE_PAGE);
+    let api = starter.api::<ConfigMap>();
+    let stored = &first.backups.stored;
+    starter.watch("backups", api, &config, stored, KeptBackup::keep, BackupTriggers::stored);
+    Ok(())
 }
+
+/// Objects that may be large, in one answer of the API server.
+const LARGE_PAGE: u32 = 20;
 
 fn labelled(key: &str, value: &str) -> Config {
     Config::default().labels(&format!("{key}={value}"))

@@ -4,6 +4,8 @@
 //! TesseraNode ───────┬──► that node; its network, when what the network counts or lists changed
 //! TesseraNetwork ────┼──► that network; its nodes, when what they take from it changed; probes of its store and its pods
 //! TesseraAttestation ┼──► its network, and the nodes of that
+//! proofs, restores ──┼──► work on the backups of their node
+//! stored backups ────┼──► their node, and work on its backups
 //! owned objects ─────┼──► their owner, unless the change is our own last write
 //! Secrets of clients ┼──► the node that they are made for, the same
 //! pods, claims ──────┼──► their node; the pod's probes
@@ -23,6 +25,8 @@ use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode};
 use super::cache::{Cached, Change};
 use super::kept::{KeptClaim, KeptPod, KeptSecret, Parsed, Text};
 use super::policies::KeptPolicy;
+use crate::backup::sent::KeptSent;
+use crate::backup::stored::KeptBackup;
 use crate::controller::context::Context;
 use crate::kube::meta::name_of;
 use crate::kube::ownership::node_path_of;
@@ -71,6 +75,7 @@ impl Triggers {
         if !self.0.node_statuses.is_own_write(object.uid(), version) {
             self.0.queues.nodes.touch(&object.name().to_owned());
         }
+        self.0.queues.backups.touch(&object.name().to_owned());
         let (before, after) = (readable(change.before.as_ref()), readable(change.after.as_ref()));
         if before.map(taken_by_network) != after.map(taken_by_network) {
             for node in [before, after].into_iter().flatten() {
@@ -85,6 +90,14 @@ impl Triggers {
                 self.0.queues.networks.touch(&network.to_owned());
                 self.nodes_of(network);
             }
+        }
+    }
+
+    /// What a custodian sent concerns the node that must judge it.
+    pub(super) fn sent(&self, change: &Change<KeptSent>) {
+        self.forget_deleted(change);
+        if let Some(node) = change.after.as_ref().and_then(|sent| sent.pending_for()) {
+            self.0.queues.backups.touch(&node.to_owned());
         }
     }
 
@@ -132,7 +145,7 @@ impl Triggers {
     pub(super) fn claim(&self, change: &Change<KeptClaim>) {
         self.forget_deleted(change);
         if let Some(claim) = change.after.as_ref().or(change.before.as_ref()) {
-            self.labelled(&claim.0.metadata);
+            self.labelled(&claim.metadata);
         }
     }
 
@@ -182,6 +195,7 @@ impl Triggers {
     fn nodes_of(&self, network: &str) {
         for node in self.0.caches.nodes_of(network) {
             self.0.queues.nodes.touch(&name_of(&*node).to_owned());
+            self.0.queues.backups.touch(&name_of(&*node).to_owned());
         }
     }
 
@@ -219,6 +233,26 @@ impl ClientTriggers {
     }
 }
 
+/// Touches the queues of the namespace whose node's backup changed.
+#[derive(Clone)]
+pub(super) struct BackupTriggers(Arc<Vec<Arc<Context>>>);
+
+impl BackupTriggers {
+    pub(super) fn new(managed: &[Arc<Context>]) -> Self {
+        Self(Arc::new(managed.to_vec()))
+    }
+
+    /// A backup changed, by another writer or by ours, and the node's status must show it.
+    pub(super) fn stored(&self, change: &Change<KeptBackup>) {
+        let Some(stored) = change.after.as_ref().or(change.before.as_ref()) else { return };
+        let Some((namespace, node)) = names::node::of_key_backup(stored.name()) else { return };
+        if let Some(context) = self.0.iter().find(|context| context.namespace == namespace) {
+            context.queues.nodes.touch(&node.to_owned());
+            context.queues.backups.touch(&node.to_owned());
+        }
+    }
+}
+
 fn readable<K>(object: Option<&Arc<Parsed<K>>>) -> Option<&K> {
     object.and_then(|object| object.object.as_deref().ok())
 }
@@ -232,7 +266,8 @@ fn taken_by_nodes(network: &TesseraNetwork) -> impl PartialEq + use<> {
     let is_deleted = metadata.deletion_timestamp.is_some();
     let vouched = metadata.annotations.as_ref().and_then(|all| all.get(STORE_VOUCHED_FOR)).cloned();
     let enforced = (network.spec.checklist.mode == Mode::Enforce).then(|| enforced(status.checklist));
-    (metadata.generation, is_deleted, vouched, status.cas, store, enforced)
+    let held: Vec<_> = status.held.into_iter().map(|held| held.field).collect();
+    (metadata.generation, is_deleted, vouched, status.cas, store, enforced, held)
 }
 
 /// What holds changes of nodes back where the checklist is enforced.
@@ -242,7 +277,7 @@ fn enforced(checklist: Option<ChecklistStatus>) -> impl PartialEq + use<> {
 }
 
 /// What a network takes from a node: which network it is of, whether it counts, whether it is ready, whether it is a peer,
-/// what its spec says of its image.
+/// what partners know it by, what its spec says of its image.
 fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
     let conditions = node.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     (
@@ -251,9 +286,22 @@ fn taken_by_network(node: &TesseraNode) -> impl PartialEq + use<> {
         is_true(conditions, ConditionType::Ready),
         crate::node::resolve::is_stalled_without_key(node),
         crate::node::hold::is_held_as_new(node),
+        crate::node::resolve::exposure::exposed_host(node),
         node.metadata.generation,
         checklist_of(node),
+        backup_of(node),
     )
+}
+
+/// What the line `OfflineKeyBackup` is made of.
+fn backup_of(node: &TesseraNode) -> impl PartialEq + use<> {
+    let status = node.status.as_ref();
+    let keys = status.map(|status| status.keys.as_slice()).unwrap_or_default();
+    let stored: Vec<_> = keys.iter().map(|key| (key.name.clone(), key.version, key.backup.clone())).collect();
+    let custodians = status.and_then(|status| status.key_backup.as_ref()).map(|it| it.custodians.clone());
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let current = find(conditions, ConditionType::BackupCurrent).map(|current| current.status.clone());
+    (stored, custodians, current)
 }
 
 /// What the network's checklist is made of; not until when the evidence counts, which each node renews twice an hour.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::events::events_of;
 use crate::operator::Operator;
+use crate::partners::{bundle, given, partner};
 use crate::pods;
 use crate::world::{World, condition, network, node, store_ca};
 
@@ -184,6 +185,59 @@ async fn a_new_client_waits_while_the_workload_its_image_and_repairs_go_on() {
     world.until("TesseraNode", "a", |node| held(node).is_empty()).await;
     let lets_in = |policy: &Value| policy["spec"].to_string().contains("\"intruder\"");
     world.until("NetworkPolicy", "a", lets_in).await;
+}
+
+fn lets_in_addresses(policy: &Value, cidr: &str) -> bool {
+    policy["spec"].to_string().contains(cidr)
+}
+
+#[tokio::test]
+async fn a_new_partner_and_new_addresses_of_one_that_is_there_wait_and_its_bundle_may_come_back() {
+    let world = World::new("enforce-partner").await;
+    let operator = Operator::start(&world);
+    world.create("ConfigMap", store_ca()).await;
+    for name in ["org-b", "org-c"] {
+        world.create("ConfigMap", bundle(name)).await;
+    }
+    let mut known = network();
+    known["spec"]["monitoring"] = json!([]);
+    known["spec"]["partners"] = json!([partner("org-b")]);
+    world.create("TesseraNetwork", known).await;
+    world.create("TesseraNode", node("a")).await;
+    world.until("ConfigMap", "net-peers", |peers| given(peers) == ["org-b"]).await;
+    world.until("NetworkPolicy", "a", |policy| lets_in_addresses(policy, "203.0.113.0/28")).await;
+
+    // Demand and widening in one edit: a node may be quicker than the network, and waits for it.
+    let mut wider = partner("org-b");
+    wider["from"] =
+        json!([{"ipBlock": {"cidr": "203.0.113.0/28"}}, {"ipBlock": {"cidr": "198.51.100.0/28"}}]);
+    let spec = json!({"spec": {"checklist": demand(), "partners": [wider, partner("org-c")]}});
+    world.edit("TesseraNetwork", "net", spec).await;
+    let is_held = |network: &Value| held(network) == ["spec.partners[org-c]"];
+    let only_known = async || {
+        assert_eq!(given(&world.get("ConfigMap", "net-peers").await.unwrap()), ["org-b"]);
+        let policy = world.get("NetworkPolicy", "a").await.unwrap();
+        assert!(!lets_in_addresses(&policy, "198.51.100.0/28"), "{policy:#}");
+    };
+    world.until("TesseraNetwork", "net", is_held).await;
+    only_known().await;
+
+    // A bundle that is away for a while, and a new process.
+    world.api("ConfigMap").delete("org-b-ca", &DeleteParams::default()).await.unwrap();
+    world.until("ConfigMap", "net-peers", |peers| given(peers).is_empty()).await;
+    assert!(operator.terminate().success());
+    let _operator = Operator::start(&world);
+    world.create("ConfigMap", bundle("org-b")).await;
+    world.until("ConfigMap", "net-peers", |peers| given(peers) == ["org-b"]).await;
+    world.until("TesseraNetwork", "net", is_held).await;
+    only_known().await;
+
+    let lines = violated(&until_judged(&world).await);
+    for line in lines {
+        accept(&world, &line).await;
+    }
+    world.until("ConfigMap", "net-peers", |peers| given(peers) == ["org-b", "org-c"]).await;
+    world.until("TesseraNetwork", "net", |network| held(network).is_empty()).await;
 }
 
 #[tokio::test]

@@ -12,13 +12,17 @@
 
 mod bring_up;
 mod client_namespaces;
+mod connections;
 mod drift;
 mod election;
 mod enforce;
 mod events;
 mod exec_probe;
+mod exposure;
+mod fake_node;
 mod faults;
 mod images;
+mod key_backup;
 mod killed;
 mod leftovers;
 mod open_reports;

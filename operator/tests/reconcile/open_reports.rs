@@ -118,7 +118,7 @@ fn agrees(report: &Value, object: &Value) -> bool {
 
 async fn until_reported(world: &World, operator: &Operator) {
     for (kind, object, name, count) in
-        [("TesseraNetwork", "net", OF_NETWORK, 14), ("TesseraNode", "a", OF_NODE, 7)]
+        [("TesseraNetwork", "net", OF_NETWORK, 14), ("TesseraNode", "a", OF_NODE, 8)]
     {
         let found = until_report(world, operator, name, |found| !found.is_null()).await;
         assert_eq!(found["results"].as_array().unwrap().len(), count);

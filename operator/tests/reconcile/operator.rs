@@ -1,6 +1,7 @@
 //! The operator's process.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
@@ -139,11 +140,42 @@ impl Operator {
     }
 
     fn metrics(&self) -> Option<String> {
+        self.served("/metrics")
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn until_ready(&self) {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let answer = self.served("/readyz").unwrap_or_default();
+            if answer.starts_with("HTTP/1.1 200") {
+                return;
+            }
+            assert!(Instant::now() < end, "the operator is not ready: {answer}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// How many TCP connections the process has open.
+    pub(crate) fn connections(&self) -> usize {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("it runs");
+        let opened = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        let sockets: HashSet<_> = opened.map(|target| target.to_string_lossy().into_owned()).collect();
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel has such a table");
+        let established = table.lines().filter_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields.get(3) == Some(&"01")).then(|| format!("socket:[{}]", fields[9]))
+        });
+        established.filter(|socket| sockets.contains(socket)).count()
+    }
+
+    fn served(&self, path: &str) -> Option<String> {
         if self.health.get().is_none() {
             self.health.set(self.logged.try_recv().ok()?).ok()?;
         }
         let mut stream = TcpStream::connect(self.health.get()?).ok()?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)

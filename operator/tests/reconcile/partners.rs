@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::operator::Operator;
 use crate::world::{World, network, node, store_ca};
 
-fn partner(name: &str) -> Value {
+pub(crate) fn partner(name: &str) -> Value {
     json!({
         "name": name,
         "trustDomain": format!("{name}.example"),
@@ -18,7 +18,7 @@ fn partner(name: &str) -> Value {
 }
 
 /// A ConfigMap with a CA, as a person makes it.
-fn bundle(name: &str) -> Value {
+pub(crate) fn bundle(name: &str) -> Value {
     let mut bundle = store_ca();
     bundle["metadata"]["name"] = format!("{name}-ca").into();
     bundle
@@ -37,11 +37,13 @@ async fn fleet(test: &str, partners: &[Value]) -> World {
     world
 }
 
-fn given(peers: &Value) -> Vec<String> {
+/// The partners whose bundle the nodes have.
+pub(crate) fn given(peers: &Value) -> Vec<String> {
     let file = peers["data"]["partners.json"].as_str().unwrap_or("{}");
     let file: Value = serde_json::from_str(file).expect("the operator writes JSON");
     let partners = file["partners"].as_array().cloned().unwrap_or_default();
-    partners.iter().map(|partner| partner["name"].as_str().unwrap_or_default().to_owned()).collect()
+    let accepted = partners.iter().filter(|partner| partner["caBundle"] != "");
+    accepted.map(|partner| partner["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 #[tokio::test]

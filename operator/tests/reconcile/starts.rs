@@ -7,6 +7,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
+use crate::bring_up::reconcile_more;
 use crate::operator::Operator;
 use crate::pods;
 use crate::world::{World, condition, node};
@@ -80,6 +81,8 @@ async fn a_quota_that_leaves_no_room_for_the_pod_is_named() {
     let message = refuse_pod(&world, "a").await;
     assert!(message.contains("exceeded quota: team"), "{message}");
     until_ready_says(&world, "QuotaExceeded", &message).await;
+    // What follows the new status (its Event, its report) is written by then.
+    reconcile_more(&world, &operator, &["a"], 1).await;
     // Nothing is read for good: some lists, none by a reconcile.
     let (requests, lists) = (operator.requests(), operator.event_lists());
     assert!(lists > 0);

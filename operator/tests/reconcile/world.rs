@@ -15,7 +15,9 @@ use kube::core::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, Resource, ResourceExt};
 use serde_json::{Value, json};
-use tessera_crds::{TesseraAttestation, TesseraNetwork, TesseraNode, names};
+use tessera_crds::{
+    TesseraAttestation, TesseraBackupProof, TesseraKeyRestore, TesseraNetwork, TesseraNode, names,
+};
 use tessera_operator::report::conditions::find;
 
 /// The path of the API server's kubeconfig. The variable is ours alone, so that no test runs against the cluster that a
@@ -221,6 +223,8 @@ fn resource(kind: &str) -> ApiResource {
         "TesseraNetwork" => ApiResource::erase::<TesseraNetwork>(&()),
         "TesseraNode" => ApiResource::erase::<TesseraNode>(&()),
         "TesseraAttestation" => ApiResource::erase::<TesseraAttestation>(&()),
+        "TesseraBackupProof" => ApiResource::erase::<TesseraBackupProof>(&()),
+        "TesseraKeyRestore" => ApiResource::erase::<TesseraKeyRestore>(&()),
         "Event" => ApiResource::erase::<k8s_openapi::api::events::v1::Event>(&()),
         _ => owned_kinds().into_iter().find(|resource| resource.kind == kind).expect("a kind of ours"),
     }

@@ -1,14 +1,17 @@
 //! The admin protocol: `GET /v1/status` over mTLS, JSON. Only the operator's identity under the admin CA is served.
 
+mod logs;
+
 use serde::{Deserialize, Serialize};
+
+pub use crate::key_backup::{BackupStatus, RestoreState, RestoreStatus};
+pub use crate::key_import::{ImportState, ImportStatus};
+pub use logs::{CANARY_SECONDS, FoundInLog, LogSearchStatus, LoggingStatus};
 
 /// The path of the status.
 pub const STATUS_PATH: &str = "/v1/status";
 /// The protocol that this crate describes.
 pub const PROTOCOL: u32 = 1;
-
-/// How often a node sends the collector of logs its canary record.
-pub const CANARY_SECONDS: u32 = 60;
 
 /// What a node says of itself. Readers ignore members that they do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,16 @@ pub struct Status {
     pub awaiting: Vec<String>,
     /// The keys in memory, in configuration order, versions ascending.
     pub keys: Vec<KeyStatus>,
+    /// Why versions of keys that the configuration asks for are not in memory, of a node that has others; empty in the status of
+    /// older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_failures: Vec<String>,
+    /// The keys that the configuration has an import for, in its order; empty in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<ImportStatus>,
+    /// The versions that the configuration has a restore for, in its order; empty in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<RestoreStatus>,
     /// The secret store as this node last saw it; absent when keys come from files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_store: Option<DependencyStatus>,
@@ -74,6 +87,9 @@ pub struct Status {
     /// How its logs reach the collector; absent in the status of older nodes, and if the network names no collector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logging: Option<LoggingStatus>,
+    /// What the search of the process's own log for credentials came to; absent in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_search: Option<LogSearchStatus>,
     /// The node's connects to what its pod must not reach, when it tried them last; absent before the first time, without an
     /// egress guard, and in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,30 +227,6 @@ pub enum Outcome {
     Unclear,
 }
 
-/// How a node's logs reach the collector. A collector that accepts a record has not said that it stores it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LoggingStatus {
-    /// The collector's base URL, as the node's configuration has it.
-    pub endpoint: String,
-    /// Since when the node ships there (RFC 3339).
-    pub since: String,
-    /// When the collector last accepted the node's canary record (RFC 3339): status 2xx, and none rejected. One is sent each
-    /// [`CANARY_SECONDS`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted_at: Option<String>,
-    /// How many records the collector has rejected since the process started.
-    pub rejected: u64,
-    /// How many records the node has dropped since the process started: its buffer was full, or retries were used up.
-    pub dropped: u64,
-    /// When a record was last rejected or dropped (RFC 3339).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost_at: Option<String>,
-    /// Why records do not reach the collector now. The same failure gives the same text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
 /// What keeps the memory of a process off every disk, as the kernel has it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -267,7 +259,10 @@ pub struct KeyStatus {
     pub public_key: String,
     /// What it is used for.
     pub state: KeyState,
-    /// When it was generated (RFC 3339), as stamped in the secret store; absent for a key from a file.
+    /// Whether it was imported, as stamped in the secret store.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub imported: bool,
+    /// When it was generated or imported (RFC 3339), as stamped in the secret store; absent for a key from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born_at: Option<String>,
     /// Where it lies in the secret store: `<mount>/<path>`.
@@ -284,6 +279,9 @@ pub struct KeyStatus {
     /// generated without one, before the first time, and in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<SampleStatus>,
+    /// To whom it is sealed as a backup; absent: to nobody, for a key from a file, and in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
 }
 
 /// A read of the sample payload of a key: sealed by the key to itself when the node generated it, and kept in the payload store.

@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::key_backup::{BackupRecipient, KeyBackup, KeyRestore};
+pub use crate::key_import::KeyImport;
+
 /// The version of this document.
 pub const VERSION: u32 = 1;
 
@@ -28,6 +31,9 @@ pub struct DynamicConfig {
     /// How often the node tries its own listeners and its egress, in seconds; absent: [`PROBE_EVERY_SECONDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_every_seconds: Option<u32>,
+    /// To whom the node seals backups of its keys; absent: to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_backup: Option<KeyBackup>,
 }
 
 /// How often a node tries its own listeners, unless its configuration says otherwise.
@@ -135,6 +141,12 @@ pub struct Key {
     /// `versions - 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<u32>,
+    /// Where version 1 comes from: the node never generates that version. Absent: the node generates it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<KeyImport>,
+    /// The versions that custodians bring back: the node never generates those. Absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<KeyRestore>,
 }
 
 impl Key {

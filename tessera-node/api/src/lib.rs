@@ -5,6 +5,8 @@
 //! operator ◄─────────── GET /v1/status over mTLS ──────────── tessera-node     (admin)
 //! everybody ── certificate with a URI SAN ──► everybody                         (identity)
 //! operator ◄── termination message of a pod that tries an image ── tessera-node --version   (image_report)
+//! operator ── which key file to adopt ──► tessera-node ── what became of it ──► operator   (key_import)
+//! custodian ── proofs and keys that come back, through the operator ──► tessera-node              (key_backup)
 //! both ── token made for its address ──► secret store                           (secret_store)
 //! both ── TLS of a client that trusts given roots ──► store, admin port             (tls_client)
 //! operator ── which names a partner may speak for ──► tessera-node                (dns_scope)
@@ -20,6 +22,8 @@ pub mod dns_scope;
 pub mod dynamic_config;
 pub mod identity;
 pub mod image_report;
+pub mod key_backup;
+pub mod key_import;
 pub mod paths;
 pub mod plain_words;
 pub mod secret_store;

@@ -22,6 +22,13 @@ pub const STORE_CLIENT_TLS: &str = "/etc/tessera/tls/store-client";
 pub const STORE_CA: &str = "/etc/tessera/store/ca.crt";
 /// The projected ServiceAccount token whose audience is the secret store's URL.
 pub const STORE_TOKEN: &str = "/var/run/secrets/tessera/store/token";
+/// The Secrets of keys to import, a directory for each key with the files [`IMPORT_FILE`] and [`IMPORT_PASSWORD_FILE`]. It is mounted
+/// only if a key has an import, and Secrets may be absent.
+pub const IMPORTS: &str = "/etc/tessera/import";
+/// The private key file of a Java Tessera.
+pub const IMPORT_FILE: &str = "key";
+/// Its password.
+pub const IMPORT_PASSWORD_FILE: &str = "password";
 /// The payload volume.
 pub const DATA: &str = "/var/lib/tessera";
 /// A memory-backed directory for sockets.
@@ -61,3 +68,8 @@ pub const P2P_PORT: u16 = 9000;
 pub const ADMIN_PORT: u16 = 9443;
 /// Scrapers connect here.
 pub const METRICS_PORT: u16 = 9464;
+
+/// The name of the Service under which other transaction managers find the node `name` within the cluster.
+pub fn p2p_service(name: &str) -> String {
+    format!("{name}-p2p")
+}

@@ -21,7 +21,7 @@ pub struct Extension {
     pub dynamic_config: Option<String>,
     /// Directory with `tls.crt`, `tls.key`, `ca.crt` for P2P, Q2T and metrics.
     pub node_tls: String,
-    /// The embedded payload store.
+    /// The payload store.
     pub storage: Storage,
     /// The secret store that generated keys are kept in; absent: keys come from Tessera's `keys.keyData`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,12 +52,32 @@ pub struct NodeIdentity {
     pub name: String,
 }
 
-/// The embedded payload store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The payload store: `directory` or `postgres`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Storage {
-    /// Its directory, on a volume of its own.
-    pub directory: String,
+    /// The directory of the embedded store, on a volume of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Bytes that the files of the embedded store may take together; absent: what the volume has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
+    /// A database, in Java Tessera's tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<Postgres>,
+}
+
+/// A PostgreSQL database, reached over TLS with its certificate verified. The files are read anew for each connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Postgres {
+    /// File with the connection string of libpq: `postgresql://USER@HOST:PORT/DATABASE`, with a password if the role has one.
+    pub connection_file: String,
+    /// PEM file with the CA of the server's certificate.
+    pub ca_file: String,
+    /// Directory with the `tls.crt` and `tls.key` that the node shows the server; absent: the node shows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
 }
 
 /// HashiCorp Vault or OpenBao, KV version 2, Kubernetes auth.

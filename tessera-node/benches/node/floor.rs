@@ -43,6 +43,8 @@ pub(crate) struct Floor {
     /// Server half of a send, client half and server half of a push.
     http: [f64; 3],
     append: f64,
+    /// Server half of a full handshake. A send over a connection that is kept pays for none.
+    handshake: f64,
 }
 
 /// All ingredients for one send of `payload` bytes to one recipient, when `batch` records share an fdatasync.
@@ -57,8 +59,9 @@ pub(crate) async fn measure(net: &Net, payload: usize, batch: f64) -> Floor {
     let body = PayloadCodec::Cbor.encode(&sealed);
     let append = append(net, RECORD_BYTES + body.len(), batch);
     let send = send_body(&message(1, payload), &[&keys[1].to_string()]);
-    let [_, send_server] = http(net, send.into(), 105).await;
-    let [push_client, push_server] = http(net, body.into(), 88).await;
+    let [_, send_server] = halves(net, Some(send.into()), 105).await;
+    let [push_client, push_server] = halves(net, Some(body.into()), 88).await;
+    let [_, handshake] = halves(net, None, 0).await;
     Floor {
         payload,
         batch,
@@ -67,12 +70,18 @@ pub(crate) async fn measure(net: &Net, payload: usize, batch: f64) -> Floor {
         boxes: (with_boxes - seal).max(0.0),
         http: [send_server, push_client, push_server],
         append: 2.0 * append,
+        handshake,
     }
 }
 
 impl Floor {
     pub(crate) fn sum(&self) -> f64 {
         self.seal + self.hash + self.boxes + self.http.iter().sum::<f64>() + self.append
+    }
+
+    /// Full handshakes that one core of a server does in a second: what the restart of a fleet's peers costs.
+    pub(crate) fn handshakes_per_core(&self) -> f64 {
+        1e6 / self.handshake
     }
 }
 
@@ -91,6 +100,11 @@ impl fmt::Display for Floor {
         if self.payload == 1024 && !EXPECTED.contains(&self.sum()) {
             write!(f, ": outside {} to {} us, where it was", EXPECTED.start(), EXPECTED.end())?;
         }
+        write!(
+            f,
+            "\n{:>8.1}  beside it, for a new connection: server half of a full mutual handshake",
+            self.handshake
+        )?;
         Ok(())
     }
 }
@@ -140,8 +154,8 @@ fn append(net: &Net, bytes: usize, batch: f64) -> f64 {
     cpu / f64::from(records)
 }
 
-/// CPU of one exchange over a connection that is kept, at the client and at the server.
-async fn http(net: &Net, body: Bytes, answer: usize) -> [f64; 2] {
+/// CPU at the client and at the server: of one exchange over a connection that is kept; without a body, of one full handshake.
+async fn halves(net: &Net, body: Option<Bytes>, answer: usize) -> [f64; 2] {
     let (server, client) = (net.node("a"), net.node("b"));
     let listener = std::net::TcpListener::bind((server.host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -158,7 +172,12 @@ async fn http(net: &Net, body: Bytes, answer: usize) -> [f64; 2] {
     let client = Client::new(address, &client.dir.join("tls"), &client.identity(), &server.identity());
     let calling = std::thread::spawn(move || {
         let mut exchanges = 0;
-        let cpu = on_one_thread(async { exchanges = call(&client, &body).await });
+        let cpu = on_one_thread(async {
+            exchanges = match &body {
+                Some(body) => call(&client, body).await,
+                None => dial(&client).await,
+            }
+        });
         (cpu, exchanges)
     });
     let (client_cpu, exchanges) = tokio::task::spawn_blocking(move || calling.join().unwrap()).await.unwrap();
@@ -181,7 +200,8 @@ async fn serve(listener: std::net::TcpListener, tls: ServerTls, answer: usize) {
         stream.set_nodelay(true).unwrap();
         let tls = tls.clone();
         tokio::spawn(async move {
-            let connection = tls.accept(stream).await.unwrap();
+            // A client that is done may be gone before its last bytes were answered.
+            let Ok(connection) = tls.accept(stream).await else { return };
             let service = service_fn(async |request: http::Request<Incoming>| {
                 request.into_body().collect().await.unwrap();
                 let reply = http::Response::builder().status(201).header("content-type", "text/plain");
@@ -205,6 +225,20 @@ async fn call(client: &Client, body: &Bytes) -> u32 {
             exchanges += 1;
         }
         exchanges
+    });
+    futures::future::join_all(all).await.into_iter().sum()
+}
+
+/// How many connections were opened, and closed again at once.
+async fn dial(client: &Client) -> u32 {
+    let began = Instant::now();
+    let all = (0..CONNECTIONS).map(async |_| {
+        let mut handshakes = 0;
+        while began.elapsed() < TIME {
+            drop(client.session().await.unwrap());
+            handshakes += 1;
+        }
+        handshakes
     });
     futures::future::join_all(all).await.into_iter().sum()
 }

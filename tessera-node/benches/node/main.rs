@@ -21,6 +21,7 @@ use pair::{Pair, Row};
 use report::Report;
 use support::Net;
 use support::load::{self, Load};
+use support::postgres::{Server, keep_in};
 
 /// Two nodes under load, one row for each number of connections.
 #[derive(Debug, Parser)]
@@ -40,6 +41,9 @@ struct Args {
     /// Measures the fixed ingredients of a send as well.
     #[arg(long)]
     floor: bool,
+    /// Both nodes keep their payloads in databases of one PostgreSQL server, whose programs `POSTGRES_BIN` names.
+    #[arg(long)]
+    postgres: bool,
     /// A build of tessera-node to compare with, in turn. Nothing else is measured then.
     #[arg(long)]
     against: Option<PathBuf>,
@@ -63,9 +67,11 @@ async fn main() -> ExitCode {
         let comparison = against::Comparison { this: args.node, other, pairs: args.pairs, time, payload };
         return comparison.run(&args.connections).await;
     }
-    let net = Net::new(&["a", "b"]);
+    let mut net = Net::new(&["a", "b"]);
+    let _server = args.postgres.then(|| in_databases(&mut net));
     let pair = Pair::start(&net, args.node).await;
-    let mut report = Report { idle_kib: pair.most_kib("VmRSS"), ..Report::default() };
+    let mut report =
+        Report { idle_kib: pair.most_kib("VmRSS"), postgres: args.postgres, ..Report::default() };
     println!("{}", Row::head());
     for connections in &args.connections {
         let (row, outcome) = pair.row(Load { callers: *connections, payload }, time).await;
@@ -87,6 +93,17 @@ async fn main() -> ExitCode {
     }
     pair.finish(&mut report, payload).await;
     report.print()
+}
+
+/// Gives each node a database of one server, which ends with what is returned.
+fn in_databases(net: &mut Net) -> Server {
+    let server = Server::start();
+    for node in &mut net.nodes {
+        let database = format!("of_{}", node.name);
+        server.create_database(&database);
+        keep_in(node, &server, &database);
+    }
+    server
 }
 
 fn load_average() -> String {

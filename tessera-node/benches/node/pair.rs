@@ -39,7 +39,7 @@ pub(crate) struct Row {
     switches: [f64; 2],
     pub(crate) handshakes: f64,
     pub(crate) syncs: f64,
-    /// Records of one fdatasync.
+    /// Records of one fdatasync, or of one commit of a database.
     pub(crate) batch: f64,
 }
 
@@ -73,8 +73,11 @@ impl<'a> Pair<'a> {
         let own = std::fs::read_to_string("/proc/self/stat").map(|stat| cpu_of(&stat));
         Counted {
             handshakes: both("tessera_handshakes_total{port=\"P2p\"}").await,
-            syncs: both("tessera_store_syncs_total").await,
-            written: both("tessera_store_written_records_total").await,
+            // Of the two stores one counts.
+            syncs: both("tessera_store_syncs_total").await
+                + both("tessera_database_insert_statements_total").await,
+            written: both("tessera_store_written_records_total").await
+                + both("tessera_database_written_rows_total").await,
             switches: self.processes.each_ref().map(Process::context_switches),
             cpu: self.processes.each_ref().map(Process::cpu),
             callers: own.unwrap_or_default(),

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) load_kib: u64,
     pub(crate) ready: Option<Duration>,
     pub(crate) ready_after_kill: Option<Duration>,
+    /// Payloads were kept in databases: the figures of the embedded store are not said.
+    pub(crate) postgres: bool,
 }
 
 impl Report {
@@ -71,9 +73,15 @@ impl Report {
         };
         let millis = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
         let floor = self.floor.as_ref().map(Floor::sum);
-        add("sends_per_second", self.row_at(64).map(|row| row.rate), 0);
-        add("at_256", self.row_at(256).map(|row| row.rate), 0);
+        let rate = |connections| self.row_at(connections).map(|row| row.rate);
+        if self.postgres {
+            add("postgres", rate(16), 0);
+        } else {
+            add("sends_per_second", rate(64), 0);
+            add("at_256", rate(256), 0);
+        }
         add("floor_us", floor, 1);
+        add("handshakes_per_core", self.floor.as_ref().map(Floor::handshakes_per_core), 0);
         add("cpu_over_floor", self.row_at(64).zip(floor).map(|(row, floor)| row.cpu() / floor), 2);
         add("p99_ms", millis(self.open_loop_p99), 2);
         add("rss_idle_mib", Some(self.idle_kib as f64 / 1024.0), 1);

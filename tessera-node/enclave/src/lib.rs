@@ -24,6 +24,7 @@ pub mod own_message;
 pub mod payload;
 pub mod raw;
 pub mod recipients;
+pub mod resend;
 pub mod seal;
 pub mod security_hash;
 

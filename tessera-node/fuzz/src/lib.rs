@@ -3,10 +3,12 @@
 //! The node's configuration and HTTP decoders are compiled from their files, so that a run needs neither the node's TLS nor
 //! its Vault client. The modules that those files name in `crate` and in `tessera_keys` are here.
 
-// `tessera_keys` without its Vault client, `tessera_tls` without TLS.
+// `tessera_keys` without its Vault client, `tessera_tls` without TLS, `tessera_backup` without age.
+extern crate self as tessera_backup;
 extern crate self as tessera_keys;
 extern crate self as tessera_tls;
 
+mod backup;
 pub mod disk;
 pub mod http;
 
@@ -27,6 +29,7 @@ mod tls;
 #[path = "../../keys/src/text.rs"]
 pub mod text;
 
+pub use backup::{RecipientError, Recipients};
 pub use files::KeyConfiguration;
 pub use secret::SecretText;
 pub use tls::{Partner, Partners, Roots, Scope, ScopeError};

@@ -1,14 +1,29 @@
 //! Text files as Java's JSON reader takes them: UTF-8 or UTF-16, with or without a byte-order mark.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 /// Reads a text file that may hold a secret.
 pub fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    decode(Zeroizing::new(std::fs::read(path)?))
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "neither UTF-8 nor UTF-16"))
+    decode(Zeroizing::new(std::fs::read(path)?)).ok_or_else(not_text)
+}
+
+/// The same of a file of at most so many bytes; none: the file is longer.
+pub fn read_up_to(path: &Path, most: usize) -> io::Result<Option<Zeroizing<String>>> {
+    // Capacity for the whole file at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        return Ok(None);
+    }
+    decode(bytes).map(Some).ok_or_else(not_text)
+}
+
+fn not_text() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "neither UTF-8 nor UTF-16")
 }
 
 fn decode(mut bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<String>> {

@@ -108,11 +108,14 @@ impl Reports {
     }
 }
 
-/// Now, to the second, as RFC 3339.
 fn now_rfc3339() -> String {
-    let now = Timestamp::now();
+    rfc3339(Timestamp::now())
+}
+
+/// A time, to the second, as RFC 3339.
+pub(super) fn rfc3339(time: Timestamp) -> String {
     // Whole seconds are always representable.
-    Timestamp::from_second(now.as_second()).map_or_else(|_| now.to_string(), |now| now.to_string())
+    Timestamp::from_second(time.as_second()).map_or_else(|_| time.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tessera_node_api::dynamic_config::{
@@ -10,8 +11,10 @@ use tessera_node_api::dynamic_config::{
 use tessera_node_api::identity::{Identity, IdentityError, Role};
 use tessera_node_api::paths::{EGRESS_FILE, LOGGING_FILE, PARTNERS_FILE, PEERS_FILE};
 
+use tessera_backup::Recipients;
 use tessera_store::{InvalidStoreId, StoreId};
 
+use super::key_backup::{self, KeyBackupError};
 use super::partners::{self, Partner, PartnersError};
 use crate::logs::{Collector, Endpoint};
 use crate::peers::{NodeUrl, NodeUrlError};
@@ -39,6 +42,8 @@ pub struct Dynamic {
     pub must_not_reach: Vec<String>,
     /// Other organisations.
     pub partners: Vec<Partner>,
+    /// To whom the node seals backups of its keys; none: to nobody.
+    pub backup_recipients: Option<Arc<Recipients>>,
 }
 
 /// Why a dynamic configuration is not used.
@@ -75,6 +80,9 @@ pub enum DynamicError {
     /// The partners cannot be used.
     #[error("dynamic configuration: partners")]
     Partners(#[source] PartnersError),
+    /// The recipients of backups, or the keys that custodians bring back, cannot be used.
+    #[error("dynamic configuration")]
+    KeyBackup(#[from] KeyBackupError),
     /// A peer's URL cannot be used.
     #[error("dynamic configuration: one of peers cannot be used")]
     Peer(#[source] NodeUrlError),
@@ -186,6 +194,7 @@ pub fn parse(texts: Texts<'_>) -> Result<Dynamic, DynamicError> {
         must_not_reach: egress.map(must_not_reach).transpose()?.unwrap_or_default(),
         collector: logging.map(collector).transpose()?,
         partners: partners.unwrap_or_default(),
+        backup_recipients: file.key_backup.as_ref().map(key_backup::recipients).transpose()?.map(Arc::new),
     })
 }
 
@@ -235,6 +244,7 @@ fn check_keys(file: &DynamicConfig) -> Result<(), DynamicError> {
         if key.versions == 0 || key.versions > MOST_VERSIONS {
             return Err(DynamicError::KeyVersions(name()));
         }
+        key_backup::check_restore(key)?;
     }
     match file.keys.iter().filter(|key| key.default).count() {
         1 => Ok(()),

@@ -7,13 +7,14 @@ use tessera_node_api::identity::Identity;
 use tessera_node_api::static_config::{self, EgressGuard, Extension, SecretStore};
 
 use super::section::Section;
+use super::storage::{self, Storage};
 
 /// What the extension says, parsed.
 pub(super) struct Parsed {
     pub(super) identity: Identity,
     pub(super) dynamic_config: PathBuf,
     pub(super) node_tls: PathBuf,
-    pub(super) storage: PathBuf,
+    pub(super) storage: Storage,
     pub(super) secret_store: Option<SecretStore>,
     pub(super) admin: Option<Admin>,
     pub(super) metrics: Option<SocketAddr>,
@@ -56,6 +57,7 @@ fn parse(top: Section<'_>, extension: Extension) -> Option<Parsed> {
     if extension.secret_store.as_ref().is_some_and(|store| !store.address.starts_with("https://")) {
         top.problem("tesseraNode.secretStore.address", "must start with https://");
     }
+    let storage = storage::parse(top, extension.storage);
     let dynamic_config = extension.dynamic_config.map(PathBuf::from).or_else(|| {
         let why = "may not be null: it names the clients and, with secretStore, the keys";
         top.problem("tesseraNode.dynamicConfig", why);
@@ -74,7 +76,7 @@ fn parse(top: Section<'_>, extension: Extension) -> Option<Parsed> {
         identity: identity?,
         dynamic_config: dynamic_config?,
         node_tls: extension.node_tls.into(),
-        storage: extension.storage.directory.into(),
+        storage: storage?,
         secret_store: extension.secret_store,
         admin: required(admin)?,
         metrics: required(metrics)?,

@@ -10,10 +10,12 @@
 
 pub mod dynamic;
 mod extension;
+pub mod key_backup;
 mod keys;
 pub mod partners;
 mod section;
 mod server;
+mod storage;
 mod tessera;
 pub mod watch;
 
@@ -29,6 +31,7 @@ use zeroize::Zeroize;
 
 pub use extension::Admin;
 pub use server::{Limits, Server};
+pub use storage::Storage;
 
 use crate::peers::NodeUrl;
 use crate::transaction::Policy;
@@ -42,8 +45,8 @@ pub struct Config {
     pub dynamic_config: PathBuf,
     /// Directory with `tls.crt`, `tls.key` and `ca.crt` for P2P, Q2T and metrics.
     pub node_tls: PathBuf,
-    /// Directory of the payload store.
-    pub storage: PathBuf,
+    /// The payload store.
+    pub storage: Storage,
     /// The Unix socket of the probes.
     pub probe_socket: PathBuf,
     /// The memory that the process may take; absent: the container's limit, or what the machine has.

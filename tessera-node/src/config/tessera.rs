@@ -66,7 +66,7 @@ fn refuse_unsupported(top: Section<'_>) {
     let problems = top.problems();
     let section = |member| top.object(member).map(|object| Section::new(member, object, problems));
     if section("jdbc").is_some_and(|jdbc| jdbc.value("url").is_some()) {
-        top.problem("jdbc.url", "is not supported: payloads are kept under tesseraNode.storage");
+        top.problem("jdbc.url", "is not supported: tesseraNode.storage names a directory or a PostgreSQL database, which may be the one of a Java node");
     }
     if let Some(mode) = top.string("mode").filter(|mode| *mode != "tessera") {
         top.problem("mode", format_args!("{mode:?} is not supported: only \"tessera\" is"));

@@ -53,6 +53,11 @@ fn the_good_one_is_read_as_java_reads_it() {
 fn each_fault_is_named_with_its_path() {
     let cases: &[(&str, Value, &str)] = &[
         ("/mode", json!("orion"), "mode "),
+        (
+            "/tesseraNode/storage/quotaBytes",
+            json!((320 << 20) - 1),
+            "tesseraNode.storage.quotaBytes must be at least 335544320",
+        ),
         ("/useWhiteList", json!("maybe"), "useWhiteList must be true or false"),
         ("/jdbc", json!({"url": "jdbc:h2:mem"}), "jdbc.url is not supported"),
         ("/encryptor", json!({"type": "EC"}), "encryptor.type"),

@@ -98,11 +98,12 @@ impl DynamicConfiguration {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Which partners of the configuration in use are disabled, and why.
+    /// Which partners of the configuration in use are disabled, and why. One with an empty bundle is cut off on purpose.
     pub fn disabled_partners(&self) -> Vec<String> {
         let current = self.current();
         let partners = current.iter().flat_map(|dynamic| &dynamic.partners);
-        let why = partners.filter_map(|partner| Some((&partner.name, partner.trust.as_ref().err()?)));
+        let given = partners.filter(|partner| !partner.ca_bundle.is_empty());
+        let why = given.filter_map(|partner| Some((&partner.name, partner.trust.as_ref().err()?)));
         why.map(|(name, why)| format!("partner {name}: {why}")).collect()
     }
 }

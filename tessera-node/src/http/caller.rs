@@ -7,7 +7,7 @@ use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use tessera_node_api::identity::Identity;
-use tessera_tls::{Peer, Scope};
+use tessera_tls::{Leaf, Peer, Scope};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -46,6 +46,12 @@ impl Caller {
         let Ok(name) = ServerName::try_from(host) else { return false };
         ParsedCertificate::try_from(&self.certificate)
             .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+    }
+
+    /// The hosts that the certificate of a node of ours names, wildcards as they are; of a partner's none.
+    pub(crate) fn own_hosts(&self) -> Vec<String> {
+        let leaf = if self.is_of_partner() { None } else { Leaf::parse(&self.certificate).ok() };
+        leaf.map(|leaf| leaf.dns_names().to_vec()).unwrap_or_default()
     }
 
     /// From now on the caller has so long to read an answer of `bytes`, until the guard is dropped. The connection is closed

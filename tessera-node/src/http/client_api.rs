@@ -166,7 +166,7 @@ impl ClientApi {
             Some(text) if text.eq_ignore_ascii_case("false") => false,
             Some(_) => return Err(violated(Violation::not_boolean("TransactionResource.receive.arg2"))),
         };
-        call.reserve_answer(self.manager.stored_bytes(&hash, raw)?).await?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, raw).await?).await?;
         let received = if raw {
             self.manager.receive_raw(&hash).await?
         } else {
@@ -186,7 +186,7 @@ impl ClientApi {
         let to = header(request, &TO)
             .map(|text| checked(&text, "TransactionResource.receiveRaw.arg1"))
             .transpose()?;
-        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false).await?).await?;
         let received = self.manager.receive(&hash, to).await?;
         let hold = call.hold(received.message.len());
         Ok(reply::ok("application/octet-stream", ReplyBody::octets(received.message, hold)))
@@ -197,7 +197,7 @@ impl ClientApi {
         // Java decodes this one with a decoder of its own, whose complaint is the caller's error.
         let hash: TxHash =
             call.parameter().parse().map_err(|error| unless_long(error, Problem::bad_base64))?;
-        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false).await?).await?;
         let own = self.manager.is_sender(&hash).await?;
         Ok(reply::ok("text/plain", own.to_string()))
     }
@@ -205,14 +205,14 @@ impl ClientApi {
     async fn participants(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         media::accepted(&call.request.headers, &[Media::Text])?;
         let hash: TxHash = parse(call.parameter())?;
-        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false).await?).await?;
         Ok(reply::ok("text/plain", wire::keys(&self.manager.participants(&hash).await?)))
     }
 
     async fn mandatory(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         media::accepted(&call.request.headers, &[Media::Text])?;
         let hash: TxHash = parse(call.parameter())?;
-        call.reserve_answer(self.manager.stored_bytes(&hash, false)?).await?;
+        call.reserve_answer(self.manager.stored_bytes(&hash, false).await?).await?;
         Ok(reply::ok("text/plain", wire::keys(&self.manager.mandatory_recipients(&hash).await?)))
     }
 }

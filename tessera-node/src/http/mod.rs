@@ -18,6 +18,7 @@ pub(crate) mod path;
 pub(crate) mod peer_api;
 pub(crate) mod problem;
 pub(crate) mod reply;
+pub(crate) mod resend_request;
 pub(crate) mod router;
 pub mod server;
 pub(crate) mod wire;

@@ -14,17 +14,20 @@ use super::caller::Caller;
 use super::common;
 use super::media::{self, Media};
 use super::problem::Problem;
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, ReplyBody};
+use super::resend_request::ResendRequest;
 use super::router::{Api, Call, Route};
 use crate::log_limiter::LogLimiter;
 use crate::peers::{Announcement, LearnError, VERSIONS};
 use crate::tasks;
-use crate::transaction::{MAX_RECORD_BYTES, TransactionManager};
+use crate::transaction::{Error, MAX_RECORD_BYTES, TransactionManager};
 
 /// Party info: about 200 bytes for each key of the network.
 const PARTY_INFO_BYTES: u64 = 4 << 20;
 /// An encoded payload with one recipient and a UUID in it.
 const CHALLENGE_BYTES: u64 = 16 << 10;
+/// A key and a hash.
+const RESEND_BYTES: u64 = 4 << 10;
 
 /// The API for other nodes.
 #[derive(Debug)]
@@ -47,6 +50,7 @@ impl Api for PeerApi {
                 api.validate(call).boxed()
             }),
             Route::post("/push", "push", |api: &Self, call| api.push(call).boxed()),
+            Route::post("/resend", "resend", |api: &Self, call| api.resend(call).boxed()),
         ]);
         routes
     }
@@ -69,6 +73,29 @@ impl PeerApi {
         Ok(reply::created(push_answer_type(headers), hash.to_string()))
     }
 
+    /// Raw bytes under the type of a text, as Java answers.
+    async fn resend(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
+        media::content(&call.request.headers, &[Media::Json])?;
+        media::accepted(&call.request.headers, &[Media::Text])?;
+        let asked = ResendRequest::parse(&call.body(RESEND_BYTES).await?)?;
+        // Before any memory is taken for the answer.
+        self.manager.check_holds(&call.caller.identity, &asked.key)?;
+        let stored = self.manager.stored_bytes(&asked.hash, false).await;
+        // Memory that is in use must not tell a large payload of others from none: only reading it tells whose it is.
+        let reserved = match stored {
+            Ok(bytes) => call.reserve_answer(bytes).await.is_ok(),
+            // The database is away: that says nothing of the hash.
+            Err(error @ Error::Database(_)) => return Err(error.into()),
+            Err(_) => false,
+        };
+        if !reserved {
+            return Err(self.manager.not_given(&asked.hash).into());
+        }
+        let payload = self.manager.resend(asked.key, &asked.hash).await?;
+        let hold = call.hold(payload.len());
+        Ok(reply::ok(Media::Text.as_str(), ReplyBody::octets(payload, hold)))
+    }
+
     async fn validate(&self, mut call: Call<'_>) -> Result<Reply, Problem> {
         let body = octets(&mut call, CHALLENGE_BYTES).await?;
         let secret = self.manager.prove_key(&body)?.ok_or_else(Problem::empty_bad_request)?;
@@ -83,7 +110,8 @@ impl PeerApi {
             .ok_or_else(Problem::unexplained)?
             .map_err(|error| Problem::internal(error.to_string()))?;
         let mut announcement = Announcement::new(&said, versions(&request.headers))
-            .map_err(|error| Problem::internal(error.to_string()))?;
+            .map_err(|error| Problem::internal(error.to_string()))?
+            .of_hosts(caller.own_hosts());
         if caller.is_of_partner() {
             announcement.introduce_nobody();
         }
@@ -93,7 +121,8 @@ impl PeerApi {
         if !caller.speaks_for(url.host()) {
             if let Some(suppressed) = self.notices.admit((caller.identity.clone(), "address")) {
                 let caller = &caller.identity;
-                tracing::warn!(%caller, %url, suppressed, "a peer announced an address that its certificate is not for");
+                let address = url.authority();
+                tracing::warn!(%caller, address, suppressed, "a peer announced an address that its certificate is not for");
             }
             return Err(Problem::forbidden(format!("{url} is not an address of this certificate")));
         }

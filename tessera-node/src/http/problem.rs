@@ -83,6 +83,16 @@ impl Problem {
         Self::Text(StatusCode::NOT_FOUND, "HTTP 404 Not Found".into())
     }
 
+    /// A body of the admin port that cannot be read.
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        Self::Text(StatusCode::BAD_REQUEST, message.into())
+    }
+
+    /// What cannot be said now, and may be said later.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::Text(StatusCode::SERVICE_UNAVAILABLE, message.into())
+    }
+
     /// Base64 that Tessera's own decoder refuses.
     pub(crate) fn bad_base64(message: String) -> Self {
         Self::Text(StatusCode::BAD_REQUEST, message)
@@ -185,7 +195,9 @@ impl From<Error> for Problem {
             | Error::RawUnknown(_)
             | Error::RawTransactionUnknown(_)
             | Error::PrivacyGroupUnknown(_) => Self::Text(StatusCode::NOT_FOUND, message),
-            Error::Refused(_) | Error::KeyArchived(_) => Self::Text(StatusCode::FORBIDDEN, message),
+            Error::Refused(_) | Error::KeyArchived(_) | Error::KeyNotProven(_) => {
+                Self::Text(StatusCode::FORBIDDEN, message)
+            }
             Error::NotMandatory => Self::Text(StatusCode::BAD_REQUEST, message),
             Error::NodeOffline(_) => Self::Page(StatusCode::GONE, message),
             Error::NoKeys
@@ -195,6 +207,7 @@ impl From<Error> for Problem {
             | Error::VolumeReplaced
             | Error::Read(_)
             | Error::Write(_)
+            | Error::Database(_)
             | Error::StoredPayload(_)
             | Error::StoredCodec(_) => Self::Text(StatusCode::SERVICE_UNAVAILABLE, message),
             Error::TooLarge(_) => Self::Text(StatusCode::PAYLOAD_TOO_LARGE, message),
@@ -204,7 +217,9 @@ impl From<Error> for Problem {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "duplicate key value violates unique constraint \"encrypted_transaction_pkey\"".to_owned(),
             ),
-            Error::PushRejected(_)
+            // Waiting does not help, and the ledger must not take it for "not a party".
+            Error::Damaged(_)
+            | Error::PushRejected(_)
             | Error::NoSuitableKey(_)
             | Error::NotListed
             | Error::KeyRing(_)

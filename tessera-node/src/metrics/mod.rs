@@ -12,8 +12,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tessera_store::Store;
 
+use crate::payload_store::PayloadStore;
+
+mod database;
 mod store;
 
 /// A listener of the node.
@@ -85,7 +87,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// All of them at zero; those of `store` are read when scraped.
-    pub fn new(store: Option<&Store>) -> Self {
+    pub fn new(store: Option<&PayloadStore>) -> Self {
         let mut registry = Registry::with_prefix("tessera");
         let requests: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(latency);
         let pushes: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(latency);
@@ -143,7 +145,14 @@ impl Metrics {
         );
         m.logs.register(registry.sub_registry_with_prefix("logs"));
         if let Some(store) = store {
-            store::register(registry.sub_registry_with_prefix("store"), store.clone());
+            match store {
+                PayloadStore::Embedded(store) => {
+                    store::register(registry.sub_registry_with_prefix("store"), store.clone());
+                }
+                PayloadStore::Postgres(database) => {
+                    database::register(registry.sub_registry_with_prefix("database"), database.clone());
+                }
+            }
         }
         Self { registry, ..metrics }
     }

@@ -34,6 +34,12 @@ impl Collector for StoreCollector {
                 free,
             )?;
         }
+        if let Some(quota) = stats.quota_bytes {
+            gauge("quota", "Bytes that the store may take", Some(&Unit::Bytes), quota)?;
+        }
+        if let Some(free) = stats.quota_free_bytes {
+            gauge("quota_free", "Bytes that the quota has left for new segments", Some(&Unit::Bytes), free)?;
+        }
         gauge("corrupt_records", "Damaged records", None, stats.corrupt)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let metric = ConstCounter::new(value);
@@ -49,9 +55,29 @@ impl Collector for StoreCollector {
         counter("full", "Batches refused because the disk was full", stats.full)?;
         counter("checkpoints", "Checkpoints of the index", stats.checkpoints)?;
         counter("checkpoint_failures", "Checkpoints that failed", stats.checkpoint_failures)?;
+        compaction(&mut encoder, &stats)?;
         sync_time(&mut encoder, &stats)?;
         batch_sizes(&mut encoder, &stats)
     }
+}
+
+fn compaction(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+    let mut counter = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
+        let metric = ConstCounter::new(value);
+        metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
+    };
+    counter("compactions", "Segments that compaction removed", None, stats.compactions)?;
+    let help = "Bytes that compaction gave back to the volume";
+    counter("reclaimed", help, Some(&Unit::Bytes), stats.reclaimed_bytes)?;
+    let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
+        let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
+    };
+    if let Some(live) = stats.live_bytes {
+        gauge("live", "Bytes of the log that live records take", Some(&Unit::Bytes), live)?;
+    }
+    let help = "Segments that compaction leaves alone, since something in them is damaged";
+    gauge("damaged_segments", help, None, stats.damaged_segments)
 }
 
 #[allow(clippy::cast_precision_loss)] // Nanoseconds of syncing lose a digit after a hundred days of it.

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{EgressTrials, ListenerTrials, TriedServer};
-use tessera_store::Store;
 use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, ServerTls, Usage};
 use tokio::sync::watch;
 
-use super::RunError;
+use super::{RunError, payload_store};
 use crate::admin::{AdminApi, MetricsApi, NodeState};
 use crate::callers::Callers;
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
@@ -21,20 +20,23 @@ use crate::http::client_api::ClientApi;
 use crate::http::peer_api::PeerApi;
 use crate::http::router::{Api, Router};
 use crate::http::server::{Common, Server};
-use crate::key_files;
-use crate::key_service::{self, KeyService};
+use crate::key_import::{Importer, Imports};
+use crate::key_restore::Restorer;
+use crate::key_service::{self, KeyService, Sources};
 use crate::keyring::Keys;
 use crate::listener_trials::{Listener, OwnTrials, Trials};
 use crate::logs::{self, OfNode, Reports, Shipper};
 use crate::metrics::{Metrics, Port};
+use crate::payload_store::PayloadStore;
 use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
+use crate::repair::Repairs;
 use crate::resources::{OPERATOR_CONNECTIONS, Resources};
 use crate::tasks::Tasks;
 use crate::transaction::{Payloads, TransactionManager};
 use crate::volume::Volume;
-use crate::{certificate, clock, server_trials, tasks, transaction};
+use crate::{certificate, clock, key_backups, key_files, server_trials};
 
 /// What exists before keys and listeners do.
 pub(super) struct Base {
@@ -42,7 +44,8 @@ pub(super) struct Base {
     pub(super) tasks: Tasks,
     pub(super) started_at: String,
     pub(super) readiness: Readiness,
-    pub(super) store: Store,
+    pub(super) repairs: Repairs,
+    pub(super) store: PayloadStore,
     pub(super) volume: Volume,
     pub(super) database_since: String,
     pub(super) metrics: Arc<Metrics>,
@@ -59,12 +62,11 @@ impl Base {
         let started_at = clock::now_rfc3339();
         let readiness = Readiness::new();
         let probe = ProbeSocket::bind(&config.probe_socket)?;
-        tasks.observer("probe", probe.run(readiness.clone(), tasks.clone()));
-        let store = open_store(&config).await?;
+        let repairs = Repairs::new(tasks.draining().clone());
+        tasks.observer("probe", probe.run_with(readiness.clone(), repairs.clone(), tasks.clone()));
+        let store = payload_store::open(&config.storage, &readiness).await?;
         let database_since = clock::now_rfc3339();
-        readiness.satisfied(ReadinessGate::Database);
-        let fatal = store.fatal();
-        tasks.service("payload store", async move { Err::<(), _>(fatal.reason().await) });
+        tasks.service("payload store", payload_store::follow(store.clone(), readiness.clone()));
         let metrics = Arc::new(Metrics::new(Some(&store)));
         let resources = Resources::of_process(config.memory_bytes, 1 + config.q2t.len());
 
@@ -83,6 +85,7 @@ impl Base {
             tasks,
             started_at,
             readiness,
+            repairs,
             volume: Volume::new(store.clone()),
             store,
             database_since,
@@ -126,7 +129,8 @@ impl Base {
         let vault = VaultKeys::new((**store).clone())?
             .with_write_hook(key_service::write_hook)
             .with_payload_store(self.store.id().to_string())
-            .with_samples(key_service::keep_sample(payloads));
+            .with_samples(key_service::keep_sample(payloads))
+            .with_backups(key_backups::seal_new(self.configuration.clone()));
         Ok(Some(Arc::new(vault)))
     }
 
@@ -138,7 +142,7 @@ impl Base {
     /// The listeners that report what the node is waiting for.
     pub(super) async fn early_listeners(&self, mut state: NodeState) -> Result<Vec<Listener>, RunError> {
         let mut bound = Vec::new();
-        // These take no bodies.
+        // Metrics take no bodies, and the operator's are small.
         let share = self.resources.budget.share();
         let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
         if let Some(admin) = &self.config.admin {
@@ -272,12 +276,15 @@ impl Base {
         &self,
         vault: Option<Arc<VaultKeys>>,
         keys: &watch::Sender<Option<Arc<Keys>>>,
+        imports: watch::Sender<Imports>,
+        restorer: Restorer,
     ) -> Result<(), RunError> {
         if let Some(vault) = vault {
             let alive = Arc::clone(&vault);
             self.tasks.service("secret store login", async move { Err::<(), _>(alive.keep_alive().await) });
+            let importer = Importer::new(vault, self.resources.spare_bytes, imports);
             let service = KeyService::new(
-                vault,
+                Sources { importer, restorer },
                 self.configuration.clone(),
                 keys.clone(),
                 self.volume.clone(),
@@ -296,18 +303,6 @@ impl Base {
         }
         Ok(())
     }
-}
-
-async fn open_store(config: &Config) -> Result<Store, RunError> {
-    let directory = config.storage.clone();
-    let runtime = tokio::runtime::Handle::current();
-    let options = tessera_store::Options::new(&directory)
-        .max_body_bytes(transaction::MAX_RECORD_BYTES)
-        .answer_on(move |answer| drop(runtime.spawn(async move { answer() })));
-    tasks::blocking(move || options.open())
-        .await
-        .ok_or(RunError::StorePanic)?
-        .map_err(|source| RunError::Store { directory, source })
 }
 
 async fn dynamic_configuration(config: &Config, tasks: &Tasks) -> DynamicConfiguration {

@@ -7,6 +7,7 @@
 //! ```
 
 mod base;
+mod payload_store;
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_keys::{VaultError, VaultKeys};
-use tessera_store::{OpenError, Store};
+use tessera_store::OpenError;
 use tessera_tls::Trust;
 use tokio::sync::watch;
 
@@ -26,11 +27,12 @@ use crate::config::Config;
 use crate::config::watch::DynamicConfiguration;
 use crate::key_files::KeyFilesError;
 use crate::keyring::Keys;
+use crate::payload_store::PayloadStore;
 use crate::peers::{NodeUrl, Peers};
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::tasks::{Ended, Tasks};
 use crate::transaction::TransactionManager;
-use crate::{probe, tasks};
+use crate::{key_restore, probe, tasks};
 
 /// For requests in progress when the node must end. A pod has 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -109,7 +111,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 struct Closing {
     readiness: Option<Readiness>,
     vault: Option<Arc<VaultKeys>>,
-    store: Option<Store>,
+    store: Option<PayloadStore>,
 }
 
 impl Closing {
@@ -147,6 +149,8 @@ async fn start(
     let vault = base.vault()?;
     closing.vault.clone_from(&vault);
     let keys = watch::Sender::new(None);
+    let imports = watch::Sender::default();
+    let (restores, taker) = key_restore::channel();
     let egress_closed_since = watch::Sender::new(None);
     let listener_trials = watch::Sender::new(None);
     let egress_trials = watch::Sender::new(None);
@@ -162,6 +166,8 @@ async fn start(
             readiness: base.readiness.clone(),
             keys: keys.subscribe(),
             vault: vault.clone(),
+            imports: imports.subscribe(),
+            restores,
             credentials: base.credentials.clone(),
             admin_credentials: None,
             p2p_trust: Trust::new(base.credentials.clone(), base.nodes()),
@@ -179,7 +185,7 @@ async fn start(
     base.close_egress(&egress_closed_since).await;
     base.try_egress(egress_trials);
     base.try_servers(vault.as_ref(), server_trials);
-    base.load_keys(vault, &keys).await?;
+    base.load_keys(vault, &keys, imports, taker).await?;
 
     let payloads = base.payloads();
     let manager = TransactionManager::new(
@@ -200,6 +206,7 @@ async fn start(
     );
     base.tasks.service("announcing", announcing);
     base.tasks.service("discovery", peers.discover());
+    base.repairs.serve(&manager);
     base.readiness.satisfied(ReadinessGate::Listeners);
     Ok(manager)
 }

@@ -24,6 +24,8 @@ pub(crate) struct Announcement {
     pub(super) parties: Vec<NodeUrl>,
     /// What it understands.
     pub(super) versions: ApiVersions,
+    /// The hosts that the certificate of a node of ours names.
+    pub(super) hosts: Vec<String>,
 }
 
 impl Announcement {
@@ -36,7 +38,12 @@ impl Announcement {
         let keys = claimed.map(|(key, _)| *key).collect();
         let parties = said.parties.iter().take(MAX_PARTIES).filter_map(|party| party.parse::<NodeUrl>().ok());
         let parties = parties.filter(NodeUrl::is_https).collect();
-        Ok(Self { url, keys, parties, versions })
+        Ok(Self { url, keys, parties, versions, hosts: Vec::new() })
+    }
+
+    /// With the hosts that the certificate of its node names, exactly.
+    pub(crate) fn of_hosts(self, hosts: Vec<String>) -> Self {
+        Self { hosts, ..self }
     }
 
     /// Forgets the others. A partner names its own nodes to whom it likes, and must not make us connect to what it chooses.

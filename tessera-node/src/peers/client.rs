@@ -28,8 +28,8 @@ use super::endpoint::{Endpoint, Resource};
 use super::pool::{Authority, Closed, Connection, Pool, Slot};
 use crate::tasks::Tasks;
 
-/// A peer's answer is a hash, an error or a party list.
-const ANSWER_BYTES: usize = 1 << 20;
+/// A peer's answer is a hash, an error or a party list, if it is no payload.
+pub(super) const ANSWER_BYTES: usize = 1 << 20;
 
 /// A connection that must close lets its request finish for so long.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
@@ -40,6 +40,8 @@ pub(super) struct Call {
     pub(super) resource: Resource,
     pub(super) versions: HeaderValue,
     pub(super) body: Bytes,
+    /// A larger answer is not read to its end.
+    pub(super) largest_answer: usize,
 }
 
 /// What a peer answered.
@@ -194,7 +196,7 @@ type Done = (StatusCode, Bytes, Connection);
 async fn exchange(mut connection: Connection, endpoint: &Endpoint, call: &Call) -> Result<Done, Exchange> {
     let sent = connection.sender.send_request(request(endpoint, call));
     let (head, body) = sent.await.map_err(Exchange::NoResponse)?.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(Exchange::Broken)?.to_bytes();
+    let body = Limited::new(body, call.largest_answer).collect().await.map_err(Exchange::Broken)?.to_bytes();
     Ok((head.status, body, connection))
 }
 
@@ -224,7 +226,7 @@ fn request(endpoint: &Endpoint, call: &Call) -> Request<Full<Bytes>> {
     *request.uri_mut() = endpoint.uri(call.resource).clone();
     let headers = request.headers_mut();
     headers.insert(HOST, endpoint.host.clone());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_TYPE, call.resource.content_type());
     headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tessera-node/", env!("CARGO_PKG_VERSION"))));
     headers.insert(VERSIONS, call.versions.clone());

@@ -1,6 +1,6 @@
 //! Who holds which key: an immutable snapshot. Readers never wait for a writer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,9 @@ use super::versions_header;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(super) identity: Identity,
+    /// The address that it announced.
+    url: NodeUrl,
+    /// Where requests to it go.
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) push_header: HeaderValue,
     versions: ApiVersions,
@@ -30,15 +33,30 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(identity: Identity, endpoint: Arc<Endpoint>, versions: ApiVersions) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        url: NodeUrl,
+        endpoint: Arc<Endpoint>,
+        versions: ApiVersions,
+    ) -> Self {
         let codec = versions.preferred_codec();
         // The receiver chooses its decoder by the header of the request: header and body must agree.
         let push_header = versions_header(&ApiVersions::ours_for(codec));
-        Self { identity, endpoint, push_header, versions, codec, up: AtomicBool::new(true) }
+        Self { identity, url, endpoint, push_header, versions, codec, up: AtomicBool::new(true) }
+    }
+
+    /// Its name in certificates.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     pub(super) fn url(&self) -> &NodeUrl {
-        &self.endpoint.url
+        &self.url
+    }
+
+    /// Host and port at which it is reached.
+    pub(crate) fn authority(&self) -> &str {
+        self.endpoint.url.authority()
     }
 
     /// What that node can do.
@@ -66,7 +84,7 @@ impl Peer {
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) endpoint: Arc<Endpoint>,
-    /// The nodes that announced this address.
+    /// The nodes that are reached there.
     pub(super) peers: Vec<Arc<Peer>>,
     pub(super) configured: bool,
 }
@@ -99,21 +117,40 @@ impl Directory {
         holders.iter().find(|peer| peer.is_up()).or(holders.first()).map(Arc::clone)
     }
 
+    /// Whether the key counts as this node's: of the nodes that proved it, the one that claimed it first. A later proof may be one
+    /// that the holder was made to give for another caller.
+    pub(crate) fn is_holder(&self, node: &Identity, key: &PublicKey) -> bool {
+        self.holders.get(key).and_then(|holders| holders.first()).is_some_and(|first| first.identity == *node)
+    }
+
+    /// The nodes that announced themselves, each once, and the configured addresses that no node announced. Those of the trust domain
+    /// come first, and of them those that answered when last asked.
+    pub(crate) fn all(&self, trust_domain: &str) -> (Vec<Arc<Peer>>, Vec<&str>) {
+        let mut announced: Vec<_> =
+            self.known.iter().flat_map(|target| target.peers.iter().map(Arc::clone)).collect();
+        announced.sort_by_key(|peer| (peer.identity.trust_domain() != trust_domain, !peer.is_up()));
+        let silent = self.known.iter().filter(|target| target.peers.is_empty());
+        (announced, silent.map(|target| target.endpoint.url.authority()).collect())
+    }
+
     /// What we announce: our keys, and the addresses of all nodes that live. What we have no proof of is not passed on:
-    /// one key under two addresses stops a Java node's polling. What we announce to a `partner` leaves out the nodes of others.
+    /// one key under two addresses stops a Java node's polling. What we announce to a `partner` leaves out the nodes of others, and
+    /// has the public addresses of ours; among ourselves a node goes by the address that it is reached at.
     pub(super) fn announcement(&self, partner: Option<&Scope>) -> PartyInfo {
         let may_hear = |url: &NodeUrl| {
             partner.is_none_or(|partner| {
                 self.partners.of_host(url.host()).is_none() || partner.holds_host(url.host())
             })
         };
-        let live = self.known.iter().filter(|target| target.peers.iter().any(|peer| peer.is_up()));
-        let live = live.filter(|target| may_hear(&target.endpoint.url));
+        let live = self.known.iter().flat_map(|target| &target.peers).filter(|peer| peer.is_up());
+        let is_ours = partner.is_none();
+        let shown = live.map(|peer| if is_ours { &peer.endpoint.url } else { peer.url() });
+        let live: BTreeSet<_> = shown.filter(|url| may_hear(url)).collect();
         let own = (!self.own_keys.is_empty()).then_some(&self.own);
         PartyInfo {
             url: self.own.to_string(),
             recipients: self.own_keys.iter().map(|key| (*key, self.own.to_string())).collect(),
-            parties: live.map(|target| &target.endpoint.url).chain(own).map(ToString::to_string).collect(),
+            parties: live.into_iter().chain(own).map(ToString::to_string).collect(),
         }
     }
 
@@ -140,9 +177,12 @@ impl Directory {
         let own = self.own_keys.iter().map(|key| entry(key, &self.own));
         let others = self.holders.iter().filter_map(|(key, peers)| Some(entry(key, peers.first()?.url())));
         let keys: Vec<_> = own.chain(others).collect();
-        let known = self.known.iter().map(|target| &target.endpoint);
-        let peers: Vec<_> =
-            known.chain(&self.strangers).map(|endpoint| json!({"url": endpoint.url.as_str()})).collect();
+        let unheard = self.known.iter().filter(|target| target.peers.is_empty());
+        let unheard = unheard.map(|target| &target.endpoint.url);
+        let heard = self.known.iter().flat_map(|target| &target.peers).map(|peer| peer.url());
+        let strangers = self.strangers.iter().map(|endpoint| &endpoint.url);
+        let peers: BTreeSet<_> = heard.chain(unheard).chain(strangers).collect();
+        let peers: Vec<_> = peers.into_iter().map(|url| json!({"url": url.as_str()})).collect();
         json!({"url": self.own.as_str(), "peers": peers, "keys": keys}).to_string().into()
     }
 }

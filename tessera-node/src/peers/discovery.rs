@@ -11,7 +11,7 @@ use tessera_enclave::codec::versions::ApiVersions;
 use tessera_tls::Scope;
 use tokio::time::Instant;
 
-use super::client::{Call, CallError};
+use super::client::{ANSWER_BYTES, Call, CallError};
 use super::directory::{Directory, Target};
 use super::endpoint::{Endpoint, Resource};
 use super::{NodeUrl, Peers, versions_header};
@@ -73,20 +73,24 @@ impl Peers {
             Ok(answer) if answer.status.is_success() => {
                 set_up(target, true);
                 if self.remember(peer, true) {
-                    tracing::info!(%peer, "peer reached");
+                    tracing::info!(peer = peer.authority(), "peer reached");
                 }
             }
             Ok(answer) => {
                 // It lives, and does not want to hear of us: its keys are as good as ever.
                 if self.remember(peer, false) {
-                    tracing::warn!(%peer, status = %answer.status, "peer refuses our announcement");
+                    tracing::warn!(peer = peer.authority(), status = %answer.status, "peer refuses our announcement");
                 }
             }
             Err(error) => {
                 set_up(target, false);
                 if self.remember(peer, false) {
                     let error: &CallError = &error;
-                    tracing::warn!(%peer, error = crate::telemetry::chain(error), "peer not reached");
+                    tracing::warn!(
+                        peer = peer.authority(),
+                        error = crate::telemetry::chain(error),
+                        "peer not reached"
+                    );
                 }
             }
         }
@@ -95,7 +99,7 @@ impl Peers {
     /// A stranger that hears of us and wants to know us announces itself.
     async fn introduce(&self, stranger: &Endpoint, call: &Call) {
         let outcome = self.client.call(stranger, None, call, self.call_deadline()).await;
-        tracing::debug!(peer = %stranger.url, reached = outcome.is_ok(), "introduced ourselves");
+        tracing::debug!(peer = stranger.url.authority(), reached = outcome.is_ok(), "introduced ourselves");
     }
 
     fn was_reached(&self, target: &Target) -> bool {
@@ -125,6 +129,7 @@ fn announcement(directory: &Directory, partner: Option<&Scope>) -> Call {
         resource: Resource::PartyInfo,
         versions: versions_header(&ApiVersions::ours()),
         body: Bytes::from(directory.announcement(partner).encode()),
+        largest_answer: ANSWER_BYTES,
     }
 }
 

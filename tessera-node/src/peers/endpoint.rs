@@ -11,6 +11,17 @@ pub(super) enum Resource {
     PartyInfo,
     Validate,
     Push,
+    Resend,
+}
+
+impl Resource {
+    /// The type of a request's body.
+    pub(super) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Resend => "application/json",
+            Self::PartyInfo | Self::Validate | Self::Push => "application/octet-stream",
+        })
+    }
 }
 
 /// The address of a node, ready for requests.
@@ -21,6 +32,7 @@ pub(super) struct Endpoint {
     party_info: Uri,
     validate: Uri,
     push: Uri,
+    resend: Uri,
 }
 
 impl Endpoint {
@@ -35,6 +47,7 @@ impl Endpoint {
             party_info: uri("partyinfo"),
             validate: uri("partyinfo/validate"),
             push: uri("push"),
+            resend: uri("resend"),
             url,
         }
     }
@@ -44,6 +57,7 @@ impl Endpoint {
             Resource::PartyInfo => &self.party_info,
             Resource::Validate => &self.validate,
             Resource::Push => &self.push,
+            Resource::Resend => &self.resend,
         }
     }
 }

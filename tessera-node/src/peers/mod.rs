@@ -7,6 +7,7 @@
 //! proof ──────── POST /partyinfo/validate ┘ only the holder of a key opens what is sealed for it
 //! discovery ──── POST /partyinfo ─► all peers, every few seconds
 //! push ───────── POST /push ──────► the holder of one key
+//! resend ─────── POST /resend ────► any node, for a payload that is damaged here
 //!                └── client ── pool: bounded connections over mutual TLS
 //! ```
 //!
@@ -25,6 +26,7 @@ mod pool;
 mod proof;
 mod push;
 mod registry;
+mod resend;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +53,7 @@ pub use node_url::{NodeUrl, NodeUrlError};
 pub(crate) use push::PushError;
 pub(crate) use registry::LearnError;
 use registry::Registry;
+pub(crate) use resend::{ResendError, printable};
 
 /// The version header, as HTTP libraries spell it.
 pub(crate) const VERSIONS: HeaderName = HeaderName::from_static("tesserasupportedapiversions");

@@ -46,7 +46,7 @@ impl NodeUrl {
         self.port
     }
 
-    /// Host and port, as the address has them.
+    /// Host and port, as the address has them. What logs name a node by: the rest of an address may be any text.
     pub(crate) fn authority(&self) -> &str {
         let rest = self.text.split_once("://").map_or(&*self.text, |(_, rest)| rest);
         rest.split_once('/').map_or(rest, |(authority, _)| authority)
@@ -66,9 +66,12 @@ impl FromStr for NodeUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = Url::parse(text).map_err(|_| NodeUrlError::Malformed(text.to_owned()))?;
         let form = || NodeUrlError::Form(text.to_owned());
-        let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        let plain = anonymous && url.query().is_none() && url.fragment().is_none();
         let https = url.scheme() == "https";
-        if !plain || !(https || url.scheme() == "http") {
+        // `Url` skips tabs and line breaks, and reads a backslash as a slash.
+        let as_read = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        if !plain || !as_read || !(https || url.scheme() == "http") || !is_name_or_address(&url) {
             return Err(form());
         }
         let host = url.host_str().ok_or_else(form)?.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -77,6 +80,12 @@ impl FromStr for NodeUrl {
         let text = if authority_only { format!("{text}/") } else { text.to_owned() };
         Ok(Self { text, https, host, port })
     }
+}
+
+/// Whether the host has the characters of a host name, or is an IP address: `Url` takes many more.
+fn is_name_or_address(url: &Url) -> bool {
+    url.domain()
+        .is_none_or(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)))
 }
 
 impl fmt::Display for NodeUrl {
@@ -109,7 +118,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_connected_to_is_refused() {
-        for text in ["", "h:9001", "unix:/x", "https://u@h:1/", "https://h:1/?q", "ftp://h:1/"] {
+        for text in [
+            "",
+            "h:9001",
+            "unix:/x",
+            "https://u@h:1/",
+            "https://:hunter2@h:1/",
+            "https://h:1/?q",
+            "ftp://h:1/",
+            "https://password=hunter2:1/",
+            "https://h\t:1/",
+            "https:\\\\h:1/",
+            "https://h:1/a b",
+        ] {
             assert!(text.parse::<NodeUrl>().is_err(), "{text}");
         }
     }

@@ -7,7 +7,7 @@ use tessera_enclave::seal::SealRequest;
 use tessera_enclave::{EncodedPayload, KeyRing, PayloadCodec, PrivacyMetadata, PublicKey, SealBuffer, seal};
 use tokio::time::Instant;
 
-use super::client::Call;
+use super::client::{ANSWER_BYTES, Call};
 use super::directory::Peer;
 use super::endpoint::Resource;
 use super::registry::{Claim, PROOFS_AT_ONCE};
@@ -68,6 +68,7 @@ impl Peers {
             resource: Resource::Validate,
             versions: versions_header(&ApiVersions::ours()),
             body: Bytes::from(PayloadCodec::Legacy.encode(&payload)),
+            largest_answer: ANSWER_BYTES,
         };
         // As Java: the body decides, not the status.
         let answer = self.client.call(&peer.endpoint, Some(&peer.identity), &call, deadline).await;

@@ -8,7 +8,7 @@ use tessera_enclave::TxHash;
 use tokio::time::Instant;
 
 use super::Peers;
-use super::client::{Answer, Call};
+use super::client::{ANSWER_BYTES, Answer, Call};
 use super::directory::Peer;
 use super::endpoint::Resource;
 
@@ -51,11 +51,20 @@ impl Peers {
         deadline: Instant,
     ) -> Result<(), PushError> {
         let url = peer.url();
-        let call = Call { resource: Resource::Push, versions: peer.push_header.clone(), body };
+        let call = Call {
+            resource: Resource::Push,
+            versions: peer.push_header.clone(),
+            body,
+            largest_answer: ANSWER_BYTES,
+        };
         let answer = self.client.call(&peer.endpoint, Some(&peer.identity), &call, deadline).await;
         let answer = answer.map_err(|error| {
             if peer.set_up(false) && self.may_log(&peer.identity) {
-                tracing::warn!(peer = %url, error = crate::telemetry::chain(&error), "a push failed: peer is offline");
+                tracing::warn!(
+                    peer = url.authority(),
+                    error = crate::telemetry::chain(&error),
+                    "a push failed: peer is offline"
+                );
             }
             PushError::Offline(url.to_string())
         })?;
@@ -64,7 +73,7 @@ impl Peers {
             return Ok(());
         }
         if self.may_log(&peer.identity) {
-            tracing::warn!(peer = %url, status = %answer.status, "a push was rejected");
+            tracing::warn!(peer = url.authority(), status = %answer.status, "a push was rejected");
         }
         Err(PushError::Rejected(url.to_string()))
     }

@@ -13,6 +13,7 @@
 //!   inside of its scope alone (`tessera_tls::Partner`).
 //! - A key that a node of one organisation has proven is not given to a node of another, with or without a proof, as long as the
 //!   first is known: a proof that a Java node can be made to give for somebody else takes no key away ([`Registry::proven`]).
+//! - A node of ours that announces one address and is configured under another is reached where it is configured ([`Registry::endpoint_of`]).
 //! - The nodes and keys of one partner are bounded ([`MAX_PARTNER_NODES`], [`MAX_PARTNER_KEYS`]), since it makes as many identities
 //!   as it likes. A partner that goes takes its nodes and their keys with it ([`Registry::set_partners`]).
 //!
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use tessera_enclave::PublicKey;
 use tessera_node_api::identity::Identity;
+use tessera_node_api::paths::p2p_service;
 use tessera_tls::Partners;
 use tokio::time::Instant;
 
@@ -140,7 +142,7 @@ impl Registry {
         }
         let configured = &self.configured;
         before.retain(|url, _| !configured.contains_key(url));
-        self.nodes.retain(|_, node| !before.contains_key(node.peer.url()));
+        self.nodes.retain(|_, node| !before.contains_key(&node.peer.endpoint.url));
         self.index();
     }
 
@@ -165,8 +167,9 @@ impl Registry {
         announcement: Announcement,
         now: Instant,
     ) -> Result<Learned, LearnError> {
-        let Announcement { url, mut keys, parties, versions } = announcement;
-        if self.only_configured && !self.configured.contains_key(&url) {
+        let endpoint = self.endpoint_of(caller, &announcement);
+        let Announcement { url, mut keys, parties, versions, .. } = announcement;
+        if self.only_configured && !self.configured.contains_key(&endpoint.url) {
             return Err(LearnError::UnknownPeer(url));
         }
         let heard = self.hear_of(parties);
@@ -177,10 +180,13 @@ impl Registry {
         keys.retain(|key| !self.own_keys.contains(key));
         self.bound(caller, &mut keys);
         let same = self.nodes.get(caller).is_some_and(|node| {
-            *node.peer.url() == url && *node.peer.versions() == versions && node.claimed == keys
+            *node.peer.url() == url
+                && node.peer.endpoint.url == endpoint.url
+                && *node.peer.versions() == versions
+                && node.claimed == keys
         });
         if !same {
-            let peer = Arc::new(Peer::new(caller.clone(), self.endpoint(url), versions));
+            let peer = Arc::new(Peer::new(caller.clone(), url, endpoint, versions));
             self.replace(caller, peer, keys, now);
         }
         let Some(node) = self.nodes.get_mut(caller) else {
@@ -209,14 +215,14 @@ impl Registry {
     /// The keys of an announcement that its node has not proven at this address.
     pub(super) fn claim(&self, caller: &Identity, announcement: &Announcement) -> Result<Claim, LearnError> {
         let url = &announcement.url;
-        if self.only_configured && !self.configured.contains_key(url) {
+        let endpoint = self.endpoint_of(caller, announcement);
+        if self.only_configured && !self.configured.contains_key(&endpoint.url) {
             return Err(LearnError::UnknownPeer(url.clone()));
         }
         let node = self.nodes.get(caller).filter(|node| node.peer.url() == url);
         let unproven = |key: &&PublicKey| node.is_none_or(|node| !node.proven.contains(*key));
         let keys = announcement.keys.iter().filter(unproven).copied().collect();
-        let endpoint = self.endpoint(url.clone());
-        let peer = Arc::new(Peer::new(caller.clone(), endpoint, announcement.versions.clone()));
+        let peer = Arc::new(Peer::new(caller.clone(), url.clone(), endpoint, announcement.versions.clone()));
         Ok(Claim { peer, keys })
     }
 
@@ -225,7 +231,7 @@ impl Registry {
         let before = (self.nodes.len(), self.strangers.len());
         let configured = &self.configured;
         self.nodes.retain(|_, node| {
-            configured.contains_key(node.peer.url())
+            configured.contains_key(&node.peer.endpoint.url)
                 || node.peer.is_up()
                 || now.duration_since(node.heard) < FORGET_AFTER
         });
@@ -325,6 +331,22 @@ impl Registry {
         while keys.len() > left {
             keys.pop_last();
         }
+    }
+
+    /// Where requests to a node go: to the address that it announces, or to the one that it is configured under. A node that the
+    /// operator exposes to partners announces a public address, and is configured under that of its Service, which has the node's
+    /// name and stands in its certificate.
+    fn endpoint_of(&self, caller: &Identity, announcement: &Announcement) -> Arc<Endpoint> {
+        let url = &announcement.url;
+        if self.configured.contains_key(url) {
+            return self.endpoint(url.clone());
+        }
+        let service = format!("{}.", p2p_service(caller.name()));
+        let is_service = |other: &NodeUrl| {
+            other.host().starts_with(&service) && announcement.hosts.iter().any(|host| host == other.host())
+        };
+        let found = self.configured.iter().find(|(other, _)| is_service(other));
+        found.map_or_else(|| self.endpoint(url.clone()), |(_, endpoint)| Arc::clone(endpoint))
     }
 
     fn endpoint(&self, url: NodeUrl) -> Arc<Endpoint> {

@@ -40,6 +40,8 @@ pub(crate) struct Resources {
     pub(crate) handshakes: usize,
     /// Connections to all peers.
     pub(crate) to_peers: usize,
+    /// What may be taken while the node has little to do: all but the process itself.
+    pub(crate) spare_bytes: u64,
     connections: usize,
 }
 
@@ -71,6 +73,7 @@ impl Resources {
             connections: count(by_memory.min(by_descriptors)),
             handshakes: count(handshakes).min(MAX_HANDSHAKES),
             to_peers: count(descriptors / 4).min(MAX_TO_PEERS),
+            spare_bytes: memory / 4 * 3,
         }
     }
 

@@ -8,10 +8,10 @@ use tessera_enclave::merge::{self, Merged};
 use tessera_enclave::own_message;
 use tessera_enclave::security_hash::Binder;
 use tessera_enclave::{EncodedPayload, KeyRing, PayloadCodec, PrivacyMode, TxHash};
-use tessera_store::{InsertOutcome, ReplaceOutcome, Version};
+use tessera_store::Version;
 
 use super::affected::{self, Known};
-use super::privacy::{self, Verdict};
+use super::privacy::{self, PushDecision};
 use super::{Error, Refusal, TransactionManager, compute};
 use crate::fault::{self, FaultPoint};
 use crate::keyring::Keys;
@@ -40,12 +40,12 @@ impl TransactionManager {
         affected::check_count(payload.privacy.affected.len())?;
         let known = self.known(payload.privacy.affected.keys()).await?;
         match privacy::check_push(&payload, &known)? {
-            Verdict::Ignore(reason) => {
+            PushDecision::Ignore(reason) => {
                 // At a peer's will, so not at a level that fills the log.
                 tracing::debug!(reason, "a pushed payload is answered and not kept");
                 return Ok(hash);
             }
-            Verdict::Accept => {}
+            PushDecision::Accept => {}
         }
         let keys = self.keys()?;
         refuse_archived(&keys, &payload)?;
@@ -65,7 +65,7 @@ impl TransactionManager {
 
     /// Affected transactions whose security hash is wrong, or that are not stored here. Where state is validated, one is
     /// enough to refuse.
-    async fn invalid_claims(
+    pub(super) async fn invalid_claims(
         &self,
         ring: &Arc<KeyRing>,
         payload: &EncodedPayload,
@@ -99,7 +99,7 @@ impl TransactionManager {
         invalid: BTreeSet<TxHash>,
     ) -> Result<(), Error> {
         let fresh = payload.clone().without_affected(&invalid);
-        if let InsertOutcome::Inserted(_) = self.payloads.insert(hash, &fresh).await? {
+        if self.payloads.insert(hash, &fresh).await? {
             return Ok(());
         }
         let ring = Arc::clone(ring);
@@ -154,12 +154,10 @@ impl TransactionManager {
         read: Option<Version>,
         payload: &EncodedPayload,
     ) -> Result<bool, Error> {
-        Ok(match read {
-            None => matches!(self.payloads.insert(hash, payload).await?, InsertOutcome::Inserted(_)),
-            Some(read) => {
-                matches!(self.payloads.replace(hash, read, payload).await?, ReplaceOutcome::Replaced(_))
-            }
-        })
+        match read {
+            None => self.payloads.insert(hash, payload).await,
+            Some(read) => self.payloads.replace(hash, read, payload).await,
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl TransactionManager {
             // Never closed.
             let _turn = self.affected_lookups.acquire().await;
             let mut memory = self.lookup_memory.permit();
-            memory.grow(LOOKUP_COST * self.payloads.stored_bytes(hash, false)?).await?;
+            memory.grow(LOOKUP_COST * self.payloads.stored_bytes(hash, false).await?).await?;
             let Some(payload) = self.payloads.get(hash).await? else { continue };
             bytes += payload.cipher_text.len();
             if bytes > MAX_AFFECTED_BYTES {

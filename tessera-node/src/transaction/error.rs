@@ -1,6 +1,7 @@
 //! What goes wrong in a transaction, as findings. The messages are Java's: clients match on them. What status each
 //! becomes stands in [`crate::http`]'s table and nowhere else.
 
+use tessera_database::DatabaseError;
 use tessera_enclave::codec::DecodeError;
 use tessera_enclave::keyring::KeyRingError;
 use tessera_enclave::merge::MergeError;
@@ -14,6 +15,7 @@ use tessera_store::{ReadError, WriteError};
 
 use super::affected::{MAX_AFFECTED, MAX_AFFECTED_BYTES};
 use crate::keyring::Keys;
+use crate::payload_store::StoreError;
 use crate::peers::PushError;
 use crate::resources::BudgetError;
 
@@ -29,6 +31,11 @@ pub(crate) enum Error {
     /// The key is ours and archived.
     #[error("Public key {0} is archived: it reads what it has received and takes part in nothing new")]
     KeyArchived(PublicKey),
+    /// A peer asks for what is for this key.
+    #[error(
+        "this node has not seen a proof that the caller holds {0}, or another node proved that key first"
+    )]
+    KeyNotProven(PublicKey),
     /// There is no such transaction here.
     #[error("Message with hash {0} was not found")]
     TransactionUnknown(TxHash),
@@ -83,12 +90,18 @@ pub(crate) enum Error {
     /// The request needs more memory than it gets.
     #[error(transparent)]
     Memory(#[from] BudgetError),
+    /// The record is here, and its bytes are not what was written. Nothing here brings them back.
+    #[error("the payload {0} is damaged on this node's disk: run `tessera-node repair` with this hash")]
+    Damaged(TxHash),
     /// The store cannot say what it holds.
     #[error("the payload store cannot be read")]
     Read(#[from] ReadError),
     /// The store did not take a record.
     #[error(transparent)]
     Write(WriteError),
+    /// The database did not answer, or did not take a row.
+    #[error(transparent)]
+    Database(DatabaseError),
     /// A stored record is no payload.
     #[error("a stored payload cannot be decoded")]
     StoredPayload(#[source] DecodeError),
@@ -165,6 +178,9 @@ pub(crate) enum Refusal {
     /// A recipient's node is too old for mandatory recipients.
     #[error("Transactions with mandatory recipients are not currently supported on recipient {0}")]
     PeerMandatory(PublicKey),
+    /// A peer asks again for a payload that old nodes cannot read.
+    #[error("Cannot resend enhanced privacy transaction in legacy resend")]
+    ResendMode,
     /// The sender could not read what it claims to affect.
     #[error("Invalid security hashes identified for PSC TX TxHash[{0}]. Invalid ACOTHs: {1}")]
     SecurityHashes(TxHash, String),
@@ -178,11 +194,15 @@ impl Refusal {
     }
 }
 
-impl From<WriteError> for Error {
-    fn from(error: WriteError) -> Self {
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
         match error {
-            WriteError::TooLarge { bytes, .. } => Self::TooLarge(bytes),
-            other => Self::Write(other),
+            StoreError::Read(error) => Self::Read(error),
+            StoreError::Write(WriteError::TooLarge { bytes, .. })
+            | StoreError::Database(DatabaseError::TooLarge { bytes, .. }) => Self::TooLarge(bytes),
+            StoreError::Write(error) => Self::Write(error),
+            StoreError::Database(error) => Self::Database(error),
+            StoreError::Panicked => Self::Panicked("reading the payload store"),
         }
     }
 }

@@ -6,8 +6,8 @@ use super::{Error, TransactionManager};
 
 impl TransactionManager {
     /// The size of a record as it is stored: what reading it takes. 0: there is none, or none that is known.
-    pub(crate) fn stored_bytes(&self, hash: &TxHash, raw: bool) -> Result<u64, Error> {
-        self.payloads.stored_bytes(hash, raw)
+    pub(crate) async fn stored_bytes(&self, hash: &TxHash, raw: bool) -> Result<u64, Error> {
+        self.payloads.stored_bytes(hash, raw).await
     }
 
     /// Whether one of our keys sent the transaction.

@@ -5,13 +5,15 @@
 //!         send_signed ─┴─ privacy ─ enclave ───┘
 //!         store_raw ────────────────────────────────────────────────────────────────────────► durable insert ─► answer
 //!         receive ◄── enclave ◄── payloads
-//! peer:   accept_push ─ privacy ─ merge ────────────────────────────────────────────────────► durable ─► 201
+//! person: repair ──────────────────────────────────────── ask peers ─ check ─ merge ────────► durable ─► read back
+//! peer:   resend ◄── enclave ◄── payloads
+//!         accept_push ─ privacy ─ merge ────────────────────────────────────────────────────► durable ─► 201
 //! ```
 //!
 //! What a send costs, step by step: [`hot_path`].
 //!
 //! A ledger node takes "not found" as "not a party", permanently. So it is answered only when the store says so and every
-//! configured key is in memory; every uncertain case is a 503.
+//! configured key is in memory; every uncertain case is a 503, and a payload that is damaged on disk a 500.
 
 mod accept_push;
 mod affected;
@@ -23,6 +25,8 @@ mod inspect;
 mod payloads;
 mod privacy;
 mod receive;
+mod repair;
+mod resend;
 mod sample;
 mod send;
 mod send_signed;
@@ -37,8 +41,10 @@ use tokio::sync::{Semaphore, watch};
 
 pub(crate) use error::{Error, Refusal};
 pub use payloads::Payloads;
+pub(crate) use payloads::cipher_text;
 pub(crate) use privacy::PrivacyRequest;
 pub(crate) use receive::Received;
+pub(crate) use repair::TIME as REPAIR_TIME;
 pub(crate) use send::SendRequest;
 pub(crate) use send_signed::SendSignedRequest;
 

@@ -62,7 +62,7 @@ pub(super) fn check_send(
 
 /// What to do with a push.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PushDecision {
     /// Store it.
     Accept,
     /// Answer as if it were stored. The reason is for the log.
@@ -75,23 +75,23 @@ pub(super) fn check_mode(mode: PrivacyMode, enabled: bool) -> Result<(), Refusal
 }
 
 /// Whether a pushed payload is taken, given the affected transactions that are stored here.
-pub(super) fn check_push(payload: &EncodedPayload, known: &Known) -> Result<Verdict, Refusal> {
+pub(super) fn check_push(payload: &EncodedPayload, known: &Known) -> Result<PushDecision, Refusal> {
     let privacy = &payload.privacy;
     let agree = |affected| agrees(affected, privacy.mode, &privacy.mandatory_recipients);
     if !known.values().all(agree) {
-        return Ok(Verdict::Ignore("an affected transaction has other privacy metadata"));
+        return Ok(PushDecision::Ignore("an affected transaction has other privacy metadata"));
     }
     if privacy.mode != PrivacyMode::PrivateStateValidation {
-        return Ok(Verdict::Accept);
+        return Ok(PushDecision::Accept);
     }
     if known.len() != privacy.affected.len() {
-        return Ok(Verdict::Ignore("an affected transaction is not stored here (yet)"));
+        return Ok(PushDecision::Ignore("an affected transaction is not stored here (yet)"));
     }
     if !known.values().all(|affected| affected.recipient_keys.contains(&payload.sender)) {
-        return Ok(Verdict::Ignore("its sender is no party to an affected transaction"));
+        return Ok(PushDecision::Ignore("its sender is no party to an affected transaction"));
     }
     same_recipients(&payload.recipient_keys.iter().collect(), known)?;
-    Ok(Verdict::Accept)
+    Ok(PushDecision::Accept)
 }
 
 fn same_recipients(recipients: &BTreeSet<&PublicKey>, known: &Known) -> Result<(), Refusal> {

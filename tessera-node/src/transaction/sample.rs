@@ -7,7 +7,6 @@ use tessera_enclave::keyring::DefaultKey;
 use tessera_enclave::seal::SealRequest;
 use tessera_enclave::{KeyPair, KeyRing, PrivacyMetadata, SealBuffer, TxHash, open, seal};
 use tessera_node_api::admin::SampleOutcome;
-use tessera_store::InsertOutcome;
 
 use super::{Error, Payloads};
 
@@ -22,11 +21,8 @@ impl Payloads {
             SealRequest { sender: public, recipients: vec![public], privacy: PrivacyMetadata::default() };
         let payload = seal::seal(&ring, SealBuffer::from(MESSAGE), request)?;
         let hash = payload.hash();
-        match self.insert(&hash, &payload).await? {
-            InsertOutcome::Inserted(_) => Ok(hash),
-            // The cipher text is of a new master key.
-            InsertOutcome::AlreadyExists(_) => Err(Error::AlreadySent),
-        }
+        // The cipher text is of a new master key.
+        if self.insert(&hash, &payload).await? { Ok(hash) } else { Err(Error::AlreadySent) }
     }
 
     /// Reads the sample of `pair`. `elsewhere`: the key was generated with another payload store than this one.

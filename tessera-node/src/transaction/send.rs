@@ -6,7 +6,6 @@ use std::time::Duration;
 use tessera_enclave::seal::SealRequest;
 use tessera_enclave::security_hash::Binder;
 use tessera_enclave::{EncodedPayload, KeyRing, PublicKey, SealBuffer, TxHash, recipients, seal};
-use tessera_store::InsertOutcome;
 use tokio::time::{Instant, timeout_at};
 
 use super::privacy::{self, PrivacyRequest};
@@ -113,7 +112,7 @@ impl TransactionManager {
     }
 
     async fn keep(&self, hash: &TxHash, payload: &EncodedPayload, repeated: Repeated) -> Result<(), Error> {
-        if let InsertOutcome::Inserted(_) = self.payloads.insert(hash, payload).await? {
+        if self.payloads.insert(hash, payload).await? {
             return Ok(());
         }
         loop {

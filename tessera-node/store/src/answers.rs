@@ -27,6 +27,7 @@ pub(crate) struct Answers(Vec<Answer>);
 enum Answer {
     Insert(Completion<InsertOutcome>, InsertOutcome),
     Replace(Completion<ReplaceOutcome>, ReplaceOutcome),
+    Copy(Completion<()>),
 }
 
 impl Answers {
@@ -36,6 +37,10 @@ impl Answers {
 
     pub(crate) fn replace(&mut self, completion: Completion<ReplaceOutcome>, outcome: ReplaceOutcome) {
         self.0.push(Answer::Replace(completion, outcome));
+    }
+
+    pub(crate) fn copy(&mut self, completion: Completion<()>) {
+        self.0.push(Answer::Copy(completion));
     }
 
     /// Answers everything: a single caller from this thread, several where the callers are.
@@ -51,6 +56,7 @@ impl Answers {
             match answer {
                 Answer::Insert(completion, outcome) => completion.complete(written.map(|()| outcome)),
                 Answer::Replace(completion, outcome) => completion.complete(written.map(|()| outcome)),
+                Answer::Copy(completion) => completion.complete(written),
             }
         }
     }

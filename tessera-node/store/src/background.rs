@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use crate::catalog::Catalog;
+use crate::compaction_wanted::Wanted;
 use crate::health::{Health, PoisonOnPanic};
 use crate::index::CheckpointError;
 use crate::stats::{Counters, add};
@@ -24,10 +25,12 @@ impl Background {
         catalog: Arc<Catalog>,
         health: Arc<Health>,
         counters: Arc<Counters>,
+        compaction: Arc<Wanted>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (orders, received) = channel();
         let checkpointing = Arc::new(AtomicBool::new(false));
-        let worker = Worker { catalog, health, counters, checkpointing: Arc::clone(&checkpointing) };
+        let worker =
+            Worker { catalog, health, counters, compaction, checkpointing: Arc::clone(&checkpointing) };
         let thread =
             Builder::new().name("store-background".to_owned()).spawn(move || worker.run(&received))?;
         Ok((Self { orders, checkpointing }, thread))
@@ -46,6 +49,7 @@ struct Worker {
     catalog: Arc<Catalog>,
     health: Arc<Health>,
     counters: Arc<Counters>,
+    compaction: Arc<Wanted>,
     checkpointing: Arc<AtomicBool>,
 }
 
@@ -68,7 +72,10 @@ impl Worker {
             return;
         }
         match self.catalog.checkpoint() {
-            Ok(()) => add(&self.counters.checkpoints, 1),
+            Ok(()) => {
+                add(&self.counters.checkpoints, 1);
+                self.compaction.wake();
+            }
             Err(CheckpointError::Full) => add(&self.counters.checkpoint_failures, 1),
             Err(CheckpointError::Failed(error)) => {
                 self.health.poison(&format!("a checkpoint failed: {error}"));

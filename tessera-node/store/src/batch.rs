@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::answers::Answers;
 use crate::catalog::Catalog;
-use crate::error::WriteError;
+use crate::error::{IndexError, WriteError};
 use crate::location::{Key, Location, Progress, State};
 use crate::queue::{Change, Request};
 use crate::record::{Header, Tag, append, record_bytes};
@@ -25,6 +25,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) bytes: Vec<u8>,
     /// The last location of each key that the batch changes.
     pub(crate) locations: HashMap<Key, Location>,
+    /// The durable records that it supersedes; no insert of a new record is among them.
+    pub(crate) superseded: Vec<(Key, Location)>,
     /// As it will be when the batch is durable.
     pub(crate) progress: Progress,
     pub(crate) records: usize,
@@ -49,6 +51,7 @@ impl<'a> Batch<'a> {
             free,
             bytes: Vec::new(),
             locations: HashMap::new(),
+            superseded: Vec::new(),
             progress,
             records: 0,
             answers: Answers::default(),
@@ -67,7 +70,7 @@ impl<'a> Batch<'a> {
         let Request { key, change } = request;
         let current = match self.locations.get(&key) {
             Some(location) => Current { location: Some(*location), in_batch: true },
-            None => match self.catalog.lookup_for_write(&key) {
+            None => match self.lookup(&key, &change) {
                 Ok(location) => Current { location, in_batch: false },
                 Err(error) => {
                     tracing::error!(%error, "the store's index cannot be read");
@@ -76,6 +79,11 @@ impl<'a> Batch<'a> {
             },
         };
         self.decide(key, change, &current);
+    }
+
+    /// A copy is of a record that there was: the filter need not be asked.
+    fn lookup(&self, key: &Key, change: &Change) -> Result<Option<Location>, IndexError> {
+        if change.is_copy() { self.catalog.lookup(key) } else { self.catalog.lookup_for_write(key) }
     }
 
     fn decide(&mut self, key: Key, change: Change, current: &Current) {
@@ -108,6 +116,17 @@ impl<'a> Batch<'a> {
                     completion.complete(Ok(outcome));
                 }
             }
+            Change::Copy(value, from, completion) => {
+                let current_still = current.location == Some(from);
+                if current_still {
+                    self.put(key, &value, current);
+                }
+                if current_still || current.in_batch {
+                    self.answers.copy(completion);
+                } else {
+                    completion.complete(Ok(()));
+                }
+            }
         }
     }
 
@@ -132,6 +151,9 @@ impl<'a> Batch<'a> {
         self.progress.sequence += 1;
         self.progress.end.offset = self.start + self.bytes.len() as u64;
         self.locations.insert(key, location);
+        if let Some(before) = current.location.filter(|_| !current.in_batch) {
+            self.superseded.push((key, before));
+        }
         location
     }
 

@@ -32,6 +32,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn sync_dir(&self) -> io::Result<()>;
     /// Bytes that the file system has left for new files.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Bytes that a quota has left for new files; `None`: there is no quota.
+    fn quota_free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// One file, read and written at offsets.
@@ -64,6 +68,15 @@ pub(crate) struct RealDisk {
 }
 
 impl RealDisk {
+    /// Locks a directory that is there.
+    pub(crate) fn lock_existing(dir: &Path) -> Result<Self, OpenError> {
+        if dir.is_dir() {
+            return Self::lock(dir);
+        }
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        Err(OpenError::Directory { dir: dir.to_owned(), source })
+    }
+
     /// Creates the directory if it is missing, and locks it.
     pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { dir: dir.to_owned(), source };

@@ -110,12 +110,12 @@ pub enum ReadError {
 /// Why nothing was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The disk is full. Reads go on; writes resume by themselves when there is space.
+    /// The disk is full, or the quota is used up. Reads go on; writes resume by themselves when there is space.
     ///
     /// Nobody reads what was refused while the store is open. But a file system may take half of a write before it says that it
     /// is full, and will not take the zeros over it either: until a later write has succeeded, a start after a crash may
     /// find the refused record whole, and take it.
-    #[error("the store's disk is full; add space, writes then resume by themselves")]
+    #[error("the store's disk is full or its quota is used up; add space, writes then resume")]
     Full,
     /// The queue is full: the disk does not keep up.
     #[error("the store's write queue is full; try again later")]

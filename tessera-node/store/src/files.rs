@@ -37,8 +37,15 @@ const MAX_OPEN: usize = 64;
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     pub(crate) disk: Arc<dyn Disk>,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
     /// The file read last is at the front.
-    recent: Mutex<VecDeque<(u64, Arc<dyn DiskFile>)>>,
+    files: VecDeque<(u64, Arc<dyn DiskFile>)>,
+    /// Files removed so far.
+    removals: u64,
 }
 
 impl OpenFiles {
@@ -48,29 +55,43 @@ impl OpenFiles {
 
     /// The file of a segment.
     pub(crate) fn get(&self, id: u64) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(file) = self.recent(id) {
-            return Ok(file);
-        }
+        let removals = match self.recent(id) {
+            Ok(file) => return Ok(file),
+            Err(removals) => removals,
+        };
         let file = self.disk.open(&file_name(id))?;
         let mut recent = self.lock();
-        // Another reader may have opened the file meanwhile.
-        recent.retain(|(other, _)| *other != id);
-        recent.push_front((id, Arc::clone(&file)));
-        recent.truncate(MAX_OPEN);
+        // A removed file that stays open keeps its space, so none is kept that may have been removed since.
+        if recent.removals == removals {
+            // Another reader may have opened the file meanwhile.
+            recent.files.retain(|(other, _)| *other != id);
+            recent.files.push_front((id, Arc::clone(&file)));
+            recent.files.truncate(MAX_OPEN);
+        }
         Ok(file)
     }
 
-    fn recent(&self, id: u64) -> Option<Arc<dyn DiskFile>> {
+    /// Removes the file of a segment. Durable when the directory is synced.
+    pub(crate) fn remove(&self, id: u64) -> io::Result<()> {
+        self.disk.remove(&file_name(id))?;
         let mut recent = self.lock();
-        let at = recent.iter().position(|(other, _)| *other == id)?;
-        let entry = recent.remove(at)?;
+        recent.removals += 1;
+        recent.files.retain(|(other, _)| *other != id);
+        Ok(())
+    }
+
+    /// The file, if it is open; else how many were removed so far.
+    fn recent(&self, id: u64) -> Result<Arc<dyn DiskFile>, u64> {
+        let mut recent = self.lock();
+        let at = recent.files.iter().position(|(other, _)| *other == id);
+        let Some(entry) = at.and_then(|at| recent.files.remove(at)) else { return Err(recent.removals) };
         let file = Arc::clone(&entry.1);
-        recent.push_front(entry);
-        Some(file)
+        recent.files.push_front(entry);
+        Ok(file)
     }
 
     /// A panic between two changes leaves a file out, which is then opened again.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<dyn DiskFile>)>> {
+    fn lock(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -88,8 +88,8 @@ impl Index {
         .transpose()
     }
 
-    /// So many keys in order, from the one after `after` on.
-    pub(crate) fn keys(&self, after: Option<Key>, count: usize) -> Result<Vec<Key>, IndexError> {
+    /// So many records in the order of their keys, from the one after `after` on.
+    pub(crate) fn page(&self, after: Option<Key>, count: usize) -> Result<Vec<(Key, Location)>, IndexError> {
         let after = after.map(|key| key.encode());
         let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let found = self.read(|database| {
@@ -97,11 +97,13 @@ impl Index {
             let range = table.range::<&[u8; Key::BYTES]>((from, Bound::Unbounded))?;
             Ok(range
                 .take(count)
-                .map(|entry| Ok(entry?.0.value()))
+                .map(|entry| entry.map(|(key, location)| (key.value(), location.value())))
                 .collect::<Result<Vec<_>, redb::StorageError>>()?)
         })?;
-        let keys = found.iter().map(|bytes| Key::decode(bytes).ok_or_else(|| IndexError::damaged("a hash")));
-        keys.collect()
+        let decode = |(key, location): &([u8; Key::BYTES], [u8; Location::BYTES])| {
+            Key::decode(key).zip(Location::decode(location)).ok_or_else(|| IndexError::damaged("a hash"))
+        };
+        found.iter().map(decode).collect()
     }
 
     /// The checkpoint: which store it is of, and how far it goes. `None` for an empty index.

@@ -33,6 +33,23 @@ impl Log {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// The segment after another one.
+    pub(crate) fn after(&self, id: u64) -> Option<Arc<Segment>> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.range(id + 1..).next().map(|(_, segment)| Arc::clone(segment))
+    }
+
+    /// All segments before one.
+    pub(crate) fn before(&self, id: u64) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.range(..id).map(|(_, segment)| Arc::clone(segment)).collect()
+    }
+
+    /// Takes a segment out: no record of it is current.
+    pub(crate) fn remove(&self, id: u64) {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).len()
     }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::WriteError;
-use crate::location::Key;
-use crate::pending::Completion;
+use crate::location::{Key, Location};
+use crate::pending::{Completion, Pending};
 use crate::reservation::{BodyLimit, Reservation};
 use crate::types::{InsertOutcome, ReplaceOutcome, Value, Version};
 
@@ -21,19 +21,28 @@ pub(crate) struct Request {
 pub(crate) enum Change {
     Insert(Value, Completion<InsertOutcome>),
     CompareAndReplace(Value, Version, Completion<ReplaceOutcome>),
+    /// Compaction's: the record is written again if it is still the one at this location.
+    Copy(Value, Location, Completion<()>),
 }
 
 impl Change {
     pub(crate) fn body_bytes(&self) -> usize {
         match self {
-            Self::Insert(value, _) | Self::CompareAndReplace(value, ..) => value.body.len(),
+            Self::Insert(value, _) | Self::CompareAndReplace(value, ..) | Self::Copy(value, ..) => {
+                value.body.len()
+            }
         }
+    }
+
+    pub(crate) fn is_copy(&self) -> bool {
+        matches!(self, Self::Copy(..))
     }
 
     pub(crate) fn fail(self, error: WriteError) {
         match self {
             Self::Insert(_, completion) => completion.complete(Err(error)),
             Self::CompareAndReplace(_, _, completion) => completion.complete(Err(error)),
+            Self::Copy(_, _, completion) => completion.complete(Err(error)),
         }
     }
 }
@@ -64,6 +73,13 @@ impl Queue {
     /// Reserves the bytes of a body.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation, WriteError> {
         self.bodies.reserve(bytes)
+    }
+
+    /// Queues a copy. Its body does not count against the limit: the compactor waits for a few before it queues more.
+    pub(crate) fn push_copy(&self, key: Key, value: Value, from: Location) -> Pending<()> {
+        let (completion, pending) = Pending::queued(self.bodies.uncounted());
+        self.push(Request { key, change: Change::Copy(value, from, completion) });
+        pending
     }
 
     /// Queues a request, or fails it at once.

@@ -16,32 +16,31 @@
 //! Sequence numbers have no gaps, so a record whose both headers are bad is missed and counted: it
 //! could be any hash, and from then on an unknown hash is "undecidable", not "no such record".
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
+use crate::compacted::Compacted;
+use crate::discover::{self, Found, Notes, Segments, segment_error};
 use crate::disk::{Disk, is_full};
 use crate::error::{IndexError, OpenError};
-use crate::files::{OpenFiles, file_name, id_of, is_unfinished};
+use crate::files::OpenFiles;
 use crate::index::{CheckpointError, Index};
 use crate::location::{Key, Location, Position, Progress, State};
 use crate::record::{End, HEADER_BYTES, Header, Operation, Tag};
-use crate::scan::{Found, Scan};
-use crate::segment::{
-    FORMAT, HeaderFound, Identity, OpenSegment, SEGMENT_HEADER_BYTES, Segment, prepare, read_header,
-    remove_durably,
-};
+use crate::scan::{Found as Record, Scan};
+use crate::segment::{Identity, OpenSegment, SEGMENT_HEADER_BYTES, Segment, prepare};
 
 /// How many replayed records are kept in memory before they go to the index.
 const REPLAYED_IN_MEMORY: usize = 100_000;
-
-type Segments = BTreeMap<u64, Arc<Segment>>;
 
 /// What opening found and made.
 pub(crate) struct Opened {
     pub(crate) catalog: Catalog,
     pub(crate) segments: Segments,
+    /// What the segments say of those that compaction removed before them.
+    pub(crate) notes: Notes,
     /// The segment that the log continues in.
     pub(crate) current: OpenSegment,
     /// The empty segments after it, prepared ahead.
@@ -52,17 +51,14 @@ pub(crate) struct Opened {
 
 /// Opens what is on the disk, or makes the first segment.
 pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, OpenError> {
-    remove_unfinished(&**disk)?;
-    // A name that a killed process left may be in the cache only.
-    disk.sync_dir().map_err(directory_error)?;
-    let files = Arc::new(OpenFiles::new(Arc::clone(disk)));
-    let (mut segments, in_log) = open_segments(&files)?;
+    let Found { files, mut segments, notes, identity: in_log } = discover::open(disk)?;
     let (index, identity, checkpoint) = open_index(disk, in_log, segments.is_empty())?;
     let catalog = Catalog::new(identity, index, checkpoint);
 
     let mut replay = Replay {
         catalog: &catalog,
         tag: identity.tag,
+        notes: &notes,
         progress: checkpoint,
         marked: false,
         truncated: false,
@@ -87,54 +83,8 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Opened, O
         current
     };
     mark(&current, progress, identity.tag)?;
-    catalog.publish([], progress);
-    Ok(Opened { catalog, segments, current, ahead, files, replayed })
-}
-
-/// Removes segments that were never finished: nothing was ever written to them.
-fn remove_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
-    for name in list(disk)?.iter().filter(|name| is_unfinished(name)) {
-        remove_durably(disk, name).map_err(|source| OpenError::Segment { name: name.clone(), source })?;
-    }
-    Ok(())
-}
-
-fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
-    disk.list().map_err(directory_error)
-}
-
-/// Reads the headers of all segments; they must name the same store.
-fn open_segments(files: &Arc<OpenFiles>) -> Result<(Segments, Option<Identity>), OpenError> {
-    let mut segments = Segments::new();
-    let mut identity = None;
-    for id in list(&*files.disk)?.iter().filter_map(|name| id_of(name)) {
-        let (segment, found) = open_segment(files, id)?;
-        if let Some(found) = found
-            && found != *identity.get_or_insert(found)
-        {
-            return Err(OpenError::ForeignSegment { name: file_name(id) });
-        }
-        segments.insert(id, Arc::new(segment));
-    }
-    Ok((segments, identity))
-}
-
-fn open_segment(files: &Arc<OpenFiles>, id: u64) -> Result<(Segment, Option<Identity>), OpenError> {
-    let error = |source| segment_error(id, source);
-    let file = files.disk.open(&file_name(id)).map_err(error)?;
-    let size = file.size().map_err(error)?;
-    let (size, truncated, identity) = match read_header(&*file, id).map_err(error)? {
-        HeaderFound::Ours(identity, made) => (size.min(made), size < made, Some(identity)),
-        HeaderFound::Newer(version) => {
-            return Err(OpenError::Format { name: file_name(id), version, supported: FORMAT });
-        }
-        HeaderFound::Unreadable => {
-            tracing::error!(segment = id, "a log segment has no readable header; reading what is in it");
-            (size, true, None)
-        }
-    };
-    let segment = Segment { id, files: Arc::clone(files), size, truncated };
-    Ok((segment, identity))
+    catalog.publish([], &[], progress);
+    Ok(Opened { catalog, segments, notes, current, ahead, files, replayed })
 }
 
 /// The index if it is of this log, else an empty one; and where the replay starts.
@@ -170,6 +120,7 @@ fn open_index(
 struct Replay<'a> {
     catalog: &'a Catalog,
     tag: Tag,
+    notes: &'a Notes,
     progress: Progress,
     /// Whether a marker is at the end of the log.
     marked: bool,
@@ -187,14 +138,13 @@ impl Replay<'_> {
     /// read, since that record proves everything before it durable.
     fn run(&mut self, segments: &Segments) -> Result<(), OpenError> {
         let start = self.progress.end;
-        let mut last: Option<(&Arc<Segment>, Vec<Found>)> = None;
+        let mut last: Option<(&Arc<Segment>, Vec<Record>)> = None;
         for segment in segments.range(start.segment..).map(|(_, segment)| segment) {
             let from = if segment.id == start.segment { start.offset } else { SEGMENT_HEADER_BYTES };
             let found = self.scan(segment, from)?;
-            if found.is_empty() {
-                continue;
-            }
-            let restart = found[0].header.batch_start();
+            let note = self.notes.get(&segment.id);
+            let first = found.first().map(|found| found.header.batch_start());
+            let Some(restart) = note.map(|note| note.sequences.start).or(first) else { continue };
             if let Some((segment, mut found)) = last.replace((segment, found)) {
                 Self::drop_stale(segment, &mut found, restart);
                 self.settle(segment, &found, u64::MAX)?;
@@ -208,7 +158,7 @@ impl Replay<'_> {
         self.settle(segment, &found, durable)
     }
 
-    fn scan(&mut self, segment: &Arc<Segment>, from: u64) -> Result<Vec<Found>, OpenError> {
+    fn scan(&mut self, segment: &Arc<Segment>, from: u64) -> Result<Vec<Record>, OpenError> {
         let error = |source| segment_error(segment.id, source);
         let mut scan = Scan::new(Arc::clone(segment), self.tag, from, segment.size);
         let mut all = Vec::new();
@@ -228,7 +178,7 @@ impl Replay<'_> {
 
     /// Drops the records of a segment whose sequence numbers the next segment uses again, from
     /// `restart` on: they are of batches that failed, and were never acknowledged.
-    fn drop_stale(segment: &Segment, found: &mut Vec<Found>, restart: u64) {
+    fn drop_stale(segment: &Segment, found: &mut Vec<Record>, restart: u64) {
         let records = found.len();
         found.retain(|found| found.header.sequence < restart || found.header.operation == Operation::Marker);
         if found.len() < records {
@@ -237,12 +187,15 @@ impl Replay<'_> {
     }
 
     /// The sequence number before which all was durable, as far as the last segment proves it.
-    fn durable_before(&self, found: &[Found]) -> u64 {
+    fn durable_before(&self, found: &[Record]) -> u64 {
         found.iter().map(|found| found.header.batch_start()).fold(self.progress.sequence, u64::max)
     }
 
     /// Takes the records of a segment into the catalog, up to the first torn one.
-    fn settle(&mut self, segment: &Segment, all: &[Found], durable: u64) -> Result<(), OpenError> {
+    fn settle(&mut self, segment: &Segment, all: &[Record], durable: u64) -> Result<(), OpenError> {
+        if let Some(note) = self.notes.get(&segment.id) {
+            self.pass_over(segment, note);
+        }
         for found in all {
             let header = &found.header;
             if header.sequence < self.progress.sequence {
@@ -265,7 +218,7 @@ impl Replay<'_> {
                 self.end_at(segment, found.end(), false);
             }
         }
-        self.catalog.publish([], self.progress);
+        self.catalog.publish([], &[], self.progress);
         if self.waiting >= REPLAYED_IN_MEMORY {
             match self.catalog.checkpoint() {
                 Ok(()) => self.waiting = 0,
@@ -276,12 +229,21 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// The records that compaction removed are not lost; those before them that are missing are.
+    fn pass_over(&mut self, segment: &Segment, note: &Compacted) {
+        self.progress.unidentified += note.sequences.start.saturating_sub(self.progress.sequence);
+        self.progress.sequence = self.progress.sequence.max(note.sequences.end);
+        if self.progress.end.segment < segment.id {
+            self.end_at(segment, SEGMENT_HEADER_BYTES, false);
+        }
+    }
+
     fn end_at(&mut self, segment: &Segment, offset: u64, marked: bool) {
         self.progress.end = Position { segment: segment.id, offset };
         self.marked = marked;
     }
 
-    fn take(&mut self, segment: &Segment, found: &Found) -> Result<(), IndexError> {
+    fn take(&mut self, segment: &Segment, found: &Record) -> Result<(), IndexError> {
         let header = &found.header;
         let key = Key { kind: header.kind, hash: header.hash };
         let location = Location {
@@ -294,7 +256,8 @@ impl Replay<'_> {
         let before = self.catalog.lookup(&key)?;
         self.progress = Catalog::count(self.progress, before, &location);
         self.progress.sequence += 1;
-        self.waiting = self.catalog.publish([(key, location)], self.progress);
+        let superseded = before.map(|before| (key, before));
+        self.waiting = self.catalog.publish([(key, location)], superseded.as_slice(), self.progress);
         self.replayed += 1;
         Ok(())
     }
@@ -388,12 +351,4 @@ fn zero(segment: &Segment, from: u64) -> io::Result<()> {
         at += piece as u64;
     }
     file.sync_data()
-}
-
-fn directory_error(source: io::Error) -> OpenError {
-    OpenError::Names { source }
-}
-
-fn segment_error(id: u64, source: io::Error) -> OpenError {
-    OpenError::Segment { name: file_name(id), source }
 }

@@ -35,6 +35,11 @@ impl BodyLimit {
             .map_err(|_| WriteError::Busy)?;
         Ok(Reservation { accepted_bytes: Arc::clone(&self.accepted_bytes), bytes })
     }
+
+    /// A reservation of nothing.
+    pub(crate) fn uncounted(&self) -> Reservation {
+        Reservation { accepted_bytes: Arc::clone(&self.accepted_bytes), bytes: 0 }
+    }
 }
 
 impl Drop for Reservation {

@@ -18,9 +18,10 @@ pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
 pub const FORMAT: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"TESSLOG\0";
-const COPY_BYTES: usize = 64;
+/// Bytes of a copy of the header; the note of a compaction lies behind each.
+pub(crate) const COPY_BYTES: usize = 64;
 const CRC_AT: usize = COPY_BYTES - 4;
-const COPIES_AT: [u64; 2] = [0, SEGMENT_HEADER_BYTES / 2];
+pub(crate) const COPIES_AT: [u64; 2] = [0, SEGMENT_HEADER_BYTES / 2];
 
 /// Zeros are written and synced in such pieces, so that commits beside them are not held up long.
 const ZERO_PIECE: usize = 4 << 20;

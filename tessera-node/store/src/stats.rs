@@ -13,10 +13,17 @@ pub struct Stats {
     pub records: u64,
     /// Bytes of the segments that are full, and of the one in use up to its end.
     pub log_bytes: u64,
+    /// Bytes of records that are live; the rest of the log is what compaction may give back. `None` while they are counted, in
+    /// the first seconds after the start.
+    pub live_bytes: Option<u64>,
     /// Segment files.
     pub segments: u64,
     /// Bytes that the file system has left for new segments; `None` if it does not say.
     pub free_bytes: Option<u64>,
+    /// Bytes that the quota has left for new segments; `None`: there is no quota.
+    pub quota_free_bytes: Option<u64>,
+    /// The quota; `None`: the file system is the only bound.
+    pub quota_bytes: Option<u64>,
     /// Damaged records known: found at open, found by a read, or without a hash.
     pub corrupt: u64,
     /// Damaged records whose hash is lost.
@@ -27,7 +34,7 @@ pub struct Stats {
     pub syncs: u64,
     /// Time spent in them, in nanoseconds.
     pub sync_nanos: u64,
-    /// Records written.
+    /// Records written, those that compaction wrote again included.
     pub written: u64,
     /// Questions of the writer whether a hash is taken that only the index on disk could answer.
     pub index_reads: u64,
@@ -39,6 +46,12 @@ pub struct Stats {
     pub checkpoint_failures: u64,
     /// Batches refused because the disk was full.
     pub full: u64,
+    /// Segments that compaction removed.
+    pub compactions: u64,
+    /// Bytes of their files, less the bytes of records that were written again.
+    pub reclaimed_bytes: u64,
+    /// Segments that compaction leaves alone, since something in them is damaged.
+    pub damaged_segments: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -52,6 +65,9 @@ pub(crate) struct Counters {
     pub(crate) checkpoints: AtomicU64,
     pub(crate) checkpoint_failures: AtomicU64,
     pub(crate) full: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) reclaimed_bytes: AtomicU64,
+    pub(crate) damaged_segments: AtomicU64,
 }
 
 impl Counters {
@@ -81,6 +97,9 @@ impl Counters {
             checkpoints: get(&self.checkpoints),
             checkpoint_failures: get(&self.checkpoint_failures),
             full: get(&self.full),
+            compactions: get(&self.compactions),
+            reclaimed_bytes: get(&self.reclaimed_bytes),
+            damaged_segments: get(&self.damaged_segments),
             ..Stats::default()
         }
     }
@@ -89,6 +108,11 @@ impl Counters {
 /// The counters order nothing else.
 pub(crate) fn add(counter: &AtomicU64, value: u64) {
     counter.fetch_add(value, Ordering::Relaxed);
+}
+
+/// Takes `value` from a count that holds at least that.
+pub(crate) fn subtract(counter: &AtomicU64, value: u64) {
+    counter.fetch_sub(value, Ordering::Relaxed);
 }
 
 /// As it is now.

@@ -1,14 +1,17 @@
 //! The store as its callers see it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::SystemTime;
 
-use crate::ahead::{Preparer, SegmentsAhead};
+use crate::ahead::{Preparer, SegmentsAhead, Space};
 use crate::answers::AnswerOn;
 use crate::background::Background;
 use crate::catalog::Catalog;
+use crate::compact::Compactor;
+use crate::compaction_wanted::{EndsCompaction, Wanted};
 use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::filler;
@@ -17,6 +20,7 @@ use crate::location::{Key, State};
 use crate::log::Log;
 use crate::pending::{Completion, Fatal, Pending};
 use crate::queue::{Change, Queue, Request};
+use crate::quota::QuotaDisk;
 use crate::record::record_bytes;
 use crate::recover;
 use crate::segment::SEGMENT_HEADER_BYTES;
@@ -32,6 +36,8 @@ pub struct Options {
     max_body_bytes: usize,
     max_queued_bytes: usize,
     checkpoint_records: usize,
+    compaction_bytes_per_second: u64,
+    quota_bytes: Option<u64>,
     answer_on: Option<AnswerOn>,
 }
 
@@ -44,6 +50,8 @@ impl Options {
             max_body_bytes: 32 << 20,
             max_queued_bytes: 128 << 20,
             checkpoint_records: 16_384,
+            compaction_bytes_per_second: 16 << 20,
+            quota_bytes: None,
             answer_on: None,
         }
     }
@@ -76,6 +84,21 @@ impl Options {
         self
     }
 
+    /// Bytes that compaction reads and writes in a second, while the disk is not full.
+    #[must_use]
+    pub fn compaction_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.compaction_bytes_per_second = bytes;
+        self
+    }
+
+    /// Bytes of all files of the store together, beyond which no segment is made: writes are refused with [`WriteError::Full`] then,
+    /// as on a full disk. A store that is larger already makes no further segment.
+    #[must_use]
+    pub fn quota_bytes(mut self, bytes: u64) -> Self {
+        self.quota_bytes = Some(bytes);
+        self
+    }
+
     /// Runs what answers the callers of one batch on their own runtime, which then wakes once and not once for each caller. It
     /// must run what it is given, and soon; what it drops is answered with [`WriteError::Closed`].
     #[must_use]
@@ -94,7 +117,14 @@ impl Options {
     pub fn open_on(self, disk: &Arc<dyn Disk>) -> Result<Store, OpenError> {
         let needed = SEGMENT_HEADER_BYTES + record_bytes(self.max_body_bytes) as u64;
         let segment_bytes = self.segment_bytes.max(needed).next_multiple_of(4096);
-        let opened = recover::open(disk, segment_bytes)?;
+        let opened = match self.quota_bytes {
+            None => recover::open(disk, segment_bytes)?,
+            Some(quota) => {
+                let limited = QuotaDisk::new(Arc::clone(disk), quota);
+                let limited = limited.map_err(|source| OpenError::Names { source })?;
+                recover::open(&(Arc::new(limited) as Arc<dyn Disk>), segment_bytes)?
+            }
+        };
         start(&self, segment_bytes, opened)
     }
 }
@@ -103,6 +133,8 @@ impl Options {
 fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Result<Store, OpenError> {
     let failed = |thread| move |source| OpenError::Thread { thread, source };
     let next_id = opened.segments.keys().last().map_or(0, |id| id + 1);
+    // Without a spare segment the log may be in the reserve already.
+    let on_reserve = opened.ahead.is_empty() && opened.segments.len() > 1;
     let identity = opened.catalog.identity();
     let disk = Arc::clone(&opened.files.disk);
     let log = Arc::new(Log::new(identity.tag, opened.segments));
@@ -110,11 +142,36 @@ fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Resu
     let queue = Arc::new(Queue::new(options.max_queued_bytes));
     let health = Arc::new(Health::new(Arc::clone(&queue)));
     let counters = Arc::new(Counters::new(opened.replayed));
-    let (background, background_thread) =
-        Background::start(Arc::clone(&catalog), Arc::clone(&health), Arc::clone(&counters))
-            .map_err(failed("background"))?;
-    let preparer =
-        Preparer { files: opened.files, identity, health: Arc::clone(&health), size: segment_bytes, next_id };
+    let compaction = Arc::new(Wanted::default());
+    let (background, background_thread) = Background::start(
+        Arc::clone(&catalog),
+        Arc::clone(&health),
+        Arc::clone(&counters),
+        Arc::clone(&compaction),
+    )
+    .map_err(failed("background"))?;
+    let compactor = Compactor {
+        wanted: Arc::clone(&compaction),
+        queue: Arc::clone(&queue),
+        log: Arc::clone(&log),
+        catalog: Arc::clone(&catalog),
+        health: Arc::clone(&health),
+        counters: Arc::clone(&counters),
+        files: Arc::clone(&opened.files),
+        bytes_per_second: options.compaction_bytes_per_second,
+        segment_bytes,
+        notes: opened.notes,
+        known: BTreeMap::new(),
+        logged: None,
+    };
+    let preparer = Preparer {
+        files: opened.files,
+        identity,
+        health: Arc::clone(&health),
+        size: segment_bytes,
+        next_id,
+        space: Space::default(),
+    };
     let (ahead, segments_thread) =
         SegmentsAhead::start(preparer, opened.ahead).map_err(failed("segments"))?;
     let writer = Writer {
@@ -125,18 +182,21 @@ fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Resu
         health: Arc::clone(&health),
         counters: Arc::clone(&counters),
         background,
+        compaction: EndsCompaction(Arc::clone(&compaction)),
         checkpoint_records: options.checkpoint_records,
         current: opened.current,
         ahead,
         dirty_until: 0,
+        on_reserve,
         answer_on: options.answer_on.clone(),
     };
     let writer_thread = Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || writer.run())
         .map_err(failed("writer"))?;
-    let mut threads = vec![writer_thread, segments_thread, background_thread];
-    threads.extend(filler::start(&catalog, &health).map_err(failed("filter"))?);
+    let compactor_thread = compactor.start().map_err(failed("compactor"))?;
+    let mut threads = vec![writer_thread, segments_thread, background_thread, compactor_thread];
+    threads.extend(filler::start(&catalog, &health, &compaction).map_err(failed("filter"))?);
     Ok(Store(Arc::new(Shared {
         disk,
         log,
@@ -145,6 +205,7 @@ fn start(options: &Options, segment_bytes: u64, opened: recover::Opened) -> Resu
         health,
         counters,
         max_body_bytes: options.max_body_bytes,
+        quota_bytes: options.quota_bytes,
         threads: Mutex::new(threads),
     })))
 }
@@ -162,6 +223,7 @@ struct Shared {
     health: Arc<Health>,
     counters: Arc<Counters>,
     max_body_bytes: usize,
+    quota_bytes: Option<u64>,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -193,10 +255,17 @@ impl Store {
     /// runtime.
     pub fn get(&self, kind: Kind, hash: &Hash) -> Result<Option<Stored>, ReadError> {
         let key = Key { kind, hash: *hash };
-        let Some(location) = self.0.catalog.lookup(&key)? else {
+        let Some(mut location) = self.0.catalog.lookup(&key)? else {
             return self.absent(hash).map(|()| None);
         };
-        let read = self.0.log.read(&key, &location);
+        let mut read = self.0.log.read(&key, &location);
+        // Compaction may have removed the segment in between. It made another location known before that.
+        while matches!(read, Err(ReadError::Corrupt { .. }))
+            && let Some(moved) = self.0.catalog.lookup(&key)?.filter(|moved| *moved != location)
+        {
+            location = moved;
+            read = self.0.log.read(&key, &location);
+        }
         if matches!(read, Err(ReadError::Corrupt { .. })) && location.state == State::Live {
             tracing::error!(?kind, %hash, segment = location.segment, "a stored record is damaged");
             self.0.catalog.remember_damage(key);
@@ -235,14 +304,22 @@ impl Store {
         Ok(location.map(|location| location.bytes.into()))
     }
 
+    /// The damaged records whose names are known: those that reads, this start or an earlier one found.
+    pub fn damaged(&self) -> Result<Vec<(Kind, Hash)>, ReadError> {
+        Ok(self.0.catalog.named_damage()?.into_iter().map(|key| (key.kind, key.hash)).collect())
+    }
+
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         let progress = self.0.catalog.progress();
         Stats {
             records: progress.records,
             log_bytes: self.0.log.bytes_before(progress.end),
+            live_bytes: self.0.catalog.with_live(|live| live.values().sum()),
             segments: self.0.log.count() as u64,
             free_bytes: self.0.disk.free_bytes().ok(),
+            quota_free_bytes: self.0.disk.quota_free_bytes(),
+            quota_bytes: self.0.quota_bytes,
             corrupt: self.0.catalog.corrupt(),
             unidentified: progress.unidentified,
             index_reads: self.0.catalog.index_reads(),

@@ -131,6 +131,18 @@ impl fmt::Debug for Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub(crate) u64);
 
+impl Version {
+    /// The version that another kind of store numbers so.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of [`Self::from_number`].
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {

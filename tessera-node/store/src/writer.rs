@@ -5,6 +5,9 @@
 //!        ▲                                                                                     │
 //!        └─────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! Compaction's copies come through the same queue. On a full disk they continue in a segment that was kept for them; callers
+//! are refused until there is one again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +19,7 @@ use crate::answers::AnswerOn;
 use crate::background::Background;
 use crate::batch::Batch;
 use crate::catalog::Catalog;
+use crate::compaction_wanted::EndsCompaction;
 use crate::disk::is_full;
 use crate::error::WriteError;
 use crate::health::{Health, PoisonOnPanic};
@@ -33,6 +37,7 @@ pub(crate) struct Writer {
     pub(crate) health: Arc<Health>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) background: Background,
+    pub(crate) compaction: EndsCompaction,
     /// Records between two checkpoints. Later ones are replayed at the next start: about a second per million.
     pub(crate) checkpoint_records: usize,
     pub(crate) current: OpenSegment,
@@ -40,6 +45,8 @@ pub(crate) struct Writer {
     pub(crate) progress: Progress,
     /// How far a failed batch may have written; the next batch overwrites these bytes.
     pub(crate) dirty_until: u64,
+    /// The log continues in what was kept for compaction.
+    pub(crate) on_reserve: bool,
     /// None: callers are answered from this thread.
     pub(crate) answer_on: Option<AnswerOn>,
 }
@@ -62,6 +69,9 @@ impl Writer {
 
     /// Writes one batch from the front of the requests.
     fn serve(&mut self, requests: &mut VecDeque<Request>) {
+        if self.on_reserve {
+            self.restore_reserve(requests);
+        }
         let catalog = Arc::clone(&self.catalog);
         let mut batch = Batch::new(&catalog, self.log.tag(), self.progress, self.free_bytes());
         while let Some(request) = requests.pop_front() {
@@ -77,7 +87,11 @@ impl Writer {
             batch.into_answers().give(written, self.answer_on.as_ref());
         } else if let Some(request) = requests.front() {
             let bytes = request.change.body_bytes();
-            if let Err(error) = self.rotate() {
+            let copy = request.change.is_copy();
+            if let Err(error) = self.rotate(copy) {
+                if copy {
+                    return fail_some(requests, error, |request| request.change.is_copy());
+                }
                 // Only the request that needs the space fails; the others are tried one by one.
                 tracing::warn!(%error, bytes, "no space for a new log segment");
                 if let Some(request) = requests.pop_front() {
@@ -110,7 +124,7 @@ impl Writer {
         }
         self.counters.synced(batch.records as u64, before.elapsed());
         self.progress = batch.progress;
-        let waiting = self.catalog.publish(batch.locations.drain(), self.progress);
+        let waiting = self.catalog.publish(batch.locations.drain(), &batch.superseded, self.progress);
         // The next batch, written at once, says what the marker would say, and in its place.
         if last && self.queue.is_empty() {
             self.mark();
@@ -152,10 +166,15 @@ impl Writer {
         }
     }
 
-    /// Continues in the next segment.
-    fn rotate(&mut self) -> Result<(), WriteError> {
+    /// Continues in the next segment; compaction also in the reserve.
+    fn rotate(&mut self, for_copy: bool) -> Result<(), WriteError> {
         self.zero_dirt()?;
         let next = match self.ahead.take() {
+            Err(WriteError::Full) if for_copy => {
+                let reserve = self.ahead.take_reserve()?;
+                self.on_reserve = true;
+                reserve
+            }
             Err(WriteError::Full) => return Err(self.full()),
             next => next?,
         };
@@ -165,6 +184,22 @@ impl Writer {
         // Bounds what the next start replays by bytes as well.
         self.background.checkpoint();
         Ok(())
+    }
+
+    /// Ends the refusal of callers if there is space for a reserve again; else refuses those that wait.
+    fn restore_reserve(&mut self, requests: &mut VecDeque<Request>) {
+        if requests.iter().all(|request| request.change.is_copy()) {
+            return;
+        }
+        let error = match self.ahead.restore_reserve() {
+            Ok(()) => {
+                self.on_reserve = false;
+                return;
+            }
+            Err(WriteError::Full) => self.full(),
+            Err(error) => error,
+        };
+        fail_some(requests, error, |request| !request.change.is_copy());
     }
 
     /// Zeroes durably what a failed batch left behind at the end of the segment: the next segment uses
@@ -188,6 +223,7 @@ impl Writer {
     fn full(&self) -> WriteError {
         add(&self.counters.full, 1);
         self.health.refused_for_space();
+        self.compaction.0.wake_for_space();
         WriteError::Full
     }
 
@@ -195,6 +231,12 @@ impl Writer {
         self.health.poison(&format!("{call} of log segment {} failed: {error}", self.current.segment.id));
         WriteError::Poisoned
     }
+}
+
+fn fail_some(requests: &mut VecDeque<Request>, error: WriteError, which: impl Fn(&Request) -> bool) {
+    let (failed, kept) = std::mem::take(requests).into_iter().partition(which);
+    *requests = kept;
+    fail_all(&mut { failed }, error);
 }
 
 fn fail_all(requests: &mut VecDeque<Request>, error: WriteError) {

@@ -26,5 +26,6 @@ mod mallory;
 mod memory;
 mod raw_http;
 mod recipients;
+mod repair;
 mod scene;
 mod takeover;

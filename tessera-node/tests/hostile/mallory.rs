@@ -54,6 +54,7 @@ pub(crate) struct Door {
     task: JoinHandle<()>,
     manners: Arc<Mutex<&'static [Manner]>>,
     relay: Arc<Mutex<Option<Client>>>,
+    resent: Arc<Mutex<Bytes>>,
     /// The bodies that were posted to `/push`.
     pub(crate) pushed: mpsc::UnboundedReceiver<Bytes>,
 }
@@ -62,6 +63,11 @@ impl Door {
     /// From now on the requests of each connection are served in the next of these manners.
     pub(crate) fn behave(&self, manners: &'static [Manner]) {
         *self.manners.lock().unwrap() = manners;
+    }
+
+    /// From now on this is given, honestly or not, to a node that asks for a payload again.
+    pub(crate) fn resend(&self, payload: impl Into<Bytes>) {
+        *self.resent.lock().unwrap() = payload.into();
     }
 
     /// From now on a challenge that Mallory cannot open is passed on, and the answer is given as Mallory's own.
@@ -88,6 +94,10 @@ impl Mallory {
     /// A client of the victim's P2P port, under Mallory's own certificate.
     pub(crate) fn client(&self, victim: &Spec) -> Client {
         victim.peer_client(&self.spec)
+    }
+
+    pub(crate) fn ring(&self) -> &KeyRing {
+        &self.ring
     }
 
     pub(crate) fn key(&self) -> PublicKey {
@@ -140,7 +150,9 @@ impl Mallory {
         let (taken, pushed) = mpsc::unbounded_channel();
         let manners: Arc<Mutex<&'static [Manner]>> = Arc::new(Mutex::new(&[Manner::Honest]));
         let relay: Arc<Mutex<Option<Client>>> = Arc::default();
+        let resent: Arc<Mutex<Bytes>> = Arc::default();
         let (chosen, passed_on, ring) = (Arc::clone(&manners), Arc::clone(&relay), Arc::clone(&self.ring));
+        let given = Arc::clone(&resent);
         let task = tokio::spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             for number in 0.. {
@@ -152,7 +164,8 @@ impl Mallory {
                     manners[number % manners.len()]
                 };
                 let (tls, taken) = (tls.clone(), taken.clone());
-                let prover = Prover { ring: Arc::clone(&ring), relay: passed_on.lock().unwrap().clone() };
+                let relay = passed_on.lock().unwrap().clone();
+                let prover = Prover { ring: Arc::clone(&ring), relay, resent: Arc::clone(&given) };
                 open.spawn(async move {
                     if manner() == Manner::NoHandshake {
                         std::future::pending::<()>().await;
@@ -163,7 +176,7 @@ impl Mallory {
                 });
             }
         });
-        Door { task, manners, relay, pushed }
+        Door { task, manners, relay, resent, pushed }
     }
 }
 
@@ -182,10 +195,11 @@ pub(crate) fn payload_of(body: &Bytes) -> EncodedPayload {
     decoded.expect("a node pushes a payload")
 }
 
-/// How a challenge is answered.
+/// How a challenge is answered, and what is given to a node that asks for a payload again.
 struct Prover {
     ring: Arc<KeyRing>,
     relay: Option<Client>,
+    resent: Arc<Mutex<Bytes>>,
 }
 
 impl Prover {
@@ -229,27 +243,31 @@ async fn serve(
         if is_push {
             let _ = taken.send(body.clone());
         }
-        let answer = |status: &str, body: &str| {
-            format!(
-                "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )
+        let answer_bytes = |status: &str, body: &[u8]| {
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n");
+            [head.as_bytes(), body].concat()
         };
+        let answer = |status: &str, body: &str| answer_bytes(status, body.as_bytes());
         let other = tessera_enclave::base64::encode(&[7; 64]);
         let answer = match manner {
             Manner::Honest if is_push => answer("201 Created", &hash),
             Manner::Honest if text.starts_with("post /partyinfo/validate ") => {
                 answer("200 OK", &prover.answer(&body).await.unwrap_or_default())
             }
+            Manner::Honest if text.starts_with("post /resend ") => {
+                answer_bytes("200 OK", &prover.resent.lock().unwrap().clone())
+            }
             Manner::Honest => answer("200 OK", ""),
             Manner::OtherHash => answer("201 Created", &other),
             Manner::Refuse => answer("500 Internal Server Error", "no"),
-            Manner::Garbage => "\0\u{1}\u{2} no HTTP at all\r\n\r\n".to_owned(),
-            Manner::Endless => "HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(),
+            Manner::Garbage => b"\0\x01\x02 no HTTP at all\r\n\r\n".to_vec(),
+            Manner::Endless => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
             Manner::Close => return None,
             Manner::Silent | Manner::NoHandshake => std::future::pending().await,
         };
-        stream.write_all(answer.as_bytes()).await.ok()?;
+        stream.write_all(&answer).await.ok()?;
         stream.flush().await.ok()?;
         if manner == Manner::Endless {
             loop {

@@ -11,7 +11,7 @@ use crate::support::process::{self, Process};
 use crate::support::{Net, PATIENCE, Spec};
 
 /// The container's memory, as the demo limits it.
-const LIMIT_KIB: u64 = 128 << 10;
+const LIMIT_BYTES: usize = 128 << 20;
 /// At each node's ledger, at once.
 const LOAD: Load = Load { callers: 4, payload: 1024 };
 /// Of each caller in a round, at least.
@@ -46,7 +46,7 @@ impl Scene {
         let turn = TURN.lock().await;
         process::raise_descriptor_limit();
         let net = Net::with(&["a", "b", "mallory"], |config| {
-            config["tesseraNode"]["memoryBytes"] = serde_json::json!(LIMIT_KIB << 10);
+            config["tesseraNode"]["memoryBytes"] = serde_json::json!(LIMIT_BYTES);
             change(config);
         });
         let urls = ["a", "b"].map(|name| net.node(name).p2p_url());
@@ -139,10 +139,9 @@ impl Scene {
     pub(crate) async fn judge(mut self) {
         for (process, node) in self.nodes.iter_mut().zip(["a", "b"]) {
             assert!(process.is_running(), "{node} died");
-            // The pages of the program file are the system's to drop.
-            let peak = process.kib("VmHWM") - process.kib("RssFile");
-            eprintln!("{node}: {} MiB at most", peak >> 10);
-            assert!(peak <= LIMIT_KIB, "{node} took {peak} KiB");
+            let peak = process.peak_bytes();
+            eprintln!("{node}: {} MiB at most", peak >> 20);
+            assert!(peak <= LIMIT_BYTES, "{node} took {peak} bytes");
         }
         for node in [self.a(), self.b()] {
             let ports = [

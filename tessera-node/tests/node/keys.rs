@@ -126,7 +126,10 @@ async fn while_a_configured_key_is_missing_unknown_is_unavailable() {
         (a.client().receive("aGk=").await.0 == 503).then_some(())
     })
     .await;
-    assert!(is_ready(&status(a).await));
+    let waiting = status(a).await;
+    assert!(is_ready(&waiting));
+    let failures = waiting["keyFailures"].to_string();
+    assert!(failures.contains("key main version 2") && failures.contains("sealed"), "{failures}");
     store.seal(false);
     eventually("it is sure again", async || (a.client().receive("aGk=").await.0 == 404).then_some(())).await;
 }

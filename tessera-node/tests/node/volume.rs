@@ -61,7 +61,7 @@ async fn a_payload_of_a_lost_volume_is_unavailable_until_the_loss_is_accepted_on
     let kept = a.client().send(b"after", &[]).await;
     assert_eq!(code(a, &kept).await, 200, "new payloads are served");
     accept(a, &first["id"]).await;
-    assert_eq!(store_of(a).await, second, "an acceptance for another store accepts nothing");
+    assert_eq!(store_of(a).await, second, "the acceptance of another store accepts nothing");
     assert_eq!(code(a, &lost).await, 503);
     accept(a, &second["id"]).await;
     status_when(a, "it is accepted", |status| status["payloadStore"]["lost"] == json!([])).await;

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn help_names_the_commands() {
     let (code, out, _) = run_to_end(&["--help"]);
     assert_eq!(code, 0);
-    for word in ["run", "connect", "probe", "--configfile"] {
+    for word in ["run", "connect", "probe", "verify", "repair", "--configfile"] {
         assert!(out.contains(word), "{out}");
     }
     assert!(!out.contains("fault"), "the crash tests' option is hidden");
@@ -93,6 +93,109 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     for (round, hash) in hashes {
         assert_eq!(b.client().receive(&hash).await, (200, vec![round]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_reads_the_store_of_a_stopped_node_and_names_what_is_damaged() {
+    let net = Net::new(&["a", "b"]);
+    let (a, b) = (net.node("a"), net.node("b"));
+    let data = b.dir.join("data");
+    let verify = || run_to_end(&["verify", data.to_str().unwrap()]);
+    let _a = Process::start(a);
+    let mut process = Process::start(b);
+    net.wait_until_met().await;
+    let hash = a.client().send(b"kept", &[&b.public_key]).await;
+    let (code, _, err) = verify();
+    assert_eq!(code, 2);
+    assert!(err.contains("is open in another process"), "{err}");
+    process.kill();
+
+    let (code, out, err) = verify();
+    assert_eq!(code, 0, "{out} {err}");
+    assert!(out.contains(" damaged=0 lost=0 torn=0"), "{out}");
+
+    let segment = data.join("0000000000000001.log");
+    let mut log = std::fs::read(&segment).unwrap();
+    let name = tessera_enclave::base64::decode_strict(&hash).unwrap();
+    let at = log.windows(name.len()).position(|bytes| bytes == name).unwrap();
+    // Behind the name in the record's head comes its body.
+    log[at + name.len() + 40] ^= 1;
+    std::fs::write(&segment, log).unwrap();
+    let (code, out, _) = verify();
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains(&format!("\ndamaged transaction {hash}\n")), "{out}");
+    assert_eq!(run_to_end(&["verify", "/nowhere"]).0, 2);
+}
+
+/// After a kill the log is replayed, and the replay finds the damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn repair_brings_a_payload_back_that_a_replay_found_damaged() {
+    let net = Net::new(&["a", "b"]);
+    let (a, b) = (net.node("a"), net.node("b"));
+    let socket = b.dir.join("probe.sock").display().to_string();
+    let _a = Process::start(a);
+    let mut process = Process::start(b);
+    net.wait_until_met().await;
+    let hash = a.client().send(b"kept", &[&b.public_key]).await;
+    let repair = || run_to_end(&["repair", &hash, "--socket", &socket]);
+    let (code, _, err) = tokio::task::block_in_place(repair);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("is not damaged"), "{err}");
+    process.kill();
+    let (code, _, err) = repair();
+    assert_eq!(code, 2, "{err}");
+    assert!(err.starts_with("ERROR: no answer on "), "{err}");
+
+    support::damage::flip_a_bit_of(b, &hash);
+    let log = b.dir.join("log");
+    let mut command = support::process::binary();
+    command.arg("run").arg("--configfile").arg(b.config_file());
+    let mut process = Process::spawn_logging(command, &log);
+    net.wait_until_met().await;
+    assert_eq!(b.metric("tessera_store_corrupt_records").await, 1, "found before it is read");
+    let (code, out, _) =
+        tokio::task::block_in_place(|| run_to_end(&["repair", "--list", "--socket", &socket]));
+    assert_eq!((code, out.trim()), (0, &*format!("transaction {hash}")));
+    for _ in 0..3 {
+        assert_eq!(b.client().receive(&hash).await.0, 500);
+    }
+    let (code, out, err) = tokio::task::block_in_place(repair);
+    assert_eq!(
+        (code, out.trim()),
+        (0, &*format!("the payload {hash} is repaired: 1 of 1 peers gave it")),
+        "{err}"
+    );
+    assert_eq!(b.client().receive(&hash).await, (200, b"kept".to_vec()));
+    assert_eq!(b.metric("tessera_store_corrupt_records").await, 0);
+
+    // Acknowledged is durable: the next replay finds both records, and the newer counts.
+    process.kill();
+    let log = std::fs::read_to_string(log).unwrap();
+    let named = log.lines().filter(|line| line.contains("a stored payload is damaged"));
+    assert_eq!(named.count(), 1, "once for a hash: {log}");
+    let (code, out, _) = run_to_end(&["verify", b.dir.join("data").to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}");
+    let _again = Process::start(b);
+    net.wait_until_met().await;
+    assert_eq!(b.client().receive(&hash).await, (200, b"kept".to_vec()));
+    assert_eq!(b.metric("tessera_store_corrupt_records").await, 0);
+}
+
+#[test]
+fn help_documents_the_exit_codes_of_repair() {
+    let (code, out, _) = run_to_end(&["repair", "--help"]);
+    assert_eq!(code, 0);
+    for line in [
+        "0  the payload is repaired, durably",
+        "1  the payload stays damaged",
+        "2  the node could not",
+        "3  there is nothing",
+        "4  the command line",
+        "5  the payload is repaired, incomplete",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    assert_eq!(run_to_end(&["repair", "AAAA"]).0, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,6 +298,100 @@ async fn a_death_around_a_birth_leaves_one_version_of_the_key() {
         let secrets = store.secrets();
         assert_eq!(secrets.len(), 1, "{point}");
         assert_eq!(secrets.values().next().unwrap()["publicKey"], key, "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_around_an_import_leaves_the_imported_key_and_no_other() {
+    const PUBLIC: &str = "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=";
+    const FILE: &str =
+        r#"{"type":"unlocked","data":{"bytes":"Wl+xSyXVuuqzpvznOS7dOobhcn4C5auxkFRi7yLtgtA="}}"#;
+    for (point, stored) in [("before-key-write", 0), ("after-key-write", 1)] {
+        let store = support::store::SecretStore::start().await;
+        let mut net = Net::new(&["a"]);
+        store.serve(&mut net.nodes[0], 1);
+        let a = net.node("a");
+        let file = a.dir.join("tm.key");
+        std::fs::write(&file, FILE).unwrap();
+        let key = json!({"name": "main", "versions": 1, "default": true, "import": {"file": file}});
+        support::store::ask_for_key(a, &key);
+        let mut process = Process::start_with(a, &["--fault-point", point]);
+        let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it died");
+        assert!(!status.success(), "{point}");
+        assert_eq!(store.secrets().len(), stored, "{point}");
+        if stored == 1 {
+            std::fs::remove_file(&file).unwrap();
+        }
+
+        let _again = Process::start(a);
+        let key = eventually("it is ready", async || {
+            let status = a.operator_client().try_get("/v1/status").await?.json();
+            (status["ready"] == json!(true)).then(|| status["keys"][0].clone())
+        })
+        .await;
+        assert_eq!((&key["publicKey"], &key["imported"]), (&json!(PUBLIC), &json!(true)), "{point}");
+        assert_eq!(store.secrets().len(), 1, "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_around_a_restore_leaves_the_restored_key_and_no_other() {
+    use support::backup::{
+        Custodian, awaited, backups, bring, is_ready, one_time_recipient, public_keys, seal_to, status_when,
+    };
+
+    for (point, stored) in [("before-key-write", 0), ("after-key-write", 1)] {
+        let store = support::store::SecretStore::start().await;
+        let mut net = Net::new(&["a"]);
+        store.serve(&mut net.nodes[0], 1);
+        let a = net.node("a");
+        let alice = Custodian::new("alice");
+        seal_to(a, &[&alice]);
+        let mut process = Process::start(a);
+        let kept = backups(a, 1, &[&alice]).await;
+        // Backups are given before anything is sent: the ledger node's listener opens last.
+        status_when(a, "it is ready", is_ready).await;
+        let hash = a.client().send(b"before", &[]).await;
+        process.kill();
+        store.forget("/keys/");
+
+        support::store::ask_for_key(a, &awaited(1, &public_keys(&kept)));
+        let log = a.dir.join("log");
+        let mut command = support::process::binary();
+        command.arg("run").arg("--configfile").arg(a.config_file()).args(["--fault-point", point]);
+        let mut process = Process::spawn_logging(command, &log);
+        let brought = alice.bring(&one_time_recipient(a).await, &kept);
+        // Wrong in every way, with the key in the clear where no key may be.
+        let private = alice.private_key(&kept[0]);
+        let mut planted = brought.clone();
+        planted.keys[0].ciphertext.clone_from(&private);
+        let result = bring(a, &planted).await;
+        assert!(!result.accepted && !result.message.contains(&private), "{result:?}");
+        let body = serde_json::to_string(&brought).unwrap();
+        let request = http::Request::builder().method("POST").uri("/v1/key-restores").header("host", "a");
+        let request = request.header("content-type", "application/json");
+        let request = request.body(http_body_util::Full::from(body)).unwrap();
+        assert!(a.operator_client().try_send(request).await.is_none(), "{point}: an answer from the dead");
+        let status = tokio::task::block_in_place(|| process.wait(PATIENCE)).expect("it died");
+        assert!(!status.success(), "{point}");
+        let is_key = |path: &String| path.contains("/keys/");
+        assert_eq!(store.secrets().into_keys().filter(is_key).count(), stored, "{point}");
+        let log = std::fs::read_to_string(&log).unwrap();
+        assert!(log.contains("custodians must bring back") && !log.contains(&private), "{point}: {log}");
+        assert!(!log.contains("AGE-SECRET-KEY"), "{point}: {log}");
+
+        let _again = Process::start(a);
+        if stored == 0 {
+            let anew = alice.bring(&one_time_recipient(a).await, &kept);
+            let stale = bring(a, &brought).await;
+            assert!(stale.message.contains("run `kubectl tessera backup restore` again"), "{stale:?}");
+            assert!(bring(a, &anew).await.accepted, "{point}");
+        }
+        let ready = status_when(a, "it is ready", is_ready).await;
+        assert_eq!(ready["keys"][0]["publicKey"], json!(kept[0].public_key), "{point}");
+        assert!(bring(a, &brought).await.accepted, "{point}: the caller's retry");
+        assert_eq!(a.client().receive(&hash).await, (200, b"before".to_vec()), "{point}");
+        assert_eq!(store.secrets().into_keys().filter(is_key).count(), 1, "{point}");
     }
 }
 

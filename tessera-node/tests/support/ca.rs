@@ -33,6 +33,8 @@ pub struct Wish {
     pub from: SignedDuration,
     pub until: SignedDuration,
     pub usages: Vec<ExtendedKeyUsagePurpose>,
+    /// What a database knows a client by.
+    pub common_name: String,
 }
 
 /// A leaf with one URI, for both ends of a connection on loopback, valid for an hour.
@@ -43,6 +45,7 @@ pub fn wish(uri: &str) -> Wish {
         from: SignedDuration::from_mins(-60),
         until: SignedDuration::from_mins(60),
         usages: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        common_name: "a leaf".to_owned(),
     }
 }
 
@@ -66,6 +69,7 @@ impl Ca {
         let uris = wish.uris.iter().map(|uri| SanType::URI(uri.as_str().try_into().unwrap()));
         params.subject_alt_names.extend(uris);
         params.extended_key_usages.clone_from(&wish.usages);
+        params.distinguished_name.push(DnType::CommonName, wish.common_name.as_str());
         // rcgen's type of a moment is another crate's, so it is not named here.
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
         params.not_before = epoch + since_epoch(wish.from);

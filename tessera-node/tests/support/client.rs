@@ -187,7 +187,7 @@ fn hash_of(answer: &Answer) -> String {
     answer.json()["key"].as_str().unwrap().to_owned()
 }
 
-fn message_of(answer: &Answer) -> (u16, Vec<u8>) {
+pub fn message_of(answer: &Answer) -> (u16, Vec<u8>) {
     if answer.status != u16::from(StatusCode::OK) {
         return (answer.status, answer.body.to_vec());
     }

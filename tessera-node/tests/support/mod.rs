@@ -2,10 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)] // Each test binary uses its part.
 
+pub mod backup;
 pub mod ca;
 pub mod client;
+pub mod damage;
 pub mod load;
 pub mod port;
+pub mod postgres;
 pub mod process;
 pub mod rollover;
 pub mod store;

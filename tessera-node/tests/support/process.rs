@@ -77,11 +77,10 @@ impl Process {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// The most memory that it has had.
+    /// The most memory that it has had, its program file left out.
     pub fn peak_bytes(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+        // The pages of the program file are the system's to drop, and grow with the program.
+        usize::try_from((self.kib("VmHWM") - self.kib("RssFile")) << 10).unwrap()
     }
 
     pub fn kill(&mut self) {

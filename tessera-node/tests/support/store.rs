@@ -18,25 +18,40 @@ pub struct SecretStore {
     fake: FakeStore,
     kept: Arc<Mutex<BTreeMap<String, Value>>>,
     sealed: Arc<AtomicBool>,
+    hanging: Arc<AtomicBool>,
 }
 
 impl SecretStore {
     pub async fn start() -> Self {
         let kept = Arc::new(Mutex::new(BTreeMap::new()));
         let sealed = Arc::new(AtomicBool::new(false));
-        let (state, seal) = (Arc::clone(&kept), Arc::clone(&sealed));
+        let hanging = Arc::new(AtomicBool::new(false));
+        let (state, seal, hang) = (Arc::clone(&kept), Arc::clone(&sealed), Arc::clone(&hanging));
         let fake = FakeStore::start(move |request| {
+            if hang.load(Ordering::Relaxed) && request.path.contains("/keys/") {
+                return None;
+            }
             if seal.load(Ordering::Relaxed) {
                 return Some((503, r#"{"errors":["Vault is sealed"]}"#.to_owned()));
             }
             Some(answer(request, &mut state.lock().unwrap()))
         })
         .await;
-        Self { fake, kept, sealed }
+        Self { fake, kept, sealed, hanging }
     }
 
     pub fn seal(&self, sealed: bool) {
         self.sealed.store(sealed, Ordering::Relaxed);
+    }
+
+    /// Whether it answers no request for a key.
+    pub fn hang(&self, hanging: bool) {
+        self.hanging.store(hanging, Ordering::Relaxed);
+    }
+
+    /// Loses every secret with this in its path, and that there ever was one.
+    pub fn forget(&self, part: &str) {
+        self.kept.lock().unwrap().retain(|path, _| !path.contains(part));
     }
 
     /// Path and content of all secrets.
@@ -53,6 +68,11 @@ impl SecretStore {
 
     pub fn saw(&self, part: &str) -> bool {
         !self.fake.requests(part).is_empty()
+    }
+
+    /// How often it was asked for something with this in its path.
+    pub fn asked(&self, part: &str) -> usize {
+        self.fake.requests(part).len()
     }
 
     /// Lets `node` keep its keys here instead of in files.

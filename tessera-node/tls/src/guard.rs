@@ -59,7 +59,9 @@ impl ConnectionGuard {
     }
 
     fn check(&mut self, changed: bool) -> Result<(), CloseReason> {
-        let now = Timestamp::now();
+        // Chains are judged by whole seconds, and a certificate is good in its last one: judged within it, a chain that ends would
+        // pass, and its end would count no more.
+        let now = whole_second(Timestamp::now());
         if now > self.not_after() {
             return Err(CloseReason::Expired);
         }
@@ -85,8 +87,25 @@ impl ConnectionGuard {
     }
 }
 
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
 /// The first end of a certificate of the chain that is not before `after`.
 fn earliest_end(accepted: &Accepted, after: Timestamp) -> Timestamp {
     let ends = accepted.chain.iter().filter_map(|certificate| not_after(certificate).ok());
     ends.filter(|end| *end >= after).min().unwrap_or(accepted.peer.not_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_has_not_ended_in_its_last_second() {
+        let end = Timestamp::from_second(1_000).unwrap();
+        let at = |millisecond| whole_second(Timestamp::from_millisecond(millisecond).unwrap());
+        assert!(at(1_000_000) <= end && at(1_000_999) <= end, "a chain judged then would pass");
+        assert!(at(1_001_000) > end);
+    }
 }

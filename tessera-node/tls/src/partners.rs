@@ -56,7 +56,7 @@ pub struct Partners(Vec<Partner>);
 pub(crate) enum VerifiedBy<'p> {
     /// Ours. Our rule is still to be asked.
     Own,
-    /// A partner's, and the leaf lies inside of its scope.
+    /// A partner's, and a name of the leaf lies inside of its scope.
     Partner(&'p Arc<Scope>, Identity),
 }
 
@@ -92,16 +92,17 @@ impl Scope {
         identity.trust_domain() == self.trust_domain && self.names.holds(identity.name())
     }
 
-    /// Whom a leaf speaks for that a CA of this partner signed. Every DNS name of it lies inside, it has at least one, and a SPIFFE
-    /// URI in it is of this partner's trust domain. A leaf with a URI of our form must be that of a node; one without is named after
-    /// the first of its DNS names. Addresses in it count for nothing, since none lies inside of a scope.
+    /// Whom a leaf speaks for that a CA of this partner signed. At least one DNS name of it lies inside, and a SPIFFE URI in it is of
+    /// this partner's trust domain. A leaf with a URI of our form must be that of a node; one without is named after the first of its
+    /// DNS names inside. Names outside count for nothing, since every use of a name asks [`Self::holds_host`]: those of the partner's
+    /// own cluster, say, which mean something else in ours. Nor do addresses.
     fn identify(&self, leaf: &Leaf) -> Result<Identity, Refusal> {
         let partner = || self.trust_domain.clone();
-        if let Some(name) = leaf.dns_names().iter().find(|name| !self.names.holds(name)) {
-            return Err(Refusal::NameOutsideScope { name: bounded(name), partner: partner() });
-        }
-        let first = leaf.dns_names().iter().min();
-        let first = first.ok_or_else(|| Refusal::NoNameInScope { partner: partner() })?;
+        let first = leaf.dns_names().iter().filter(|name| self.names.holds(name)).min();
+        let first = first.ok_or_else(|| match leaf.dns_names().first() {
+            Some(name) => Refusal::NameOutsideScope { name: bounded(name), partner: partner() },
+            None => Refusal::NoNameInScope { partner: partner() },
+        })?;
         let prefix = format!("spiffe://{}/", self.trust_domain);
         let is_spiffe = |uri: &&String| {
             uri.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("spiffe"))

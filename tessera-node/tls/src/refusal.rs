@@ -50,10 +50,12 @@ pub enum Refusal {
         /// The one that is accepted.
         expected: Identity,
     },
-    /// A CA of a partner signed it, and it is for a name that this partner may not speak for.
-    #[error("peer's certificate is for {name:?}, which is outside of what partner {partner} may speak for")]
+    /// A CA of a partner signed it, and it is for no name that this partner may speak for.
+    #[error(
+        "peer's certificate is for {name:?}, which is outside of what partner {partner} may speak for, and for no name inside"
+    )]
     NameOutsideScope {
-        /// The name in the certificate.
+        /// The first name in the certificate.
         name: String,
         /// The partner's trust domain.
         partner: String,

@@ -87,3 +87,26 @@ fn reports_are_written_with_their_value_only() {
     assert_eq!(with(true), [json!(["get", "create", "update"])]);
     assert!(with(false).is_empty());
 }
+
+/// A backup outlives its node, and the right to send proofs comes with no other role.
+#[test]
+fn backups_are_never_deleted_and_custody_is_a_role_of_its_own() {
+    let objects = rendered_with("checklist.readCluster=true");
+    let role = named(&objects, "Role", "tessera-operator");
+    let own = role.iter().find(|role| role["metadata"]["namespace"] == RELEASE).unwrap();
+    let rules = own["rules"].as_array().unwrap();
+    let of_maps: Vec<_> = rules.iter().filter(|rule| rule["resources"] == json!(["configmaps"])).collect();
+    assert_eq!(of_maps.len(), 1);
+    assert_eq!(of_maps[0]["verbs"], json!(["get", "list", "watch", "create", "update"]));
+    let may_send = |object: &&Value| {
+        let rules = object["rules"].as_array().into_iter().flatten();
+        rules.into_iter().any(|rule| {
+            rule["resources"].to_string().contains("\"tesserabackupproofs\"")
+                && rule["verbs"].to_string().contains("create")
+        })
+    };
+    let senders: Vec<_> = objects.iter().filter(may_send).collect();
+    assert_eq!(senders.len(), 1);
+    assert_eq!(senders[0]["metadata"]["name"], "tessera-operator-custodian");
+    assert!(!senders[0]["metadata"]["labels"].to_string().contains("aggregate"), "{}", senders[0]);
+}

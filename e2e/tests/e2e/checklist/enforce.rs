@@ -45,11 +45,27 @@ async fn what_widens_a_network_waits_for_its_violations_and_what_runs_goes_on() 
     })
     .await?;
 
-    // People accept what is violated: both changes go through.
+    // A partner and a scraper of the network wait, too, and are given to nobody.
+    let held = widen_network(&fleet).await?;
+    ensure!(held == ["spec.partners[org-z]", "spec.monitoring[second]"], "{held:?}");
+    is_missing(&fleet, Kind::Secret, &format!("{NETWORK}-monitoring-second")).await?;
+    ensure!(!given_partners(&fleet).await?.contains("org-z"), "the nodes were given the partner");
+
+    // People accept what is violated: all changes go through, and none of them rolls a pod.
+    let pod = uid(&fleet, "tessera-a-0").await?;
     accept_all(&fleet).await?;
     fleet.node_ready("a").await?;
     fleet.node_ready("b").await?;
+    wait::until("the nodes given the partner", SEEN, || async {
+        ensure!(given_partners(&fleet).await?.contains("org-z"), "not yet");
+        fleet.cluster.get(Kind::Secret, &fleet.namespace, &format!("{NETWORK}-monitoring-second")).await?;
+        let network = fleet.cluster.get(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await?;
+        ensure!(network["status"]["held"].is_null(), "{}", network["status"]["held"]);
+        Ok(())
+    })
+    .await?;
     fleet.cluster.get(Kind::Secret, &fleet.namespace, "a-client-second").await?;
+    ensure!(uid(&fleet, "tessera-a-0").await? == pod, "a's pod was replaced for a client or a partner");
     fleet.cluster.clear(Kind::TesseraAttestation, &fleet.namespace, "").await?;
     fleet.done().await
 }
@@ -67,6 +83,41 @@ async fn enforce(fleet: &Fleet) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Adds a partner and a scraper; returns what the network's status says is held.
+async fn widen_network(fleet: &Fleet) -> Result<Vec<String>> {
+    let network = fleet.cluster.get(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await?;
+    let own_ca = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{NETWORK}-ca")).await?;
+    // Any CA serves: nobody of the partner is there.
+    let bundle = json!({"metadata": {"name": "org-z-ca"}, "data": own_ca["data"]});
+    fleet.cluster.apply(Kind::ConfigMap, &fleet.namespace, &bundle).await?;
+    let mut spec = network["spec"].clone();
+    spec["partners"] = json!([{
+        "name": "org-z", "trustDomain": "org-z.example", "dnsNames": ["tm.org-z.example"],
+        "caBundleRef": {"name": "org-z-ca", "key": "ca.crt"},
+        "egress": [{"cidr": "192.0.2.0/24", "port": 9000}],
+    }]);
+    let second = json!({"name": "second", "from": {"podSelector": {"matchLabels": {"app": "second"}}}});
+    match spec["monitoring"].as_array_mut() {
+        Some(scrapers) => scrapers.push(second),
+        None => spec["monitoring"] = json!([second]),
+    }
+    let manifest = json!({"metadata": {"name": NETWORK}, "spec": spec});
+    fleet.cluster.apply(Kind::TesseraNetwork, &fleet.namespace, &manifest).await?;
+    wait::until("changes of the network held", SEEN, || async {
+        let network = fleet.cluster.get(Kind::TesseraNetwork, &fleet.namespace, NETWORK).await?;
+        let held = network["status"]["held"].as_array().context("nothing is held")?;
+        ensure!(held.len() == 2, "{held:?}");
+        Ok(held.iter().filter_map(|held| held["field"].as_str().map(str::to_owned)).collect())
+    })
+    .await
+}
+
+/// The file of partners that the nodes read; empty: there is none.
+async fn given_partners(fleet: &Fleet) -> Result<String> {
+    let map = fleet.cluster.get(Kind::ConfigMap, &fleet.namespace, &format!("{NETWORK}-peers")).await?;
+    Ok(map["data"]["partners.json"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Lines that turn out to be violated meanwhile are accepted, too.

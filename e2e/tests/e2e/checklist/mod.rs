@@ -181,7 +181,7 @@ async fn the_plug_in_shows_all_lines(fleet: &Fleet) -> Result<()> {
     ensure!(text.matches("    observed:  ").count() == 14, "{text}");
     let json: Value =
         serde_json::from_str(&fleet.plugin(&["checklist", "--node", "a", "-o", "json"], &[]).await?)?;
-    ensure!(json["lines"].as_array().is_some_and(|lines| lines.len() == 7), "{json}");
+    ensure!(json["lines"].as_array().is_some_and(|lines| lines.len() == 8), "{json}");
     Ok(())
 }
 

@@ -50,6 +50,7 @@ async fn judged(vault: &Vault, id: Line) -> Finding {
         pending: Vec::new(),
         objects: 0,
         found: BTreeSet::new(),
+        operator_log: tessera_node_api::admin::LogSearchStatus::default(),
     };
     let facts = NetworkFacts {
         vault: vault.network.spec.secret_store.vault.as_ref(),
@@ -61,6 +62,8 @@ async fn judged(vault: &Vault, id: Line) -> Finding {
         clear_text: &clear_text,
         cluster: &tessera_operator::checklist::cluster::ClusterFacts::default(),
         hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
+        leak_is_known: false,
+        custodians: None,
     };
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     (line.judge)(&facts, jiff::Timestamp::now())

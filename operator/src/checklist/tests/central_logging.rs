@@ -1,15 +1,9 @@
 //! The shipping of logs, as the nodes report it.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
-use tessera_crds::TesseraNode;
-use tessera_crds::checklist::{ChecklistStatus, LineStatus};
 use tessera_node_api::admin::LoggingStatus;
 
 use super::*;
-use crate::checklist::facts::{CollectorFact, StoreAnswer};
-use crate::fixtures::{node, node_json};
 
 const LINE: Line = Line::CentralLogging;
 
@@ -62,25 +56,6 @@ fn the_text_stays_while_nothing_but_times_and_counts_changes() {
     assert_eq!(text(|_| ()), text(|logging| (logging.rejected, logging.dropped) = (7, 7)));
 }
 
-fn node_with(result: LineResult, reason: &str) -> Arc<TesseraNode> {
-    let mut node = node(node_json("a"));
-    let line = LineStatus {
-        id: LINE,
-        result,
-        reason: reason.into(),
-        observer: None,
-        observed: "seen".into(),
-        remedy: None,
-        parts: Vec::new(),
-        exception: None,
-        last_transition_time: now().to_string().into(),
-        valid_until: Some("2027-01-01T01:00:00Z".into()),
-    };
-    node.status.get_or_insert_default().checklist =
-        Some(ChecklistStatus { summary: String::new(), lines: vec![line] });
-    Arc::new(node)
-}
-
 /// What the operator says of its own log while all of it is accepted.
 pub(super) fn accepted_log() -> LoggingStatus {
     LoggingStatus {
@@ -101,28 +76,14 @@ fn with_operator_log(
     operator_log: Option<&LoggingStatus>,
 ) -> Finding {
     let line = NETWORK_LINES.iter().find(|line| line.id == LINE).unwrap();
-    let (statements, clear_text) = (Statements::default(), &crate::fixtures::clear_text_facts());
-    let hardware_minimum = tessera_crds::checklist::HardwareLevel::default();
-    let store = StoreAnswer::Silent;
-    let cluster = &crate::checklist::cluster::ClusterFacts::default();
-    let facts = NetworkFacts {
-        vault: None,
-        store,
-        collector,
-        operator_log,
-        statements,
-        nodes,
-        clear_text,
-        cluster,
-        hardware_minimum,
-    };
+    let facts = NetworkFacts { collector, operator_log, nodes, ..network_facts() };
     (line.judge)(&facts, now())
 }
 
 #[test]
 fn a_network_is_enforced_at_most_since_nobody_sees_its_dependencies() {
     let of = |collector, nodes: &[_]| said(&of_network(collector, nodes));
-    let verified = [node_with(LineResult::Verified, "Observed")];
+    let verified = [node_with(LINE, LineResult::Verified, "Observed")];
     let finding = of_network(CollectorFact::Named, &verified);
     assert_eq!(said(&finding), "Enforced DependenciesNotSeen");
     assert_eq!(
@@ -131,14 +92,14 @@ fn a_network_is_enforced_at_most_since_nobody_sees_its_dependencies() {
     );
     assert_eq!(of(CollectorFact::None, &verified), "Violated NoCollector");
     assert_eq!(of(CollectorFact::WithoutCa("gone"), &verified), "Violated InvalidReference");
-    let violated = [node_with(LineResult::Violated, "NotAccepted")];
+    let violated = [node_with(LINE, LineResult::Violated, "NotAccepted")];
     assert_eq!(of(CollectorFact::Named, &violated), "Violated NotAccepted");
     assert_eq!(of(CollectorFact::Named, &[]), "Unknown NoNode");
 }
 
 #[test]
 fn the_operator_s_own_log_is_seen_once_it_is_shipped_and_violates_while_it_is_not_accepted() {
-    let verified = [node_with(LineResult::Verified, "Observed")];
+    let verified = [node_with(LINE, LineResult::Verified, "Observed")];
     let of = |nodes: &[_], change: fn(&mut LoggingStatus)| {
         let mut log = accepted_log();
         change(&mut log);
@@ -164,7 +125,7 @@ fn the_operator_s_own_log_is_seen_once_it_is_shipped_and_violates_while_it_is_no
     assert!(began.keeps_known, "{began:?}");
     assert_eq!(said(&of(&[], gone)), "Violated OperatorLogNotAccepted", "whatever the nodes are");
     assert_eq!(said(&of(&[], |_| ())), "Unknown NoNode");
-    let violated = [node_with(LineResult::Violated, "NotAccepted")];
+    let violated = [node_with(LINE, LineResult::Violated, "NotAccepted")];
     assert_eq!(said(&of(&violated, gone)), "Violated NotAccepted");
     // Nothing is written because a canary was accepted once more.
     assert_eq!(seen, of(&verified, |log| log.accepted_at = Some("2026-12-31T23:59:59Z".into())));
@@ -191,7 +152,7 @@ proptest! {
             ..LoggingStatus::default()
         };
         let result = if verified { LineResult::Verified } else { LineResult::Unknown };
-        let nodes = [node_with(result, "Observed")];
+        let nodes = [node_with(LINE, result, "Observed")];
         let finding = with_operator_log(CollectorFact::Named, &nodes, Some(&log));
         let fresh = accepted.is_some_and(|seconds| (-180..=60).contains(&seconds));
         let whole = fresh && !error && lost.is_none_or(|seconds| seconds <= -3600);

@@ -1,26 +1,24 @@
 //! `NoClearTextCredentials`.
 
-use tessera_crds::checklist::HardwareLevel;
+use std::sync::Arc;
+
+use tessera_crds::TesseraNode;
+use tessera_node_api::admin::{FoundInLog, LogSearchStatus};
 
 use super::*;
 use crate::checklist::clear_text::{ClearTextFacts, FoundCredential};
-use crate::checklist::cluster::ClusterFacts;
-use crate::checklist::facts::{CollectorFact, StoreAnswer};
+use crate::checklist::no_clear_text_credentials::{IN_NODE_LOG, IN_OPERATOR_LOG, leak_is_known};
 use crate::fixtures::clear_text_facts;
 
+const LINE: Line = Line::NoClearTextCredentials;
+
 fn judge(clear_text: &ClearTextFacts) -> Finding {
+    judge_with(clear_text, &[])
+}
+
+fn judge_with(clear_text: &ClearTextFacts, nodes: &[Arc<TesseraNode>]) -> Finding {
     let line = NETWORK_LINES.iter().find(|line| line.id == Line::NoClearTextCredentials).unwrap();
-    let facts = NetworkFacts {
-        vault: None,
-        store: StoreAnswer::Silent,
-        collector: CollectorFact::None,
-        operator_log: None,
-        statements: Statements::default(),
-        nodes: &[],
-        clear_text,
-        cluster: &ClusterFacts::default(),
-        hardware_minimum: HardwareLevel::default(),
-    };
+    let facts = NetworkFacts { nodes, clear_text, ..network_facts() };
     (line.judge)(&facts, now())
 }
 
@@ -42,7 +40,7 @@ fn a_namespace_that_was_searched_whole_and_holds_nothing_is_verified() {
         "{}",
         clean.observed
     );
-    assert!(clean.observed.contains("log streams"), "{}", clean.observed);
+    assert!(clean.observed.contains("the logs of others"), "{}", clean.observed);
 }
 
 #[test]
@@ -76,6 +74,90 @@ fn a_new_process_keeps_what_was_known_until_it_has_listed() {
     facts.pending.push("Pod".into());
     assert!(judge(&facts).keeps_known);
     assert_eq!(said(&judge(&facts)), "Unknown NotScannedYet");
+}
+
+fn found(last_at: &str) -> FoundInLog {
+    FoundInLog { rule: "assignment".into(), target: "tessera_node::peers".into(), last_at: last_at.into() }
+}
+
+#[test]
+fn a_credential_in_a_node_s_log_counts_for_an_hour() {
+    let log = |change: fn(&mut LogSearchStatus)| {
+        let mut facts = facts();
+        report(&mut facts).log_search.iter_mut().for_each(change);
+        of_node(&facts, LINE)
+    };
+    let clean = log(|_| ());
+    assert_eq!(said(&clean), "Verified Observed");
+    let leaked = log(|search| search.found.push(found("2026-12-31T23:00:01Z")));
+    assert_eq!(said(&leaked), "Violated InNodeLog");
+    assert_eq!(
+        leaked.observed,
+        "pod tessera-node-a-0: within the last hour the module tessera_node::peers wrote a credential to the log (rule assignment)"
+    );
+    assert_eq!(leaked.observed, log(|search| search.found.push(found("2026-12-31T23:59:01Z"))).observed);
+    assert_eq!(said(&log(|search| search.found.push(found("2026-12-31T23:00:00Z")))), "Verified Observed");
+    assert_eq!(said(&log(|search| search.found.push(found("once")))), "Violated InNodeLog");
+    assert_eq!(said(&log(|search| search.rules = None)), "Unknown ControlFailed");
+    assert_eq!(after(LINE, |facts| report(facts).log_search = None), "Unknown NodeTooOld");
+    assert_eq!(after(LINE, |facts| facts.pods[0].report = None), "Unknown NodeSilent");
+}
+
+#[test]
+fn a_restart_forgets_no_credential_in_a_log() {
+    let known = node_with(LINE, LineResult::Violated, "InNodeLog");
+    let before = &known.status.as_ref().unwrap().checklist.as_ref().unwrap().lines;
+    assert!(leak_is_known(before, IN_NODE_LOG, now()));
+    assert!(!leak_is_known(before, IN_OPERATOR_LOG, now()));
+    assert!(!leak_is_known(before, IN_NODE_LOG, now() + SignedDuration::from_hours(2)), "it ends");
+    let mut facts = facts();
+    facts.leak_is_known = true;
+    let kept = of_node(&facts, LINE);
+    assert!(kept.keeps_known && kept.observer.is_none(), "{kept:?}");
+    assert_eq!(said(&kept), "Violated InNodeLog");
+    // The same process knows itself when that was.
+    report(&mut facts).log_search.as_mut().unwrap().found.push(found("2026-12-31T22:00:00Z"));
+    assert_eq!(said(&of_node(&facts, LINE)), "Verified Observed");
+}
+
+#[test]
+fn a_clock_that_is_behind_hides_no_credential() {
+    let mut facts = facts();
+    report(&mut facts).now = Some("2026-12-31T20:00:00Z".into());
+    report(&mut facts).log_search.as_mut().unwrap().found.push(found("2026-12-31T19:59:00Z"));
+    assert_eq!(said(&of_node(&facts, LINE)), "Violated InNodeLog");
+}
+
+#[test]
+fn the_operator_searches_its_own_log_too() {
+    let mut facts = clear_text_facts();
+    facts.operator_log.found.push(found("2026-12-31T23:30:00Z"));
+    assert_eq!(said(&judge(&facts)), "Violated InOperatorLog");
+    facts.operator_log.found[0].last_at = "2026-12-31T22:30:00Z".into();
+    assert_eq!(said(&judge(&facts)), "Verified Observed");
+    facts.operator_log.rules = None;
+    assert_eq!(said(&judge(&facts)), "Unknown ControlFailed");
+}
+
+#[test]
+fn the_worse_of_objects_and_logs_counts() {
+    let (clean, mut dirty) = (clear_text_facts(), clear_text_facts());
+    dirty.found.insert(credential("ConfigMap app"));
+    let good = node_with(LINE, LineResult::Verified, "Observed");
+    let leaking = node_with(LINE, LineResult::Violated, "InNodeLog");
+    let silent = node_with(LINE, LineResult::Unknown, "NodeSilent");
+    let said =
+        |facts: &ClearTextFacts, node: &Arc<TesseraNode>| said(&judge_with(facts, &[Arc::clone(node)]));
+    assert_eq!(said(&clean, &good), "Verified Observed");
+    assert_eq!(said(&clean, &leaking), "Violated InNodeLog");
+    assert_eq!(said(&clean, &silent), "Unknown NodeSilent");
+    assert_eq!(said(&dirty, &leaking), "Violated ClearText");
+    assert_eq!(said(&dirty, &silent), "Violated ClearText");
+    let both = judge_with(&clean, &[good]).observed;
+    assert!(
+        both.contains("47 rules found nothing in at least 10") && both.contains("1 of 1 nodes"),
+        "{both}"
+    );
 }
 
 proptest! {

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::checklist::cluster::{ClusterFacts, ExecAnswer, ExecProbe, Reading, Unread};
-use crate::checklist::facts::{CollectorFact, StoreAnswer};
 use crate::checklist::machines::Machine;
 use crate::checklist::nodes_proxy::{self, Holder};
 use crate::checklist::ssh::SshTrial;
 use crate::checklist::store_paths::{ServiceFacts, StoreNamespace, StorePod};
-use crate::fixtures::{clear_text_facts, network, network_json};
+use crate::fixtures::{network, network_json};
 
 pub(super) fn read<T>(what: T) -> Reading<T> {
     Reading { last: Some((what, now())), failure: None }
@@ -81,14 +80,9 @@ pub(super) fn judge_stated(
     let network = network(json);
     let facts = NetworkFacts {
         vault: network.spec.secret_store.vault.as_ref(),
-        store: StoreAnswer::Silent,
-        collector: CollectorFact::None,
-        operator_log: None,
         statements,
-        nodes: &[],
-        clear_text: &clear_text_facts(),
         cluster,
-        hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
+        ..network_facts()
     };
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
     (line.judge)(&facts, at)
@@ -276,6 +270,23 @@ fn machines_are_dedicated_when_all_on_them_is_ours_or_the_system_s() {
     assert_eq!(cluster.are_dedicated(["m-nodes", "m-other"], now()), None);
     assert_eq!(cluster.are_dedicated([], now()), None);
     assert_eq!(cluster.is_dedicated("m-nodes", now() + SignedDuration::from_hours(1)), None, "too long ago");
+}
+
+#[test]
+fn the_oldest_pod_is_named_so_that_the_pods_of_jobs_change_no_text() {
+    let pod = |name: &str, created: &str| {
+        serde_json::from_value::<kube::api::ObjectMeta>(
+            json!({"namespace": "web", "name": name, "creationTimestamp": created}),
+        )
+        .unwrap()
+    };
+    let shop = pod("shop-1", "2026-11-01T00:00:00Z");
+    for job in ["backup-1", "backup-2", "zip-1"] {
+        let mut machine = Machine::default();
+        machine.take_in([&pod(job, "2026-11-02T00:00:00Z"), &shop], |_| false, "tessera-system");
+        assert_eq!(machine.first_other(&[]), Some("web/shop-1"));
+        assert_eq!(machine.stranger.as_deref(), Some("web/shop-1"));
+    }
 }
 
 #[test]

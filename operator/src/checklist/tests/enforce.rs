@@ -1,10 +1,10 @@
 //! `checklist.mode: Enforce`: which line holds a change, and that nothing else does.
 
-use tessera_crds::checklist::{ChecklistStatus, LineStatus, Mode};
+use tessera_crds::checklist::{ChecklistStatus, HeldChange, LineStatus, Mode};
 
 use super::statements::attestation;
 use super::*;
-use crate::checklist::enforce::{Gate, Known, Widened, gate};
+use crate::checklist::enforce::{Gate, Gates, HoldingLine, Known, Widened, gate, held_change};
 
 fn line(id: Line, result: LineResult, reason: &str, valid_until: Option<&str>) -> LineStatus {
     LineStatus {
@@ -82,6 +82,10 @@ fn a_line_that_is_violated_holds_and_is_named_with_its_remedy() {
     assert_eq!(world.gate(Widened::Node), "HardwareKeys +1", "the network's store is the node's");
     let Gate::Held(line) = gate(Widened::Network, &world.known(), now()) else { panic!("it is held") };
     let text = line.to_string();
+    let unseen = HoldingLine { result: LineResult::Unknown, reason: "StoreSilent".into(), ..line.clone() };
+    assert!(unseen.to_string().starts_with(
+        "HardwareKeys was Violated, and nobody has seen it repaired: it is Unknown (StoreSilent)"
+    ));
     assert!(
         text.starts_with(
             "HardwareKeys is Violated (SoftwareSeal), and so is 1 line more; what to do: do this"
@@ -164,12 +168,56 @@ fn nothing_goes_through_before_the_network_is_judged_and_unknown_holds_nothing_a
     assert_eq!(world.gate(Widened::Node), "not judged");
 }
 
+/// What becomes of a change that `id` held, and of a new one.
+fn of_held(world: &World, id: Line, what: Widened) -> (String, String) {
+    let held = [HeldChange { field: "f".into(), line: id, since: now().to_string().into() }];
+    let gates = Gates::new(what, &world.known(), &held, now());
+    assert_eq!(gates.are_free(), gates.of("f").is_free() && gates.of("g").is_free());
+    (said(gates.of("f")), said(gates.of("g")))
+}
+
+#[test]
+fn a_look_that_failed_releases_nothing_that_was_held() {
+    let with = |result, reason: &str| World::of(vec![line(Line::HardwareKeys, result, reason, None)], vec![]);
+    let of = |world: &World| of_held(world, Line::HardwareKeys, Widened::Network);
+    let held = ("HardwareKeys +0".to_owned(), "free".to_owned());
+    assert_eq!(of(&with(LineResult::Unknown, "StoreSilent")), held);
+    // Evidence that has expired is no evidence of a repair.
+    let old = line(Line::HardwareKeys, LineResult::Violated, "SoftwareSeal", Some("2026-12-31T23:00:00Z"));
+    assert_eq!(of(&World::of(vec![old], vec![])), held);
+    let free = ("free".to_owned(), "free".to_owned());
+    for result in [LineResult::Verified, LineResult::Enforced, LineResult::Attested] {
+        assert_eq!(of(&with(result, "Observed")), free);
+    }
+    assert_eq!(of(&with(LineResult::Unknown, "NotAttested")), free, "what was broken is repaired");
+    let mut world = with(LineResult::Unknown, "StoreSilent");
+    world.mode = Mode::Audit;
+    assert_eq!(of(&world), free);
+    world.mode = Mode::Enforce;
+    let all = [attestation("HardwareKeys", "Exception", "2026-12-01T00:00:00Z", "2027-06-01T00:00:00Z")];
+    world.statements = Statements::that_count(&all, now());
+    assert_eq!(of(&world), free, "somebody accepts it");
+}
+
+#[test]
+fn nodes_that_restart_release_nothing_that_was_held() {
+    let violated = || vec![violated(Line::NoCoreDumps, "Dumpable")];
+    let mut world = World::of(violated(), violated());
+    world.another_serves = false;
+    let held = ("NoCoreDumps +0".to_owned(), "free".to_owned());
+    assert_eq!(of_held(&world, Line::NoCoreDumps, Widened::Network), held);
+    let silent = || vec![line(Line::NoCoreDumps, LineResult::Unknown, "NodeSilent", None)];
+    let world = World::of(silent(), silent());
+    assert_eq!(of_held(&world, Line::NoCoreDumps, Widened::Node), held);
+    // What another node shows is none of this one's.
+    let repaired = vec![line(Line::NoCoreDumps, LineResult::Unknown, "NotAttested", None)];
+    assert_eq!(of_held(&World::of(silent(), repaired), Line::NoCoreDumps, Widened::Node).0, "free");
+}
+
 /// A line that has no reason of its own for the network would never hold its first node.
 #[test]
 fn each_violation_of_a_network_without_nodes_is_its_own() {
-    use tessera_crds::checklist::HardwareLevel;
-
-    use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
+    use crate::checklist::facts::StoreFacts;
     use crate::checklist::store_facts::AuditorAnswer;
     let network = crate::fixtures::network(crate::fixtures::network_json());
     let facts = NetworkFacts {
@@ -178,13 +226,7 @@ fn each_violation_of_a_network_without_nodes_is_its_own() {
             seal_type: "shamir".into(),
             auditor: AuditorAnswer::NotProvisioned,
         }),
-        collector: CollectorFact::None,
-        operator_log: None,
-        statements: Statements::default(),
-        nodes: &[],
-        clear_text: &crate::fixtures::clear_text_facts(),
-        cluster: &crate::checklist::cluster::ClusterFacts::default(),
-        hardware_minimum: HardwareLevel::default(),
+        ..network_facts()
     };
     let found = NETWORK_LINES.iter().map(|line| (line.id, (line.judge)(&facts, now())));
     let violated: Vec<_> = found.filter(|(_, finding)| finding.result == LineResult::Violated).collect();
@@ -232,4 +274,18 @@ proptest! {
             }
         }
     }
+}
+
+/// Another store is named while a change is held: until that store was asked, the change is neither released nor held by a line.
+#[test]
+fn a_held_change_stays_held_while_nobody_has_judged() {
+    let known = HeldChange {
+        field: "spec.monitoring[x]".into(),
+        line: Line::HardwareKeys,
+        since: now().to_string().into(),
+    };
+    let after = |gate: &Gate, before: &[HeldChange]| held_change(known.field.clone(), gate, before, now());
+    assert_eq!(after(&Gate::NotJudged, std::slice::from_ref(&known)), Some(known.clone()));
+    assert_eq!(after(&Gate::NotJudged, &[]), None, "nothing is said of a change that nobody has judged");
+    assert_eq!(after(&Gate::Free, std::slice::from_ref(&known)), None);
 }

@@ -10,19 +10,25 @@ mod key_rotation;
 mod mutual_tls;
 mod network_segment;
 mod of_network;
+mod offline_key_backup;
 mod ssh;
 mod statements;
 mod store;
 mod store_paths;
 
-use proptest::prelude::*;
-use tessera_crds::checklist::{Line, LineResult};
+use std::sync::{Arc, LazyLock};
 
-use super::facts::PodFacts;
+use proptest::prelude::*;
+use tessera_crds::TesseraNode;
+use tessera_crds::checklist::{ChecklistStatus, HardwareLevel, Line, LineResult, LineStatus};
+
+use super::clear_text::ClearTextFacts;
+use super::cluster::ClusterFacts;
+use super::facts::{CollectorFact, PodFacts, StoreAnswer};
 use super::finding::Finding;
 use super::statements::Statements;
 use super::*;
-use crate::fixtures::{now, report_of_a_ready_node};
+use crate::fixtures::{clear_text_facts, node, node_json, now, report_of_a_ready_node};
 
 const COLLECTOR: &str = "https://otel.logs.svc:4318";
 const DIGEST: &str = "registry/tessera-node@sha256:00";
@@ -36,6 +42,7 @@ fn facts() -> NodeFacts {
         stranger: Some(network_segment::refused()),
     };
     NodeFacts {
+        leak_is_known: false,
         replicas: 1,
         image: DIGEST.into(),
         failed_upgrade: None,
@@ -45,6 +52,7 @@ fn facts() -> NodeFacts {
         is_rolled_out: Some(true),
         policies_in_place: Some(true),
         foreign_policies: Vec::new(),
+        exposed_to: None,
         dedicated_machines: None,
         must_not_reach: vec!["169.254.169.254:80".into()],
         collector: Some(COLLECTOR.into()),
@@ -52,6 +60,25 @@ fn facts() -> NodeFacts {
         rotate_every: [("main".to_owned(), SignedDuration::from_hours(24 * 365))].into(),
         statements: Statements::default(),
         pods: vec![pod],
+    }
+}
+
+/// Facts of a network of which nothing is known but that its objects were searched.
+fn network_facts() -> NetworkFacts<'static> {
+    static CLEAR_TEXT: LazyLock<ClearTextFacts> = LazyLock::new(clear_text_facts);
+    static CLUSTER: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
+    NetworkFacts {
+        vault: None,
+        store: StoreAnswer::Silent,
+        collector: CollectorFact::None,
+        operator_log: None,
+        statements: Statements::default(),
+        nodes: &[],
+        clear_text: &CLEAR_TEXT,
+        cluster: &CLUSTER,
+        custodians: None,
+        hardware_minimum: HardwareLevel::default(),
+        leak_is_known: false,
     }
 }
 
@@ -86,6 +113,26 @@ fn after(id: Line, change: impl FnOnce(&mut NodeFacts)) -> String {
 
 fn report(facts: &mut NodeFacts) -> &mut tessera_node_api::admin::Status {
     facts.pods[0].report.as_mut().unwrap()
+}
+
+/// A node whose status has the line with this result.
+fn node_with(id: Line, result: LineResult, reason: &str) -> Arc<TesseraNode> {
+    let mut node = node(node_json("a"));
+    let line = LineStatus {
+        id,
+        result,
+        reason: reason.into(),
+        observer: None,
+        observed: "seen".into(),
+        remedy: (result != LineResult::Verified).then(|| "do".into()),
+        parts: Vec::new(),
+        exception: None,
+        last_transition_time: now().to_string().into(),
+        valid_until: Some("2027-01-01T01:00:00Z".into()),
+    };
+    node.status.get_or_insert_default().checklist =
+        Some(ChecklistStatus { summary: String::new(), lines: vec![line] });
+    Arc::new(node)
 }
 
 fn part(finding: &Finding, name: &str) -> LineResult {
@@ -156,8 +203,8 @@ proptest! {
     /// No combination with a missing, contradicting or damaged fact is Verified.
     #[test]
     fn a_missing_fact_is_never_made_up_for(
-        missing in 0_usize..11,
-        other in 0_usize..11,
+        missing in 0_usize..13,
+        other in 0_usize..13,
         replicas in 1_usize..3,
     ) {
         let mut facts = facts();
@@ -176,6 +223,8 @@ proptest! {
                 (8, _) => facts.pods.clear(),
                 (9, _) => facts.failed_upgrade = Some("it was taken back".into()),
                 (10, _) => facts.upgrade_waits = true,
+                (11, Some(report)) => report.log_search = None,
+                (12, Some(report)) => report.log_search.iter_mut().for_each(|search| search.rules = None),
                 _ => {}
             }
         }
@@ -184,6 +233,8 @@ proptest! {
         prop_assert!(!needs(&[0, 2, 3, 4, 5, 6, 8, 9, 10]) || upgrades.result != LineResult::Verified);
         let dumps = of_node(&facts, Line::NoCoreDumps);
         prop_assert!(!needs(&[0, 1, 7, 8]) || part(&dumps, "Pod") != LineResult::Verified);
+        let log = of_node(&facts, Line::NoClearTextCredentials);
+        prop_assert!(!needs(&[0, 8, 11, 12]) || log.result != LineResult::Verified);
         for line in NODE_LINES {
             let finding = (line.judge)(&facts, now());
             prop_assert_eq!(finding.remedy.is_none(), finding.result == LineResult::Verified, "{:?}", finding);

@@ -118,6 +118,27 @@ fn a_policy_of_others_is_named() {
     );
 }
 
+#[test]
+fn whom_the_load_balancer_lets_in_is_in_the_evidence() {
+    const SAYS: &str = "; its load balancer takes connections to P2P from 192.0.2.0/28, 203.0.113.0/28";
+    let sources = |facts: &mut NodeFacts| {
+        facts.exposed_to = Some(vec!["192.0.2.0/28".into(), "203.0.113.0/28".into()]);
+    };
+    let shared = observed(sources);
+    assert!(shared.ends_with(SAYS), "{shared}");
+    let silent = observed(|facts| {
+        facts.pods[0].report = None;
+        sources(facts);
+    });
+    assert!(silent.ends_with(SAYS), "{silent}");
+    assert!(observed(|facts| facts.exposed_to = Some(Vec::new())).ends_with("from everywhere"));
+    let dedicated = observed(|facts| {
+        facts.dedicated_machines = Some(true);
+        sources(facts);
+    });
+    assert!(dedicated.contains("no other pods") && dedicated.ends_with(SAYS), "{dedicated}");
+}
+
 proptest! {
     /// On dedicated machines, each missing, stale or contradicting fact keeps the line from Verified; and no result changes its
     /// text because time passes.

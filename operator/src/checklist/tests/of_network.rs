@@ -7,10 +7,9 @@ use tessera_crds::checklist::{ChecklistStatus, LineStatus};
 use tessera_crds::{TesseraNetwork, TesseraNode};
 
 use super::*;
-use crate::checklist::cluster::ClusterFacts;
-use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
+use crate::checklist::facts::StoreFacts;
 use crate::checklist::store_facts::AuditorAnswer;
-use crate::fixtures::{clear_text_facts, network, network_json, node, node_json};
+use crate::fixtures::{network, network_json, node, node_json};
 
 fn of_network(
     network: &TesseraNetwork,
@@ -24,22 +23,8 @@ fn of_network(
     });
     let vault = network.spec.secret_store.vault.as_ref();
     let line = NETWORK_LINES.iter().find(|line| line.id == id).unwrap();
-    let clear_text = &clear_text_facts();
-    let operator_log = None;
-    let (collector, statements) = (CollectorFact::None, Statements::default());
-    let cluster = &ClusterFacts::default();
     let hardware_minimum = network.spec.checklist.hardware.minimum;
-    let facts = NetworkFacts {
-        vault,
-        store,
-        collector,
-        operator_log,
-        statements,
-        nodes,
-        clear_text,
-        cluster,
-        hardware_minimum,
-    };
+    let facts = NetworkFacts { vault, store, nodes, hardware_minimum, ..network_facts() };
     (line.judge)(&facts, now())
 }
 
@@ -92,7 +77,7 @@ fn keys_in_a_store_are_below_a_higher_minimum() {
 #[test]
 fn a_higher_minimum_is_never_easier_to_meet() {
     for seal in ["shamir", "static", "transit", "kmip", "pkcs11", "awskms", "azurekeyvault", "unheard-of"] {
-        let results = tessera_crds::checklist::HardwareLevel::ALL.iter().map(|minimum| {
+        let results = HardwareLevel::ALL.iter().map(|minimum| {
             let mut json = network_json();
             json["spec"]["checklist"] = json!({"hardware": {"minimum": minimum}});
             of_network(&network(json), Some(seal), &[], Line::HardwareKeys).result

@@ -1,10 +1,6 @@
 //! Lines that follow from what the secret store shows to its auditor.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
-use tessera_crds::TesseraNode;
-use tessera_crds::checklist::{ChecklistStatus, LineStatus};
 use tessera_store_objects::Wanted;
 
 use super::*;
@@ -12,7 +8,7 @@ use crate::checklist::facts::{CollectorFact, StoreAnswer, StoreFacts};
 use crate::checklist::store_facts::{
     AuditDevice, AuditorAnswer, AuditorFacts, AuthMethod, KvFacts, LoginOutcome, MfaEnforcement, RoleFacts,
 };
-use crate::fixtures::{clear_text_facts, network, network_json, node, node_json};
+use crate::fixtures::{network, network_json};
 
 fn network_of(cidrs: &[&str]) -> tessera_crds::TesseraNetwork {
     let mut json = network_json();
@@ -61,11 +57,8 @@ fn judged(id: Line, auditor: AuditorAnswer, nodes: &[Arc<TesseraNode>]) -> Findi
         store: StoreAnswer::Shows(StoreFacts { seal_type: "shamir".into(), auditor }),
         collector: CollectorFact::Named,
         operator_log: Some(&central_logging::accepted_log()),
-        statements: Statements::default(),
         nodes,
-        clear_text: &clear_text_facts(),
-        cluster: &crate::checklist::cluster::ClusterFacts::default(),
-        hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
+        ..network_facts()
     };
     (line.judge)(&facts, now())
 }
@@ -202,44 +195,15 @@ fn people_need_a_second_factor_at_each_mount() {
 fn every_address_is_no_allow_list() {
     for cidrs in [&["0.0.0.0/0"][..], &["10.244.0.0/16", "::/0"]] {
         let network = network_of(cidrs);
-        let facts = NetworkFacts {
-            vault: network.spec.secret_store.vault.as_ref(),
-            store: StoreAnswer::Silent,
-            collector: CollectorFact::None,
-            operator_log: None,
-            statements: Statements::default(),
-            nodes: &[],
-            clear_text: &clear_text_facts(),
-            cluster: &crate::checklist::cluster::ClusterFacts::default(),
-            hardware_minimum: tessera_crds::checklist::HardwareLevel::default(),
-        };
+        let facts = NetworkFacts { vault: network.spec.secret_store.vault.as_ref(), ..network_facts() };
         let line = NETWORK_LINES.iter().find(|line| line.id == Line::SecretStoreAccess).unwrap();
         assert_eq!(said(&(line.judge)(&facts, now())), "Violated NoSourceCIDRs");
     }
 }
 
-fn node_with(id: Line, result: LineResult) -> [Arc<TesseraNode>; 1] {
-    let mut node = node(node_json("a"));
-    let line = LineStatus {
-        id,
-        result,
-        reason: "r".into(),
-        observer: None,
-        observed: "seen".into(),
-        remedy: Some("do".into()),
-        parts: Vec::new(),
-        exception: None,
-        last_transition_time: now().to_string().into(),
-        valid_until: Some("2027-01-01T01:00:00Z".into()),
-    };
-    node.status.get_or_insert_default().checklist =
-        Some(ChecklistStatus { summary: String::new(), lines: vec![line] });
-    [Arc::new(node)]
-}
-
 #[test]
 fn rotation_rests_on_an_engine_that_keeps_versions_and_checks() {
-    let nodes = node_with(Line::KeyRotation, LineResult::Enforced);
+    let nodes = [node_with(Line::KeyRotation, LineResult::Enforced, "r")];
     let with = |change: fn(&mut AuditorFacts)| {
         let mut facts = good();
         change(&mut facts);
@@ -258,18 +222,18 @@ fn rotation_rests_on_an_engine_that_keeps_versions_and_checks() {
     let unread = with(|facts| facts.kv = None);
     assert_eq!(said(&unread), "Enforced r");
     assert!(unread.observed.contains("nobody read"), "{}", unread.observed);
-    let verified = node_with(Line::KeyRotation, LineResult::Verified);
+    let verified = [node_with(Line::KeyRotation, LineResult::Verified, "r")];
     assert_eq!(said(&shown(Line::KeyRotation, good(), &verified)), "Verified r");
     let unread = AuditorFacts { kv: None, ..good() };
     assert_eq!(said(&shown(Line::KeyRotation, unread, &verified)), "Enforced StoreNotRead");
     assert!(judged(Line::KeyRotation, AuditorAnswer::NotAskedYet, &nodes).keeps_known);
-    let violated = node_with(Line::KeyRotation, LineResult::Violated);
+    let violated = [node_with(Line::KeyRotation, LineResult::Violated, "r")];
     assert_eq!(said(&judged(Line::KeyRotation, AuditorAnswer::NotAskedYet, &violated)), "Violated r");
 }
 
 #[test]
 fn logging_counts_the_store_s_audit_devices() {
-    let nodes = node_with(Line::CentralLogging, LineResult::Verified);
+    let nodes = [node_with(Line::CentralLogging, LineResult::Verified, "r")];
     let with = |devices: Option<Vec<AuditDevice>>| {
         shown(Line::CentralLogging, AuditorFacts { devices, ..good() }, &nodes)
     };
@@ -290,7 +254,7 @@ fn logging_counts_the_store_s_audit_devices() {
     assert_eq!(said(&with(None)), "Enforced DependenciesNotSeen");
     let raw = AuditDevice { raw: true, ..device("socket", true) };
     assert_eq!(said(&with(Some(vec![device("file", false), raw]))), "Violated AuditLogsSecrets");
-    let silent = node_with(Line::CentralLogging, LineResult::Unknown);
+    let silent = [node_with(Line::CentralLogging, LineResult::Unknown, "r")];
     let without = AuditorFacts { devices: Some(Vec::new()), ..good() };
     assert_eq!(said(&shown(Line::CentralLogging, without, &silent)), "Violated NoAuditDevice");
     assert!(judged(Line::CentralLogging, AuditorAnswer::NotAskedYet, &nodes).keeps_known);

@@ -131,7 +131,7 @@ fn a_collector_of_logs_is_one_more_file_beside_the_peers_and_changes_nothing_els
 }
 
 #[test]
-fn partners_are_one_more_file_beside_the_peers_without_those_that_are_cut_off() {
+fn partners_are_one_more_file_beside_the_peers_and_an_empty_bundle_cuts_one_off() {
     let partner = |name: &str| {
         serde_json::json!({
             "name": name, "trustDomain": format!("{name}.example"), "caBundleRef": {"name": format!("{name}-ca")},
@@ -152,6 +152,9 @@ fn partners_are_one_more_file_beside_the_peers_without_those_that_are_cut_off() 
     let expected = serde_json::json!({"version": 1, "partners": [{
         "name": "org-b", "trustDomain": "org-b.example", "dnsNames": ["*.tm.org-b.example"],
         "urls": ["https://a.tm.org-b.example:9000"], "caBundle": pem,
+    }, {
+        "name": "org-c", "trustDomain": "org-c.example", "dnsNames": ["*.tm.org-c.example"],
+        "urls": ["https://a.tm.org-c.example:9000"], "caBundle": "",
     }]});
     assert_eq!(file, expected);
 }

@@ -24,7 +24,7 @@ fn settled(specs: &[Value], bundles: &[(&str, Result<String, String>)]) -> Vec<P
     let mut json = network_json();
     json["spec"]["partners"] = specs.into();
     let bundles = bundles.iter().map(|(name, bundle)| ((*name).to_owned(), bundle.clone()));
-    settle(&network(json), &bundles.collect())
+    settle(&network(json), &bundles.collect(), &BTreeSet::from(["node-a.world.example".to_owned()]))
 }
 
 fn messages(partners: &[Partner]) -> Vec<String> {
@@ -38,7 +38,8 @@ fn accepted_partners_are_given_to_the_nodes_and_a_missing_bundle_cuts_off_one() 
     let partners = settled(&specs, &[("org-b", Ok(ca(365))), ("org-c", missing)]);
     let given = of_nodes(&partners).unwrap();
     let names: Vec<_> = given.partners.iter().map(|partner| partner.name.as_str()).collect();
-    assert_eq!(names, ["org-b"]);
+    assert_eq!(names, ["org-b", "org-c"]);
+    assert!(given.partners[1].ca_bundle.is_empty(), "it is cut off, and stays on record");
     assert_eq!(given.partners[0].urls, ["https://a.tm.org-b.example:9000"]);
     let (truth, reason, message) = condition(&partners, now()).unwrap();
     assert_eq!((truth, reason), (ConditionStatus::False, Reason::InvalidReference));
@@ -53,7 +54,8 @@ fn accepted_partners_are_given_to_the_nodes_and_a_missing_bundle_cuts_off_one() 
 #[test]
 fn the_status_names_authorities_and_who_was_reached() {
     let partners = settled(&[spec("org-b")], &[("org-b", Ok(ca(365) + &ca(400)))]);
-    let reached = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect::<BTreeSet<_>>();
+    let reached =
+        |urls: &[&str]| Reached { exposed: false, urls: urls.iter().map(|url| (*url).to_owned()).collect() };
     let url = "https://a.tm.org-b.example:9000";
     let both = status(&partners, &[reached(&[url]), reached(&[url, "https://x"])]);
     assert_eq!((both[0].accepted, both[0].cas.len()), (true, 2));
@@ -61,6 +63,21 @@ fn the_status_names_authorities_and_who_was_reached() {
     let one = status(&partners, &[reached(&[url]), reached(&[])]);
     assert_eq!((one[0].reached.len(), one[0].unreached.as_slice()), (0, [url.to_owned()].as_slice()));
     assert_eq!(status(&partners, &[])[0].unreached.len(), 1, "no node has reported yet");
+    let exposed = |urls: &[&str]| Reached { exposed: true, ..reached(urls) };
+    let mixed = status(&partners, &[exposed(&[url]), reached(&[])]);
+    assert_eq!(mixed[0].reached.len(), 1, "a node that is not exposed has no name that the partner knows");
+    assert_eq!(status(&partners, &[exposed(&[]), reached(&[url])])[0].unreached.len(), 1);
+}
+
+#[test]
+fn the_host_that_a_node_of_ours_is_known_by_is_no_partner_s() {
+    let mut other = spec("org-c");
+    other["dnsNames"] = json!(["*.world.example"]);
+    other["urls"] = json!([]);
+    let partners = settled(&[spec("org-b"), other], &[("org-b", Ok(ca(365))), ("org-c", Ok(ca(365)))]);
+    let messages = messages(&partners);
+    assert_eq!(messages[0], "");
+    assert!(messages[1].starts_with("dnsNames: node-a.world.example is the advertised host"), "{messages:?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tessera_pki::Ca;
 use tessera_pki::rollover::Awaited;
 
 use super::apply::Applied;
+use super::hold::Holds;
 use super::inputs::Inputs;
 use super::partners;
 use super::resolve::{Resolved, Unresolved};
@@ -31,6 +32,8 @@ use crate::rollover::status as rollover;
 pub struct Seen<'a> {
     /// What it should be.
     pub network: &'a Resolved,
+    /// What of its spec is held back.
+    pub holds: &'a Holds,
     /// What came of writing it.
     pub applied: &'a Applied,
 }
@@ -45,7 +48,9 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
     let mut conditions = Conditions::new(&before.conditions, object.metadata.generation, inputs.now);
     let ready = ready(seen, &store, &counts);
     let stalled = stalled(seen, inputs);
-    let reconciling = reconciling(seen, ready.0).filter(|_| stalled.is_none());
+    // A change that is held is not being worked at.
+    let is_operational = ready.0 == ConditionStatus::True || ready.1 == Reason::ChecklistHeld;
+    let reconciling = reconciling(seen, is_operational).filter(|_| stalled.is_none());
     add(&mut conditions, ConditionType::Ready, ready);
     conditions.set_while(ConditionType::Reconciling, reconciling);
     conditions.set_while(ConditionType::Stalled, stalled);
@@ -61,17 +66,21 @@ pub fn of_seen(object: &TesseraNetwork, seen: &Seen<'_>, inputs: &Inputs) -> Tes
     }
     let checklist = checklist::judge(object, inputs, before.checklist.as_ref());
     add(&mut conditions, ConditionType::ChecklistSatisfied, summary::condition(&checklist.lines));
+    // What waits to be judged was not acted upon.
+    let acted_upon =
+        if seen.holds.awaited().is_some() { before.observed_generation } else { object.metadata.generation };
     TesseraNetworkStatus {
-        observed_generation: object.metadata.generation,
+        observed_generation: acted_upon,
         cluster_name: Some(inputs.cluster_name.clone()),
         nodes: Some(counts),
         // Only what is stored is said: what is said counts as existing from then on.
         cas: if stored(seen) { rollover::cas(state) } else { before.cas },
         rollover: rollover::rollover(state, &seen.network.awaited),
-        partners: partners::status(&seen.network.partners, &inputs.reached),
+        partners: seen.holds.partners(partners::status(&seen.network.partners, &inputs.reached)),
         secret_store: secret_store(inputs).or(before.secret_store),
         bundle_config_map: Some(names::network::ca_bundle(name_of(object))),
         checklist: Some(checklist),
+        held: seen.holds.status(&before.held, inputs.now),
         conditions: conditions.into_list(),
     }
 }
@@ -99,7 +108,8 @@ pub fn of_unresolved(
     );
     conditions.set_unknown(ConditionType::SecretStoreReady);
     TesseraNetworkStatus {
-        observed_generation: object.metadata.generation,
+        // Nothing of a newer spec was acted upon.
+        observed_generation: before.observed_generation,
         cluster_name: before.cluster_name,
         nodes: Some(count(nodes)),
         cas: before.cas,
@@ -108,6 +118,7 @@ pub fn of_unresolved(
         secret_store: before.secret_store,
         bundle_config_map: before.bundle_config_map,
         checklist: before.checklist,
+        held: before.held,
         conditions: conditions.into_list(),
     }
 }
@@ -276,8 +287,10 @@ fn is_due(ca: &Ca, now: Timestamp) -> bool {
 }
 
 fn ready(seen: &Seen<'_>, store: &ConditionValue, counts: &NodeCounts) -> ConditionValue {
-    let not_ready =
-        written(seen.applied).or_else(|| store_not_ready(store)).or_else(|| nodes_not_ready(counts));
+    let not_ready = written(seen.applied)
+        .or_else(|| store_not_ready(store))
+        .or_else(|| nodes_not_ready(counts))
+        .or_else(|| seen.holds.changes());
     let truth = ConditionStatus::from(not_ready.is_none());
     if seen.network.paused {
         let state = not_ready.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
@@ -308,14 +321,14 @@ fn nodes_not_ready(counts: &NodeCounts) -> Option<(Reason, String)> {
         .then(|| (Reason::NodesNotReady, format!("{} of {} nodes are ready", counts.ready, counts.total)))
 }
 
-fn reconciling(seen: &Seen<'_>, ready: ConditionStatus) -> Option<(Reason, String)> {
-    let failure = seen.applied.failures.first();
-    if seen.network.paused || failure.is_none() && ready == ConditionStatus::True {
+fn reconciling(seen: &Seen<'_>, is_operational: bool) -> Option<(Reason, String)> {
+    if seen.network.paused {
         return None;
     }
-    let message =
-        failure.map_or_else(|| "the network is being brought up".to_owned(), |failure| chain(failure));
-    Some((Reason::Progressing, message))
+    let failure = seen.applied.failures.first().map(|failure| chain(failure));
+    let waits = || seen.holds.awaited().map(|what| format!("waiting with {what}"));
+    let brought_up = || (!is_operational).then(|| "the network is being brought up".to_owned());
+    failure.or_else(waits).or_else(brought_up).map(|message| (Reason::Progressing, message))
 }
 
 fn stalled(seen: &Seen<'_>, inputs: &Inputs) -> Option<(Reason, String)> {

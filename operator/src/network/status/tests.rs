@@ -18,17 +18,23 @@ struct World {
     object: serde_json::Value,
     inputs: Inputs,
     applied: Applied,
+    holds: Holds,
 }
 
 fn ready() -> World {
-    World { object: network_json(), inputs: network_inputs(), applied: Applied::default() }
+    World {
+        object: network_json(),
+        inputs: network_inputs(),
+        applied: Applied::default(),
+        holds: Holds::default(),
+    }
 }
 
 impl World {
     fn status(self) -> TesseraNetworkStatus {
         let object = network(self.object);
         let resolved = resolve(&object, &self.inputs).unwrap();
-        let seen = Seen { network: &resolved, applied: &self.applied };
+        let seen = Seen { network: &resolved, holds: &self.holds, applied: &self.applied };
         of_seen(&object, &seen, &self.inputs)
     }
 
@@ -46,6 +52,42 @@ impl World {
 fn reason(status: &TesseraNetworkStatus, type_: ConditionType) -> String {
     let condition = find(&status.conditions, type_).expect("the condition is there");
     format!("{} {}", condition.status, condition.reason)
+}
+
+#[test]
+fn a_partner_that_is_held_makes_the_network_unready_and_is_one_event() {
+    use crate::checklist::enforce::{Gate, Gates, HoldingLine};
+    use crate::network::hold::Widening;
+    let gate = Gate::Held(HoldingLine {
+        id: tessera_crds::checklist::Line::HardwareKeys,
+        result: tessera_crds::checklist::LineResult::Violated,
+        reason: "SoftwareSeal".into(),
+        remedy: "migrate".into(),
+        others: 0,
+    });
+    let gates = Gates::one(gate);
+    let held = || World { holds: Holds::of(vec![Widening::Partner("org-b".into())], &gates), ..ready() };
+    let status = held().status();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ChecklistHeld");
+    assert!(find(&status.conditions, ConditionType::Reconciling).is_none(), "nobody works at it");
+    assert_eq!((status.held[0].field.as_str(), status.partners[0].accepted), ("spec.partners[org-b]", false));
+    let reported = |before: &TesseraNetworkStatus, after: &TesseraNetworkStatus| {
+        let events = crate::network::events::of_transition(before, after).into_iter();
+        events.map(|event| event.reason).filter(|reason| reason.starts_with("Checklist")).collect::<Vec<_>>()
+    };
+    let without = ready().status();
+    assert_eq!(reported(&without, &status), ["ChecklistHeld"]);
+    assert_eq!(reported(&status, &without), ["ChecklistReleased"]);
+    // What ends service is said first.
+    let mut failing = held();
+    failing.inputs.store = Some(ObservedStore::State(StoreState::Sealed("sealed".into())));
+    assert_eq!(reason(&failing.status(), ConditionType::Ready), "False StoreUnreachable");
+    let gates = Gates::one(Gate::NotJudged);
+    let waiting = World { holds: Holds::of(vec![Widening::Partner("org-b".into())], &gates), ..ready() };
+    let status = waiting.status();
+    assert_eq!(status.observed_generation, None, "what waits was not acted upon");
+    assert_eq!(reason(&status, ConditionType::Ready), "True Ready");
+    assert_eq!(reason(&status, ConditionType::Reconciling), "True Progressing");
 }
 
 #[test]
@@ -281,7 +323,34 @@ fn what_one_store_showed_says_nothing_of_another() {
         "Violated SoftwareSeal",
         "the same store, which a new process has not asked yet"
     );
-    assert_eq!(restarted(2), "Unknown StoreSilent", "the spec may name another store");
+    assert_eq!(restarted(2), "Unknown NotAskedYet", "the spec may name another store");
+}
+
+/// What another store cannot repair stands, also before that store was asked.
+#[test]
+fn a_violation_of_the_operator_s_own_log_outlives_a_restart_and_a_changed_spec() {
+    let restarted_with = |reason: &str| {
+        let mut first = serde_json::to_value(ready().status()).unwrap();
+        let lines = first["checklist"]["lines"].as_array_mut().unwrap();
+        let line = lines.iter_mut().find(|line| line["id"] == "CentralLogging").unwrap();
+        (line["result"], line["reason"]) = (json!("Violated"), json!(reason));
+        let mut world = ready();
+        world.object["status"] = first;
+        world.object["metadata"]["generation"] = json!(2);
+        world.inputs.store_facts = crate::checklist::facts::StoreAnswer::NotAskedYet;
+        world.inputs.collector_ca = crate::network::logging::CollectorCa::Found("PEM".into());
+        let lines = world.status().checklist.unwrap().lines;
+        let line =
+            lines.iter().find(|line| line.id == tessera_crds::checklist::Line::CentralLogging).unwrap();
+        format!("{} {}", line.result, line.reason)
+    };
+    assert_eq!(restarted_with("OperatorLogNotAccepted"), "Violated OperatorLogNotAccepted");
+    assert_eq!(restarted_with("OperatorRecordsLost"), "Violated OperatorRecordsLost");
+    assert_eq!(
+        restarted_with("NoAuditDevice"),
+        "Unknown NotAskedYet",
+        "the control: that was the other store's"
+    );
 }
 
 /// The network has a scraper, for whom a CA that has ended can issue nothing.

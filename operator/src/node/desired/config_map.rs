@@ -13,6 +13,8 @@ use tessera_node_api::static_config::{
     self, Admin, EgressGuard, Extension, Metrics, NodeIdentity, SecretStore, Storage,
 };
 
+use super::imports;
+use crate::backup::custodians::Custodians;
 use crate::kube::planned::Planned;
 use crate::node::resolve::Resolved;
 use crate::node::resolve::keys::PlannedKey;
@@ -54,7 +56,7 @@ fn static_config(node: &Resolved) -> String {
         "useWhiteList": false,
         "disablePeerDiscovery": false,
         "serverConfigs": [
-            server("P2P", &names::node::p2p_url(&node.name, &node.owner.namespace), paths::P2P_PORT),
+            server("P2P", &node.p2p_url(), paths::P2P_PORT),
             server("Q2T", &names::node::q2t_url(&node.name, &node.owner.namespace), paths::Q2T_PORT),
         ],
         "peer": [],
@@ -82,7 +84,7 @@ fn extension(node: &Resolved) -> Extension {
         identity: NodeIdentity { trust_domain: node.trust_domain.clone(), name: node.name.clone() },
         dynamic_config: Some(paths::DYNAMIC_CONFIG.to_owned()),
         node_tls: paths::NODE_TLS.to_owned(),
-        storage: Storage { directory: paths::DATA.to_owned() },
+        storage: Storage { directory: Some(paths::DATA.to_owned()), ..Storage::default() },
         secret_store: Some(secret_store(node)),
         admin: Some(Admin { bind: everywhere(paths::ADMIN_PORT), tls: paths::ADMIN_TLS.to_owned() }),
         metrics: Some(Metrics { bind: everywhere(paths::METRICS_PORT) }),
@@ -151,6 +153,7 @@ fn dynamic_config(node: &Resolved) -> String {
         probe_every_seconds: u32::try_from(node.probe_every.as_secs())
             .ok()
             .filter(|seconds| *seconds != dynamic_config::PROBE_EVERY_SECONDS),
+        key_backup: node.custodians.as_ref().and_then(Custodians::for_nodes),
     };
     pretty(&document)
 }
@@ -162,7 +165,8 @@ fn identities<E>(identities: impl Iterator<Item = Result<Identity, E>>) -> Vec<S
     uris
 }
 
-/// Nodes of an older version know no `archived` and no `trigger`.
+/// Nodes of an older version know no `archived`, no `trigger`, no `import` and no `restore`; one of before imports or restores refuses a
+/// configuration with it, and so generates no key in its place.
 fn key(key: &PlannedKey) -> dynamic_config::Key {
     dynamic_config::Key {
         name: key.name.clone(),
@@ -170,6 +174,11 @@ fn key(key: &PlannedKey) -> dynamic_config::Key {
         default: key.default,
         archived: key.archived.clone(),
         trigger: (key.trigger + 1 != key.versions).then_some(key.trigger),
+        import: key.import.as_ref().map(|import| imports::files(&key.name, import)),
+        restore: key
+            .restore
+            .clone()
+            .map(|restore| dynamic_config::KeyRestore { public_keys: restore.public_keys }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! [pure, infallible] Every object that a node owns, in the order in which they are applied.
 
 mod config_map;
+mod imports;
 mod network_policy;
 mod placement;
 mod pod;
@@ -10,7 +11,7 @@ mod service;
 mod service_account;
 mod stateful_set;
 
-pub use network_policy::{own as own_policy, pods_let_out, source};
+pub use network_policy::{addresses, endpoint, own as own_policy, pods_let_out, source};
 
 use std::collections::BTreeSet;
 

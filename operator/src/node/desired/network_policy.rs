@@ -25,6 +25,7 @@ use tessera_node_api::paths::{ADMIN_PORT, METRICS_PORT, P2P_PORT, Q2T_PORT};
 use crate::kube::meta::{node_selector, selector};
 use crate::kube::planned::Planned;
 use crate::node::resolve::Resolved;
+use crate::node::resolve::exposure::Exposed;
 
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
@@ -60,7 +61,8 @@ fn ingress(node: &Resolved) -> Vec<NetworkPolicyIngressRule> {
     let clients: Vec<_> = node.clients.iter().flat_map(|client| &client.from).map(source).collect();
     let scrapers: Vec<_> = node.monitoring.iter().map(|scraper| source(&scraper.from)).collect();
     let partners = node.partners.iter().flat_map(|partner| &partner.from).map(source);
-    let p2p = [peer_nodes(node)].into_iter().chain(partners).collect();
+    let exposed = node.exposure.iter().flat_map(Exposed::sources).map(addresses);
+    let p2p = [peer_nodes(node)].into_iter().chain(partners).chain(exposed).collect();
     let mut rules = vec![rule(p2p, P2P_PORT), rule(vec![operator], ADMIN_PORT)];
     // An empty `from` would let everybody in.
     if !clients.is_empty() {
@@ -103,7 +105,8 @@ pub fn source(peer: &IngressPeer) -> NetworkPolicyPeer {
     }
 }
 
-fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
+/// Whom an egress rule leads to, as a policy says it.
+pub fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
     match &rule.cidr {
         Some(cidr) => addresses(cidr),
         None => NetworkPolicyPeer {
@@ -114,7 +117,8 @@ fn endpoint(rule: &EgressRule) -> NetworkPolicyPeer {
     }
 }
 
-fn addresses(cidr: &Cidr) -> NetworkPolicyPeer {
+/// A range of addresses, as a policy says it.
+pub fn addresses(cidr: &Cidr) -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         ip_block: Some(IPBlock { cidr: cidr.to_string(), except: None }),
         ..NetworkPolicyPeer::default()

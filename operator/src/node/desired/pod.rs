@@ -33,8 +33,12 @@ pub(super) mod port {
     pub(crate) const METRICS: &str = "metrics";
 }
 
-/// `ledgers`: the terms that keep the node away from ledgers.
-pub(super) fn spec(node: &Resolved, ledgers: &[WeightedPodAffinityTerm]) -> PodSpec {
+/// `ledgers`: the terms that keep the node away from ledgers. `imports`: the Secrets of keys to import.
+pub(super) fn spec(
+    node: &Resolved,
+    ledgers: &[WeightedPodAffinityTerm],
+    imports: &[VolumeProjection],
+) -> PodSpec {
     PodSpec {
         service_account_name: Some(names::node::service_account(&node.name)),
         automount_service_account_token: Some(false),
@@ -57,8 +61,8 @@ pub(super) fn spec(node: &Resolved, ledgers: &[WeightedPodAffinityTerm]) -> PodS
             .image_pull_secrets
             .as_ref()
             .map(|secrets| secrets.iter().map(LocalObjectReference::from).collect()),
-        containers: vec![container(node)],
-        volumes: Some(volumes(node)),
+        containers: vec![container(node, imports)],
+        volumes: Some(volumes(node, imports)),
         ..PodSpec::default()
     }
 }
@@ -76,7 +80,7 @@ fn spread(node: &Resolved) -> Vec<TopologySpreadConstraint> {
     })
 }
 
-fn container(node: &Resolved) -> Container {
+fn container(node: &Resolved, imports: &[VolumeProjection]) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(node.image.clone()),
@@ -97,7 +101,7 @@ fn container(node: &Resolved) -> Container {
         security_context: Some(restricted::container()),
         // Its last words stand in the pod's status, and so in `Ready`.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(mounts(node)),
+        volume_mounts: Some(mounts(node, imports)),
         ..Container::default()
     }
 }
@@ -132,10 +136,11 @@ mod volume {
     pub(super) const STORE_CLIENT_TLS: &str = "store-client-tls";
     pub(super) const STORE_TOKEN: &str = "store-token";
     pub(super) const RUN: &str = "run";
+    pub(super) const IMPORTS: &str = crate::node::rollout::IMPORTS;
 }
 
 /// Whole directories, never `subPath`: the kubelet would not renew what it mounts.
-fn mounts(node: &Resolved) -> Vec<VolumeMount> {
+fn mounts(node: &Resolved, imports: &[VolumeProjection]) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str, read_only| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -155,6 +160,7 @@ fn mounts(node: &Resolved) -> Vec<VolumeMount> {
         mount(names::node::VOLUME_CLAIM, paths::DATA, false),
     ];
     all.extend(store_client);
+    all.extend((!imports.is_empty()).then(|| mount(volume::IMPORTS, paths::IMPORTS, true)));
     all
 }
 
@@ -166,7 +172,7 @@ fn file(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-fn volumes(node: &Resolved) -> Vec<Volume> {
+fn volumes(node: &Resolved, imports: &[VolumeProjection]) -> Vec<Volume> {
     let mut all = vec![
         config_map(volume::STATIC, names::node::static_config(&node.name)),
         projected(volume::DYNAMIC, 0o444, dynamic(node)),
@@ -184,6 +190,7 @@ fn volumes(node: &Resolved) -> Vec<Volume> {
         },
     ];
     all.extend(store_client_secret(node).map(store_client));
+    all.extend((!imports.is_empty()).then(|| projected(volume::IMPORTS, GROUP_READABLE, imports.to_vec())));
     all
 }
 

@@ -6,15 +6,15 @@ use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, VolumeResourceRequirements,
-    WeightedPodAffinityTerm,
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, VolumeProjection,
+    VolumeResourceRequirements, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
 use tessera_crds::names::{self, label};
 
-use super::{config_map, placement, pod};
+use super::{config_map, imports, placement, pod};
 use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
 use crate::node::resolve::{CURRENT_REVISION, Resolved};
@@ -24,8 +24,8 @@ use crate::node::rollout::{LEDGER_TERMS, TEMPLATE_HASH, TEMPLATE_REVISION, kept_
 const LEDGERS_SINCE: u32 = 2;
 
 pub(super) fn build(node: &Resolved) -> Planned {
-    let (revision, ledgers) = chosen(node);
-    let template = template(node, revision, &ledgers);
+    let Chosen { revision, ledgers, imports } = chosen(node);
+    let template = template(node, revision, &ledgers, &imports);
     let mut metadata = node.owner.metadata(names::node::stateful_set(&node.name));
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(TEMPLATE_REVISION.to_owned(), revision.to_string());
@@ -62,14 +62,31 @@ fn spec(node: &Resolved, template: PodTemplateSpec) -> StatefulSetSpec {
     }
 }
 
-/// The revision, and the terms that keep the node away from its ledgers: those of the live template as long as that would come
-/// out the same, so that a change of `clients` alone rolls no pod. Once it changes anyway, the newest and today's.
-fn chosen(node: &Resolved) -> (u32, Vec<WeightedPodAffinityTerm>) {
+/// What a template is made of beside the spec.
+struct Chosen {
+    revision: u32,
+    /// The terms that keep the node away from its ledgers.
+    ledgers: Vec<WeightedPodAffinityTerm>,
+    /// The Secrets of keys to import.
+    imports: Vec<VolumeProjection>,
+}
+
+/// Those of the live template as long as that would come out the same, so that neither a change of `clients` alone nor the end of
+/// an import rolls a pod. Once it changes anyway, the newest and today's.
+fn chosen(node: &Resolved) -> Chosen {
     let live = node.workload.as_ref();
-    let terms = live.map(|live| live.ledger_terms.clone()).unwrap_or_default();
-    match kept_revision(live, CURRENT_REVISION, |revision| hash(&template(node, revision, &terms))) {
-        Some(revision) => (revision, terms),
-        None => (CURRENT_REVISION, placement::away_from_ledgers(node)),
+    let ledgers = live.map(|live| live.ledger_terms.clone()).unwrap_or_default();
+    let wanted = imports::sources(node);
+    let mounted = live.map(|live| live.imports.clone()).unwrap_or_default();
+    let imports = if wanted.iter().all(|one| mounted.contains(one)) { mounted } else { wanted.clone() };
+    let hash_of = |revision| hash(&template(node, revision, &ledgers, &imports));
+    match kept_revision(live, CURRENT_REVISION, hash_of) {
+        Some(revision) => Chosen { revision, ledgers, imports },
+        None => Chosen {
+            revision: CURRENT_REVISION,
+            ledgers: placement::away_from_ledgers(node),
+            imports: wanted,
+        },
     }
 }
 
@@ -79,6 +96,7 @@ pub(super) fn template(
     node: &Resolved,
     revision: u32,
     ledgers: &[WeightedPodAffinityTerm],
+    imports: &[VolumeProjection],
 ) -> PodTemplateSpec {
     let ledgers = if revision >= LEDGERS_SINCE { ledgers } else { &[] };
     PodTemplateSpec {
@@ -87,7 +105,7 @@ pub(super) fn template(
             annotations: Some(annotations(node)),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod::spec(node, ledgers)),
+        spec: Some(pod::spec(node, ledgers, imports)),
     }
 }
 

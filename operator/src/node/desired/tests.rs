@@ -126,56 +126,6 @@ fn where_the_platform_assigns_groups_the_pod_names_neither_user_nor_group() {
 }
 
 #[test]
-fn a_client_outside_the_cluster_is_let_in_by_address() {
-    let mut json = node_json("node-a");
-    json["spec"]["clients"] =
-        serde_json::json!([{"name": "vm", "from": [{"ipBlock": {"cidr": "192.0.2.0/28"}}]}]);
-    let supports = desired(&resolve(&node(json), &inputs(), &settings()).unwrap()).supports;
-    let policy = supports.iter().find(|planned| planned.to_string() == "NetworkPolicy org-a/node-a").unwrap();
-    let ingress = policy.body["spec"]["ingress"].as_array().unwrap();
-    assert!(ingress.iter().any(|rule| rule["from"][0]["ipBlock"]["cidr"] == "192.0.2.0/28"), "{ingress:?}");
-    let names: Vec<_> = supports.iter().map(ToString::to_string).collect();
-    assert!(
-        !names.contains(&"NetworkPolicy org-a/node-a-client-vm".to_owned()),
-        "no pod is let out: {names:?}"
-    );
-}
-
-/// A network and a node that name addresses of these families only.
-fn of_family(cidrs: &[&str], store: &str) -> Vec<Planned> {
-    let mut network = network_json();
-    network["spec"]["secretStore"]["vault"]["address"] = store.into();
-    let egress = cidrs.iter().map(|cidr| serde_json::json!({"cidr": cidr, "port": 8200}));
-    network["spec"]["secretStore"]["egress"] = egress.collect();
-    let mut json = node_json("node-a");
-    let from = cidrs.iter().map(|cidr| serde_json::json!({"ipBlock": {"cidr": cidr}}));
-    json["spec"]["clients"] = serde_json::json!([{"name": "vm", "from": from.collect::<Vec<_>>()}]);
-    let mut inputs = inputs();
-    inputs.network = NetworkInput::Found(network_of(network).into());
-    desired(&resolve(&node(json), &inputs, &settings()).unwrap()).supports
-}
-
-#[test]
-fn objects_are_of_the_address_families_that_the_spec_names() {
-    let families = [
-        ("ipv4", vec!["192.0.2.0/28"], "https://192.0.2.1:8200"),
-        ("ipv6", vec!["2001:db8::/64"], "https://[2001:db8::1]:8200"),
-        ("dual", vec!["192.0.2.0/28", "2001:db8::/64"], "https://vault.example:8200"),
-    ];
-    for (family, cidrs, store) in families {
-        let supports = of_family(&cidrs, store);
-        for object in ["NetworkPolicy org-a/node-a", "ConfigMap org-a/node-a-config", "Service org-a/node-a"]
-        {
-            let planned = supports.iter().find(|planned| planned.to_string() == object).unwrap();
-            assert_golden(family, planned);
-        }
-        // Whatever the pod's addresses are, the node listens on them.
-        let all: String = supports.iter().map(|planned| planned.body.to_string()).collect();
-        assert!(!all.contains("0.0.0.0") && all.matches("[::]:").count() == 4, "{family}");
-    }
-}
-
-#[test]
 fn nodes_of_a_network_are_spread_over_machines_unless_the_user_says_otherwise() {
     let constraints = |user: serde_json::Value| {
         let mut json = node_json("node-a");
@@ -219,7 +169,7 @@ fn the_template_of_a_revision_is_frozen() {
         let template = |json| {
             let resolved = resolve(&node(json), &inputs(), &settings()).unwrap();
             let ledgers = super::placement::away_from_ledgers(&resolved);
-            serde_json::to_value(super::stateful_set::template(&resolved, revision, &ledgers)).unwrap()
+            serde_json::to_value(super::stateful_set::template(&resolved, revision, &ledgers, &[])).unwrap()
         };
         let now = serde_json::json!({"plain": template(node_json("node-a")), "settings": template(every_setting())});
         let frozen: serde_json::Value = serde_json::from_str(frozen).unwrap();
@@ -291,43 +241,59 @@ fn the_pod_has_the_store_s_client_certificate_if_the_network_names_one() {
     assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&directory, &true.into()));
 }
 
-#[test]
-fn partners_open_p2p_both_ways_and_change_nothing_else_of_the_node() {
-    let policy = |partners: serde_json::Value| {
-        let mut json = network_json();
-        json["spec"]["partners"] = partners;
-        let mut inputs = inputs();
-        inputs.network = NetworkInput::Found(network_of(json).into());
-        let desired = desired(&resolve(&node(node_json("node-a")), &inputs, &settings()).unwrap());
-        let policy =
-            desired.supports.iter().find(|planned| planned.to_string() == "NetworkPolicy org-a/node-a");
-        let template = desired.workload.body["spec"]["template"].clone();
-        (policy.unwrap().body["spec"].clone(), template)
-    };
-    let (without, template) = policy(serde_json::json!([]));
-    let (with, same) = policy(serde_json::json!([{
-        "name": "org-b", "trustDomain": "org-b.example", "caBundleRef": {"name": "org-b-ca"},
-        "dnsNames": ["*.tm.org-b.example"],
-        "egress": [{"cidr": "203.0.113.0/28", "port": 9001}],
-        "from": [{"ipBlock": {"cidr": "203.0.113.16/28"}}, {"namespaceSelector": {"matchLabels": {"org": "b"}}}],
-    }]));
-    assert_eq!(template, same, "no pod is replaced");
-    let rules = |policy: &serde_json::Value, way: &str| policy[way].as_array().unwrap().clone();
-    let p2p = |policy: &serde_json::Value| rules(policy, "ingress")[0].clone();
-    assert_eq!(p2p(&with)["ports"], p2p(&without)["ports"]);
-    assert_eq!(p2p(&without)["from"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        p2p(&with)["from"].as_array().unwrap()[1..],
-        [
-            serde_json::json!({"ipBlock": {"cidr": "203.0.113.16/28"}}),
-            serde_json::json!({"namespaceSelector": {"matchLabels": {"org": "b"}}, "podSelector": {}}),
-        ]
-    );
-    assert_eq!(rules(&with, "ingress")[1..], rules(&without, "ingress")[1..]);
-    let (more, fewer) = (rules(&with, "egress"), rules(&without, "egress"));
-    assert_eq!(more[..fewer.len()], fewer);
-    let to_partner = serde_json::json!({
-        "to": [{"ipBlock": {"cidr": "203.0.113.0/28"}}], "ports": [{"protocol": "TCP", "port": 9001}],
-    });
-    assert_eq!(more[fewer.len()..], [to_partner]);
+fn importing(import: serde_json::Value) -> crate::node::resolve::Resolved {
+    let mut json = node_json("node-a");
+    json["spec"]["keys"][0]["import"] = import;
+    resolve(&node(json), &inputs(), &settings()).unwrap()
 }
+
+fn java_key() -> serde_json::Value {
+    serde_json::json!({
+        "secretRef": {"name": "java-key", "key": "tm.key"},
+        "passwordSecretRef": {"name": "java-key", "key": "tm.password"},
+        "publicKey": "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=",
+    })
+}
+
+#[test]
+fn secrets_of_a_key_to_import_are_mounted_in_part_and_need_not_be_there() {
+    let desired = desired(&importing(java_key()));
+    let spec = &desired.workload.body["spec"]["template"]["spec"];
+    let volume =
+        spec["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "imports").unwrap();
+    let source = |key: &str, path: &str| serde_json::json!({"secret": {"name": "java-key", "items": [{"key": key, "path": path}], "optional": true}});
+    assert_eq!(volume["projected"]["defaultMode"], 0o440);
+    assert_eq!(
+        volume["projected"]["sources"],
+        serde_json::json!([source("tm.key", "main/key"), source("tm.password", "main/password")])
+    );
+    let mounts = spec["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "imports").unwrap();
+    assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&"/etc/tessera/import".into(), &true.into()));
+    assert!(mount["subPath"].is_null(), "the kubelet would not renew it");
+    let config = desired.supports.iter().find(|planned| planned.id.name == "node-a-dynamic").unwrap();
+    assert_golden("import", config);
+}
+
+#[test]
+fn the_end_of_an_import_rolls_no_pod_and_its_volume_goes_with_the_next_template() {
+    let live = desired(&importing(java_key())).workload.body;
+    let planned_upon = |import: serde_json::Value, restarts: i64| {
+        let mut resolved = importing(import);
+        resolved.restart_trigger = restarts;
+        resolved.workload = Some(LiveWorkload::of(&serde_json::from_value(live.clone()).unwrap()));
+        desired(&resolved).workload.body
+    };
+    let hash = |body: &serde_json::Value| body["metadata"]["annotations"][TEMPLATE_HASH].clone();
+    let has_volume = |body: &serde_json::Value| body.to_string().contains("java-key");
+    let ended = planned_upon(serde_json::Value::Null, 0);
+    assert!(hash(&ended) == hash(&live) && has_volume(&ended), "no restart");
+    let restarted = planned_upon(serde_json::Value::Null, 1);
+    assert!(hash(&restarted) != hash(&live) && !has_volume(&restarted), "the next template is without");
+    let mut other = java_key();
+    other["secretRef"]["name"] = "another".into();
+    let changed = planned_upon(other, 0);
+    assert!(hash(&changed) != hash(&live) && changed.to_string().contains("another"), "it must be mounted");
+}
+
+mod reach;

@@ -3,31 +3,30 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::Api;
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::core::ApiResource;
 use tessera_crds::api::client::Client;
 use tessera_crds::checklist::Mode;
-use tessera_crds::{TesseraNode, names};
+use tessera_crds::{Cidr, TesseraNode, names};
 use tessera_node_api::dynamic_config::DynamicConfig;
 use tessera_node_api::identity::Identity;
-use tessera_node_api::paths::{DYNAMIC_CONFIG, Q2T_PORT};
+use tessera_node_api::paths::{DYNAMIC_CONFIG, METRICS_PORT, P2P_PORT, Q2T_PORT};
 
-use super::{Holds, Live, widenings};
-use crate::checklist::enforce::{Gate, Known, Widened, gate};
+use super::{Holds, LetThrough, Live, same, widenings};
+use crate::checklist::enforce::{Gates, Known, Widened};
 use crate::checklist::statements::Statements;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::kube::meta::uid_of;
 use crate::kube::object_id::ObjectId;
 use crate::kube::planned::{HASH_ANNOTATION, Planned, controller_of};
-use crate::kube::write_error::classify;
-use crate::kube::writer::Seen as _;
-use crate::node::desired;
+use crate::node::desired::{self, addresses};
 use crate::node::inputs::{Inputs, NetworkInput, client_secret};
 use crate::node::resolve::Resolved;
+use crate::node::resolve::exposure::{Exposed, exposed_host};
+use crate::watch::content;
 
 /// What is held back of `node` now.
 pub async fn holds(
@@ -49,13 +48,17 @@ pub async fn holds(
         another_serves: another_serves(object, node, ctx),
         statements: &statements,
     };
-    let on_network = gate(Widened::Network, &known, inputs.now);
-    let on_node = gate(Widened::Node, &known, inputs.now);
-    if on_network.is_free() && on_node.is_free() {
+    let held = object.status.as_ref().map(|status| status.held.as_slice()).unwrap_or_default();
+    let on_network = Gates::new(Widened::Network, &known, held, inputs.now);
+    let on_node = Gates::new(Widened::Node, &known, held, inputs.now);
+    let is_judged =
+        network.status.as_ref().and_then(|status| status.observed_generation) == network.metadata.generation;
+    if on_network.are_free() && on_node.are_free() && is_judged {
         return Ok(Holds::default());
     }
-    let live = read(object, node, inputs, &on_node, ctx).await?;
-    Ok(Holds::of(widenings(node, &live), &on_network, &on_node))
+    let is_open = on_node.are_free() && is_judged;
+    let live = read(object, node, inputs, is_open, ctx).await?;
+    Ok(Holds::of(widenings(node, &live), &on_network, &on_node, is_judged))
 }
 
 fn another_serves(object: &TesseraNode, node: &Resolved, ctx: &Context) -> bool {
@@ -70,7 +73,7 @@ async fn read(
     object: &TesseraNode,
     node: &Resolved,
     inputs: &Inputs,
-    on_node: &Gate,
+    is_open: bool,
     ctx: &Context,
 ) -> Result<Live, Error> {
     let status = object.status.as_ref();
@@ -85,13 +88,35 @@ async fn read(
         replicas: workload.map(replicas),
         has_run: has_key || ctx.caches.claims.get(&names::node::volume_claim(&node.name, 0)).is_some(),
         clients: BTreeSet::new(),
-        sources: None,
+        exposed_to: Vec::new(),
+        policy: None,
     };
-    if live.node && !on_node.is_free() {
+    if live.node && !is_open {
         live.clients = clients(node, inputs, ctx).await?;
-        live.sources = sources(node, ctx).await?;
+        live.policy = let_through(node, ctx).await?;
     }
+    live.exposed_to = exposed_to(object, node, inputs, live.policy.as_ref());
     Ok(live)
+}
+
+/// The sources of the live load balancer. A node without one that announces a public address has lost its Service, which is made again:
+/// its sources are those that the policy lets in.
+fn exposed_to(
+    object: &TesseraNode,
+    node: &Resolved,
+    inputs: &Inputs,
+    policy: Option<&LetThrough>,
+) -> Vec<Cidr> {
+    if let Some(live) = &inputs.load_balancer {
+        return live.sources.iter().map(|cidr| cidr.as_str().into()).collect();
+    }
+    if exposed_host(object).is_none() {
+        return Vec::new();
+    }
+    let is_let_in = |cidr: &&Cidr| {
+        policy.is_none_or(|policy| policy.peers.iter().any(|known| same(known, &addresses(cidr))))
+    };
+    node.exposure.iter().flat_map(Exposed::sources).filter(is_let_in).cloned().collect()
 }
 
 fn is_owned(metadata: &ObjectMeta, node: &Resolved) -> bool {
@@ -130,7 +155,9 @@ async fn clients(node: &Resolved, inputs: &Inputs, ctx: &Context) -> Result<BTre
 /// The identities that the node's configuration lets in.
 async fn configured(node: &Resolved, ctx: &Context) -> Result<Vec<String>, Error> {
     let id = ObjectId::of::<ConfigMap>(&node.owner.namespace, &names::node::dynamic_config(&node.name));
-    let Some(map) = content(&ApiResource::erase::<ConfigMap>(&()), &id, node, ctx).await? else {
+    let Some(map) =
+        content::of_owned(&ApiResource::erase::<ConfigMap>(&()), &id, &node.owner.reference.uid, ctx).await?
+    else {
         return Ok(Vec::new());
     };
     let file = DYNAMIC_CONFIG.rsplit('/').next().unwrap_or(DYNAMIC_CONFIG);
@@ -139,15 +166,15 @@ async fn configured(node: &Resolved, ctx: &Context) -> Result<Vec<String>, Error
     Ok(document.map(|document| document.clients).unwrap_or_default())
 }
 
-/// From where the live policy lets clients in. A policy that was planned of this very spec is not compared: whatever it holds now,
+/// Whom the live policy lets through. A policy that was planned of this very spec is not compared: whatever it holds now,
 /// the spec was let through.
-async fn sources(node: &Resolved, ctx: &Context) -> Result<Option<Vec<NetworkPolicyPeer>>, Error> {
+async fn let_through(node: &Resolved, ctx: &Context) -> Result<Option<LetThrough>, Error> {
     let planned = desired::own_policy(node);
     if ctx.caches.seen(&planned.id).is_some_and(|seen| ctx.writer.is_as_planned(&planned, &seen.metadata)) {
         return Ok(None);
     }
-    let live = content(&planned.resource, &planned.id, node, ctx).await?;
-    Ok(live.filter(|live| !was_planned(live, &planned)).and_then(|live| let_in(&live)))
+    let live = content::of_owned(&planned.resource, &planned.id, &node.owner.reference.uid, ctx).await?;
+    Ok(live.filter(|live| !was_planned(live, &planned)).and_then(|live| of_policy(&live)))
 }
 
 fn was_planned(live: &DynamicObject, planned: &Planned) -> bool {
@@ -156,27 +183,34 @@ fn was_planned(live: &DynamicObject, planned: &Planned) -> bool {
 }
 
 /// `None`: the policy cannot be read as one.
-fn let_in(policy: &DynamicObject) -> Option<Vec<NetworkPolicyPeer>> {
+fn of_policy(policy: &DynamicObject) -> Option<LetThrough> {
     let policy: NetworkPolicy = policy.clone().try_parse().ok()?;
-    let is_q2t = |port: &NetworkPolicyPort| port.port == Some(IntOrString::Int(Q2T_PORT.into()));
-    let rules = policy.spec?.ingress.unwrap_or_default();
-    let rules = rules.into_iter().filter(|rule| rule.ports.iter().flatten().any(is_q2t));
-    Some(rules.flat_map(|rule| rule.from.unwrap_or_default()).collect())
+    let spec = policy.spec?;
+    let mut found = LetThrough::default();
+    for rule in spec.ingress.unwrap_or_default() {
+        let ports: Vec<_> = rule.ports.iter().flatten().filter_map(number).collect();
+        let from = rule.from.unwrap_or_default();
+        for (port, list) in [
+            (Q2T_PORT, &mut found.clients),
+            (P2P_PORT, &mut found.peers),
+            (METRICS_PORT, &mut found.scrapers),
+        ] {
+            if ports.contains(&i32::from(port)) {
+                list.extend(from.iter().cloned());
+            }
+        }
+    }
+    for rule in spec.egress.unwrap_or_default() {
+        let ports: Vec<_> = rule.ports.iter().flatten().map(number).collect();
+        let to = rule.to.unwrap_or_default();
+        found.out.extend(to.iter().flat_map(|peer| ports.iter().map(|port| (peer.clone(), *port))));
+    }
+    Some(found)
 }
 
-/// The whole of an object of the node's, from the cache if it is still kept there.
-async fn content(
-    resource: &ApiResource,
-    id: &ObjectId,
-    node: &Resolved,
-    ctx: &Context,
-) -> Result<Option<DynamicObject>, Error> {
-    let kept = ctx.caches.seen(id).and_then(|seen| seen.object());
-    let live = if kept.is_some() {
-        kept
-    } else {
-        let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &id.namespace, resource);
-        api.get_opt(&id.name).await.map_err(|error| classify("get", id.clone(), &error))?
-    };
-    Ok(live.filter(|live| is_owned(&live.metadata, node)))
+fn number(port: &NetworkPolicyPort) -> Option<i32> {
+    match port.port {
+        Some(IntOrString::Int(number)) => Some(number),
+        _ => None,
+    }
 }

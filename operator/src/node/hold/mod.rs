@@ -13,6 +13,9 @@
 //! - A node that has run, and was stopped, starts again freely: it was there before.
 //! - A client is new while it has neither Secret nor entry in the node's configuration nor policy.
 //! - A source of a client is new if the node's live policy does not let it in. Sources that the spec drops go at once.
+//! - An address that a node is exposed to is new if the live load balancer does not take it. Its URL and its annotations change freely.
+//! - The same is true of the addresses of the network's partners and scrapers. They also wait until the network has judged its
+//!   own spec ([`crate::network::hold`]): a node may be quicker.
 
 pub mod live;
 
@@ -21,14 +24,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use tessera_crds::TesseraNode;
+use tessera_crds::api::peer::{EgressRule, IngressPeer};
 use tessera_crds::checklist::HeldChange;
 use tessera_crds::condition::Reason;
+use tessera_crds::{Cidr, TesseraNode};
 
-use super::desired::source;
+use super::desired::{endpoint, source};
 use super::inputs::client_secret;
 use super::resolve::Resolved;
-use crate::checklist::enforce::Gate;
+use super::resolve::exposure::Exposed;
+use crate::checklist::enforce::{Gate, Gates, held_change};
 
 /// The field of a new node, which is held as a whole.
 const NEW_NODE: &str = "spec";
@@ -44,8 +49,23 @@ pub struct Live {
     pub has_run: bool,
     /// Its clients that are there.
     pub clients: BTreeSet<String>,
-    /// From where its policy lets clients in; `None`: there is none to compare with, or it is as the whole spec says.
-    pub sources: Option<Vec<NetworkPolicyPeer>>,
+    /// The addresses that it is exposed to.
+    pub exposed_to: Vec<Cidr>,
+    /// Whom its policy lets in and out; `None`: there is none to compare with, or it is as the whole spec says.
+    pub policy: Option<LetThrough>,
+}
+
+/// Whom a node's policy lets through.
+#[derive(Debug, Clone, Default)]
+pub struct LetThrough {
+    /// In to Q2T.
+    pub clients: Vec<NetworkPolicyPeer>,
+    /// In to P2P.
+    pub peers: Vec<NetworkPolicyPeer>,
+    /// In to metrics.
+    pub scrapers: Vec<NetworkPolicyPeer>,
+    /// Out, each with its port.
+    pub out: Vec<(NetworkPolicyPeer, Option<i32>)>,
 }
 
 /// A change that widens what is there.
@@ -67,6 +87,19 @@ pub enum Widening {
         /// The new ones, by their place in the client's list.
         new: Vec<usize>,
     },
+    /// New sources of a partner, by their place in its list.
+    PartnerSources(String, Vec<usize>),
+    /// New addresses of a partner to connect to, by their place in its list.
+    PartnerEgress(String, Vec<usize>),
+    /// The node is exposed to new addresses.
+    Exposure {
+        /// Which, by their place in the list.
+        new: Vec<usize>,
+        /// Those that it is exposed to.
+        live: Vec<Cidr>,
+    },
+    /// A scraper's source is new.
+    ScraperSource(String),
 }
 
 impl Widening {
@@ -77,12 +110,21 @@ impl Widening {
             Self::Replicas { .. } => "spec.replicas".to_owned(),
             Self::Client(client) => format!("spec.clients[{client}]"),
             Self::Sources { client, .. } => format!("spec.clients[{client}].from"),
+            Self::Exposure { .. } => "spec.exposure".to_owned(),
+            Self::PartnerSources(partner, _) => format!("network spec.partners[{partner}].from"),
+            Self::PartnerEgress(partner, _) => format!("network spec.partners[{partner}].egress"),
+            Self::ScraperSource(scraper) => format!("network spec.monitoring[{scraper}].from"),
         }
     }
 
     /// Whether it widens the network, and not only the node.
     fn is_of_network(&self) -> bool {
         matches!(self, Self::Node | Self::Replicas { .. })
+    }
+
+    /// Whether the network's spec asks for it.
+    fn is_asked_by_network(&self) -> bool {
+        matches!(self, Self::PartnerSources(..) | Self::PartnerEgress(..) | Self::ScraperSource(_))
     }
 }
 
@@ -105,13 +147,54 @@ pub fn widenings(node: &Resolved, live: &Live) -> Vec<Widening> {
         if !live.clients.contains(&name) {
             return Some(Widening::Client(name));
         }
-        let known = live.sources.as_ref()?;
-        let is_new = |peer: &NetworkPolicyPeer| !known.iter().any(|known| same(known, peer));
-        let peers = client.from.iter().map(source).enumerate();
-        let new: Vec<_> = peers.filter(|(_, peer)| is_new(peer)).map(|(place, _)| place).collect();
+        let new = new_sources(&client.from, &live.policy.as_ref()?.clients);
         (!new.is_empty()).then_some(Widening::Sources { client: name, new })
     });
-    replicas.map(|live| Widening::Replicas { live }).into_iter().chain(clients).collect()
+    let replicas = replicas.map(|live| Widening::Replicas { live });
+    let shared = live.policy.as_ref().map(|policy| of_network_spec(node, policy)).unwrap_or_default();
+    let exposure = of_exposure(node, &live.exposed_to);
+    replicas.into_iter().chain(clients).chain(exposure).chain(shared).collect()
+}
+
+fn of_exposure(node: &Resolved, live: &[Cidr]) -> Option<Widening> {
+    let new = places(node.exposure.iter().flat_map(Exposed::sources).map(|cidr| !live.contains(cidr)));
+    (!new.is_empty()).then(|| Widening::Exposure { new, live: live.to_vec() })
+}
+
+/// New addresses of partners and scrapers.
+fn of_network_spec(node: &Resolved, live: &LetThrough) -> Vec<Widening> {
+    let mut all = Vec::new();
+    for partner in &node.partners {
+        let name = partner.name.to_string();
+        let sources = new_sources(&partner.from, &live.peers);
+        if !sources.is_empty() {
+            all.push(Widening::PartnerSources(name.clone(), sources));
+        }
+        let is_new = |rule: &EgressRule| {
+            let (peer, port) = (endpoint(rule), Some(rule.port));
+            !live.out.iter().any(|(known, at)| *at == port && same(known, &peer))
+        };
+        let egress = places(partner.egress.iter().map(is_new));
+        if !egress.is_empty() {
+            all.push(Widening::PartnerEgress(name, egress));
+        }
+    }
+    let scrapers = node.monitoring.iter();
+    let new = scrapers.filter(|scraper| !new_sources([&scraper.from], &live.scrapers).is_empty());
+    all.extend(new.map(|scraper| Widening::ScraperSource(scraper.name.to_string())));
+    all
+}
+
+/// The places of those that `known` does not let in.
+fn new_sources<'p>(
+    wanted: impl IntoIterator<Item = &'p IngressPeer>,
+    known: &[NetworkPolicyPeer],
+) -> Vec<usize> {
+    places(wanted.into_iter().map(source).map(|peer| !known.iter().any(|known| same(known, &peer))))
+}
+
+fn places(are_new: impl Iterator<Item = bool>) -> Vec<usize> {
+    are_new.enumerate().filter(|(_, is_new)| *is_new).map(|(place, _)| place).collect()
 }
 
 /// What is held back.
@@ -126,11 +209,16 @@ struct Hold {
 }
 
 impl Holds {
-    /// Those of `widenings` that the gates of the network and of the node do not let through.
-    pub fn of(widenings: Vec<Widening>, on_network: &Gate, on_node: &Gate) -> Self {
+    /// Those of `widenings` that the gates of the network and of the node do not let through. `is_judged`: the network has judged its
+    /// spec as it is now.
+    pub fn of(widenings: Vec<Widening>, on_network: &Gates, on_node: &Gates, is_judged: bool) -> Self {
         let holds = widenings.into_iter().map(|widening| {
-            let gate = if widening.is_of_network() { on_network } else { on_node };
-            Hold { widening, gate: gate.clone() }
+            let gates = if widening.is_of_network() { on_network } else { on_node };
+            let gate = match gates.of(&widening.field()) {
+                Gate::Free if widening.is_asked_by_network() && !is_judged => Gate::NotJudged,
+                gate => gate.clone(),
+            };
+            Hold { widening, gate }
         });
         Self(holds.filter(|hold| !hold.gate.is_free()).collect())
     }
@@ -153,6 +241,16 @@ impl Holds {
                 Widening::Replicas { live } => node.replicas = *live,
                 Widening::Client(name) => drop_client(&mut node, name),
                 Widening::Sources { client, new } => drop_sources(&mut node, client, new),
+                Widening::PartnerSources(name, new) => {
+                    let partners = node.partners.iter_mut().filter(|partner| *partner.name == **name);
+                    partners.for_each(|partner| drop_places(&mut partner.from, new));
+                }
+                Widening::PartnerEgress(name, new) => {
+                    let partners = node.partners.iter_mut().filter(|partner| *partner.name == **name);
+                    partners.for_each(|partner| drop_places(&mut partner.egress, new));
+                }
+                Widening::Exposure { new, live } => node.exposure = narrow_exposure(node.exposure, new, live),
+                Widening::ScraperSource(name) => node.monitoring.retain(|scraper| *scraper.name != **name),
             }
         }
         node
@@ -160,15 +258,8 @@ impl Holds {
 
     /// What the status says of it, upon `before`.
     pub fn status(&self, before: &[HeldChange], now: Timestamp) -> Vec<HeldChange> {
-        let held = self.0.iter().filter_map(|hold| {
-            let Gate::Held(line) = &hold.gate else { return None };
-            let field = hold.widening.field();
-            let known = before.iter().find(|held| held.field == field);
-            let begun = || Timestamp::from_second(now.as_second()).unwrap_or(now).to_string().into();
-            let since = known.map_or_else(begun, |held| held.since.clone());
-            Some(HeldChange { field, line: line.id, since })
-        });
-        held.collect()
+        let held = |hold: &Hold| held_change(hold.widening.field(), &hold.gate, before, now);
+        self.0.iter().filter_map(held).collect()
     }
 
     /// Why a node that is held as a whole is not ready.
@@ -227,9 +318,23 @@ fn drop_client(node: &mut Resolved, name: &str) {
 
 fn drop_sources(node: &mut Resolved, name: &str, new: &[usize]) {
     for client in node.clients.iter_mut().filter(|client| *client.name == *name) {
-        let mut place = 0..;
-        client.from.retain(|_| place.next().is_none_or(|place| !new.contains(&place)));
+        drop_places(&mut client.from, new);
     }
+}
+
+/// The exposure without new sources. If no source is left, the node stays exposed to the live ones; without a live one it is not exposed.
+fn narrow_exposure(exposure: Option<Exposed>, new: &[usize], live: &[Cidr]) -> Option<Exposed> {
+    let mut exposed = exposure?;
+    drop_places(&mut exposed.spec.source_cidrs, new);
+    if exposed.spec.source_cidrs.is_empty() {
+        exposed.spec.source_cidrs = live.to_vec();
+    }
+    (!exposed.sources().is_empty()).then_some(exposed)
+}
+
+fn drop_places<T>(list: &mut Vec<T>, places: &[usize]) {
+    let mut place = 0..;
+    list.retain(|_| place.next().is_none_or(|place| !places.contains(&place)));
 }
 
 /// Whether two peers are the same to a NetworkPolicy; the API server drops what is empty.

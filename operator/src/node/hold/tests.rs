@@ -5,14 +5,10 @@ use serde_json::{Value, json};
 use tessera_crds::checklist::Line;
 
 use super::*;
-use crate::checklist::enforce::HoldingLine;
-use crate::fixtures::{inputs, node, node_json, now, settings};
+use crate::fixtures::{held_by, inputs, node, node_json, now, settings};
 use crate::node::desired::desired;
+use crate::node::inputs::NetworkInput;
 use crate::node::resolve::resolve;
-
-fn held_by(id: Line) -> Gate {
-    Gate::Held(HoldingLine { id, reason: "Reason".into(), remedy: "do this".into(), others: 0 })
-}
 
 fn from(app: &str) -> Value {
     json!({"podSelector": {"matchLabels": {"app": app}}})
@@ -36,6 +32,16 @@ fn source_of(app: &str) -> NetworkPolicyPeer {
     source(&serde_json::from_value(from(app)).unwrap())
 }
 
+/// A policy that lets in clients from pods of these apps, and the network's scrapers.
+fn policy(apps: &[&str]) -> LetThrough {
+    let scrapers = resolved(node_json("node-a")).monitoring;
+    LetThrough {
+        clients: apps.iter().map(|app| source_of(app)).collect(),
+        scrapers: scrapers.iter().map(|scraper| source(&scraper.from)).collect(),
+        ..LetThrough::default()
+    }
+}
+
 /// A node that serves these clients from pods of these apps.
 fn live(clients: &[&str], apps: &[&str]) -> Live {
     Live {
@@ -43,7 +49,8 @@ fn live(clients: &[&str], apps: &[&str]) -> Live {
         replicas: Some(1),
         has_run: true,
         clients: clients.iter().map(|client| (*client).to_owned()).collect(),
-        sources: Some(apps.iter().map(|app| source_of(app)).collect()),
+        exposed_to: Vec::new(),
+        policy: Some(policy(apps)),
     }
 }
 
@@ -57,7 +64,7 @@ fn what_was_there_before_is_no_widening() {
     // Fewer clients and sources.
     assert_eq!(fields(with(&[("a", &["x"])]), &live(&["a", "b"], &["x", "y"])), [""; 0]);
     // The policy is gone, or as the whole spec says: there is nothing to compare with.
-    let unknown = Live { sources: None, ..live(&["a"], &[]) };
+    let unknown = Live { policy: None, ..live(&["a"], &[]) };
     assert_eq!(fields(with(&[("a", &["x"])]), &unknown), [""; 0]);
 }
 
@@ -95,19 +102,25 @@ fn a_stopped_node_starts_again_and_one_that_has_never_run_starts_for_the_first_t
 #[test]
 fn the_network_s_lines_hold_a_new_node_and_the_node_s_own_hold_its_clients() {
     let all = || vec![Widening::Replicas { live: 0 }, Widening::Client("b".into())];
-    let on_network = Holds::of(all(), &held_by(Line::HardwareKeys), &Gate::Free);
+    let on_network =
+        Holds::of(all(), &Gates::one(held_by(Line::HardwareKeys)), &Gates::one(Gate::Free), true);
     assert_eq!(
         on_network.status(&[], now()).iter().map(|held| held.line).collect::<Vec<_>>(),
         [Line::HardwareKeys]
     );
-    let on_node = Holds::of(all(), &Gate::Free, &held_by(Line::NoCoreDumps));
+    let on_node = Holds::of(all(), &Gates::one(Gate::Free), &Gates::one(held_by(Line::NoCoreDumps)), true);
     assert_eq!(on_node.status(&[], now())[0].field, "spec.clients[b]");
-    assert!(Holds::of(all(), &Gate::Free, &Gate::Free).is_empty());
+    assert!(Holds::of(all(), &Gates::one(Gate::Free), &Gates::one(Gate::Free), true).is_empty());
 }
 
 #[test]
 fn since_when_a_change_waits_is_kept() {
-    let holds = Holds::of(vec![Widening::Client("b".into())], &Gate::Free, &held_by(Line::NoCoreDumps));
+    let holds = Holds::of(
+        vec![Widening::Client("b".into())],
+        &Gates::one(Gate::Free),
+        &Gates::one(held_by(Line::NoCoreDumps)),
+        true,
+    );
     let first = holds.status(&[], now());
     let later = holds.status(&first, now() + jiff::SignedDuration::from_hours(1));
     assert_eq!(first, later);
@@ -115,7 +128,7 @@ fn since_when_a_change_waits_is_kept() {
 
 #[test]
 fn a_new_node_that_is_held_says_why_and_what_to_do() {
-    let whole = |gate| Holds::of(vec![Widening::Node], &gate, &Gate::Free);
+    let whole = |gate| Holds::of(vec![Widening::Node], &Gates::one(gate), &Gates::one(Gate::Free), true);
     let held = whole(held_by(Line::HardwareKeys));
     assert!(held.is_whole() && held.changes().is_none());
     let (reason, message) = held.new_node().unwrap();
@@ -130,7 +143,12 @@ fn a_new_node_that_is_held_says_why_and_what_to_do() {
 #[test]
 fn a_held_client_has_neither_certificate_nor_entry_nor_policy() {
     let node = resolved(with(&[("a", &["x"]), ("b", &["y"])]));
-    let holds = Holds::of(vec![Widening::Client("b".into())], &Gate::Free, &held_by(Line::NoCoreDumps));
+    let holds = Holds::of(
+        vec![Widening::Client("b".into())],
+        &Gates::one(Gate::Free),
+        &Gates::one(held_by(Line::NoCoreDumps)),
+        true,
+    );
     let (reason, message) = holds.changes().unwrap();
     assert_eq!(reason, Reason::ChecklistHeld);
     assert!(
@@ -148,9 +166,42 @@ fn a_held_client_has_neither_certificate_nor_entry_nor_policy() {
 fn a_held_source_is_left_out_and_one_that_goes_is_gone() {
     let node = resolved(with(&[("a", &["new", "x"])]));
     let live = live(&["a"], &["x", "old"]);
-    let holds = Holds::of(widenings(&node, &live), &Gate::Free, &held_by(Line::NoCoreDumps));
+    let holds = Holds::of(
+        widenings(&node, &live),
+        &Gates::one(Gate::Free),
+        &Gates::one(held_by(Line::NoCoreDumps)),
+        true,
+    );
     let narrowed = holds.narrow(node);
     assert_eq!(narrowed.clients[0].from, [serde_json::from_value(from("x")).unwrap()]);
+}
+
+#[test]
+fn a_node_is_exposed_to_no_new_address_while_that_is_held() {
+    let exposed = |sources: &[&str]| {
+        let mut json = with(&[]);
+        json["spec"]["exposure"] = json!({"type": "LoadBalancer", "loadBalancer": {
+            "advertisedURL": "https://a.world.example", "sourceCIDRs": sources,
+        }});
+        resolved(json)
+    };
+    // What widens it, and what is left of its sources and of its address while that is held.
+    let held = |wanted: &[&str], known: &[&str]| {
+        let exposed_to = known.iter().map(|cidr| (*cidr).into()).collect();
+        let node = exposed(wanted);
+        let wider = widenings(&node, &Live { exposed_to, ..live(&[], &[]) });
+        let fields: Vec<_> = wider.iter().map(Widening::field).collect();
+        let (on_network, on_node) = (Gates::one(Gate::Free), Gates::one(held_by(Line::NoCoreDumps)));
+        let narrow = Holds::of(wider, &on_network, &on_node, true).narrow(node);
+        let sources = narrow.exposure.iter().flat_map(Exposed::sources).map(ToString::to_string);
+        (fields.join(" "), sources.collect::<Vec<_>>().join(" "), narrow.p2p_url().contains("world"))
+    };
+    let (old, new) = ("192.0.2.0/28", "203.0.113.0/28");
+    let says = |field: &str, sources: &str, exposed| (field.to_owned(), sources.to_owned(), exposed);
+    assert_eq!(held(&[old], &[old]), says("", old, true));
+    assert_eq!(held(&[old, new], &[old]), says("spec.exposure", old, true));
+    assert_eq!(held(&[new], &[old]), says("spec.exposure", old, true), "it goes on as it was");
+    assert_eq!(held(&[new], &[]), says("spec.exposure", "", false), "it is not exposed at all");
 }
 
 #[test]
@@ -206,10 +257,10 @@ proptest! {
         let (before, image, keys) = (granted(&node), node.image.clone(), node.keys.clone());
         let live = Live {
             node: there, replicas: live_replicas, has_run,
-            sources: known.then(|| live_apps.iter().map(|app| source_of(app)).collect()),
+            policy: known.then(|| policy(&live_apps)),
             ..live(&live_clients, &[])
         };
-        let holds = Holds::of(widenings(&node, &live), &on_network, &on_node);
+        let holds = Holds::of(widenings(&node, &live), &Gates::one(on_network.clone()), &Gates::one(on_node.clone()), true);
         let all_free = on_network.is_free() && on_node.is_free();
         prop_assert!(!all_free || holds.is_empty());
         prop_assert!(!there || !holds.is_whole(), "a node that is there is never held as a whole");
@@ -226,10 +277,54 @@ proptest! {
                 continue;
             };
             for peer in peers {
-                let is_live = live.sources.as_ref().is_none_or(|known| known.iter().any(|known| same(known, &peer)));
+                let is_live = live.policy.as_ref().is_none_or(|known| known.clients.iter().any(|known| same(known, &peer)));
                 prop_assert!(kept.contains(&peer) || !is_live, "a live source was taken");
             }
         }
         prop_assert_eq!(narrowed.clients.len(), narrowed.client_tls.len());
+    }
+}
+
+/// A node of a network with one partner, and one scraper, from pods of these apps.
+fn in_network(partner: &[&str], scraper: &str) -> Resolved {
+    let mut inputs = inputs();
+    let mut network = crate::fixtures::network_json();
+    network["spec"]["partners"] = json!([{
+        "name": "org-b", "trustDomain": "b.example", "dnsNames": ["b.example"], "urls": ["https://b.example:9000"],
+        "caBundleRef": {"name": "ca"}, "from": partner.iter().map(|app| from(app)).collect::<Vec<_>>(),
+        "egress": [{"cidr": "192.0.2.1/32", "port": 9000}, {"cidr": "192.0.2.2/32", "port": 9000}],
+    }]);
+    network["spec"]["monitoring"] = json!([{"name": "prom", "from": from(scraper)}]);
+    inputs.network = NetworkInput::Found(crate::fixtures::network(network).into());
+    resolve(&node(with(&[])), &inputs, &settings()).unwrap()
+}
+
+#[test]
+fn addresses_of_partners_and_scrapers_are_held_under_a_name_that_is_there() {
+    let before = in_network(&["x"], "p");
+    let let_through = LetThrough {
+        peers: vec![source_of("x")],
+        scrapers: vec![source_of("p")],
+        out: vec![(endpoint(&before.partners[0].egress[0]), Some(9000))],
+        ..LetThrough::default()
+    };
+    let live = Live { policy: Some(let_through), ..live(&[], &[]) };
+    let node = || in_network(&["x", "y"], "q");
+    let wider = widenings(&node(), &live);
+    let fields: Vec<_> = wider.iter().map(Widening::field).collect();
+    assert_eq!(
+        fields,
+        [
+            "network spec.partners[org-b].from",
+            "network spec.partners[org-b].egress",
+            "network spec.monitoring[prom].from"
+        ]
+    );
+    let free = || Gates::one(Gate::Free);
+    assert!(Holds::of(wider.clone(), &free(), &free(), true).is_empty());
+    for (gates, is_judged) in [(Gates::one(held_by(Line::NoCoreDumps)), true), (free(), false)] {
+        let narrow = Holds::of(wider.clone(), &free(), &gates, is_judged).narrow(node());
+        assert_eq!((narrow.partners[0].from.len(), narrow.partners[0].egress.len()), (1, 1));
+        assert!(narrow.monitoring.is_empty());
     }
 }

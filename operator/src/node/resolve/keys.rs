@@ -11,7 +11,7 @@
 //! makes a second one.
 
 use jiff::{SignedDuration, Timestamp};
-use tessera_crds::api::node::{Key, KeyStatus};
+use tessera_crds::api::node::{Key, KeyImport, KeyRestore, KeyStatus};
 
 use super::leaf::signed;
 
@@ -33,6 +33,10 @@ pub struct PlannedKey {
     pub archived: Vec<u32>,
     /// How old its newest version may be.
     pub every: Option<SignedDuration>,
+    /// Where its version 1 comes from; `None`: the node generates it.
+    pub import: Option<KeyImport>,
+    /// The versions that custodians bring back; `None`: the node generates each.
+    pub restore: Option<KeyRestore>,
     /// Why a version is asked for that does not exist yet.
     pub rotates: Option<Cause>,
 }
@@ -86,19 +90,48 @@ pub fn plan(spec: &[Key], known: &[KeyStatus], node_time: Option<Timestamp>) -> 
 fn by_trigger(key: &Key, known: &[KeyStatus]) -> PlannedKey {
     let asked = u32::try_from(key.rotation.trigger).unwrap_or(0);
     let name = key.name.to_string();
-    let (versions, trigger, rotates) = match (newest(&name, known), answered(&name, known)) {
-        (Some(newest), Some(answered)) if asked > answered => {
-            (newest.saturating_add(asked - answered), asked, Some(Cause::Trigger))
-        }
-        (Some(newest), Some(answered)) => (newest, answered, None),
-        _ => (asked.saturating_add(1), asked, Some(Cause::First)),
+    let (versions, trigger, rotates) = if let Some(restored) = awaited(key, known) {
+        // Nothing is generated before all of them are back. The newest of them answers no more than is asked, so that a later step of the
+        // trigger makes another.
+        let versions = newest(&name, known).unwrap_or(0).max(restored);
+        (versions, asked.min(versions - 1), Some(Cause::First))
+    } else {
+        by_existing(&name, asked, known)
     };
     let mut archived: Vec<_> =
         key.archive.iter().filter_map(|version| u32::try_from(*version).ok()).collect();
     archived.sort_unstable();
     archived.dedup();
     let every = key.rotation.every.as_ref().map(|every| signed(every.as_std()));
-    PlannedKey { name, default: key.default, versions, trigger, archived, every, rotates }
+    PlannedKey {
+        name,
+        default: key.default,
+        versions,
+        trigger,
+        archived,
+        every,
+        import: key.import.clone(),
+        restore: key.restore.clone(),
+        rotates,
+    }
+}
+
+/// By versions that exist, the trigger that they answer, and the one that is asked for.
+fn by_existing(name: &str, asked: u32, known: &[KeyStatus]) -> (u32, u32, Option<Cause>) {
+    match (newest(name, known), answered(name, known)) {
+        (Some(newest), Some(answered)) if asked > answered => {
+            (newest.saturating_add(asked - answered), asked, Some(Cause::Trigger))
+        }
+        (Some(newest), Some(answered)) => (newest, answered, None),
+        _ => (asked.saturating_add(1), asked, Some(Cause::First)),
+    }
+}
+
+/// How many versions custodians bring back, while one of them is not there.
+fn awaited(key: &Key, known: &[KeyStatus]) -> Option<u32> {
+    let restored = u32::try_from(key.restore.as_ref()?.public_keys.len()).ok()?;
+    let has = |version| of(&key.name, known).any(|status| u32::try_from(status.version) == Ok(version));
+    (!(1..=restored).all(has)).then_some(restored)
 }
 
 fn is_too_old(key: &PlannedKey, known: &[KeyStatus], node_time: Option<Timestamp>) -> bool {
@@ -146,10 +179,12 @@ mod tests {
             version,
             public_key: format!("key-{version}"),
             state: KeyState::Receiving,
+            imported: None,
             born_at: Some(born.into()),
             store: None,
             trigger: trigger.into(),
             last_push_at: None,
+            backup: None,
         }
     }
 
@@ -212,6 +247,26 @@ mod tests {
     fn a_schedule_stops_where_the_status_has_no_more_places() {
         let known: Vec<_> = (1..=256).map(|number| version(number, 0, BORN)).collect();
         assert_eq!(planned(&key(0, Some("24h"), &[]), &known, at("2028-01-01T00:00:00Z")), (256, 0, None));
+    }
+
+    #[test]
+    fn nothing_is_generated_before_all_restored_versions_are_back() {
+        let restored = |trigger, count: usize| {
+            let mut key = key(trigger, Some("24h"), &[]);
+            key.restore = Some(KeyRestore { public_keys: vec!["k".to_owned(); count] });
+            key
+        };
+        let long_ago = at("2030-01-01T00:00:00Z");
+        let plan = |trigger, known: &[KeyStatus]| planned(&restored(trigger, 3), known, long_ago);
+        for known in [&[][..], &[version(1, 0, BORN)], &[version(1, 0, BORN), version(3, 1, BORN)]] {
+            assert_eq!(plan(0, known), (3, 0, Some(Cause::First)));
+            assert_eq!(plan(2, known), (3, 2, Some(Cause::First)));
+            assert_eq!(plan(7, known), (3, 2, Some(Cause::First)));
+        }
+        // All are back: trigger and age make what they always make.
+        let all: Vec<_> = (1..=3).map(|number| version(number, 2, BORN)).collect();
+        assert_eq!(plan(2, &all), (4, 2, Some(Cause::Age)));
+        assert_eq!(plan(4, &all), (5, 4, Some(Cause::Trigger)));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! [pure] From the spec and what it refers to, to a value that cannot be wrong: everything after this is infallible.
 
+pub mod exposure;
 pub mod keys;
+mod leaves;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::client::Client;
 use tessera_crds::api::logging::OtlpCollector;
@@ -17,18 +19,18 @@ use tessera_crds::condition::ConditionType;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::identity::{Identity, IdentityError};
 use tessera_node_api::stamp::Stamp;
-use tessera_pki::{CaState, LeafSpec};
 
-use super::inputs::{Inputs, NetworkInput, client_secret};
-use crate::issue::leaf::{self, Leaf, LeafError, Lifetimes};
+use super::inputs::{Inputs, NetworkInput};
+use crate::backup::custodians::Custodians;
+use crate::issue::leaf::{self, Leaf, LeafError};
 use crate::kube::meta::{Owner, name_of, namespace_of, node_labels};
-use crate::kube::object_id::ObjectId;
-use crate::network::egress;
+use crate::network::{egress, hold};
 use crate::node::rollout::{self, LiveWorkload};
 use crate::node::upgrade::{self, Choice, Limits};
 use crate::report::conditions;
 use crate::report::unreadable::Unreadable;
 use crate::settings::ClusterSettings;
+use exposure::Exposed;
 use keys::PlannedKey;
 
 /// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported
@@ -79,12 +81,18 @@ pub struct Resolved {
     pub partners: Vec<Partner>,
     /// The collector of its logs.
     pub collector: Option<OtlpCollector>,
+    /// How partners reach it; `None`: not at all from outside of the cluster.
+    pub exposure: Option<Exposed>,
+    /// Why it is not exposed as the spec says.
+    pub not_exposed: Option<String>,
     /// Ledger nodes.
     pub clients: Vec<Client>,
     /// Scrapers.
     pub monitoring: Vec<Scraper>,
     /// The keys.
     pub keys: Vec<PlannedKey>,
+    /// Who can open backups of the keys; `None`: the network asks for none.
+    pub custodians: Option<Custodians>,
     /// The payload store that a person accepted as the successor of lost ones.
     pub accepted_payload_store: Option<String>,
     /// Whether the whole namespace is denied by default, so that clients need to be let out.
@@ -151,6 +159,12 @@ pub enum Unresolved {
 }
 
 impl Resolved {
+    /// The address that it announces.
+    pub fn p2p_url(&self) -> String {
+        let of_service = || names::node::p2p_url(&self.name, &self.owner.namespace);
+        self.exposure.as_ref().map_or_else(of_service, |exposed| exposed.url.clone())
+    }
+
     /// All leaves.
     pub fn leaves(&self) -> impl Iterator<Item = &Leaf> {
         [&self.tls, &self.admin_tls].into_iter().chain(&self.client_tls)
@@ -189,7 +203,9 @@ pub fn resolve(
         inputs.authorities.as_deref().ok_or_else(|| Unresolved::NetworkNotReady(network_name.clone()))?;
     let defaults = network.spec.node_defaults.clone().unwrap_or_default();
     let name = name_of(node).to_owned();
-    let leaves = leaves(node, network, authorities, inputs)?;
+    let others = inputs.others.iter().map(|other| &**other);
+    let (exposure, not_exposed) = exposure::settle(node, network, others, inputs.load_balancer.is_some());
+    let leaves = leaves::leaves(node, network, authorities, exposure.as_ref(), inputs)?;
     let upgrade = choose_image(node, network, inputs)?;
     Ok(Resolved {
         owner: Owner::new(node, node_labels(&network_name, &name)),
@@ -208,11 +224,14 @@ pub fn resolve(
         restart_trigger: node.spec.restart_trigger,
         store: store(network)?,
         store_egress: network.spec.secret_store.egress.clone(),
-        partners: sorted(network.spec.partners.clone(), |partner| partner.name.to_string()),
+        partners: sorted(hold::partners_let_in(network), |partner| partner.name.to_string()),
         collector: network.spec.logging.clone().map(|logging| logging.otlp),
+        exposure,
+        not_exposed,
         clients: sorted(node.spec.clients.clone(), |client| client.name.to_string()),
-        monitoring: sorted(network.spec.monitoring.clone(), |scraper| scraper.name.to_string()),
+        monitoring: sorted(hold::scrapers_let_in(network), |scraper| scraper.name.to_string()),
         keys: planned_keys(node, inputs),
+        custodians: Custodians::of(network),
         accepted_payload_store: accepted_payload_store(node),
         dedicated: is_dedicated(network),
         settings: settings.clone(),
@@ -307,68 +326,6 @@ fn default_resources() -> ResourceRequirements {
         ),
         ..ResourceRequirements::default()
     }
-}
-
-struct Leaves {
-    node: Leaf,
-    admin: Leaf,
-    clients: Vec<Leaf>,
-}
-
-fn leaves(
-    node: &TesseraNode,
-    network: &TesseraNetwork,
-    authorities: &CaState,
-    inputs: &Inputs,
-) -> Result<Leaves, Unresolved> {
-    let (name, namespace) = (name_of(node), namespace_of(node));
-    let trust_domain = network.spec.trust_domain.as_str();
-    let Lifetimes { lifetime, renew_before } = Lifetimes::from(&network.spec.pki.leaf);
-    let identity = Identity::node(trust_domain, name)?;
-    let dns_names = dns_names(name, namespace);
-    let decide = |ca, spec: &LeafSpec, renew_before, secret: ObjectId| {
-        let stored = inputs.secrets.get(&secret);
-        leaf::keep_or_issue(ca, spec, renew_before, secret, stored, inputs.now)
-    };
-    let is_unread = |secret: &ObjectId| inputs.unread.iter().any(|failure| failure.object() == secret);
-    let mut clients = Vec::with_capacity(node.spec.clients.len());
-    for client in sorted(node.spec.clients.clone(), |client| client.name.to_string()) {
-        let secret = client_secret(namespace, name, &client);
-        // What lies there may be good: another would only end the client's connections.
-        if is_unread(&secret) {
-            continue;
-        }
-        let own = client.certificate.clone().unwrap_or_default();
-        let own = Lifetimes::from(&own.policy(&network.spec.pki.leaf));
-        // The network's next reconcile admits it, within a second or two, and wakes its nodes. One that is issued now would be short.
-        if own.lifetime > authorities.network.longest_leaf && !network.spec.paused {
-            continue;
-        }
-        let spec = LeafSpec::client(Identity::client(trust_domain, name, &client.name)?, own.lifetime);
-        clients.push(decide(&authorities.network, &spec, own.renew_before, secret)?);
-    }
-    let own = |secret: String| ObjectId::of::<Secret>(namespace, &secret);
-    let node_spec = LeafSpec::node(identity.clone(), dns_names.clone(), lifetime);
-    let admin_spec = LeafSpec::node_admin(identity, dns_names, lifetime);
-    Ok(Leaves {
-        node: decide(&authorities.network, &node_spec, renew_before, own(names::node::tls_secret(name)))?,
-        admin: decide(
-            &authorities.admin,
-            &admin_spec,
-            renew_before,
-            own(names::node::admin_tls_secret(name)),
-        )?,
-        clients,
-    })
-}
-
-/// Both Services in both spellings, and each pod behind the headless one.
-fn dns_names(node: &str, namespace: &str) -> Vec<String> {
-    let services = [names::node::client_service(node), names::node::p2p_service(node)];
-    let hosts = services.map(|service| names::node::service_host(&service, namespace));
-    let pods = format!("*.{}", hosts[1]);
-    let short = hosts.into_iter().chain([pods]);
-    short.flat_map(|host| [format!("{host}.cluster.local"), host]).collect()
 }
 
 fn sorted<T, K: Ord>(mut items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {

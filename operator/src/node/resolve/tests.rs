@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
+use tessera_pki::CaState;
 
+use super::leaves::dns_names;
 use super::*;
 use crate::fixtures::{inputs, network, network_json, node, node_json, settings};
 use crate::issue::leaf::StoredLeaf;
+use crate::kube::object_id::ObjectId;
 use crate::kube::planned::Planned;
 use crate::kube::write_error::WriteError;
 

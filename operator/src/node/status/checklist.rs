@@ -6,16 +6,17 @@ use tessera_crds::checklist::ChecklistStatus;
 use super::{Seen, images};
 use crate::checklist::evidence::{self, Judged, Renew};
 use crate::checklist::facts::{NodeFacts, PodFacts};
+use crate::checklist::no_clear_text_credentials::{IN_NODE_LOG, leak_is_known};
 use crate::checklist::statements::Statements;
 use crate::checklist::{NODE_LINES, summary};
 
 /// The lines as they are now, upon those of `before`.
 pub(super) fn judge(seen: &Seen<'_>, before: Option<&ChecklistStatus>) -> ChecklistStatus {
-    let facts = facts(seen);
+    let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
+    let facts = NodeFacts { leak_is_known: leak_is_known(before, IN_NODE_LOG, seen.now), ..facts(seen) };
     let judged = NODE_LINES.iter().map(|line| {
         Judged::new(line.id, (line.judge)(&facts, seen.now), line.evidence_lasts, &facts.statements)
     });
-    let before = before.map(|checklist| checklist.lines.as_slice()).unwrap_or_default();
     summary::status(evidence::lines(before, judged.collect(), Renew::AtHalf, seen.now))
 }
 
@@ -39,6 +40,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
         is_rolled_out: seen.observed.workload.as_ref().map(|workload| workload.up_to_date),
         foreign_policies: seen.observed.foreign_policies.clone(),
         dedicated_machines: seen.observed.dedicated_machines,
+        exposed_to: seen.observed.load_balancer.as_ref().map(|live| live.sources.clone()),
         must_not_reach: node.must_not_reach.clone(),
         policies_in_place: (!node.paused && !seen.holds.is_whole()).then_some(!not_written),
         collector: node.collector.as_ref().map(|collector| collector.endpoint.to_string()),
@@ -49,6 +51,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
             .map(|_| node.store.address.to_string()),
         rotate_every: node.keys.iter().filter_map(|key| Some((key.name.clone(), key.every?))).collect(),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
+        leak_is_known: false,
         pods: pods.collect(),
     }
 }

@@ -6,7 +6,8 @@ use tessera_crds::api::node::{KeyState, KeyStatus, StoreLocation};
 use tessera_crds::condition::Reason;
 use tessera_node_api::admin;
 
-use super::{Seen, report};
+use super::imports::{self, IMPORTED_VERSION};
+use super::{Seen, report, restores};
 use crate::node::resolve::Resolved;
 use crate::node::resolve::keys::{Cause, PlannedKey};
 use crate::report::conditions::{ConditionStatus, ConditionValue};
@@ -64,6 +65,14 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
     let missing =
         node.keys.iter().find_map(|key| Some((key, (1..=key.versions).find(|version| !has(key, *version))?)));
     if let Some((key, version)) = missing {
+        if version == IMPORTED_VERSION
+            && let Some(waiting) = imports::waiting(key, report)
+        {
+            return waiting;
+        }
+        if let Some(waiting) = restores::waiting(key, version, report) {
+            return waiting;
+        }
         let message = format!("version {version} of key {} is not in the node's memory yet", key.name);
         let message = match why_not_yet(report) {
             Some(why) => format!("{message}: {why}"),
@@ -78,20 +87,21 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
     if let Some(useless) = node.keys.iter().find_map(|key| key.useless_archive(reported)) {
         return (ConditionStatus::False, Reason::InvalidConfiguration, useless);
     }
-    (
-        ConditionStatus::True,
-        Reason::Ready,
-        "every key is in the secret store and in the node's memory".to_owned(),
-    )
+    if let Some(failed) = imports::failed(node, report).or_else(|| restores::failed(node, report)) {
+        return failed;
+    }
+    let all = "every key is in the secret store and in the node's memory";
+    let message = match imports::left_over(node, report) {
+        Some(left_over) => format!("{all}; {left_over}"),
+        None => all.to_owned(),
+    };
+    (ConditionStatus::True, Reason::Ready, message)
 }
 
-/// What a node awaits that does not serve; of one that does, what is wrong with its secret store.
+/// What a node awaits that does not serve; of one that does, why it has not all its keys.
 fn why_not_yet(report: &admin::Status) -> Option<String> {
-    if !report.awaiting.is_empty() {
-        return Some(report.awaiting.join("; "));
-    }
-    let store = report.secret_store.as_ref().filter(|store| !store.available)?;
-    Some(store.message.clone())
+    let reasons = [&report.awaiting, &report.key_failures];
+    reasons.into_iter().find(|reasons| !reasons.is_empty()).map(|reasons| reasons.join("; "))
 }
 
 pub(super) fn default_key(keys: &[KeyStatus]) -> Option<String> {
@@ -109,10 +119,12 @@ fn key(key: &admin::KeyStatus) -> KeyStatus {
             admin::KeyState::Receiving => KeyState::Receiving,
             admin::KeyState::Archived => KeyState::Archived,
         },
+        imported: key.imported.then_some(true),
         born_at: key.born_at.as_deref().map(Into::into),
         // Each version of a key is a secret of its own, written once.
         store: key.store_path.clone().map(|path| StoreLocation { path, version: 1 }),
         trigger: key.trigger.and_then(|trigger| i32::try_from(trigger).ok()),
         last_push_at: key.last_pushed_at.as_deref().map(Into::into),
+        backup: None,
     }
 }

@@ -2,8 +2,11 @@
 
 mod checklist;
 mod images;
+mod imports;
+mod key_backup;
 mod keys;
 mod ready;
+mod restores;
 
 pub(super) use images::why_held as why_image_is_held;
 
@@ -17,7 +20,7 @@ use tessera_node_api::admin;
 use super::apply::Applied;
 use super::hold::Holds;
 use super::observe::{Observed, ObservedPod, ObservedVolume};
-use super::resolve::{Resolved, Unresolved};
+use super::resolve::{Resolved, Unresolved, exposure};
 use crate::checklist::summary;
 use crate::kube::meta::{name_of, namespace_of};
 use crate::kube::write_error::{WriteError, name_conflicts};
@@ -44,12 +47,14 @@ pub struct Seen<'a> {
 pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let mut status = carried_over(object);
     let (keys, keys_ready) = keys::keys(&status.keys, seen);
+    status.endpoints = status.endpoints.map(|known| endpoints(known, seen));
     let workload = seen.observed.workload.clone().unwrap_or_default();
     status.replicas = Some(workload.replicas);
     status.ready_replicas = Some(workload.ready_replicas);
     status.template_revision = template_revision(seen.applied).or(status.template_revision);
     status.default_key = keys::default_key(&keys);
-    status.keys = keys;
+    let known = std::mem::replace(&mut status.keys, keys);
+    key_backup::set(&mut status, &known, seen);
     status.certificate = certificate(seen).or(status.certificate);
     status.payload_store = report(seen.observed)
         .and_then(|report| report.payload_store.as_ref())
@@ -66,7 +71,8 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
     let is_operational = ready.0 == ConditionStatus::True || ready.1 == Reason::ChecklistHeld;
     let reconciling = reconciling(seen, is_operational);
     add(&mut conditions, ConditionType::Ready, ready);
-    let stalled = stalled(seen.applied).or_else(|| images::stalled(seen.node));
+    let not_exposed = || Some((Reason::InvalidConfiguration, seen.node.not_exposed.clone()?));
+    let stalled = stalled(seen.applied).or_else(|| images::stalled(seen.node)).or_else(not_exposed);
     // What only a person can get going is not being worked at.
     conditions.set_while(ConditionType::Reconciling, reconciling.filter(|_| stalled.is_none()));
     conditions.set_while(ConditionType::Stalled, stalled);
@@ -77,6 +83,9 @@ pub fn of_seen(object: &TesseraNode, seen: &Seen<'_>) -> TesseraNodeStatus {
         certificates_served(seen, status.certificate.as_ref()),
     );
     add(&mut conditions, ConditionType::DataProtected, data_protected(seen.observed));
+    if let Some(current) = key_backup::current(&status, seen) {
+        add(&mut conditions, ConditionType::BackupCurrent, current);
+    }
     let checklist = checklist::judge(seen, status.checklist.as_ref());
     add(&mut conditions, ConditionType::ChecklistSatisfied, summary::condition(&checklist.lines));
     status.checklist = Some(checklist);
@@ -104,6 +113,9 @@ pub fn of_unresolved(object: &TesseraNode, why: &Unresolved, now: Timestamp) -> 
     for type_ in [ConditionType::KeysReady, ConditionType::CertificatesServed, ConditionType::DataProtected] {
         conditions.set_unknown(type_);
     }
+    if status.key_backup.is_some() {
+        conditions.set_unknown(ConditionType::BackupCurrent);
+    }
     status.conditions = conditions.into_list();
     status
 }
@@ -115,15 +127,27 @@ fn add(conditions: &mut Conditions<'_>, type_: ConditionType, (truth, reason, me
 /// What does not depend on what is seen now, on top of what was there.
 fn carried_over(object: &TesseraNode) -> TesseraNodeStatus {
     let (name, namespace) = (name_of(object), namespace_of(object));
+    let known = object.status.as_ref().and_then(|status| status.endpoints.as_ref());
     TesseraNodeStatus {
         observed_generation: object.metadata.generation,
         selector: Some(format!("{}={name}", names::label::NODE)),
         endpoints: Some(Endpoints {
             q2t: names::node::q2t_url(name, namespace),
-            p2p: names::node::p2p_url(name, namespace),
+            p2p: exposure::announced(object).unwrap_or_else(|| names::node::p2p_url(name, namespace)),
+            load_balancer: known.map(|known| known.load_balancer.clone()).unwrap_or_default(),
         }),
         ..object.status.clone().unwrap_or_default()
     }
+}
+
+/// A node announces a new address once a pod runs with it. One without pods announces none, and gives up the address before.
+fn endpoints(known: Endpoints, seen: &Seen<'_>) -> Endpoints {
+    let is_applied = !seen.node.paused && seen.applied.waiting.is_none() && seen.applied.failures.is_empty();
+    let is_stopped = seen.node.replicas == 0 && seen.observed.pods.is_empty();
+    let is_announced = is_applied && (is_stopped || seen.observed.serves_newest());
+    let p2p = if is_announced { seen.node.p2p_url() } else { known.p2p };
+    let addresses = seen.observed.load_balancer.as_ref().map(|live| live.addresses.clone());
+    Endpoints { p2p, load_balancer: addresses.unwrap_or_default(), ..known }
 }
 
 /// The pod that speaks for the node: the first that answers.
@@ -229,7 +253,18 @@ fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
         return Some((Reason::Progressing, awaited));
     }
     let up_to_date = seen.observed.workload.as_ref().is_some_and(|workload| workload.up_to_date);
-    (!ready || !up_to_date).then(|| (Reason::Progressing, "the node is being brought up".to_owned()))
+    if !ready || !up_to_date {
+        return Some((Reason::Progressing, "the node is being brought up".to_owned()));
+    }
+    let has_address = seen.observed.load_balancer.as_ref().is_some_and(|live| !live.addresses.is_empty());
+    let awaits = seen.node.exposure.is_some() && !has_address;
+    awaits.then(|| {
+        let service = names::node::exposed_service(&seen.node.name);
+        let why = format!(
+            "the cluster has given Service {service} no address yet, so partners cannot reach the node: kubectl describe service {service}"
+        );
+        (Reason::AwaitingLoadBalancer, why)
+    })
 }
 
 /// Failures that no retry heals.

@@ -129,18 +129,22 @@ fn is_empty(state: &k8s_openapi::api::core::v1::ContainerState) -> bool {
     state.running.is_none() && state.terminated.is_none()
 }
 
-/// Why a node is not ready that answers, and when its store came back; `None`: it awaits the secret store.
+/// Why a node is not ready that answers, and since when it has its secret store and what it imports; `None`: it awaits one of them.
 fn unready(report: &admin::Status) -> Option<(String, Option<Timestamp>)> {
     let store = report.secret_store.as_ref();
-    if store.is_some_and(|store| !store.available) {
+    let has = |key: &str| report.keys.iter().any(|known| known.name == key);
+    if store.is_some_and(|store| !store.available) || report.imports.iter().any(|it| !has(&it.key)) {
         return None;
     }
+    let imported = report.keys.iter().filter(|key| key.imported).filter_map(|key| key.born_at.as_ref());
+    let since = store.map(|store| &store.since).into_iter().chain(imported);
+    let back = since.filter_map(|since| since.parse::<Timestamp>().ok()).max();
     let awaiting = if report.awaiting.is_empty() {
         "the kubelet does not find it ready".to_owned()
     } else {
         report.awaiting.join("; ")
     };
-    Some((format!("the node is not ready: {awaiting}"), store.and_then(|store| store.since.parse().ok())))
+    Some((format!("the node is not ready: {awaiting}"), back))
 }
 
 fn container(pod: &KeptPod) -> Option<&ContainerStatus> {
@@ -211,4 +215,36 @@ pub fn format_of(wanted: &str, network: &TesseraNetwork, ctx: &Context, now: Tim
             pods.iter().filter(|pod| pod.has_image(wanted)).find_map(|pod| last_answer(pod, ctx, now))?;
         Some(answer.payload_store?.format.unwrap_or(FIRST_FORMAT))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_node_api::admin::{ImportState, ImportStatus};
+
+    use super::*;
+    use crate::fixtures::report_of_a_ready_node;
+
+    #[test]
+    fn an_image_is_not_to_blame_for_a_key_that_is_still_to_be_imported() {
+        let mut report = report_of_a_ready_node();
+        report.ready = false;
+        report.awaiting = vec!["ports are not bound yet".into()];
+        assert_eq!(unready(&report), Some(("the node is not ready: ports are not bound yet".into(), None)));
+        report.imports = vec![ImportStatus {
+            key: "main".into(),
+            state: ImportState::Awaited,
+            message: "the Secret is not there".into(),
+            files_present: false,
+        }];
+        let keys = std::mem::take(&mut report.keys);
+        assert_eq!(unready(&report), None, "a person is awaited");
+        report.keys = keys;
+        report.keys[0].imported = true;
+        let (_, since) = unready(&report).expect("it has the key");
+        assert_eq!(
+            since,
+            report.keys[0].born_at.as_ref().unwrap().parse().ok(),
+            "the time counts from there"
+        );
+    }
 }

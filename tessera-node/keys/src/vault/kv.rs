@@ -19,21 +19,24 @@ use vaultrs::client::Client;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::VaultKey;
+use super::backup::{self, StoredBackup};
 use super::error::VaultError;
 use super::http::{Failure, quote, says};
 use super::session::Session;
 use crate::secret::SecretText;
 
-/// A buffer of this size takes any secret of ours without growing, and so without leaving copies behind.
-const BODY_CAPACITY: usize = 4096;
+/// A buffer of this size takes any secret of ours without growing, and so without leaving copies behind: with the ciphertext for
+/// all recipients that there may be, a record has about 6 KiB.
+const BODY_CAPACITY: usize = 16 << 10;
 
 /// Where a secret lies. Shown as people name it: `<mount>/<path>`.
+#[derive(Debug)]
 pub(super) struct Path {
     mount: String,
     path: String,
 }
 
-/// What is stored. Fields that we do not know are kept out of our way, not refused: the backup's ciphertext joins later.
+/// What is stored. Fields that we do not know are kept out of our way, not refused.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stored {
@@ -46,9 +49,18 @@ pub(super) struct Stored {
     /// The same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trigger: Option<u32>,
+    /// Present, and true, in the record of a key that was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    imported: Option<bool>,
     /// The hash of the sample payload; the same, and absent when the process that generated the key kept none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sample: Option<String>,
+    /// Present, and true, in the record of a key that custodians brought back: `bornAt` is when they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restored: Option<bool>,
+    /// The key, sealed to the custodians of that day; absent when there were none.
+    #[serde(default, deserialize_with = "backup::lenient", skip_serializing_if = "Option::is_none")]
+    backup: Option<StoredBackup>,
 }
 
 /// What a new record says beside the pair.
@@ -58,6 +70,9 @@ pub(super) struct Origin {
     pub(super) payload_store: Option<String>,
     pub(super) trigger: u32,
     pub(super) sample: Option<String>,
+    pub(super) imported: bool,
+    pub(super) restored: bool,
+    pub(super) backup: Option<StoredBackup>,
 }
 
 /// How a check-and-set write ended.
@@ -106,7 +121,10 @@ impl Stored {
             born_at: Some(origin.born_at.to_string()),
             payload_store: origin.payload_store,
             trigger: Some(origin.trigger),
+            imported: origin.imported.then_some(true),
             sample: origin.sample,
+            restored: origin.restored.then_some(true),
+            backup: origin.backup,
         }
     }
 
@@ -135,6 +153,8 @@ impl Stored {
             payload_store,
             trigger: self.trigger,
             sample: self.sample,
+            imported: self.imported.unwrap_or(false),
+            backup: self.backup,
             new: false,
         })
     }
@@ -348,4 +368,37 @@ fn body(stored: &impl Serialize) -> Zeroizing<Vec<u8>> {
     serde_json::to_writer(&mut *text, &Body { options: Options { cas: 0 }, data: stored })
         .expect("strings and a number are JSON, and memory does not fail to take them");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_node_api::key_backup::MAX_RECIPIENTS;
+
+    use super::*;
+
+    /// A buffer that grows leaves a copy of the private key behind.
+    #[test]
+    fn a_record_with_the_most_recipients_fits_without_growing() {
+        let pair = KeyPair::generate().unwrap();
+        let recipients: Vec<String> =
+            (0..MAX_RECIPIENTS).map(|_| tessera_backup::Identity::generate().recipient()).collect();
+        let to = tessera_backup::Recipients::parse(recipients.iter().map(String::as_str)).unwrap();
+        let sealed = tessera_backup::seal(&"n".repeat(63), u32::MAX, &pair, &to).unwrap();
+        let origin = Origin {
+            born_at: Timestamp::now(),
+            payload_store: Some("0".repeat(32)),
+            trigger: u32::MAX,
+            sample: Some("s".repeat(88)),
+            imported: true,
+            restored: true,
+            backup: Some(StoredBackup { recipients: sealed.recipients, ciphertext: sealed.ciphertext }),
+        };
+        let body = body(&Stored::new(&pair, origin));
+        assert_eq!(body.capacity(), BODY_CAPACITY);
+        assert!(body.len() > BODY_CAPACITY / 4, "it has the ciphertext: {} bytes", body.len());
+
+        let sent: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let read: Stored = serde_json::from_value(sent["data"].clone()).unwrap();
+        assert_eq!(read.backup.unwrap().recipients.len(), MAX_RECIPIENTS);
+    }
 }

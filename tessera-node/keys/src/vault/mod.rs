@@ -18,8 +18,10 @@
 //! once reqwest has them; the login request of vaultrs; TLS buffers. Pages are not dumped and not swapped by what the
 //! node does at boot.
 
+mod backup;
 mod client_certificate;
 mod error;
+mod first_write;
 mod http;
 mod kv;
 mod login;
@@ -31,6 +33,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use backup::{SealBackup, SealedBackup, StoredBackup};
 use client_certificate::ClientCertificate;
 use jiff::Timestamp;
 use rustls::RootCertStore;
@@ -40,7 +43,8 @@ use tessera_node_api::static_config::SecretStore;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use error::{Retry, VaultError};
-use kv::{Origin, Stored, StoredStamp};
+use first_write::{IfAbsent, NewKey, Wanted};
+use kv::{Stored, StoredStamp};
 pub use login::Login;
 use session::Session;
 use trust::Trust;
@@ -56,13 +60,7 @@ pub struct VaultKeys {
     state: watch::Sender<Option<StoreState>>,
     hook: Box<dyn Fn(WritePoint) + Send + Sync>,
     keep_sample: Option<KeepSample>,
-}
-
-/// What becomes of a version that the store does not have.
-#[derive(Debug, Clone, Copy)]
-enum IfAbsent {
-    Leave,
-    Generate { trigger: u32 },
+    seal_backup: Option<SealBackup>,
 }
 
 /// Keeps a payload that a new key sealed to itself, durably, before the record of the key is written, which names the payload's
@@ -80,13 +78,18 @@ pub struct VaultKey {
     pub born_at: Timestamp,
     /// `<mount>/<path>`.
     pub store_path: String,
-    /// The payload store that the node had when it generated the key; none if the record does not say.
+    /// The payload store that the node had when it generated the key, or the one that the caller of [`VaultKeys::restore`] names; none if the record
+    /// does not say.
     pub payload_store: Option<String>,
     /// The `rotation.trigger` that it answers; none if the record does not say.
     pub trigger: Option<u32>,
     /// The hash of its sample payload, in base64; none if it has none.
     pub sample: Option<String>,
-    /// Whether this call generated it.
+    /// Whether it was imported.
+    pub imported: bool,
+    /// What the record has for custodians; none if it has nothing, or nothing that can be such.
+    pub backup: Option<StoredBackup>,
+    /// Whether this call wrote it.
     pub new: bool,
 }
 
@@ -132,6 +135,7 @@ impl VaultKeys {
             state: watch::Sender::new(None),
             hook: Box::new(|_| {}),
             keep_sample: None,
+            seal_backup: None,
         })
     }
 
@@ -163,6 +167,13 @@ impl VaultKeys {
         self
     }
 
+    /// Seals each new key to custodians with this.
+    #[must_use]
+    pub fn with_backups(mut self, seal: SealBackup) -> Self {
+        self.seal_backup = Some(seal);
+        self
+    }
+
     /// The key's version: read, or generated and written when the store has none. Safe to repeat after any error.
     pub async fn ensure(&self, key: &str, version: u32) -> Result<VaultKey, VaultError> {
         self.ensure_answering(key, version, version.saturating_sub(1)).await
@@ -175,16 +186,49 @@ impl VaultKeys {
         version: u32,
         trigger: u32,
     ) -> Result<VaultKey, VaultError> {
-        let path = kv::Path::key(&self.config, key, version)?;
-        let result = self.ask(&path, IfAbsent::Generate { trigger }).await;
-        self.record(&result);
-        result?.ok_or_else(|| VaultError::Deleted { path: path.to_string() })
+        self.ensure_or(key, version, &IfAbsent::Generate { trigger }).await
     }
 
     /// The key's version, if the store has it.
     pub async fn find(&self, key: &str, version: u32) -> Result<Option<VaultKey>, VaultError> {
-        let path = kv::Path::key(&self.config, key, version)?;
-        let result = self.ask(&path, IfAbsent::Leave).await;
+        self.find_or(&Wanted::new(&self.config, key, version)?, &IfAbsent::Leave).await
+    }
+
+    /// The key's version if the store has it, else `pair`, which this call writes as imported and as the answer to this
+    /// `rotation.trigger`. What the store had may be another pair. Safe to repeat after any error.
+    pub async fn adopt(
+        &self,
+        key: &str,
+        version: u32,
+        trigger: u32,
+        pair: Arc<KeyPair>,
+    ) -> Result<VaultKey, VaultError> {
+        self.ensure_or(key, version, &IfAbsent::Adopt { trigger, pair }).await
+    }
+
+    /// As [`Self::adopt`], for a key that custodians bring back: its record names `payload_store` and no sample payload.
+    pub async fn restore(
+        &self,
+        key: &str,
+        version: u32,
+        trigger: u32,
+        pair: Arc<KeyPair>,
+        payload_store: String,
+    ) -> Result<VaultKey, VaultError> {
+        self.ensure_or(key, version, &IfAbsent::Restore { trigger, pair, payload_store }).await
+    }
+
+    async fn ensure_or(&self, key: &str, version: u32, if_absent: &IfAbsent) -> Result<VaultKey, VaultError> {
+        let wanted = Wanted::new(&self.config, key, version)?;
+        self.find_or(&wanted, if_absent).await?.ok_or_else(|| wanted.deleted())
+    }
+
+    async fn find_or(
+        &self,
+        wanted: &Wanted<'_>,
+        if_absent: &IfAbsent,
+    ) -> Result<Option<VaultKey>, VaultError> {
+        let result = self.ask(wanted, if_absent).await;
         self.record(&result);
         result
     }
@@ -239,75 +283,32 @@ impl VaultKeys {
 
     /// The store answers an expired token and a forbidden path alike, so a refusal is tried once more with a new login
     /// before it is believed.
-    async fn ask(&self, path: &kv::Path, if_absent: IfAbsent) -> Result<Option<VaultKey>, VaultError> {
+    async fn ask(&self, wanted: &Wanted<'_>, if_absent: &IfAbsent) -> Result<Option<VaultKey>, VaultError> {
         let (session, fresh) = self.session().await?;
-        match self.read_or_generate(&session, path, if_absent).await {
+        match self.read_or_write(&session, wanted, if_absent).await {
             // The connection of a login trusts one CA bundle.
             Err(VaultError::Forbidden { .. } | VaultError::Untrusted { .. }) if !fresh => {
                 let session = self.replace(&session).await?;
-                self.read_or_generate(&session, path, if_absent).await
+                self.read_or_write(&session, wanted, if_absent).await
             }
             result => result,
         }
     }
 
-    async fn read_or_generate(
+    async fn read_or_write(
         &self,
         session: &Session,
-        path: &kv::Path,
-        if_absent: IfAbsent,
+        wanted: &Wanted<'_>,
+        if_absent: &IfAbsent,
     ) -> Result<Option<VaultKey>, VaultError> {
         self.claim(session).await?;
-        if let Some(stored) = session.read::<Stored>(path).await? {
-            return stored.verify(path).map(Some);
+        if let Some(stored) = session.read::<Stored>(&wanted.path).await? {
+            return stored.verify(&wanted.path).map(Some);
         }
-        match if_absent {
-            IfAbsent::Leave => Ok(None),
-            IfAbsent::Generate { trigger } => self.generate(session, path, trigger).await.map(Some),
+        match NewKey::of(if_absent)? {
+            None => Ok(None),
+            Some(new) => self.write_first(session, wanted, new).await.map(Some),
         }
-    }
-
-    async fn generate(
-        &self,
-        session: &Session,
-        path: &kv::Path,
-        trigger: u32,
-    ) -> Result<VaultKey, VaultError> {
-        let pair = Arc::new(KeyPair::generate().map_err(VaultError::Memory)?);
-        let origin = Origin {
-            born_at: Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now()),
-            payload_store: self.payload_store.clone(),
-            trigger,
-            sample: self.sample_of(&pair).await?,
-        };
-        (self.hook)(WritePoint::Before);
-        let written = session.write(path, &Stored::new(&pair, origin.clone())).await?;
-        (self.hook)(WritePoint::After);
-        match written {
-            kv::Written::Won => {
-                tracing::info!(public_key = %pair.public(), path = %path, "key generated and stored");
-                Ok(VaultKey {
-                    pair,
-                    born_at: origin.born_at,
-                    store_path: path.to_string(),
-                    payload_store: origin.payload_store,
-                    trigger: Some(trigger),
-                    sample: origin.sample,
-                    new: true,
-                })
-            }
-            kv::Written::Lost => {
-                let stored = session.read::<Stored>(path).await?;
-                stored.ok_or_else(|| VaultError::Deleted { path: path.to_string() })?.verify(path)
-            }
-        }
-    }
-
-    /// First the payload, then the record that names it: a kill in between leaves a payload that nobody asks for, and never a
-    /// record of a payload that is not there.
-    async fn sample_of(&self, pair: &Arc<KeyPair>) -> Result<Option<String>, VaultError> {
-        let Some(keep) = &self.keep_sample else { return Ok(None) };
-        keep(Arc::clone(pair)).await.map(Some).map_err(|problem| VaultError::Sample { problem })
     }
 
     /// Verifies that the directory is ours, and stamps it if nobody has. Before every read and every new key: a person may
@@ -364,7 +365,9 @@ impl VaultKeys {
     }
 
     fn record<T>(&self, result: &Result<T, VaultError>) {
-        let failure = result.as_ref().err().map(ToString::to_string);
+        // Before it is about the payload store the secret store has answered.
+        let of_store = |error: &&VaultError| !matches!(error, VaultError::Sample { .. });
+        let failure = result.as_ref().err().filter(of_store).map(ToString::to_string);
         self.state.send_if_modified(|state| {
             if state.as_ref().is_some_and(|state| state.failure == failure) {
                 return false;

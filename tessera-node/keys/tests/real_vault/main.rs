@@ -23,7 +23,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tessera_keys::{Login, VaultError, VaultKeys, WritePoint};
+use tessera_backup::{Identity, Recipients};
+use tessera_enclave::KeyPair;
+use tessera_keys::{Login, SealedBackup, StoredBackup, VaultError, VaultKeys, WritePoint};
+use tessera_node_api::key_backup::SealedKey;
 use tessera_node_api::static_config::SecretStore;
 
 const STAMP: &str = "prod-eu1/org-a/main";
@@ -197,6 +200,42 @@ async fn a_key_is_generated_once_and_then_read() {
     let second = vault.keys().ensure("main", 2).await.unwrap();
     assert!(second.new);
     assert_ne!(second.pair.public(), generated.pair.public());
+}
+
+/// The largest record: with the ciphertext for as many custodians as there may be.
+#[tokio::test]
+async fn a_key_is_stored_with_its_backup_and_restored_where_it_was_lost() {
+    let vault = Vault::start();
+    let custodians: Vec<_> = (0..16).map(|_| Identity::generate()).collect();
+    let recipients: Vec<_> = custodians.iter().map(Identity::recipient).collect();
+    let to = Arc::new(Recipients::parse(recipients.iter().map(String::as_str)).unwrap());
+    let seal = move |name: &str, version: u32, pair: Arc<KeyPair>| {
+        let sealed = tessera_backup::seal(name, version, &pair, &to).unwrap();
+        let backup = StoredBackup { recipients: sealed.recipients, ciphertext: sealed.ciphertext };
+        Box::pin(async { Some(backup) }) as SealedBackup
+    };
+    let generated = vault.keys().with_backups(Box::new(seal)).ensure("main", 1).await.unwrap();
+    let read = vault.keys().ensure("main", 1).await.unwrap();
+    assert!(read.backup.is_some() && read.backup == generated.backup);
+
+    vault.cli(&["kv", "metadata", "delete", &format!("secret/{DIRECTORY}/keys/main/1")]);
+    let backup = read.backup.unwrap();
+    let sealed = SealedKey {
+        name: "main".to_owned(),
+        version: 1,
+        public_key: generated.pair.public().to_string(),
+        recipients: backup.recipients,
+        ciphertext: backup.ciphertext,
+    };
+    let opened = Arc::new(tessera_backup::open(&sealed, &custodians[15]).unwrap());
+    assert!(vault.keys().find("main", 1).await.unwrap().is_none());
+    for new in [true, false] {
+        let restored = vault.keys().restore("main", 1, 0, Arc::clone(&opened), "0".repeat(32)).await.unwrap();
+        assert_eq!((restored.new, restored.pair.public()), (new, generated.pair.public()));
+    }
+    let fields = &vault.secret("keys/main/1")["data"]["data"];
+    assert_eq!((&fields["restored"], &fields["payloadStore"]), (&json!(true), &json!("0".repeat(32))));
+    assert_eq!(fields["sample"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -231,6 +231,32 @@ fn a_key_of_one_organisation_is_given_to_no_node_of_another() {
 }
 
 #[test]
+fn of_the_nodes_that_proved_a_key_the_oldest_alone_counts_as_its_holder() {
+    let mut registry = registry();
+    registry.proves("x", said("x", &[2], &[]));
+    registry.proves("y", said("y", &[2, 3], &[]));
+    registry.down("x");
+    let held = |name: &str, byte| registry.snapshot().is_holder(&identity(name), &key(byte));
+    assert!(held("x", 2) && held("y", 3));
+    assert!(!held("y", 2), "also while the oldest is down");
+    assert!(!held("x", 3) && !held("x", 4) && !held("z", 2));
+}
+
+#[test]
+fn nodes_of_our_own_that_answer_come_first() {
+    let mut registry = registry();
+    registry.set_partners(partners(&[("b.test", "*.b.test")]));
+    registry.proves_at("b.test", "b", said("gate.b.test", &[2], &[]));
+    registry.proves("x", said("x", &[3], &[]));
+    registry.proves("y", said("y", &[4], &[]));
+    registry.down("x");
+    let directory = registry.snapshot();
+    let (peers, silent) = directory.all("org.test");
+    let names: Vec<_> = peers.iter().map(|peer| peer.identity().name()).collect();
+    assert_eq!((names, silent), (vec!["y", "x", "b"], vec![]));
+}
+
+#[test]
 fn a_partner_that_goes_takes_its_nodes_and_keys_with_it() {
     let mut registry = registry();
     registry.set_partners(partners(&[("b.test", "*.b.test"), ("c.test", "*.c.test")]));
@@ -283,4 +309,78 @@ fn the_nodes_and_keys_of_one_partner_are_bounded() {
         registry.learn(&caller, announcement, Instant::now()).unwrap();
     }
     assert_eq!(registry.claims, MAX_PARTNER_KEYS + 1);
+}
+
+/// Of a node whose certificate names these hosts.
+fn said_by(hosts: &[&str], announcement: Announcement) -> Announcement {
+    announcement.of_hosts(hosts.iter().map(|host| (*host).to_owned()).collect())
+}
+
+/// Where a node announces itself, and where requests to it go.
+fn reached(registry: &Registry) -> [String; 2] {
+    let holder = registry.snapshot().holder(&key(2)).unwrap();
+    [holder.url(), &holder.endpoint.url].map(|url| url.host().to_owned())
+}
+
+#[test]
+fn a_node_of_ours_is_reached_at_its_service_if_that_is_configured() {
+    let configured = || {
+        let mut registry = registry();
+        registry.configure([url("b-p2p.svc"), url("c-p2p.svc")]);
+        registry
+    };
+    let mut registry = configured();
+    registry.proves("b", said_by(&["b-p2p.svc", "b.world"], said("b.world", &[2], &[])));
+    assert_eq!(reached(&registry), ["b.world", "b-p2p.svc"]);
+    assert_eq!(registry.targets_of(), ["b-p2p.svc", "c-p2p.svc"], "it is polled once");
+    let parties = |partner: Option<&tessera_tls::Scope>| registry.snapshot().announcement(partner).parties;
+    let ours = ["b-p2p.svc", "a"].map(|name| url(name).to_string());
+    assert_eq!(parties(None), ours, "among ourselves it goes by its Service");
+    let partners = partners(&[("p.test", "*.p.test")]);
+    let partner = partners.of_host("x.p.test").unwrap();
+    assert_eq!(parties(Some(partner.scope()))[0], url("b.world").to_string());
+    // The controls: a certificate that does not name the Service, another node's Service, and an address that is configured itself.
+    for (hosts, at, expected) in [
+        (&["b.world"][..], "b.world", "b.world"),
+        (&["*.svc", "b.world"], "b.world", "b.world"),
+        (&["c-p2p.svc", "b.world"], "b.world", "b.world"),
+        (&["b-p2p.svc", "c-p2p.svc"], "c-p2p.svc", "c-p2p.svc"),
+    ] {
+        let mut registry = configured();
+        registry.proves("b", said_by(hosts, said(at, &[2], &[])));
+        assert_eq!(reached(&registry), [at, expected]);
+    }
+}
+
+/// As with one certificate's names on all nodes of a machine, or behind one name that all share.
+#[test]
+fn names_that_nodes_share_lead_no_node_to_another_s_address() {
+    let mut registry = registry();
+    registry.configure([url("tm.test"), url("localhost")]);
+    for name in ["b", "c"] {
+        let hosts = ["tm.test", "localhost", "b.test", "c.test"];
+        let byte = name.as_bytes()[0];
+        registry.proves(name, said_by(&hosts, said(&format!("{name}.test"), &[byte], &[])));
+        assert_eq!(
+            registry.snapshot().holder(&key(byte)).unwrap().endpoint.url,
+            url(&format!("{name}.test"))
+        );
+    }
+}
+
+#[test]
+fn a_node_that_is_configured_later_is_reached_there_and_keeps_its_keys() {
+    let announced = || said_by(&["b-p2p.svc", "b.world"], said("b.world", &[2], &[]));
+    let mut registry = registry();
+    registry.proves("b", announced());
+    registry.configure([url("b-p2p.svc")]);
+    assert!(registry.hears("b", announced()).changed);
+    assert_eq!(reached(&registry), ["b.world", "b-p2p.svc"]);
+    // One that is no longer configured goes with its keys.
+    registry.configure([]);
+    assert_eq!(registry.holder(2), None);
+    let mut strict = Registry::new("org.test", url("a"), true);
+    assert!(strict.learn(&identity("b"), announced(), Instant::now()).is_err(), "nobody configured it");
+    strict.configure([url("b-p2p.svc")]);
+    assert!(strict.learn(&identity("b"), announced(), Instant::now()).is_ok());
 }

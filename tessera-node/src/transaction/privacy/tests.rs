@@ -80,17 +80,17 @@ fn a_push_is_taken_ignored_or_refused() {
 
     assert_eq!(check_mode(StandardPrivate, false), Ok(()));
     assert_eq!(check_mode(PartyProtection, false), Err(Refusal::Disabled));
-    assert_eq!(check_push(&affects(StandardPrivate, &[2]), &Known::new()), Ok(Verdict::Accept));
+    assert_eq!(check_push(&affects(StandardPrivate, &[2]), &Known::new()), Ok(PushDecision::Accept));
     let other_mode = check_push(&affects(PartyProtection, &[2]), &known(StandardPrivate, &[2]));
-    assert!(matches!(other_mode, Ok(Verdict::Ignore(_))));
+    assert!(matches!(other_mode, Ok(PushDecision::Ignore(_))));
     let early = check_push(&affects(PrivateStateValidation, &[1, 2]), &Known::new());
-    assert!(matches!(early, Ok(Verdict::Ignore(_))));
+    assert!(matches!(early, Ok(PushDecision::Ignore(_))));
     let foreign =
         check_push(&affects(PrivateStateValidation, &[1, 2]), &known(PrivateStateValidation, &[2, 3]));
-    assert!(matches!(foreign, Ok(Verdict::Ignore(_))));
+    assert!(matches!(foreign, Ok(PushDecision::Ignore(_))));
     let more =
         check_push(&affects(PrivateStateValidation, &[1, 2, 3]), &known(PrivateStateValidation, &[1, 2]));
     assert_eq!(more, Err(Refusal::Recipients(hash())));
     let same = check_push(&affects(PrivateStateValidation, &[2, 1]), &known(PrivateStateValidation, &[1, 2]));
-    assert_eq!(same, Ok(Verdict::Accept));
+    assert_eq!(same, Ok(PushDecision::Accept));
 }

@@ -15,6 +15,7 @@ use crate::support::{assert_holds, hash, insert, value};
 
 const TX: Kind = Kind::Transaction;
 const FIRST_SEGMENT: &str = "0000000000000001.log";
+const INDEX: &str = "index.redb";
 
 /// How long the short form may run beyond its minimum.
 const TIME_LIMIT: Duration = Duration::from_secs(8);
@@ -32,7 +33,7 @@ type Allowed = BTreeMap<u64, Vec<Option<Value>>>;
 fn no_acknowledged_record_is_lost_by_a_power_cut() {
     let wanted = std::env::var("TESSERA_CRASH_CUTS").ok().and_then(|cuts| cuts.parse().ok());
     let deadline = Instant::now() + if wanted.is_some() { Duration::ZERO } else { TIME_LIMIT };
-    let (mut crashes, mut acknowledged, mut refused) = (0, 0, 0);
+    let (mut crashes, mut acknowledged, mut refused, mut compactions) = (0, 0, 0, 0);
     for seed in 0.. {
         if crashes >= wanted.unwrap_or(MIN_CUTS) && Instant::now() > deadline {
             break;
@@ -44,11 +45,13 @@ fn no_acknowledged_record_is_lost_by_a_power_cut() {
         crashes += run.crashes;
         acknowledged += run.acknowledged;
         refused += run.refused;
+        compactions += run.compactions;
     }
     println!(
-        "crash test: {crashes} power cuts, {acknowledged} acknowledged changes, {refused} refused for space"
+        "crash test: {crashes} power cuts, {acknowledged} acknowledged changes, {refused} refused for space, {compactions} segments compacted"
     );
     assert!(acknowledged >= 500 && refused >= 20, "{acknowledged} {refused}");
+    assert!(compactions >= 20, "{compactions}");
 }
 
 /// The control: the same test finds the loss when syncs do nothing.
@@ -68,6 +71,7 @@ struct Run {
     crashes: u64,
     acknowledged: u64,
     refused: u64,
+    compactions: u64,
 }
 
 /// One disk through several crashes.
@@ -89,15 +93,21 @@ fn run(seed: u64, faults: Faults) -> Run {
         crashes += 1;
         // A killed process leaves in the page cache what the next power cut may take.
         disk = if random.random_bool(0.3) { disk.killed_unsynced() } else { disk.crash() };
+        // What is gone from the log must not be missed by a start that has nothing but the log.
+        if random.random_bool(0.3) && disk.names().iter().any(|name| name == INDEX) {
+            disk.delete(INDEX);
+        }
         result = check_records(&disk, &mut allowed);
     }
-    Run { result, crashes, acknowledged: counts.acknowledged, refused: counts.refused }
+    let Counts { acknowledged, refused, compactions } = counts;
+    Run { result, crashes, acknowledged, refused, compactions }
 }
 
 #[derive(Default)]
 struct Counts {
     acknowledged: u64,
     refused: u64,
+    compactions: u64,
 }
 
 /// Changes the disk's faults at random, each by itself: the disk fills up and has space again, with
@@ -109,6 +119,9 @@ fn change_faults(disk: &TestDisk, random: &mut StdRng) {
         }
         if random.random_bool(0.2) {
             faults.space = random.random_bool(0.4).then_some(0);
+        }
+        if random.random_bool(0.1) {
+            faults.index_finds_it_full = random.random_bool(0.4);
         }
         faults.next_sync_fails |= random.random_bool(0.004);
     });
@@ -124,20 +137,36 @@ fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, counts: &mu
     let Ok(store) = options().open_on(&disk.arc()) else {
         return;
     };
+    // Of few records most versions are dead.
+    let records = if random.random_bool(0.5) { 150 } else { 25 };
+    change_records(&store, disk, random, records, allowed, counts);
+    let stats = store.stats();
+    counts.compactions += stats.compactions;
+    assert_eq!(stats.damaged_segments, 0, "nothing was damaged");
+}
+
+fn change_records(
+    store: &Store,
+    disk: &TestDisk,
+    random: &mut StdRng,
+    records: u64,
+    allowed: &mut Allowed,
+    counts: &mut Counts,
+) {
     loop {
         change_faults(disk, random);
         let mut pending = Vec::new();
         for _ in 0..random.random_range(1..12) {
-            let number = random.random_range(0..150);
+            let number = random.random_range(0..records);
             // One change of a record at a time, so that the order of answers does not matter.
             if pending.iter().all(|(other, _)| *other != number) {
-                pending.push((number, ask(&store, random, number, allowed)));
+                pending.push((number, ask(store, random, number, allowed)));
             }
         }
         let (mut written, mut full) = (0, 0);
         for (number, asked) in pending {
             let states = allowed.get_mut(&number).expect("it was asked for");
-            match asked.wait(&store, number) {
+            match asked.wait(store, number) {
                 Ok(Answer::Written(state)) => {
                     written += 1;
                     *states = vec![Some(state)];
@@ -146,6 +175,9 @@ fn live(disk: &TestDisk, random: &mut StdRng, allowed: &mut Allowed, counts: &mu
                     counts.acknowledged += 1;
                     assert_eq!(states[0], Some(state), "{number}: what was refused is not read");
                     // The change was decided before anything of it was written.
+                    states.pop();
+                }
+                Ok(Answer::Moved) => {
                     states.pop();
                 }
                 Err(WriteError::Full) => full += 1,
@@ -176,6 +208,8 @@ enum Answer {
     Written(Value),
     /// The record was this before, and is.
     Exists(Value),
+    /// Compaction wrote the record again in between, so nothing was changed.
+    Moved,
 }
 
 fn ask(store: &Store, random: &mut StdRng, number: u64, allowed: &mut Allowed) -> Asked {
@@ -184,7 +218,7 @@ fn ask(store: &Store, random: &mut StdRng, number: u64, allowed: &mut Allowed) -
     let states = allowed.entry(number).or_insert_with(|| vec![None]);
     states.push(Some(new.clone()));
     match store.version(TX, &hash(number)).unwrap_or(None) {
-        Some(version) if random.random_bool(0.3) => {
+        Some(version) if random.random_bool(0.5) => {
             Asked::Replace(store.compare_and_replace(TX, hash(number), version, new.clone()), new)
         }
         _ => Asked::Insert(store.insert(TX, hash(number), new.clone()), new),
@@ -196,7 +230,8 @@ impl Asked {
         match self {
             Self::Replace(pending, new) => match pending.wait()? {
                 ReplaceOutcome::Replaced(_) => Ok(Answer::Written(new)),
-                outcome => panic!("{number}: nobody else replaces it: {outcome:?}"),
+                ReplaceOutcome::Changed { .. } => Ok(Answer::Moved),
+                outcome @ ReplaceOutcome::Absent => panic!("{number}: {outcome:?}"),
             },
             Self::Insert(pending, new) => Ok(match pending.wait()? {
                 InsertOutcome::Inserted(_) => Answer::Written(new),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tessera_store::{Hash, InsertOutcome, Kind, OpenError, Options, ReadError, Store};
+use tessera_store::{Hash, InsertOutcome, Kind, OpenError, Options, ReadError, Store, verify_on};
 
 use crate::disk::TestDisk;
 use crate::support::{hash, insert, replace, value};
@@ -179,11 +179,21 @@ fn a_body_hit_by_a_flip_is_reported_and_counted_and_can_be_repaired() {
         let error = store.get(TX, &hash(50)).expect_err("damaged");
         assert!(matches!(error, ReadError::Corrupt { hash: of, .. } if of == hash(50)));
         assert_eq!((store.stats().corrupt, store.stats().unidentified), (1, 0));
+        assert_eq!(store.damaged().expect("an answer"), [(TX, hash(50))]);
+        store.close();
+        let store = options().open_on(&hurt.arc()).expect("the store opens");
+        if !fixture.indexed {
+            // The replay found it, so the index knows.
+            assert_eq!(store.damaged().expect("an answer"), [(TX, hash(50))]);
+        }
+        let _ = store.get(TX, &hash(50)).expect_err("damaged");
+        assert_eq!(store.damaged().expect("an answer"), [(TX, hash(50))]);
 
         replace(&store, 50, value(50, body_bytes(50)));
 
         check_reads(&store, &fixture.spans, |_| false, "repaired");
         assert_eq!(store.stats().corrupt, 0);
+        assert_eq!(store.damaged().expect("an answer"), []);
     }
 }
 
@@ -342,4 +352,42 @@ fn a_payload_that_looks_like_a_record_is_not_taken_for_one() {
     let store = options().open_on(&disk.arc()).expect("the store opens");
     assert_eq!(store.get(TX, &hash(5)).expect("an answer"), None);
     assert!(store.get(TX, &hash(2)).expect("read by its other header").is_some());
+}
+
+/// A log of any end is verified without a start, which would repair it; each kind of damage is found, and its names are right.
+#[test]
+fn an_offline_check_names_what_is_damaged_and_changes_nothing() {
+    for fixture in fixtures() {
+        let what = format!("{} indexed={}", fixture.what, fixture.indexed);
+        let check = |disk: &TestDisk| {
+            let before = disk.calls();
+            let verified = verify_on(&disk.arc(), |kind, hash, value| {
+                kind == TX
+                    && fixture.spans.iter().any(|record| {
+                        *hash == crate::support::hash(record.number)
+                            && value == crate::support::value(record.number, body_bytes(record.number))
+                    })
+            });
+            assert_eq!(disk.calls(), before, "{what}: it only reads");
+            verified.unwrap_or_else(|error| panic!("{what}: {error}"))
+        };
+        let sound = check(&fixture.disk.killed());
+        assert!(sound.is_sound() && sound.torn == 0 && sound.records == RECORDS, "{what}: {sound:?}");
+
+        let hurt = fixture.disk.killed();
+        let record = &fixture.spans[50];
+        hurt.damage(&record.segment, |bytes| bytes[record.body.start] ^= 1);
+        let found = check(&hurt);
+        assert_eq!(found.damaged.iter().collect::<Vec<_>>(), [&(TX, hash(50))], "{what}");
+        assert_eq!((found.records, found.lost), (RECORDS - 1, 0), "{what}");
+
+        let hurt = fixture.disk.killed();
+        hurt.damage(&record.segment, |bytes| bytes[record.whole.clone()].fill(0));
+        let found = check(&hurt);
+        assert_eq!((found.damaged.len(), found.lost, found.is_sound()), (0, 1, false), "{what}");
+
+        let hurt = fixture.disk.killed();
+        hurt.delete(&record.segment);
+        assert!(!check(&hurt).is_sound(), "{what}");
+    }
 }

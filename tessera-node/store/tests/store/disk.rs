@@ -3,7 +3,7 @@
 //! Whatever was not followed by a completed sync – sectors of a write, the size of a file, a new
 //! name – may be there after a crash or not, each by itself, in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,9 @@ use rand::{Rng, SeedableRng};
 use tessera_store::{Disk, DiskFile};
 
 const SECTOR: u64 = 512;
+
+/// How the note of removed segments starts.
+const NOTE: &[u8] = b"COMPACT\0";
 
 /// Its zeros, and its header.
 const SYNCS_OF_A_NEW_SEGMENT: u32 = 2;
@@ -35,7 +38,12 @@ struct State {
     /// Files that are open, and the most that ever were at once.
     open: usize,
     most_open: usize,
+    /// The records that were written to any segment.
+    written: HashSet<RecordId>,
 }
+
+/// Time, length and checksum of the body, and the hash: two records that agree in them are copies.
+type RecordId = (Vec<u8>, Vec<u8>);
 
 /// What the disk does wrong.
 #[allow(clippy::struct_excessive_bools)] // Each fault is there or not, by itself.
@@ -45,16 +53,30 @@ pub(crate) struct Faults {
     pub(crate) syncs_lie: bool,
     /// Only those of a segment in use do: as if `fdatasync` were left out of a commit.
     pub(crate) commits_lie: bool,
+    /// Only those of compaction's copies do: as if a segment were removed before its copies are durable.
+    pub(crate) copies_lie: bool,
+    /// Only those of the notes of removed segments do.
+    pub(crate) notes_lie: bool,
     /// From this mutating call on every call fails: the machine is off.
     pub(crate) off_at: Option<u64>,
     /// The next sync of a log segment fails.
     pub(crate) next_sync_fails: bool,
     /// Bytes that files may have in all.
     pub(crate) space: Option<u64>,
+    /// The index cannot grow.
+    pub(crate) index_finds_it_full: bool,
     /// Syncs of the index do not return.
     pub(crate) index_syncs_hang: bool,
     /// Writes to a log segment find the disk full half way (as on a copy-on-write file system).
     pub(crate) writes_find_it_full: bool,
+}
+
+impl Faults {
+    /// Those that a crash does not end.
+    fn lasting(self) -> Self {
+        let Self { syncs_lie, commits_lie, copies_lie, notes_lie, .. } = self;
+        Self { syncs_lie, commits_lie, copies_lie, notes_lie, ..Self::default() }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -64,6 +86,9 @@ struct Inode {
     syncs: u32,
     /// Ranges written since the last sync, with their bytes.
     unsynced: Vec<(u64, Vec<u8>)>,
+    /// Whether a copy, or a note, was written since a sync was asked for.
+    copied: bool,
+    noted: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +128,7 @@ impl TestDisk {
             calls: 0,
             open: 0,
             most_open: 0,
+            written: HashSet::new(),
         })
     }
 
@@ -140,8 +166,7 @@ impl TestDisk {
         }
         let random = &mut state.random;
         let files: Vec<_> = state.files.iter().map(|file| file.after_crash(random)).collect();
-        let Faults { syncs_lie, commits_lie, .. } = state.faults;
-        let faults = Faults { syncs_lie, commits_lie, ..Faults::default() };
+        let faults = state.faults.lasting();
         let random = StdRng::seed_from_u64(random.random());
         Self::with(State {
             random,
@@ -153,6 +178,7 @@ impl TestDisk {
             calls: 0,
             open: 0,
             most_open: 0,
+            written: state.written.clone(),
         })
     }
 
@@ -169,23 +195,24 @@ impl TestDisk {
             calls: 0,
             open: 0,
             most_open: 0,
+            written: state.written.clone(),
         })
     }
 
     /// The same, but what it wrote is in the page cache only: a power cut may still take it.
     pub(crate) fn killed_unsynced(&self) -> Self {
         let state = self.lock();
-        let Faults { syncs_lie, commits_lie, .. } = state.faults;
         Self::with(State {
             random: state.random.clone(),
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
             renames: state.renames.clone(),
             files: state.files.clone(),
-            faults: Faults { syncs_lie, commits_lie, ..Faults::default() },
+            faults: state.faults.lasting(),
             calls: 0,
             open: 0,
             most_open: 0,
+            written: state.written.clone(),
         })
     }
 
@@ -260,7 +287,7 @@ impl Inode {
                 }
             }
         }
-        Self { now: content.clone(), durable: content, syncs: self.syncs, unsynced: Vec::new() }
+        Self { now: content.clone(), durable: content, syncs: self.syncs, ..Self::default() }
     }
 }
 
@@ -351,6 +378,18 @@ impl State {
         self.renames.push(change);
     }
 
+    /// Whether one of the records was written before. As the format has it: time at 16 of HEAD, length and checksum of the body
+    /// at 24, operation at 37, hash at 40; HEAD and TAIL have 112 bytes.
+    fn is_copy(&mut self, mut bytes: &[u8]) -> bool {
+        let mut copy = false;
+        while bytes.len() >= 224 && bytes[37] == 1 {
+            copy |= !self.written.insert((bytes[16..32].to_vec(), bytes[40..104].to_vec()));
+            let body = u32::from_le_bytes(bytes[24..28].try_into().expect("four bytes")) as usize;
+            bytes = bytes.get(224 + body.next_multiple_of(8)..).unwrap_or_default();
+        }
+        copy
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|inode| self.files[*inode].now.len() as u64).sum()
     }
@@ -387,7 +426,10 @@ impl DiskFile for TestFile {
         let mut state = self.disk.change()?;
         let full = self.log && state.faults.writes_find_it_full;
         let bytes = if full { &bytes[..bytes.len() / 2] } else { bytes };
+        let copied = self.log && state.is_copy(bytes);
         let file = &mut state.files[self.inode];
+        file.copied |= copied;
+        file.noted |= self.log && bytes.starts_with(NOTE);
         let from = usize::try_from(offset).expect("small");
         if file.now.len() < from + bytes.len() {
             file.now.resize(from + bytes.len(), 0);
@@ -401,7 +443,8 @@ impl DiskFile for TestFile {
         let mut state = self.disk.change()?;
         let had = state.files[self.inode].now.len() as u64;
         let space = state.faults.space.unwrap_or(u64::MAX);
-        if state.used() + size.saturating_sub(had) > space {
+        let no_index = !self.log && state.faults.index_finds_it_full;
+        if no_index || state.used() + size.saturating_sub(had) > space {
             return Err(ErrorKind::StorageFull.into());
         }
         let size = usize::try_from(size).expect("small");
@@ -431,7 +474,12 @@ impl DiskFile for TestFile {
         let file = &mut state.files[self.inode];
         file.syncs += 1;
         let commit = self.log && file.syncs > SYNCS_OF_A_NEW_SEGMENT;
-        let lies = faults.syncs_lie || (faults.commits_lie && commit);
+        let copied = std::mem::take(&mut file.copied);
+        let noted = std::mem::take(&mut file.noted);
+        let lies = faults.syncs_lie
+            || (faults.commits_lie && commit)
+            || (faults.copies_lie && copied)
+            || (faults.notes_lie && noted);
         if !lies {
             file.sync();
         }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tessera_store::{Kind, Store};
+use tessera_store::{Kind, ReplaceOutcome, Store};
 
 use crate::support::{assert_holds, hash, open, options, value};
 
 const DIR: &str = "TESSERA_STORE_TEST_DIR";
 const RUN: &str = "TESSERA_STORE_TEST_RUN";
 const NAME: &str = "kill::what_a_killed_process_acknowledged_is_there";
+const REPLACING: &str = "kill::what_a_killed_process_replaced_is_there_and_the_rest_is_compacted";
 
 const KILLS: u64 = 6;
 const WRITERS: u64 = 8;
@@ -29,7 +30,7 @@ fn what_a_killed_process_acknowledged_is_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut acknowledged = BTreeMap::new();
     for run in 0..KILLS {
-        let mut child = writer(dir.path(), run);
+        let mut child = writer(dir.path(), run, NAME);
         let wanted = usize::try_from(200 + run * 300).expect("small");
         let new = kill_after(&mut child, wanted);
         assert!(new.len() >= wanted, "{} of {wanted} before the kill", new.len());
@@ -51,9 +52,9 @@ fn body_bytes(number: u64) -> usize {
     usize::try_from(number * 31 % 900).expect("small")
 }
 
-fn writer(dir: &Path, run: u64) -> Child {
+fn writer(dir: &Path, run: u64, test: &str) -> Child {
     Command::new(std::env::current_exe().expect("a running test has a path"))
-        .args(["--exact", NAME, "--nocapture"])
+        .args(["--exact", test, "--nocapture"])
         .env(DIR, dir)
         .env(RUN, run.to_string())
         .stdout(Stdio::piped())
@@ -93,6 +94,81 @@ fn write_until_killed(dir: &Path, run: u64) -> ! {
         }
     });
     std::process::exit(0)
+}
+
+/// Records of the second test: each writer has eight of them, and replaces them for as long as it lives.
+const REPLACED: u64 = 64;
+
+/// Kills hit compactions as well: of all that is written little is live.
+#[test]
+fn what_a_killed_process_replaced_is_there_and_the_rest_is_compacted() {
+    if let Ok(dir) = std::env::var(DIR) {
+        replace_until_killed(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    // By record: the number of its last version that was acknowledged.
+    let mut acknowledged = BTreeMap::new();
+    for run in 0..KILLS {
+        let mut child = writer(dir.path(), run, REPLACING);
+        for number in kill_after(&mut child, usize::try_from(800 + run * 150).expect("small")) {
+            let last = acknowledged.entry(number % REPLACED).or_insert(0);
+            *last = number.max(*last);
+        }
+        let store = open(dir.path());
+        assert_eq!((store.stats().corrupt, store.stats().unidentified), (0, 0));
+        for (record, last) in &acknowledged {
+            let found = version(&store, *record).expect("acknowledged");
+            assert!(found >= *last && found % REPLACED == *record, "{record}: {found}, {last} acknowledged");
+            let stored = store.get(Kind::Transaction, &hash(*record)).expect("no damage").expect("there");
+            assert_eq!(stored.value, value(found, body_bytes(found)), "{record}");
+        }
+    }
+    let store = open(dir.path());
+    let started = Instant::now();
+    // All live records fit two segments; the rest is the one in use, those ahead, and what a checkpoint has not passed.
+    while store.stats().segments > 12 {
+        assert!(started.elapsed() < PATIENCE, "{:?}", store.stats());
+        std::thread::yield_now();
+    }
+    println!("kill test: {KILLS} kills, {:?}", store.stats());
+}
+
+/// The number of the version that is there.
+fn version(store: &Store, record: u64) -> Option<u64> {
+    let stored = store.get(Kind::Transaction, &hash(record)).expect("no damage");
+    stored.map(|stored| stored.value.timestamp_ms)
+}
+
+fn replace_until_killed(dir: &Path) -> ! {
+    let store = options(dir).checkpoint_records(100).open().expect("the store opens");
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let store = &store;
+            scope.spawn(move || {
+                loop {
+                    for record in (writer..REPLACED).step_by(8) {
+                        replace_one(store, record);
+                    }
+                }
+            });
+        }
+    });
+    std::process::exit(0)
+}
+
+fn replace_one(store: &Store, record: u64) {
+    let number = version(store, record).map_or(record, |number| number + REPLACED);
+    let value = || value(number, body_bytes(number));
+    // Compaction may give a record another version in between.
+    while match store.version(Kind::Transaction, &hash(record)).expect("an answer") {
+        None => store.insert(Kind::Transaction, hash(record), value()).wait().is_err(),
+        Some(read) => {
+            let replaced = store.compare_and_replace(Kind::Transaction, hash(record), read, value()).wait();
+            !matches!(replaced.expect("durable"), ReplaceOutcome::Replaced(_))
+        }
+    } {}
+    let line = format!("ack {number}\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
 }
 
 fn write_one(store: &Store, number: u64) {

@@ -4,9 +4,11 @@
 #![allow(clippy::panic)]
 
 mod behaviour;
+mod compaction;
 mod counts;
 mod crash;
 mod damage;
 mod disk;
 mod kill;
+mod quota;
 mod support;

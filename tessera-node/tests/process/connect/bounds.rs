@@ -13,7 +13,7 @@ use crate::support::process::{Process, raise_descriptor_limit};
 /// `--max-connections`, by default.
 const CONNECTIONS: usize = 256;
 const SOON: Duration = Duration::from_secs(5);
-const MOST_BYTES: usize = 32 << 20;
+const MOST_BYTES: usize = 16 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_is_too_large_is_refused() {

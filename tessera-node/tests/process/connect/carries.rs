@@ -47,7 +47,7 @@ async fn a_ledger_sends_and_receives_over_the_socket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_passes_both_ways_without_being_held() {
     const PAYLOAD: usize = 24 << 20;
-    const MOST: usize = 24 << 20;
+    const MOST: usize = 8 << 20;
     let net = Net::new(&["a"]);
     let a = net.node("a");
     let _node = Process::start(a);

@@ -28,11 +28,10 @@ fn a_version_that_was_asked_for_and_is_not_there_is_a_rotation_under_way() {
 
     let mut world = known();
     world.object["spec"]["keys"][0]["rotation"]["trigger"] = json!(2);
-    let store = world.report().secret_store.as_mut().unwrap();
-    (store.available, store.message) = (false, "the store is sealed".into());
+    world.report().key_failures = vec!["key main version 3: the store is sealed".into()];
     let status = world.status();
     let message = &find(&status.conditions, ConditionType::KeysReady).unwrap().message;
-    assert!(message.ends_with("yet: the store is sealed"), "{message}");
+    assert!(message.ends_with("yet: key main version 3: the store is sealed"), "{message}");
 }
 
 #[test]

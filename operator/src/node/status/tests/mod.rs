@@ -1,6 +1,9 @@
 //! One test for each reason of each condition of a node.
 
+mod exposure;
 mod images;
+mod imports;
+mod key_backup;
 mod keys;
 mod pods;
 mod volumes;
@@ -48,7 +51,9 @@ fn ready() -> World {
         volumes: Vec::new(),
         attestations: Vec::new(),
         foreign_policies: Vec::new(),
+        load_balancer: None,
         dedicated_machines: None,
+        backup: crate::backup::memory::ObservedBackup::default(),
         events: EventCause::NotNeeded,
     };
     let written = vec![(ObjectId::of::<Secret>("org-a", "node-a-tls"), Outcome::Created)];
@@ -134,15 +139,16 @@ fn a_status_made_of_itself_is_itself() {
 }
 
 fn held(widening: crate::node::hold::Widening) -> World {
-    use crate::checklist::enforce::{Gate, HoldingLine};
+    use crate::checklist::enforce::{Gate, Gates, HoldingLine};
     let line = HoldingLine {
         id: tessera_crds::checklist::Line::HardwareKeys,
+        result: tessera_crds::checklist::LineResult::Violated,
         reason: "SoftwareSeal".into(),
         remedy: "migrate".into(),
         others: 0,
     };
     let gate = Gate::Held(line);
-    World { holds: Holds::of(vec![widening], &gate, &gate), ..ready() }
+    World { holds: Holds::of(vec![widening], &Gates::one(gate.clone()), &Gates::one(gate), true), ..ready() }
 }
 
 #[test]
