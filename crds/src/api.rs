@@ -22,6 +22,7 @@ pub mod partner;
 pub mod peer;
 pub mod pki;
 pub mod pod;
+pub mod postgres;
 mod rules;
 mod schema;
 pub mod secret_store;

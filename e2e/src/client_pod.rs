@@ -106,21 +106,30 @@ impl ClientPod {
 
     /// Runs a command in the pod.
     pub async fn exec(&self, command: &[String]) -> Result<Output> {
-        let pods: Api<Pod> = Api::namespaced(self.cluster.client().clone(), &self.namespace);
-        let params = AttachParams::default().container(CONTAINER).stdout(true).stderr(true);
-        let mut process = pods
-            .exec(&self.name, command, &params)
-            .await
-            .with_context(|| format!("exec into {}/{}", self.namespace, self.name))?;
-        let (mut out, mut err) = (String::new(), String::new());
-        let mut stdout = process.stdout().context("exec gave no standard output")?;
-        let mut stderr = process.stderr().context("exec gave no standard error")?;
-        tokio::try_join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err))?;
-        let status = process.take_status().context("exec gave no status")?.await;
-        process.join().await?;
-        let success = status.and_then(|s| s.status).is_some_and(|s| s == "Success");
-        Ok(Output { success, text: if success { out } else { out + &err } })
+        exec(&self.cluster, &self.namespace, &self.name, CONTAINER, command).await
     }
+}
+
+/// Runs a command in a container.
+pub(crate) async fn exec(
+    cluster: &Cluster,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    command: &[String],
+) -> Result<Output> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client().clone(), namespace);
+    let params = AttachParams::default().container(container).stdout(true).stderr(true);
+    let process = pods.exec(pod, command, &params).await;
+    let mut process = process.with_context(|| format!("exec into {namespace}/{pod}"))?;
+    let (mut out, mut err) = (String::new(), String::new());
+    let mut stdout = process.stdout().context("exec gave no standard output")?;
+    let mut stderr = process.stderr().context("exec gave no standard error")?;
+    tokio::try_join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err))?;
+    let status = process.take_status().context("exec gave no status")?.await;
+    process.join().await?;
+    let success = status.and_then(|s| s.status).is_some_and(|s| s == "Success");
+    Ok(Output { success, text: if success { out } else { out + &err } })
 }
 
 /// The pod that [`ClientPod::start`] creates.

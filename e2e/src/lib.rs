@@ -18,6 +18,7 @@ pub mod client_pod;
 pub mod cluster;
 pub mod custodians;
 pub mod fleet;
+pub mod postgres;
 pub mod search;
 pub mod settings;
 pub mod stacks;

@@ -1,6 +1,6 @@
 //! The operator's `GET /v1/status`, its requests about backups and restores of keys, and a scraper's `GET /metrics`. Each has a port and trusted roots of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use futures::future::ready;
@@ -29,19 +29,36 @@ use crate::metrics::Metrics;
 use crate::payload_store::PayloadStore;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
+use crate::transaction::Payloads;
 use crate::volume::Volume;
+
+/// The payload store, and what is made only when it is known which one it is.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: PayloadStore,
+    /// Since when it is open.
+    pub(crate) since: String,
+    pub(crate) volume: Volume,
+    /// The keys' own store; none: keys are in files.
+    pub(crate) vault: Option<Arc<VaultKeys>>,
+}
+
+impl Opened {
+    /// The payload store, in terms of payloads.
+    pub(crate) fn payloads(&self) -> Payloads {
+        Payloads::new(self.store.clone(), self.volume.clone())
+    }
+}
 
 /// Everything that the status reports. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeState {
     pub(crate) identity: String,
     pub(crate) started_at: String,
-    pub(crate) database_since: String,
-    pub(crate) store: PayloadStore,
-    pub(crate) volume: Volume,
+    /// Set once the payload store is open, which a database may delay.
+    pub(crate) opened: Arc<OnceLock<Opened>>,
     pub(crate) readiness: Readiness,
     pub(crate) keys: watch::Receiver<Option<Arc<Keys>>>,
-    pub(crate) vault: Option<Arc<VaultKeys>>,
     pub(crate) imports: watch::Receiver<Imports>,
     pub(crate) restores: Restores,
     pub(crate) credentials: CredentialsReceiver,
@@ -73,9 +90,9 @@ impl NodeState {
             key_failures: self.keys.borrow().as_ref().map(|keys| keys.failures()).unwrap_or_default(),
             imports: self.imports.borrow().status(),
             restores: self.restores.status(),
-            secret_store: self.vault.as_ref().map(|vault| self.secret_store(vault)),
-            database: self.store.status(&self.database_since),
-            payload_store: Some(self.volume.status()),
+            secret_store: self.vault().map(|vault| self.secret_store(vault)),
+            database: self.database(),
+            payload_store: self.opened.get().map(|opened| opened.volume.status()),
             certificate: current.as_deref().map(certificate),
             trust_fingerprints: self.p2p_trust.fingerprints(),
             admin_certificate: admin.as_deref().map(certificate),
@@ -95,6 +112,22 @@ impl NodeState {
             egress_trials: self.egress_trials.borrow().clone(),
             server_trials: self.server_trials.borrow().clone(),
             now: Some(clock::now().to_string()),
+        }
+    }
+
+    fn vault(&self) -> Option<&VaultKeys> {
+        self.opened.get()?.vault.as_deref()
+    }
+
+    /// Why it is not open yet, the readiness says.
+    fn database(&self) -> DependencyStatus {
+        match self.opened.get() {
+            Some(opened) => opened.store.status(&opened.since),
+            None => DependencyStatus {
+                available: false,
+                message: "the payload store is not open yet".into(),
+                since: self.started_at.clone(),
+            },
         }
     }
 
@@ -135,7 +168,7 @@ impl NodeState {
         if let Some(credentials) = self.credentials.current() {
             self.metrics.set_certificate_not_after(credentials.leaf().not_after().as_second());
         }
-        if let Some(vault) = &self.vault {
+        if let Some(vault) = self.vault() {
             self.metrics.set_secret_store(self.secret_store(vault).available);
         }
     }

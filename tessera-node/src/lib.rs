@@ -39,6 +39,7 @@ pub mod volume;
 mod callers;
 mod certificate;
 mod clock;
+mod database_trials;
 mod egress_trials;
 mod key_backups;
 mod key_files;

@@ -1,5 +1,5 @@
-//! The node tries the servers that it depends on, its secret store and its collector of logs, as clients that they must not serve,
-//! and as itself: at start, at each period and when its configuration or its certificate changes. What came of it stands in the status;
+//! The node tries the servers that it depends on, its secret store, its collector of logs and its database, as clients that they must
+//! not serve, and as itself: at start, at each period and when its configuration or its certificate changes. What came of it stands in the status;
 //! nothing follows from it here.
 //!
 //! It tries the store only if it shows that a client certificate: one that asks for none serves the operator, too, which says so.
@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::config::partners::Partner;
 use crate::config::watch::DynamicConfiguration;
+use crate::database_trials::Database;
 use crate::listener_trials::reported;
 use crate::logs::{Collector, Endpoint};
 use crate::peers::NodeUrl;
@@ -45,6 +46,8 @@ const OPEN: Duration = Duration::from_mins(1);
 pub(crate) struct Trials {
     /// The store, if the node shows it a certificate.
     pub(crate) store: Option<Store>,
+    /// The database, if the node shows it a certificate.
+    pub(crate) database: Option<Database>,
     pub(crate) credentials: CredentialsReceiver,
     pub(crate) identity: Identity,
     pub(crate) configuration: DynamicConfiguration,
@@ -105,6 +108,11 @@ impl Trials {
         let (mut all, mut is_settled) = (Vec::new(), true);
         for target in self.targets() {
             let tried = target.run(&shown).await;
+            is_settled &= tried.trials.iter().all(settles);
+            all.push(newest(before, tried));
+        }
+        if let Some(database) = &self.database {
+            let tried = database.run(&shown).await;
             is_settled &= tried.trials.iter().all(settles);
             all.push(newest(before, tried));
         }

@@ -189,6 +189,8 @@ pub enum Reason {
     Protected,
     /// DataProtected: the volume goes with its claim.
     ReclaimPolicyDelete,
+    /// DataProtected: payloads are in a database, which its owner protects and backs up.
+    InDatabase,
 }
 
 impl Reason {

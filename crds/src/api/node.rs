@@ -15,6 +15,7 @@ pub use super::key_backup::{KeyBackupStatus, KeyRestore, VersionBackup};
 use super::name::{ImageDigest, Name, ObjectName, StorageSize, Timestamp};
 use super::network::Privacy;
 use super::pod::PodSettings;
+use super::postgres::PostgresStorage;
 use super::{rules, schema};
 
 /// What a node is asked to be.
@@ -141,17 +142,22 @@ pub struct NetworkRef {
 }
 
 /// Where a node keeps payloads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.embedded) == (self.type == 'Embedded')")
-    .message("storage.embedded must be set if and only if storage.type is Embedded").field_path(".embedded"))]
+    .message("storage.embedded must be set if and only if storage.type is Embedded").field_path(".embedded"),
+    validation = Rule::new("has(self.postgres) == (self.type == 'Postgres')")
+    .message("storage.postgres must be set if and only if storage.type is Postgres").field_path(".postgres"))]
 pub struct Storage {
-    /// Embedded: the node's own store on a volume. Immutable: payloads do not move.
+    /// Embedded: the node's own store on a volume. Postgres: a database that its owner runs. Immutable: payloads do not move.
     #[x_kube(validation = Rule::new("self == oldSelf").message("storage.type is immutable: payloads do not move"))]
     pub r#type: StorageType,
     /// The volume; set if and only if type is Embedded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedStorage>,
+    /// The database; set if and only if type is Postgres. Of another database the node says that the payload store was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<PostgresStorage>,
 }
 
 /// The kinds of storage.
@@ -159,6 +165,8 @@ pub struct Storage {
 pub enum StorageType {
     /// The node's own store on a volume.
     Embedded,
+    /// PostgreSQL.
+    Postgres,
 }
 
 /// The volume of the embedded store.

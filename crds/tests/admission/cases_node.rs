@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::case::{ABSENT, Case, check_create, node};
-use crate::fixture::{self, IMAGE, client, key, many};
+use crate::fixture::{self, IMAGE, client, key, many, postgres};
 
 #[tokio::test]
 async fn invalid_nodes_are_refused_and_their_twins_admitted() {
@@ -106,12 +106,17 @@ fn identity() -> Vec<Case> {
     ]
 }
 
+/// A node whose payloads are in a database.
+fn database(name: &'static str) -> Case {
+    node(name).given("/spec/storage", json!({ "type": "Postgres", "postgres": postgres() }))
+}
+
 fn storage() -> Vec<Case> {
     vec![
         node("a kind of storage that is not built")
             .at("/spec/storage/type")
-            .refuses(json!("Postgres"))
-            .saying(&["spec.storage.type", r#"supported values: "Embedded""#])
+            .refuses(json!("Oracle"))
+            .saying(&["spec.storage.type", r#"supported values: "Embedded", "Postgres""#])
             .admits(json!("Embedded")),
         node("no member of the union")
             .at("/spec/storage/embedded")
@@ -120,9 +125,37 @@ fn storage() -> Vec<Case> {
             .admits(json!({ "size": "1Gi" })),
         node("the wrong member of the union")
             .at("/spec/storage/postgres")
-            .refuses(json!({}))
-            .saying(&["spec.storage.postgres", "unknown field"])
+            .refuses(postgres())
+            .saying(&["spec.storage.postgres", "if and only if storage.type is Postgres"])
             .admits(ABSENT),
+        node("a database without its member")
+            .at("/spec/storage")
+            .refuses(json!({ "type": "Postgres" }))
+            .saying(&["spec.storage.postgres", "if and only if storage.type is Postgres"])
+            .admits(json!({ "type": "Postgres", "postgres": postgres() })),
+        database("a connection string in the manifest")
+            .at("/spec/storage/postgres/connection/string")
+            .refuses(json!("postgresql://node-a@db/payloads"))
+            .saying(&["spec.storage.postgres.connection.string", "unknown field"])
+            .admits(ABSENT),
+        database("a connection string nowhere")
+            .at("/spec/storage/postgres/connection/secretRef")
+            .refuses(ABSENT)
+            .saying(&[
+                "spec.storage.postgres.connection.secretRef",
+                "if and only if connection.type is SecretRef",
+            ])
+            .admits(json!({ "name": "database", "key": "other" })),
+        database("a certificate of our own that lies in a Secret")
+            .at("/spec/storage/postgres/clientCertificate")
+            .refuses(json!({ "type": "Issued", "secretRef": { "name": "database-client" } }))
+            .saying(&["spec.storage.postgres.clientCertificate.secretRef", "if and only if"])
+            .admits(json!({ "type": "SecretRef", "secretRef": { "name": "database-client" } })),
+        database("a database that the node cannot reach")
+            .at("/spec/storage/postgres/egress")
+            .refuses(json!([]))
+            .saying(&["spec.storage.postgres.egress", "at least 1 items"])
+            .admits(json!([{ "cidr": "10.1.2.3/32", "port": 5432 }])),
         node("a size in words")
             .at("/spec/storage/embedded/size")
             .refuses(json!("ten gigabytes"))

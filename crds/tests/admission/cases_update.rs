@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::case::{ABSENT, Case, check_admitted, check_update, network, node};
-use crate::fixture::key;
+use crate::fixture::{key, postgres};
 
 #[tokio::test]
 async fn forbidden_changes_are_refused_and_their_twins_admitted() {
@@ -220,6 +220,13 @@ fn storage() -> Vec<Case> {
             .refuses(json!("fast"))
             .saying(&["spec.storage.embedded.storageClassName", "immutable"])
             .admits(ABSENT),
+        node("another kind of storage")
+            .at("/spec/storage")
+            .refuses(json!({ "type": "Postgres", "postgres": postgres() }))
+            .saying(&["spec.storage.type", "immutable: payloads do not move"])
+            .admits(
+                json!({ "type": "Embedded", "embedded": { "size": "12Gi", "storageClassName": "standard" } }),
+            ),
         node("the volume removed, to be added again as another")
             .at("/spec/storage/embedded")
             .refuses(ABSENT)

@@ -60,6 +60,16 @@ pub(crate) fn network() -> Value {
     })
 }
 
+/// A database of payloads.
+pub(crate) fn postgres() -> Value {
+    json!({
+        "connection": { "type": "SecretRef", "secretRef": { "name": "database", "key": "connection" } },
+        "caBundleRef": { "name": "database-ca" },
+        "clientCertificate": { "type": "Issued" },
+        "egress": [{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "postgres" } }, "port": 5432 }],
+    })
+}
+
 pub(crate) fn node() -> Value {
     json!({
         "apiVersion": "tessera.rs/v1alpha1",

@@ -8,6 +8,7 @@ mod checklist;
 mod ciphertext;
 mod client_namespace;
 mod connect;
+mod database;
 mod drift;
 mod exposure;
 mod faults;

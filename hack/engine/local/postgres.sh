@@ -16,9 +16,9 @@ postgres_files() {
   local programs=$1 version_folder=${1%/bin} modules
   mapfile -t modules < <(find "$version_folder/lib" -maxdepth 1 -name '*.so' ! -name 'llvmjit*')
   {
-    printf '%s\n' "$programs"/{postgres,initdb} "${modules[@]}" /usr/share/zoneinfo/{UTC,Etc/UTC}
+    printf '%s\n' "$programs"/{postgres,initdb,psql} "${modules[@]}" /usr/share/zoneinfo/{UTC,Etc/UTC}
     find "/usr/share/postgresql/${version_folder##*/}" -type f
-    libraries "$programs/postgres" "$programs/initdb" /bin/sh "${modules[@]}"
+    libraries "$programs/postgres" "$programs/initdb" "$programs/psql" /bin/sh "${modules[@]}"
   } | awk '{ print $1 "=" $1 }'
 }
 

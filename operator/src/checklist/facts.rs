@@ -48,6 +48,8 @@ pub struct NodeFacts {
     pub collector: Option<String>,
     /// The secret store that it shows a client certificate, by URL; `None`: it shows none.
     pub store_with_certificate: Option<String>,
+    /// How it logs in to the database of its payloads.
+    pub database: DatabaseLogin,
     /// How old the newest version of a key may be, by the key's name; absent: nothing says.
     pub rotate_every: BTreeMap<String, SignedDuration>,
     /// What people state about its network.
@@ -56,6 +58,17 @@ pub struct NodeFacts {
     pub leak_is_known: bool,
     /// Its pods.
     pub pods: Vec<PodFacts>,
+}
+
+/// How a node logs in to the database of its payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseLogin {
+    /// It has no database.
+    None,
+    /// Without a certificate.
+    WithoutCertificate,
+    /// It shows a certificate, and may have a password beside.
+    WithCertificate,
 }
 
 /// What is known of one pod.

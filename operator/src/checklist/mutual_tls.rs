@@ -2,16 +2,16 @@
 //!
 //! - Enforced by: listeners that serve nobody without a certificate; no field can turn TLS off.
 //! - Observed by: the node, which tries its own listeners over loopback with wrong clients; each refusal counts only for its
-//!   own reason, beside a client that P2P serves. So does the node with its collector of logs, and with its secret store if it shows
-//!   that a certificate. The operator, of a store that it shows none: it is served.
+//!   own reason, beside a client that P2P serves. So does the node with its collector of logs, with the database of its payloads, and
+//!   with its secret store, the last two if it shows them a certificate. The operator, of a store that it shows none: it is served.
 
 use jiff::Timestamp;
 use tessera_crds::checklist::{Line, LineResult, Observer};
 use tessera_node_api::admin::{
-    COLLECTOR, ListenerTrials, Outcome, SECRET_STORE, Shown, Status, Trial, TriedServer,
+    COLLECTOR, DATABASE, ListenerTrials, Outcome, SECRET_STORE, Shown, Status, Trial, TriedServer,
 };
 
-use super::facts::{NetworkFacts, NodeFacts, PodFacts, StoreAnswer};
+use super::facts::{DatabaseLogin, NetworkFacts, NodeFacts, PodFacts, StoreAnswer};
 use super::finding::Finding;
 use super::fresh::is_fresh;
 use super::{EVIDENCE_LASTS, NetworkLine, NodeLine, nodes};
@@ -33,14 +33,35 @@ const WRONG: [Shown; 4] = [Shown::Plain, Shown::NoCertificate, Shown::ForeignCA,
 fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
     let Some(report) = &pod.report else { return pod.silent() };
     let listeners = of_listeners(facts, pod, report, now);
-    let store = facts.store_with_certificate.as_ref().map(|address| (SECRET_STORE, address));
-    let collector = facts.collector.as_ref().map(|address| (COLLECTOR, address));
-    let servers = [store, collector].into_iter().flatten();
-    servers.fold(listeners, |so_far, (name, address)| {
-        let trials =
-            report.server_trials.iter().find(|tried| tried.name == name && tried.address == *address);
-        with(so_far, of_server(name, address, trials, facts, pod, now))
-    })
+    let tried = |name: &str| report.server_trials.iter().find(move |tried| tried.name == name);
+    let at = |name, address: &Option<String>| {
+        let address = address.as_deref()?;
+        let trials = tried(name).filter(|tried| tried.address == address);
+        Some(of_server(&format!("the {name} at {address}"), trials, facts, pod, now))
+    };
+    let database = match facts.database {
+        DatabaseLogin::None => None,
+        DatabaseLogin::WithoutCertificate => Some(shows_none(pod)),
+        // Where it is stands in a Secret, so only the node can say.
+        DatabaseLogin::WithCertificate => {
+            let trials = tried(DATABASE);
+            let place = trials.map(|tried| format!(" at {}", tried.address)).unwrap_or_default();
+            Some(of_server(&format!("the {DATABASE}{place}"), trials, facts, pod, now))
+        }
+    };
+    let store = at(SECRET_STORE, &facts.store_with_certificate);
+    let servers = [store, at(COLLECTOR, &facts.collector), database];
+    servers.into_iter().flatten().fold(listeners, with)
+}
+
+/// Of a database that the node shows no certificate.
+fn shows_none(pod: &PodFacts) -> Finding {
+    Finding::violated(
+        "NoClientCertificate",
+        Observer::Operator,
+        format!("the node in pod {} logs in to its database without a client certificate", pod.name),
+        "name a certificate in spec.storage.postgres.clientCertificate and let the database demand it (pg_hba.conf: cert, or clientcert=verify-full)",
+    )
 }
 
 /// The worse of two, the first if they are equally bad; of two that hold, both.
@@ -53,14 +74,12 @@ fn with(first: Finding, second: Finding) -> Finding {
 
 /// What the node's own connects to a server that it depends on came to.
 fn of_server(
-    name: &str,
-    address: &str,
+    server: &str,
     trials: Option<&TriedServer>,
     facts: &NodeFacts,
     pod: &PodFacts,
     now: Timestamp,
 ) -> Finding {
-    let server = format!("the {name} at {address}");
     let Some(trials) = trials else {
         return Finding::unknown(
             "ServerNotTried",
@@ -77,7 +96,7 @@ fn of_server(
             "NoClientCertificate",
             Observer::Node,
             format!("pod {}: {server} served {}", pod.name, words(served)),
-            "let its listener for machines require a client certificate of a CA of its own (Vault: tls_require_and_verify_client_cert, tls_client_ca_file; OpenTelemetry collector: client_ca_file)",
+            "let its listener for machines require a client certificate of a CA of its own (Vault: tls_require_and_verify_client_cert, tls_client_ca_file; OpenTelemetry collector: client_ca_file; PostgreSQL: ssl_ca_file, and cert or clientcert=verify-full in pg_hba.conf)",
         );
     }
     if !is_fresh(&trials.tried_at, facts.probe_every, now) {
@@ -99,7 +118,7 @@ fn of_server(
     Finding::unknown(
         "ServerTrialUnclear",
         format!("pod {}: whether {server} serves {} is unclear: {why}", pod.name, words(shown)),
-        "kubectl describe the TesseraNetwork: SecretStoreReady and the line CentralLogging say how they answer",
+        "kubectl describe the TesseraNetwork: SecretStoreReady and the line CentralLogging say how they answer; Ready of the TesseraNode says it of its database",
     )
 }
 

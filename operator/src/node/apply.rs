@@ -9,6 +9,7 @@ use super::image_check;
 use super::inputs::Inputs;
 use super::remake;
 use super::resolve::Resolved;
+use super::resolve::storage::Volume;
 use super::status;
 use super::upgrade::{self, record::UPGRADE};
 use crate::controller::context::Context;
@@ -83,15 +84,16 @@ fn remember_leaf(node: &Resolved, written: &ObjectId, metadata: &ObjectMeta, ctx
 
 /// A claim template cannot be changed, so a larger size goes to the claim itself. Only a bound claim can grow.
 async fn grow_volume(node: &Resolved, ctx: &Context, applied: &mut Applied) {
+    let Some(Volume { size, .. }) = node.storage.volume() else { return };
     let name = names::node::volume_claim(&node.name, 0);
     let Some(claim) = ctx.caches.claims.get(&name) else { return };
     let claim = claim.read();
-    if !can_grow(&claim, &node.size) {
+    if !can_grow(&claim, size) {
         return;
     }
-    match ctx.writer.grow_claim(&claim, &node.size).await {
+    match ctx.writer.grow_claim(&claim, size).await {
         Ok(()) => {
-            tracing::info!(claim = name, size = node.size, "the volume is to grow");
+            tracing::info!(claim = name, size, "the volume is to grow");
             let id = ObjectId::of::<PersistentVolumeClaim>(&node.owner.namespace, &name);
             applied.written.push((id, Outcome::Replaced(Drift::Outdated)));
         }

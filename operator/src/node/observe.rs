@@ -130,6 +130,8 @@ pub enum ObservedVolume {
     /// Not claimed or bound yet.
     #[default]
     Pending,
+    /// There is none: payloads are in a database.
+    InDatabase,
     /// It cannot be seen now.
     Unknown(String),
     /// It was there and is no more.
@@ -232,6 +234,7 @@ fn last_answer(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Result<admin::St
 }
 
 fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
+    node.storage.volume()?;
     let claim = names::node::volume_claim(&node.name, 0);
     let kept = ctx.caches.claims.get(&claim)?;
     let kept = kept.read();
@@ -246,6 +249,9 @@ fn capacity(node: &Resolved, ctx: &Context) -> Option<VolumeStatus> {
 }
 
 async fn volume(node: &Resolved, ctx: &Context) -> ObservedVolume {
+    if node.storage.volume().is_none() {
+        return ObservedVolume::InDatabase;
+    }
     let name = names::node::volume_claim(&node.name, 0);
     let Some(claim) = ctx.caches.claims.get(&name) else { return ObservedVolume::Pending };
     match judge_claim(&claim.read()) {

@@ -8,7 +8,8 @@ use kube::core::ApiResource;
 use serde_json::Value;
 use tessera_crds::names;
 
-use super::resolve::{Resolved, Volume};
+use super::resolve::Resolved;
+use super::resolve::storage::Volume;
 use super::rollout;
 use crate::controller::context::Context;
 use crate::kube::object_id::ObjectId;
@@ -23,6 +24,8 @@ pub(super) async fn remove_unbound(
     live: Option<&DynamicObject>,
     ctx: &Context,
 ) -> Result<bool, WriteError> {
+    // A workload without a volume asks for none.
+    let Some(wanted) = node.storage.volume() else { return Ok(false) };
     let name = names::node::volume_claim(&node.name, 0);
     let claim = ctx.caches.claims.get(&name);
     let claim = claim.as_ref().map(|claim| claim.read());
@@ -31,7 +34,7 @@ pub(super) async fn remove_unbound(
         return Ok(false);
     }
     let asks_otherwise =
-        |found: Option<PersistentVolumeClaimSpec>| found.is_some_and(|it| differs(&it, &node.volume));
+        |found: Option<PersistentVolumeClaimSpec>| found.is_some_and(|it| differs(&it, wanted));
     let wrong_claim = claim.filter(|claim| asks_otherwise(claim.spec.clone()));
     let wrong_template = live.filter(|live| asks_otherwise(template(live)));
     let is_wrong = wrong_claim.is_some() || wrong_template.is_some();

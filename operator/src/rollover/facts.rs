@@ -8,10 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use tessera_crds::api::name::HttpsUrl;
 use tessera_crds::api::partner::Partner;
 use tessera_crds::api::pki::ReadsTrust;
+use tessera_crds::api::postgres::PostgresClientCertificateType;
 use tessera_crds::api::secret_store::VaultClientCertificateType;
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
 use tessera_node_api::admin::{
-    self, COLLECTOR, Outcome, SECRET_STORE, SeenCaller, Shown, TriedServer, partner_server,
+    self, COLLECTOR, DATABASE, Outcome, SECRET_STORE, SeenCaller, Shown, TriedServer, partner_server,
 };
 use tessera_node_api::identity::Identity;
 use tessera_pki::rollover::{
@@ -201,7 +202,25 @@ impl Look<'_> {
         };
         let staying = self.staying().certificate().fingerprint();
         let partners = self.network.spec.partners.iter().map(|partner| of_partner(partner, staying, parties));
-        store.into_iter().chain(collector).map(facts).chain(partners).collect()
+        let databases = parties.iter().filter_map(|party| self.database(party));
+        store.into_iter().chain(collector).map(facts).chain(databases).chain(partners).collect()
+    }
+
+    /// The database of a node that shows it its own certificate. Its address stands in a Secret, so a person acknowledges it by the
+    /// node's identity.
+    fn database(&self, party: &Party) -> Option<DependencyFacts> {
+        let shown = party.node.spec.storage.postgres.as_ref()?.client_certificate.as_ref()?;
+        if shown.r#type != PostgresClientCertificateType::Issued {
+            return None;
+        }
+        let identity =
+            Identity::node(&self.network.spec.trust_domain, name_of(&*party.node)).ok()?.to_string();
+        Some(DependencyFacts {
+            trusts_issuing: trusts_issuing([party], |tried| tried.name == DATABASE),
+            acknowledged: self.is_acknowledged(&identity),
+            acknowledged_by: BY_ADDRESS,
+            name: format!("{DATABASE} of {identity}"),
+        })
     }
 
     /// The CA that is to stay.

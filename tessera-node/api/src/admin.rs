@@ -152,6 +152,9 @@ pub const SECRET_STORE: &str = "secret store";
 /// [`TriedServer::name`] of the collector of logs.
 pub const COLLECTOR: &str = "collector";
 
+/// [`TriedServer::name`] of the database of payloads.
+pub const DATABASE: &str = "database";
+
 /// [`TriedServer::name`] of the servers of a partner.
 pub fn partner_server(partner: &str) -> String {
     format!("partner {partner}")
@@ -161,10 +164,10 @@ pub fn partner_server(partner: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TriedServer {
-    /// [`SECRET_STORE`], [`COLLECTOR`] or [`partner_server`]. A partner's servers are tried only while certificates of authorities are
+    /// [`SECRET_STORE`], [`COLLECTOR`], [`DATABASE`] or [`partner_server`]. A partner's servers are tried only while certificates of authorities are
     /// shown with the node's own, and only with [`Shown::OwnAlone`].
     pub name: String,
-    /// Its URL, as the node's configuration has it.
+    /// Its URL, as the node's configuration has it; of a database the hosts of the connection string, `host:port` each.
     pub address: String,
     /// When the trials ended (RFC 3339).
     pub tried_at: String,

@@ -29,7 +29,13 @@ pub const IMPORTS: &str = "/etc/tessera/import";
 pub const IMPORT_FILE: &str = "key";
 /// Its password.
 pub const IMPORT_PASSWORD_FILE: &str = "password";
-/// The payload volume.
+/// The connection string of the database, if payloads are in one.
+pub const DATABASE_CONNECTION: &str = "/etc/tessera/database/connection/string";
+/// The CA bundle of the database.
+pub const DATABASE_CA: &str = "/etc/tessera/database/ca/ca.crt";
+/// The Secret that `storage.postgres.clientCertificate` names: `tls.crt` and `tls.key`. It is mounted only if one is named.
+pub const DATABASE_CLIENT_TLS: &str = "/etc/tessera/tls/database-client";
+/// The payload volume; absent if payloads are in a database.
 pub const DATA: &str = "/var/lib/tessera";
 /// A memory-backed directory for sockets.
 pub const RUN: &str = "/run/tessera";

@@ -1,7 +1,10 @@
 //! The files that a connection is made with. They are read anew for each connection: renewed ones need no restart.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
 use tessera_node_api::paths::{CERTIFICATE_FILE, KEY_FILE};
 use tessera_node_api::tls_client;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -24,31 +27,48 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads them. The sentence of an error names the file, and quotes nothing.
-    pub(crate) async fn read(&self) -> Result<(Vec<Server>, MakeRustlsConnect), String> {
+    pub(crate) async fn read(&self) -> Result<Login, String> {
         let files = self.clone();
         // Some files of a pod come from a slow place.
         let read = tokio::task::spawn_blocking(move || files.read_now());
         read.await.unwrap_or_else(|_| Err("reading the files of the connection panicked".to_owned()))
     }
 
-    fn read_now(&self) -> Result<(Vec<Server>, MakeRustlsConnect), String> {
+    fn read_now(&self) -> Result<Login, String> {
         let named = |path: &Path, error: &dyn std::fmt::Display| format!("{} {error}", path.display());
         let servers = connection_string::servers(&text(&self.connection)?)
             .map_err(|error| named(&self.connection, &error))?;
         let roots = tls_client::roots(&public(&self.ca)?)
             .map_err(|error| format!("the CA bundle {} cannot be used: {error}", self.ca.display()))?;
-        let tls = match &self.client_certificate {
-            None => tls_client::without_certificate(roots),
-            Some(directory) => {
-                let certificate = public(&directory.join(CERTIFICATE_FILE))?;
-                let key = text(&directory.join(KEY_FILE))?;
-                let shown = tls_client::client_certificate(&certificate, key.as_bytes())
-                    .map_err(|error| format!("in {}, {error}", directory.display()))?;
-                tls_client::with_certified_key(roots, shown)
-            }
-        };
-        Ok((servers, MakeRustlsConnect::new(tls)))
+        let own = self.client_certificate.as_deref().map(certificate).transpose()?;
+        Ok(Login { servers, roots, own })
     }
+}
+
+/// What the files say.
+pub(crate) struct Login {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) roots: RootCertStore,
+    /// What the servers are shown.
+    pub(crate) own: Option<Arc<CertifiedKey>>,
+}
+
+impl Login {
+    /// The TLS of a client that shows this.
+    pub(crate) fn tls(&self, shown: Option<Arc<CertifiedKey>>) -> MakeRustlsConnect {
+        let roots = self.roots.clone();
+        MakeRustlsConnect::new(match shown {
+            None => tls_client::without_certificate(roots),
+            Some(shown) => tls_client::with_certified_key(roots, shown),
+        })
+    }
+}
+
+fn certificate(directory: &Path) -> Result<Arc<CertifiedKey>, String> {
+    let certificate = public(&directory.join(CERTIFICATE_FILE))?;
+    let key = text(&directory.join(KEY_FILE))?;
+    tls_client::client_certificate(&certificate, key.as_bytes())
+        .map_err(|error| format!("in {}, {error}", directory.display()))
 }
 
 fn public(path: &Path) -> Result<Vec<u8>, String> {

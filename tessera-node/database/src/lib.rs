@@ -33,6 +33,7 @@ mod rows;
 mod schema;
 mod session;
 mod stats;
+mod trial;
 mod writer;
 
 pub use credentials::Credentials;
@@ -42,3 +43,4 @@ pub use health::{Health, HealthChanges};
 pub use rows::RawRow;
 pub use schema::DDL;
 pub use stats::Stats;
+pub use trial::Trials;

@@ -51,8 +51,9 @@ impl Session {
         known: Option<StoreId>,
         newest: &AtomicU32,
     ) -> Result<Self, String> {
-        let (servers, tls) = credentials.read().await?;
-        let primary = primary::find(&servers, &tls, newest).await?;
+        let login = credentials.read().await?;
+        let tls = login.tls(login.own.clone());
+        let primary = primary::find(&login.servers, &tls, newest).await?;
         timeout(PREPARE_TIME, Self::prepare(primary, tls, known))
             .await
             .unwrap_or_else(|_| Err("the server did not prepare the statements in time".to_owned()))

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -71,7 +72,7 @@ struct OutcomeLabels {
 /// All metrics of a node.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: RwLock<Registry>,
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
     connections: Family<PortLabels, Gauge>,
     handshakes: Family<PortLabels, Counter>,
@@ -85,9 +86,15 @@ pub struct Metrics {
     logs: tessera_log_shipping::Metrics,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
-    /// All of them at zero; those of `store` are read when scraped.
-    pub fn new(store: Option<&PayloadStore>) -> Self {
+    /// All of them at zero.
+    pub fn new() -> Self {
         let mut registry = Registry::with_prefix("tessera");
         let requests: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(latency);
         let pushes: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(latency);
@@ -103,7 +110,7 @@ impl Metrics {
             secret_store_up: Gauge::default(),
             certificate_not_after: Gauge::default(),
             logs: tessera_log_shipping::Metrics::default(),
-            registry: Registry::default(),
+            registry: RwLock::default(),
         };
         let m = &metrics;
         registry.register_with_unit(
@@ -144,24 +151,27 @@ impl Metrics {
             m.certificate_not_after.clone(),
         );
         m.logs.register(registry.sub_registry_with_prefix("logs"));
-        if let Some(store) = store {
-            match store {
-                PayloadStore::Embedded(store) => {
-                    store::register(registry.sub_registry_with_prefix("store"), store.clone());
-                }
-                PayloadStore::Postgres(database) => {
-                    database::register(registry.sub_registry_with_prefix("database"), database.clone());
-                }
+        Self { registry: RwLock::new(registry), ..metrics }
+    }
+
+    /// Those of the payload store, too, read when scraped.
+    pub(crate) fn add_store(&self, store: &PayloadStore) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        match store {
+            PayloadStore::Embedded(store) => {
+                store::register(registry.sub_registry_with_prefix("store"), store.clone());
+            }
+            PayloadStore::Postgres(database) => {
+                database::register(registry.sub_registry_with_prefix("database"), database.clone());
             }
         }
-        Self { registry, ..metrics }
     }
 
     /// All of them as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a string does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry.read().unwrap_or_else(PoisonError::into_inner));
         text
     }
 

@@ -10,10 +10,11 @@ use tessera_tls::{AllowedPeers, ClientTls, CredentialsReceiver, Expectation, Ser
 use tokio::sync::watch;
 
 use super::{RunError, payload_store};
-use crate::admin::{AdminApi, MetricsApi, NodeState};
+use crate::admin::{AdminApi, MetricsApi, NodeState, Opened};
 use crate::callers::Callers;
 use crate::config::watch::{self as dynamic_watch, DynamicConfiguration};
 use crate::config::{Config, KeySource, Limits};
+use crate::database_trials::Database;
 use crate::egress_guard::{self, Egress};
 use crate::egress_trials;
 use crate::http::client_api::ClientApi;
@@ -45,9 +46,6 @@ pub(super) struct Base {
     pub(super) started_at: String,
     pub(super) readiness: Readiness,
     pub(super) repairs: Repairs,
-    pub(super) store: PayloadStore,
-    pub(super) volume: Volume,
-    pub(super) database_since: String,
     pub(super) metrics: Arc<Metrics>,
     pub(super) resources: Resources,
     pub(super) credentials: CredentialsReceiver,
@@ -64,10 +62,7 @@ impl Base {
         let probe = ProbeSocket::bind(&config.probe_socket)?;
         let repairs = Repairs::new(tasks.draining().clone());
         tasks.observer("probe", probe.run_with(readiness.clone(), repairs.clone(), tasks.clone()));
-        let store = payload_store::open(&config.storage, &readiness).await?;
-        let database_since = clock::now_rfc3339();
-        tasks.service("payload store", payload_store::follow(store.clone(), readiness.clone()));
-        let metrics = Arc::new(Metrics::new(Some(&store)));
+        let metrics = Arc::new(Metrics::new());
         let resources = Resources::of_process(config.memory_bytes, 1 + config.q2t.len());
 
         let expectation = Expectation { identity: config.identity.clone(), usage: Usage::Both };
@@ -86,9 +81,6 @@ impl Base {
             started_at,
             readiness,
             repairs,
-            volume: Volume::new(store.clone()),
-            store,
-            database_since,
             metrics,
             resources,
             credentials,
@@ -123,20 +115,26 @@ impl Base {
         AllowedPeers::nodes_and_partners(self.config.identity.trust_domain(), self.configuration.partners())
     }
 
-    pub(super) fn vault(&self) -> Result<Option<Arc<VaultKeys>>, RunError> {
-        let KeySource::SecretStore(store) = &self.config.keys else { return Ok(None) };
-        let payloads = self.payloads();
-        let vault = VaultKeys::new((**store).clone())?
+    /// Opens the payload store, whenever that is, and makes what needs to know which one it is.
+    pub(super) async fn open_store(&self) -> Result<Opened, RunError> {
+        let store = payload_store::open(&self.config.storage, &self.readiness).await?;
+        let following = payload_store::follow(store.clone(), self.readiness.clone());
+        self.tasks.service("payload store", following);
+        self.metrics.add_store(&store);
+        let volume = Volume::new(store.clone());
+        let vault = self.vault(&store, &volume)?;
+        Ok(Opened { store, since: clock::now_rfc3339(), volume, vault })
+    }
+
+    fn vault(&self, store: &PayloadStore, volume: &Volume) -> Result<Option<Arc<VaultKeys>>, RunError> {
+        let KeySource::SecretStore(settings) = &self.config.keys else { return Ok(None) };
+        let payloads = Payloads::new(store.clone(), volume.clone());
+        let vault = VaultKeys::new((**settings).clone())?
             .with_write_hook(key_service::write_hook)
-            .with_payload_store(self.store.id().to_string())
+            .with_payload_store(store.id().to_string())
             .with_samples(key_service::keep_sample(payloads))
             .with_backups(key_backups::seal_new(self.configuration.clone()));
         Ok(Some(Arc::new(vault)))
-    }
-
-    /// The payload store, in terms of payloads.
-    pub(super) fn payloads(&self) -> Payloads {
-        Payloads::new(self.store.clone(), self.volume.clone())
     }
 
     /// The listeners that report what the node is waiting for.
@@ -264,6 +262,7 @@ impl Base {
         };
         let trials = server_trials::Trials {
             store,
+            database: Database::of(&self.config.storage, &self.config.node_tls),
             credentials: self.credentials.clone(),
             identity: self.config.identity.clone(),
             configuration: self.configuration.clone(),
@@ -274,12 +273,12 @@ impl Base {
 
     pub(super) async fn load_keys(
         &self,
-        vault: Option<Arc<VaultKeys>>,
+        opened: &Opened,
         keys: &watch::Sender<Option<Arc<Keys>>>,
         imports: watch::Sender<Imports>,
         restorer: Restorer,
     ) -> Result<(), RunError> {
-        if let Some(vault) = vault {
+        if let Some(vault) = opened.vault.clone() {
             let alive = Arc::clone(&vault);
             self.tasks.service("secret store login", async move { Err::<(), _>(alive.keep_alive().await) });
             let importer = Importer::new(vault, self.resources.spare_bytes, imports);
@@ -287,8 +286,8 @@ impl Base {
                 Sources { importer, restorer },
                 self.configuration.clone(),
                 keys.clone(),
-                self.volume.clone(),
-                self.payloads(),
+                opened.volume.clone(),
+                opened.payloads(),
                 self.readiness.clone(),
                 Arc::clone(&self.metrics),
             );

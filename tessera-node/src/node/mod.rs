@@ -1,8 +1,8 @@
 //! Puts a node together and runs it.
 //!
 //! ```text
-//! probe ─► store ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► keys ─► P2P, Q2T ─► ready
-//!                                                          (the operator sees from here on what is awaited)
+//! probe ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► payload store ─► keys ─► P2P, Q2T ─► ready
+//!                                                 (the operator sees from here on what is awaited)
 //! SIGTERM ─► not ready, stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
 //! ```
 
@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tessera_keys::{VaultError, VaultKeys};
@@ -144,10 +144,8 @@ async fn start(
     closing: &mut Closing,
 ) -> Result<Arc<TransactionManager>, RunError> {
     let base = Base::build(config, tasks.clone()).await?;
-    closing.store = Some(base.store.clone());
     closing.readiness = Some(base.readiness.clone());
-    let vault = base.vault()?;
-    closing.vault.clone_from(&vault);
+    let opened = Arc::new(OnceLock::new());
     let keys = watch::Sender::new(None);
     let imports = watch::Sender::default();
     let (restores, taker) = key_restore::channel();
@@ -160,12 +158,9 @@ async fn start(
         .early_listeners(NodeState {
             identity: base.config.identity.to_string(),
             started_at: base.started_at.clone(),
-            database_since: base.database_since.clone(),
-            store: base.store.clone(),
-            volume: base.volume.clone(),
+            opened: Arc::clone(&opened),
             readiness: base.readiness.clone(),
             keys: keys.subscribe(),
-            vault: vault.clone(),
             imports: imports.subscribe(),
             restores,
             credentials: base.credentials.clone(),
@@ -184,10 +179,14 @@ async fn start(
         .await?;
     base.close_egress(&egress_closed_since).await;
     base.try_egress(egress_trials);
-    base.try_servers(vault.as_ref(), server_trials);
-    base.load_keys(vault, &keys, imports, taker).await?;
+    let found = base.open_store().await?;
+    closing.store = Some(found.store.clone());
+    closing.vault.clone_from(&found.vault);
+    let opened = opened.get_or_init(|| found);
+    base.try_servers(opened.vault.as_ref(), server_trials);
+    base.load_keys(opened, &keys, imports, taker).await?;
 
-    let payloads = base.payloads();
+    let payloads = opened.payloads();
     let manager = TransactionManager::new(
         keys.subscribe(),
         payloads,

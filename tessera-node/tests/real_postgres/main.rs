@@ -12,6 +12,7 @@ mod failover;
 mod java;
 mod login;
 mod replicas;
+mod strangers;
 
 use futures::StreamExt;
 use serde_json::json;

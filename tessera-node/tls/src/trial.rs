@@ -138,6 +138,11 @@ impl Stranger {
         let key = key.map_err(|_| StrangerError("its key cannot be used".to_owned()))?;
         Ok(Self(Arc::new(CertifiedKey::new(certificate, key))))
     }
+
+    /// What it shows.
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0)
+    }
 }
 
 impl std::fmt::Debug for Stranger {
@@ -173,7 +178,7 @@ where
 
 impl Shown {
     /// Whether a listener that refuses this for the right reason says so with `alert` (RFC 8446, section 6.2).
-    fn accepts(&self, alert: AlertDescription) -> bool {
+    pub fn accepts(&self, alert: AlertDescription) -> bool {
         use AlertDescription as A;
         match self {
             Self::Plain => false,

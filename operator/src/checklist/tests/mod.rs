@@ -24,7 +24,7 @@ use tessera_crds::checklist::{ChecklistStatus, HardwareLevel, Line, LineResult, 
 
 use super::clear_text::ClearTextFacts;
 use super::cluster::ClusterFacts;
-use super::facts::{CollectorFact, PodFacts, StoreAnswer};
+use super::facts::{CollectorFact, DatabaseLogin, PodFacts, StoreAnswer};
 use super::finding::Finding;
 use super::statements::Statements;
 use super::*;
@@ -57,6 +57,7 @@ fn facts() -> NodeFacts {
         must_not_reach: vec!["169.254.169.254:80".into()],
         collector: Some(COLLECTOR.into()),
         store_with_certificate: None,
+        database: DatabaseLogin::None,
         rotate_every: [("main".to_owned(), SignedDuration::from_hours(24 * 365))].into(),
         statements: Statements::default(),
         pods: vec![pod],

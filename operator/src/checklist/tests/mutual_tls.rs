@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use tessera_crds::checklist::{Line, LineResult};
 use tessera_node_api::admin::{
-    ListenerTrials, Outcome, SECRET_STORE, Shown, Trial, TriedListener, TriedServer,
+    DATABASE, ListenerTrials, Outcome, SECRET_STORE, Shown, Trial, TriedListener, TriedServer,
 };
 
-use super::{NodeFacts, after, facts, of_node, report};
+use super::{DatabaseLogin, NodeFacts, after, facts, of_node, report};
 
 const LINE: Line = Line::MutualTls;
 
@@ -145,6 +145,29 @@ fn a_store_that_serves_a_wrong_client_is_a_violation_however_old_the_trial() {
         };
         assert_eq!(after(LINE, old), "Violated NoClientCertificate");
     }
+}
+
+#[test]
+fn a_database_is_judged_wherever_the_node_says_that_it_is() {
+    let with_database = |facts: &mut NodeFacts| {
+        facts.database = DatabaseLogin::WithCertificate;
+        report(facts).server_trials.insert(0, good_server(DATABASE, "db.bank:5432"));
+    };
+    let mut good = facts();
+    with_database(&mut good);
+    let finding = of_node(&good, LINE);
+    assert_eq!(finding.result, LineResult::Verified);
+    assert!(finding.observed.contains("the database at db.bank:5432 refused"), "{finding:?}");
+
+    let served = |facts: &mut NodeFacts| {
+        with_database(facts);
+        report(facts).server_trials[0].trials[0].outcome = Outcome::Served;
+    };
+    assert_eq!(after(LINE, served), "Violated NoClientCertificate");
+    let untried = |facts: &mut NodeFacts| facts.database = DatabaseLogin::WithCertificate;
+    assert_eq!(after(LINE, untried), "Unknown ServerNotTried");
+    let password = |facts: &mut NodeFacts| facts.database = DatabaseLogin::WithoutCertificate;
+    assert_eq!(after(LINE, password), "Violated NoClientCertificate");
 }
 
 #[test]

@@ -4,13 +4,14 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tessera_crds::api::postgres::{PostgresClientCertificate, PostgresClientCertificateType};
 use tessera_crds::api::secret_store::{VaultClientCertificate, VaultClientCertificateType};
 use tessera_crds::names;
 use tessera_node_api::dynamic_config::{self, DynamicConfig};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::paths;
 use tessera_node_api::static_config::{
-    self, Admin, EgressGuard, Extension, Metrics, NodeIdentity, SecretStore, Storage,
+    self, Admin, EgressGuard, Extension, Metrics, NodeIdentity, SecretStore,
 };
 
 use super::imports;
@@ -18,6 +19,7 @@ use crate::backup::custodians::Custodians;
 use crate::kube::planned::Planned;
 use crate::node::resolve::Resolved;
 use crate::node::resolve::keys::PlannedKey;
+use crate::node::resolve::storage::Storage;
 
 /// How long a new node waits for its egress to be closed before it says that it is open.
 const EGRESS_GUARD_SECONDS: u32 = 30;
@@ -84,7 +86,7 @@ fn extension(node: &Resolved) -> Extension {
         identity: NodeIdentity { trust_domain: node.trust_domain.clone(), name: node.name.clone() },
         dynamic_config: Some(paths::DYNAMIC_CONFIG.to_owned()),
         node_tls: paths::NODE_TLS.to_owned(),
-        storage: Storage { directory: Some(paths::DATA.to_owned()), ..Storage::default() },
+        storage: storage(node),
         secret_store: Some(secret_store(node)),
         admin: Some(Admin { bind: everywhere(paths::ADMIN_PORT), tls: paths::ADMIN_TLS.to_owned() }),
         metrics: Some(Metrics { bind: everywhere(paths::METRICS_PORT) }),
@@ -96,6 +98,27 @@ fn extension(node: &Resolved) -> Extension {
             allowed: host_and_port(&node.store.address),
             timeout_seconds: EGRESS_GUARD_SECONDS,
         }),
+    }
+}
+
+fn storage(node: &Resolved) -> static_config::Storage {
+    let shown = |named: &PostgresClientCertificate| match named.r#type {
+        PostgresClientCertificateType::Issued => paths::NODE_TLS.to_owned(),
+        PostgresClientCertificateType::SecretRef => paths::DATABASE_CLIENT_TLS.to_owned(),
+    };
+    match &node.storage {
+        Storage::Embedded(_) => static_config::Storage {
+            directory: Some(paths::DATA.to_owned()),
+            ..static_config::Storage::default()
+        },
+        Storage::Postgres(postgres) => static_config::Storage {
+            postgres: Some(static_config::Postgres {
+                connection_file: paths::DATABASE_CONNECTION.to_owned(),
+                ca_file: paths::DATABASE_CA.to_owned(),
+                client_certificate: postgres.client_certificate.as_ref().map(shown),
+            }),
+            ..static_config::Storage::default()
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! [pure, infallible] Every object that a node owns, in the order in which they are applied.
 
 mod config_map;
+mod database;
 mod imports;
 mod network_policy;
 mod placement;

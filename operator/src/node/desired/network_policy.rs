@@ -5,7 +5,7 @@
 //! partners ── 9000 ──►│      │── … ─────► partners (the egress list of each)
 //! clients  ── 8080 ──►│ node │── 53 ────► DNS
 //! operator ── 9443 ──►│      │── … ─────► secret store (its egress list)
-//! scrapers ── 9464 ──►└──────┘── … ─────► collector of logs (its egress list)
+//! scrapers ── 9464 ──►└──────┘── … ─────► collector of logs, database (the egress list of each)
 //! ```
 //!
 //! In a dedicated namespace everything is denied by default, also what clients send; a policy for each client lets those
@@ -79,7 +79,8 @@ fn egress(node: &Resolved) -> Vec<NetworkPolicyEgressRule> {
         NetworkPolicyEgressRule { to: Some(vec![peer_nodes(node)]), ports: Some(vec![tcp(P2P_PORT)]) };
     let collector = node.collector.iter().flat_map(|collector| &collector.egress);
     let partners = node.partners.iter().flat_map(|partner| &partner.egress);
-    let outside = node.store_egress.iter().chain(collector).chain(partners).map(|rule| {
+    let database = node.storage.postgres().into_iter().flat_map(|postgres| &postgres.egress);
+    let outside = node.store_egress.iter().chain(collector).chain(partners).chain(database).map(|rule| {
         NetworkPolicyEgressRule { to: Some(vec![endpoint(rule)]), ports: Some(vec![port("TCP", rule.port)]) }
     });
     [peers, node.settings.dns.clone()].into_iter().chain(outside).collect()

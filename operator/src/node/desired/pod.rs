@@ -7,12 +7,12 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use tessera_crds::api::secret_store::ObjectRef;
+use tessera_crds::api::secret_store::{CaBundleRef, ObjectRef};
 use tessera_crds::names;
 use tessera_crds::names::label;
 use tessera_node_api::paths;
 
-use super::placement;
+use super::{database, placement};
 use crate::kube::meta::selector;
 use crate::kube::restricted;
 use crate::node::resolve::Resolved;
@@ -141,14 +141,9 @@ mod volume {
 
 /// Whole directories, never `subPath`: the kubelet would not renew what it mounts.
 fn mounts(node: &Resolved, imports: &[VolumeProjection]) -> Vec<VolumeMount> {
-    let mount = |name: &str, path: &str, read_only| VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: Some(read_only),
-        ..VolumeMount::default()
-    };
     let store_client =
         store_client_secret(node).map(|_| mount(volume::STORE_CLIENT_TLS, paths::STORE_CLIENT_TLS, true));
+    let payloads = node.storage.volume().map(|_| mount(names::node::VOLUME_CLAIM, paths::DATA, false));
     let mut all = vec![
         mount(volume::STATIC, directory(paths::STATIC_CONFIG), true),
         mount(volume::DYNAMIC, directory(paths::DYNAMIC_CONFIG), true),
@@ -157,18 +152,28 @@ fn mounts(node: &Resolved, imports: &[VolumeProjection]) -> Vec<VolumeMount> {
         mount(volume::STORE_CA, directory(paths::STORE_CA), true),
         mount(volume::STORE_TOKEN, directory(paths::STORE_TOKEN), true),
         mount(volume::RUN, paths::RUN, false),
-        mount(names::node::VOLUME_CLAIM, paths::DATA, false),
     ];
+    all.extend(payloads);
+    all.extend(database::mounts(node));
     all.extend(store_client);
     all.extend((!imports.is_empty()).then(|| mount(volume::IMPORTS, paths::IMPORTS, true)));
     all
 }
 
-fn directory(path: &str) -> &str {
+pub(super) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(read_only),
+        ..VolumeMount::default()
+    }
+}
+
+pub(super) fn directory(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(directory, _)| directory)
 }
 
-fn file(path: &str) -> String {
+pub(super) fn file(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
@@ -178,7 +183,7 @@ fn volumes(node: &Resolved, imports: &[VolumeProjection]) -> Vec<Volume> {
         projected(volume::DYNAMIC, 0o444, dynamic(node)),
         secret(volume::TLS, node.tls.secret.name.clone()),
         secret(volume::ADMIN_TLS, node.admin_tls.secret.name.clone()),
-        projected(volume::STORE_CA, 0o444, vec![store_ca(node)]),
+        projected(volume::STORE_CA, 0o444, vec![ca_bundle(&node.store.ca_bundle_ref, paths::STORE_CA)]),
         projected(volume::STORE_TOKEN, GROUP_READABLE, vec![store_token(node)]),
         Volume {
             name: volume::RUN.to_owned(),
@@ -189,7 +194,8 @@ fn volumes(node: &Resolved, imports: &[VolumeProjection]) -> Vec<Volume> {
             ..Volume::default()
         },
     ];
-    all.extend(store_client_secret(node).map(store_client));
+    all.extend(database::volumes(node));
+    all.extend(store_client_secret(node).map(|named| client_certificate(volume::STORE_CLIENT_TLS, named)));
     all.extend((!imports.is_empty()).then(|| projected(volume::IMPORTS, GROUP_READABLE, imports.to_vec())));
     all
 }
@@ -200,14 +206,18 @@ fn store_client_secret(node: &Resolved) -> Option<&ObjectRef> {
 }
 
 /// Nothing of the Secret but certificate and key.
-fn store_client(named: &ObjectRef) -> Volume {
+pub(super) fn client_certificate(volume: &str, named: &ObjectRef) -> Volume {
     let item = |key: &str| KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None };
+    part_of_secret(volume, &named.name, [paths::CERTIFICATE_FILE, paths::KEY_FILE].map(item).to_vec())
+}
+
+pub(super) fn part_of_secret(volume: &str, secret: &str, items: Vec<KeyToPath>) -> Volume {
     Volume {
-        name: volume::STORE_CLIENT_TLS.to_owned(),
+        name: volume.to_owned(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(named.name.to_string()),
+            secret_name: Some(secret.to_owned()),
             default_mode: Some(GROUP_READABLE),
-            items: Some([paths::CERTIFICATE_FILE, paths::KEY_FILE].map(item).to_vec()),
+            items: Some(items),
             optional: None,
         }),
         ..Volume::default()
@@ -238,7 +248,7 @@ fn secret(name: &str, secret: String) -> Volume {
     }
 }
 
-fn projected(name: &str, mode: i32, sources: Vec<VolumeProjection>) -> Volume {
+pub(super) fn projected(name: &str, mode: i32, sources: Vec<VolumeProjection>) -> Volume {
     Volume {
         name: name.to_owned(),
         projected: Some(ProjectedVolumeSource { default_mode: Some(mode), sources: Some(sources) }),
@@ -258,16 +268,12 @@ fn dynamic(node: &Resolved) -> Vec<VolumeProjection> {
     ]
 }
 
-fn store_ca(node: &Resolved) -> VolumeProjection {
-    let bundle = &node.store.ca_bundle_ref;
+/// The bundle, to be mounted as the file at `path`.
+pub(super) fn ca_bundle(bundle: &CaBundleRef, path: &str) -> VolumeProjection {
     VolumeProjection {
         config_map: Some(ConfigMapProjection {
             name: bundle.name.to_string(),
-            items: Some(vec![KeyToPath {
-                key: bundle.key.to_string(),
-                path: file(paths::STORE_CA),
-                mode: None,
-            }]),
+            items: Some(vec![KeyToPath { key: bundle.key.to_string(), path: file(path), mode: None }]),
             optional: None,
         }),
         ..VolumeProjection::default()

@@ -1,4 +1,4 @@
-//! The workload: a StatefulSet of one pod with one volume that outlives it.
+//! The workload: a StatefulSet of one pod, with one volume that outlives it if payloads are kept on one.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use tessera_crds::names::{self, label};
 use super::{config_map, imports, placement, pod};
 use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
+use crate::node::resolve::storage::Volume;
 use crate::node::resolve::{CURRENT_REVISION, Resolved};
 use crate::node::rollout::{LEDGER_TERMS, TEMPLATE_HASH, TEMPLATE_REVISION, kept_revision};
 
@@ -57,7 +58,7 @@ fn spec(node: &Resolved, template: PodTemplateSpec) -> StatefulSetSpec {
         }),
         selector: node_selector(&node.name),
         template,
-        volume_claim_templates: Some(vec![claim(node)]),
+        volume_claim_templates: node.storage.volume().map(|volume| vec![claim(node, volume)]),
         ..StatefulSetSpec::default()
     }
 }
@@ -130,7 +131,7 @@ fn annotations(node: &Resolved) -> BTreeMap<String, String> {
     annotations
 }
 
-fn claim(node: &Resolved) -> PersistentVolumeClaim {
+fn claim(node: &Resolved, volume: &Volume) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(names::node::VOLUME_CLAIM.to_owned()),
@@ -139,9 +140,9 @@ fn claim(node: &Resolved) -> PersistentVolumeClaim {
         },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
-            storage_class_name: node.volume.class.clone(),
+            storage_class_name: volume.class.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some([("storage".to_owned(), Quantity(node.volume.size.clone()))].into()),
+                requests: Some([("storage".to_owned(), Quantity(volume.size.clone()))].into()),
                 limits: None,
             }),
             ..PersistentVolumeClaimSpec::default()

@@ -296,4 +296,5 @@ fn the_end_of_an_import_rolls_no_pod_and_its_volume_goes_with_the_next_template(
     assert!(hash(&changed) != hash(&live) && changed.to_string().contains("another"), "it must be mounted");
 }
 
+mod database;
 mod reach;

@@ -3,6 +3,7 @@
 pub mod exposure;
 pub mod keys;
 mod leaves;
+pub mod storage;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -10,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_crds::api::client::Client;
 use tessera_crds::api::logging::OtlpCollector;
 use tessera_crds::api::network::{NodeDefaults, Privacy, Rollout, Scraper};
-use tessera_crds::api::node::EmbeddedStorage;
 use tessera_crds::api::partner::Partner;
 use tessera_crds::api::peer::EgressRule;
 use tessera_crds::api::pod::PodSettings;
@@ -32,6 +32,7 @@ use crate::report::unreadable::Unreadable;
 use crate::settings::ClusterSettings;
 use exposure::Exposed;
 use keys::PlannedKey;
+use storage::Storage;
 
 /// The pod templates that this operator can make. A new one gets a new number; the old ones stay until no supported
 /// upgrade starts from them, since an upgrade of the operator alone must roll no pod.
@@ -69,10 +70,8 @@ pub struct Resolved {
     pub privacy: Privacy,
     /// Any change of this number restarts the pod.
     pub restart_trigger: i64,
-    /// The volume.
-    pub volume: Volume,
-    /// The size that the spec asks for: what an existing claim grows to.
-    pub size: String,
+    /// Where payloads are kept.
+    pub storage: Storage,
     /// The secret store.
     pub store: VaultStore,
     /// Where the secret store lies.
@@ -117,15 +116,6 @@ pub struct Resolved {
     pub probe_every: SignedDuration,
     /// What it must not reach, by address and port.
     pub must_not_reach: Vec<String>,
-}
-
-/// The claim template of a new workload. Kubernetes cannot change it in a StatefulSet that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Its size.
-    pub size: String,
-    /// Its class.
-    pub class: Option<String>,
 }
 
 /// Why nothing can be made of a node.
@@ -216,8 +206,7 @@ pub fn resolve(
         image: upgrade.image.clone(),
         upgrade,
         replicas: node.spec.replicas,
-        size: embedded(node)?.size.to_string(),
-        volume: volume(node, &defaults)?,
+        storage: Storage::of(node, &defaults)?,
         resources: node.spec.resources.clone().or(defaults.resources).unwrap_or_else(default_resources),
         pod: node.spec.pod.clone().or(defaults.pod),
         privacy: node.spec.privacy.unwrap_or(network.spec.privacy),
@@ -283,21 +272,6 @@ fn store(network: &TesseraNetwork) -> Result<VaultStore, Unresolved> {
     network.spec.secret_store.vault.clone().ok_or_else(|| {
         Unresolved::InvalidConfiguration("the network's spec.secretStore.vault is missing".to_owned())
     })
-}
-
-fn volume(node: &TesseraNode, defaults: &NodeDefaults) -> Result<Volume, Unresolved> {
-    let EmbeddedStorage { size, storage_class_name } = embedded(node)?;
-    let class = storage_class_name.or_else(|| defaults.storage_class_name.clone());
-    Ok(Volume { size: size.to_string(), class: class.map(|class| class.to_string()) })
-}
-
-fn embedded(node: &TesseraNode) -> Result<EmbeddedStorage, Unresolved> {
-    // Admission sees to it that the member is there.
-    node.spec
-        .storage
-        .embedded
-        .clone()
-        .ok_or_else(|| Unresolved::InvalidConfiguration("spec.storage.embedded is missing".to_owned()))
 }
 
 /// A node that has shown no key yet and that waits for a person: the others would only ask in vain. Any other is a peer

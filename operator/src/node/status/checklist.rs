@@ -1,14 +1,16 @@
 //! [pure] From what was seen of a node to its lines of the security checklist.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use tessera_crds::api::postgres::PostgresStorage;
 use tessera_crds::checklist::ChecklistStatus;
 
 use super::{Seen, images};
 use crate::checklist::evidence::{self, Judged, Renew};
-use crate::checklist::facts::{NodeFacts, PodFacts};
+use crate::checklist::facts::{DatabaseLogin, NodeFacts, PodFacts};
 use crate::checklist::no_clear_text_credentials::{IN_NODE_LOG, leak_is_known};
 use crate::checklist::statements::Statements;
 use crate::checklist::{NODE_LINES, summary};
+use crate::node::resolve::Resolved;
 
 /// The lines as they are now, upon those of `before`.
 pub(super) fn judge(seen: &Seen<'_>, before: Option<&ChecklistStatus>) -> ChecklistStatus {
@@ -18,6 +20,14 @@ pub(super) fn judge(seen: &Seen<'_>, before: Option<&ChecklistStatus>) -> Checkl
         Judged::new(line.id, (line.judge)(&facts, seen.now), line.evidence_lasts, &facts.statements)
     });
     summary::status(evidence::lines(before, judged.collect(), Renew::AtHalf, seen.now))
+}
+
+fn database_login(node: &Resolved) -> DatabaseLogin {
+    match node.storage.postgres() {
+        None => DatabaseLogin::None,
+        Some(PostgresStorage { client_certificate: None, .. }) => DatabaseLogin::WithoutCertificate,
+        Some(_) => DatabaseLogin::WithCertificate,
+    }
 }
 
 fn facts(seen: &Seen<'_>) -> NodeFacts {
@@ -49,6 +59,7 @@ fn facts(seen: &Seen<'_>) -> NodeFacts {
             .client_certificate
             .as_ref()
             .map(|_| node.store.address.to_string()),
+        database: database_login(node),
         rotate_every: node.keys.iter().filter_map(|key| Some((key.name.clone(), key.every?))).collect(),
         statements: Statements::that_count(&seen.observed.attestations, seen.now),
         leak_is_known: false,

@@ -229,6 +229,10 @@ fn data_protected(observed: &Observed) -> ConditionValue {
             (ConditionStatus::False, Reason::ReclaimPolicyDelete, message)
         }
         ObservedVolume::Lost(message) => (ConditionStatus::False, Reason::VolumeLost, message.clone()),
+        ObservedVolume::InDatabase => {
+            let message = "payloads are in the database, which its owner protects and backs up".to_owned();
+            (ConditionStatus::Unknown, Reason::InDatabase, message)
+        }
         ObservedVolume::Unknown(message) => (ConditionStatus::Unknown, Reason::Waiting, message.clone()),
         ObservedVolume::Pending => {
             (ConditionStatus::Unknown, Reason::Waiting, "the volume is not bound yet".to_owned())

@@ -116,8 +116,9 @@ fn node_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
 /// The node serves, and does not know what it lost.
 fn volume_replaced(seen: &Seen<'_>) -> Option<NotReady> {
     let store = report(seen.observed)?.payload_store.as_ref().filter(|store| !store.lost.is_empty())?;
+    let place = if seen.node.storage.volume().is_some() { "volume" } else { "database" };
     let message = format!(
-        "the volume was replaced: payload store {} is gone, and a payload that is not found is answered with 503; bring that volume back, or accept its loss: kubectl tessera accept-loss {} -n {}",
+        "the {place} was replaced: payload store {} is gone, and a payload that is not found is answered with 503; bring that {place} back, or accept its loss: kubectl tessera accept-loss {} -n {}",
         store.lost.join(" and "),
         seen.node.name,
         seen.node.owner.namespace

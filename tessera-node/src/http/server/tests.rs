@@ -43,7 +43,7 @@ async fn a_panic_is_one_requests_500_and_the_connection_goes_on() {
     let allowed = AllowedPeers::fixed_clients(HashSet::from([caller.clone()]));
     let tls = ServerTls::new(credentials(&node), allowed);
     let (tasks, _watch) = Tasks::new();
-    let metrics = Arc::new(Metrics::new(None));
+    let metrics = Arc::new(Metrics::new());
     let address = "127.0.0.1:0".parse().unwrap();
     let resources = Resources::of_process(Some(512 << 20), 1);
     let router = Router::new(Fragile, Limits::default(), resources.budget.share());

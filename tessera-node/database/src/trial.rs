@@ -1,0 +1,92 @@
+//! Tries whom the database's servers let in: a client without a certificate, one with a certificate of a foreign authority, the node.
+//!
+//! A server that demands a certificate refuses one of a foreign authority in the handshake, and the lack of one after it: with SQLSTATE
+//! 28000, which a server also answers when no rule of its lets the role in. So a refusal counts beside a login of the node's own alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::sign::CertifiedKey;
+use tessera_node_api::tls_client;
+use tessera_tls::trial::{Outcome, Shown};
+use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::Credentials;
+use crate::connection_string::Server;
+use crate::credentials::Login;
+use crate::primary::why;
+
+/// For one login at one server.
+const LOGIN_TIME: Duration = Duration::from_secs(5);
+
+/// The servers of a connection string, to be tried.
+pub struct Trials(Login);
+
+impl Credentials {
+    /// Reads the files for trials. The sentence of an error names the file, and quotes nothing.
+    pub async fn trials(&self) -> Result<Trials, String> {
+        self.read().await.map(Trials)
+    }
+}
+
+impl Trials {
+    /// The servers, `host:port` each.
+    pub fn address(&self) -> String {
+        let names: Vec<_> = self.0.servers.iter().map(|server| server.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Whether certificates of authorities are shown with the node's own.
+    pub fn own_is_chained(&self) -> bool {
+        self.0.own.as_ref().is_some_and(|own| own.cert.len() > 1)
+    }
+
+    /// Logs in at each server, with the role and the password of the connection string: whether one serves a client that shows this, or
+    /// each that answers refuses it.
+    pub async fn run(&self, shown: &Shown) -> Outcome {
+        let Ok(certificate) = self.certificate(shown) else {
+            return Outcome::Unclear("a database is not tried so".to_owned());
+        };
+        let tls = self.0.tls(certificate);
+        let (mut refused, mut unclear) = (false, Vec::new());
+        for server in &self.0.servers {
+            match timeout(LOGIN_TIME, login(server, &tls, shown)).await {
+                Ok(Outcome::Served) => return Outcome::Served,
+                Ok(Outcome::Refused) => refused = true,
+                Ok(Outcome::Unclear(why)) => unclear.push(format!("{}: {why}", server.name)),
+                Err(_) => unclear.push(format!("{}: no answer in time", server.name)),
+            }
+        }
+        if refused { Outcome::Refused } else { Outcome::Unclear(unclear.join("; ")) }
+    }
+
+    fn certificate(&self, shown: &Shown) -> Result<Option<Arc<CertifiedKey>>, ()> {
+        match shown {
+            Shown::NoCertificate => Ok(None),
+            Shown::Foreign(stranger) => Ok(Some(stranger.certified_key())),
+            Shown::Own => Ok(self.0.own.clone()),
+            Shown::OwnAlone => Ok(self.0.own.as_deref().map(leaf_alone)),
+            Shown::Plain | Shown::Expired(_) => Err(()),
+        }
+    }
+}
+
+fn leaf_alone(own: &CertifiedKey) -> Arc<CertifiedKey> {
+    let leaf = own.cert.first().cloned();
+    Arc::new(CertifiedKey::new(leaf.into_iter().collect(), Arc::clone(&own.key)))
+}
+
+async fn login(server: &Server, tls: &MakeRustlsConnect, shown: &Shown) -> Outcome {
+    let mut config = server.config.clone();
+    // A standby that lets a stranger read is no better than a primary that does.
+    config.target_session_attrs(TargetSessionAttrs::Any);
+    let Err(error) = config.connect(tls.clone()).await else { return Outcome::Served };
+    let is_refused = match error.as_db_error() {
+        Some(refusal) => *refusal.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        None => tls_client::refusal(&error).is_some_and(|alert| shown.accepts(alert)),
+    };
+    if is_refused { Outcome::Refused } else { Outcome::Unclear(why(error)) }
+}
