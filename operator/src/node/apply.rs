@@ -3,13 +3,14 @@
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{DynamicObject, ObjectMeta};
 use tessera_crds::{TesseraNetwork, TesseraNode, names};
+use tessera_node_api::image_report::FIRST_FORMAT;
 
 use super::desired::Desired;
 use super::image_check;
 use super::inputs::Inputs;
 use super::remake;
 use super::resolve::Resolved;
-use super::resolve::storage::Volume;
+use super::resolve::storage::{Storage, Volume};
 use super::status;
 use super::upgrade::{self, record::UPGRADE};
 use crate::controller::context::Context;
@@ -184,7 +185,11 @@ fn may_run(
 fn note_images(planned: &mut Planned, node: &Resolved, inputs: &Inputs, ctx: &Context) {
     let changes = inputs.upgrade.current.as_ref() != Some(&node.image);
     let network = inputs.network.found().filter(|_| changes);
-    let format = network.and_then(|network| upgrade::facts::format_of(&node.image, network, ctx, inputs.now));
+    let format = network.and_then(|network| match node.storage {
+        Storage::Embedded(_) => upgrade::facts::format_of(&node.image, network, ctx, inputs.now),
+        // Java's tables are the same for every image.
+        Storage::Postgres(_) => Some(FIRST_FORMAT),
+    });
     let trigger = node.restart_trigger;
     let record = upgrade::record::next(&node.upgrade, &inputs.upgrade, trigger, format, inputs.now);
     if let Some(record) = record {

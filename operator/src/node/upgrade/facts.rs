@@ -209,7 +209,9 @@ pub fn format_of(wanted: &str, network: &TesseraNetwork, ctx: &Context, now: Tim
     if let Some(format) = ended {
         return format;
     }
-    ctx.caches.nodes_of(name_of(network)).iter().find_map(|node| {
+    // A node with a database reports no format, as an old node does.
+    let nodes = ctx.caches.nodes_of(name_of(network));
+    nodes.iter().filter(|node| node.spec.storage.embedded.is_some()).find_map(|node| {
         let pods = image_check::ready_pods(node, ctx);
         let answer =
             pods.iter().filter(|pod| pod.has_image(wanted)).find_map(|pod| last_answer(pod, ctx, now))?;
