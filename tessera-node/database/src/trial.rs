@@ -44,23 +44,29 @@ impl Trials {
         self.0.own.as_ref().is_some_and(|own| own.cert.len() > 1)
     }
 
-    /// Logs in at each server, with the role and the password of the connection string: whether one serves a client that shows this, or
-    /// each that answers refuses it.
+    /// Logs in at each server, with the role and the password of the connection string.
+    ///
+    /// One server that serves a client is enough to serve it. But the node's own certificate without those of authorities must be
+    /// served by each: any of them may be the next primary, once the authority that each trusts is gone.
     pub async fn run(&self, shown: &Shown) -> Outcome {
         let Ok(certificate) = self.certificate(shown) else {
             return Outcome::Unclear("a database is not tried so".to_owned());
         };
         let tls = self.0.tls(certificate);
-        let (mut refused, mut unclear) = (false, Vec::new());
+        let mut outcomes = Vec::new();
         for server in &self.0.servers {
-            match timeout(LOGIN_TIME, login(server, &tls, shown)).await {
-                Ok(Outcome::Served) => return Outcome::Served,
-                Ok(Outcome::Refused) => refused = true,
-                Ok(Outcome::Unclear(why)) => unclear.push(format!("{}: {why}", server.name)),
-                Err(_) => unclear.push(format!("{}: no answer in time", server.name)),
-            }
+            let outcome = timeout(LOGIN_TIME, login(server, &tls, shown)).await;
+            outcomes.push(
+                match outcome.unwrap_or_else(|_| Outcome::Unclear("no answer in time".to_owned())) {
+                    Outcome::Unclear(why) => Outcome::Unclear(format!("{}: {why}", server.name)),
+                    clear => clear,
+                },
+            );
         }
-        if refused { Outcome::Refused } else { Outcome::Unclear(unclear.join("; ")) }
+        match shown {
+            Shown::OwnAlone => of_all(&outcomes, &Outcome::Served, &Outcome::Refused),
+            _ => of_all(&outcomes, &Outcome::Refused, &Outcome::Served),
+        }
     }
 
     fn certificate(&self, shown: &Shown) -> Result<Option<Arc<CertifiedKey>>, ()> {
@@ -72,6 +78,15 @@ impl Trials {
             Shown::Plain | Shown::Expired(_) => Err(()),
         }
     }
+}
+
+/// `all` if it is the outcome of each server, `one` if it is that of any; else neither is known.
+fn of_all(outcomes: &[Outcome], all: &Outcome, one: &Outcome) -> Outcome {
+    if outcomes.contains(one) {
+        return one.clone();
+    }
+    let unclear = outcomes.iter().find(|outcome| *outcome != all);
+    unclear.unwrap_or(all).clone()
 }
 
 fn leaf_alone(own: &CertifiedKey) -> Arc<CertifiedKey> {
@@ -89,4 +104,25 @@ async fn login(server: &Server, tls: &MakeRustlsConnect, shown: &Shown) -> Outco
         None => tls_client::refusal(&error).is_some_and(|alert| shown.accepts(alert)),
     };
     if is_refused { Outcome::Refused } else { Outcome::Unclear(why(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_away_leaves_open_what_all_must_show() {
+        use Outcome::{Refused, Served};
+        let away = || Outcome::Unclear("b: away".to_owned());
+        for (outcomes, of_a_stranger, of_our_own_alone) in [
+            (vec![Refused, Refused], Refused, Refused),
+            (vec![Served, Served], Served, Served),
+            (vec![Refused, Served], Served, Refused),
+            (vec![Refused, away()], away(), Refused),
+            (vec![Served, away()], Served, away()),
+        ] {
+            assert_eq!(of_all(&outcomes, &Refused, &Served), of_a_stranger, "{outcomes:?}");
+            assert_eq!(of_all(&outcomes, &Served, &Refused), of_our_own_alone, "{outcomes:?}");
+        }
+    }
 }

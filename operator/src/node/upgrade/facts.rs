@@ -129,15 +129,22 @@ fn is_empty(state: &k8s_openapi::api::core::v1::ContainerState) -> bool {
     state.running.is_none() && state.terminated.is_none()
 }
 
-/// Why a node is not ready that answers, and since when it has its secret store and what it imports; `None`: it awaits one of them.
+/// Why a node is not ready that answers, and since when it has its secret store, its database and what it imports; `None`: it awaits
+/// one of them.
 fn unready(report: &admin::Status) -> Option<(String, Option<Timestamp>)> {
     let store = report.secret_store.as_ref();
+    // A store on a volume is open at once, and has a format.
+    let on_volume = report.payload_store.as_ref().is_some_and(|store| store.format.is_some());
+    let database = Some(&report.database).filter(|_| !on_volume);
+    if database.is_some_and(|database| !database.available) {
+        return None;
+    }
     let has = |key: &str| report.keys.iter().any(|known| known.name == key);
     if store.is_some_and(|store| !store.available) || report.imports.iter().any(|it| !has(&it.key)) {
         return None;
     }
     let imported = report.keys.iter().filter(|key| key.imported).filter_map(|key| key.born_at.as_ref());
-    let since = store.map(|store| &store.since).into_iter().chain(imported);
+    let since = store.into_iter().chain(database).map(|found| &found.since).chain(imported);
     let back = since.filter_map(|since| since.parse::<Timestamp>().ok()).max();
     let awaiting = if report.awaiting.is_empty() {
         "the kubelet does not find it ready".to_owned()
@@ -225,6 +232,27 @@ mod tests {
 
     use super::*;
     use crate::fixtures::report_of_a_ready_node;
+
+    #[test]
+    fn an_image_is_not_to_blame_for_a_database_that_is_away() {
+        let mut report = report_of_a_ready_node();
+        report.ready = false;
+        report.database.available = false;
+        assert_eq!(unready(&report), None, "it is not open yet");
+        let store = |format| admin::PayloadStoreStatus { id: String::new(), lost: Vec::new(), format };
+        report.payload_store = Some(store(None));
+        assert_eq!(unready(&report), None, "it was lost");
+        report.database = admin::DependencyStatus {
+            available: true,
+            since: "2026-12-31T23:59:00Z".into(),
+            ..report.database
+        };
+        let back = unready(&report).and_then(|(_, back)| back);
+        assert_eq!(back, "2026-12-31T23:59:00Z".parse().ok(), "the time counts from its return");
+        report.database.available = false;
+        report.payload_store = Some(store(Some(1)));
+        assert!(unready(&report).is_some(), "a full volume makes no node unready");
+    }
 
     #[test]
     fn an_image_is_not_to_blame_for_a_key_that_is_still_to_be_imported() {
