@@ -5,13 +5,13 @@ use anyhow::{Result, ensure};
 use crate::client_pod;
 use crate::cluster::{Cluster, Kind};
 
-/// Where it runs.
+/// The server's namespace.
 const NAMESPACE: &str = "postgres";
 /// The role whose members log in with a certificate of a client CA, and with nothing else.
 const WITH_CERTIFICATE: &str = "tessera";
-/// The client CAs, a file on its volume that it reads again when told.
+/// The file with the client CAs, on the server's volume; `pg_reload_conf` makes the server read it again.
 const CLIENT_CAS: &str = "/data/client-ca.crt";
-/// Its host and port, as the cluster's pods know it.
+/// The server's host and port for the cluster's pods.
 pub const HOST: &str = "postgres.postgres.svc:5432";
 
 /// The server.
@@ -20,18 +20,18 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// The one of this cluster.
+    /// The server of this cluster.
     pub fn of(cluster: &Cluster) -> Self {
         Self { cluster: cluster.clone() }
     }
 
-    /// The certificates that its own certificate chains to.
+    /// The CA of the server's own certificate.
     pub async fn ca(&self) -> Result<String> {
         let bundle = self.cluster.get(Kind::ConfigMap, NAMESPACE, "postgres-ca").await?;
         Ok(bundle["data"]["ca.crt"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// What `sql` answers, columns apart by `|`.
+    /// Runs `sql`; gives its rows, with `|` between columns.
     pub async fn sql(&self, database: &str, sql: &str) -> Result<String> {
         // The image has no `env`, and the folder's name has the version in it.
         let script = format!(
@@ -43,7 +43,7 @@ impl Postgres {
         Ok(output.text.trim().to_owned())
     }
 
-    /// An empty database, and the role `owner` that owns it and logs in with a certificate that has its name.
+    /// Makes an empty database and its role `owner`, which logs in with a certificate of that common name.
     pub async fn create(&self, owner: &str, database: &str) -> Result<()> {
         self.sql("postgres", &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await?;
         for role in [WITH_CERTIFICATE, owner] {
@@ -67,7 +67,7 @@ impl Postgres {
         self.sql("postgres", &format!("REVOKE {WITH_CERTIFICATE} FROM {role}")).await.map(drop)
     }
 
-    /// Replaces the client CAs: what the database's owner does with the CA of a network.
+    /// Replaces the client CAs, as the database's owner does with the CA of a network.
     pub async fn trust(&self, client_cas: &str) -> Result<()> {
         let lines = format!("SELECT unnest(string_to_array('{client_cas}', E'\\n'))");
         self.sql("postgres", &format!("COPY ({lines}) TO '{CLIENT_CAS}'")).await?;

@@ -32,14 +32,14 @@ use crate::readiness::Readiness;
 use crate::transaction::Payloads;
 use crate::volume::Volume;
 
-/// The payload store, and what is made only when it is known which one it is.
+/// The open payload store, and the parts of the node that depend on its identity.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) store: PayloadStore,
-    /// Since when it is open.
+    /// When the store was opened (RFC 3339).
     pub(crate) since: String,
     pub(crate) volume: Volume,
-    /// The keys' own store; none: keys are in files.
+    /// The store of keys; none: keys are in files.
     pub(crate) vault: Option<Arc<VaultKeys>>,
 }
 
@@ -119,7 +119,7 @@ impl NodeState {
         self.opened.get()?.vault.as_deref()
     }
 
-    /// Why it is not open yet, the readiness says.
+    /// `awaiting` says why a store is not open yet.
     fn database(&self) -> DependencyStatus {
         match self.opened.get() {
             Some(opened) => opened.store.status(&opened.since),

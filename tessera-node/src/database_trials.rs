@@ -1,4 +1,4 @@
-//! The node tries whom the servers of its database let in; [`crate::server_trials`] says when, and where the outcome stands.
+//! The node tries which clients the servers of its database accept. [`crate::server_trials`] decides when, and reports the outcome.
 
 use std::path::Path;
 
@@ -13,19 +13,19 @@ use crate::listener_trials::reported;
 /// A database that the node shows a certificate.
 pub(crate) struct Database {
     credentials: Credentials,
-    /// Whether that is the node's own, and not one of the database's owner's.
+    /// Whether the certificate is the node's own, and not one that the database's owner issued.
     is_shown_own: bool,
 }
 
 impl Database {
-    /// The one of `storage`; `node_tls` is the directory of the node's own certificate.
+    /// The database of `storage`, if the node shows it a certificate. `node_tls` is the directory of the node's own certificate.
     pub(crate) fn of(storage: &Storage, node_tls: &Path) -> Option<Self> {
         let Storage::Postgres(credentials) = storage else { return None };
         let shown = credentials.client_certificate.as_deref()?;
         Some(Self { credentials: credentials.clone(), is_shown_own: shown == node_tls })
     }
 
-    /// Shows the servers each of `shown`; and, if certificates of authorities are shown with the node's own, that alone.
+    /// Tries each of `shown`. While the node's own certificate has a chain, also tries that certificate without its chain.
     pub(crate) async fn run(&self, shown: &[Shown]) -> TriedServer {
         let read = self.credentials.trials().await;
         let is_chained = read.as_ref().is_ok_and(tessera_database::Trials::own_is_chained);

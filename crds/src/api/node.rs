@@ -155,7 +155,7 @@ pub struct Storage {
     /// The volume; set if and only if type is Embedded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedStorage>,
-    /// The database; set if and only if type is Postgres. Of another database the node says that the payload store was replaced.
+    /// The database; set if and only if type is Postgres. A node that finds another database reports that its payload store was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<PostgresStorage>,
 }

@@ -14,10 +14,10 @@ use super::secret_store::{CaBundleRef, ObjectRef};
 pub struct PostgresStorage {
     /// Where the connection string is: host, role and database, and the password if the role has one.
     pub connection: PostgresConnection,
-    /// The certificates that the server's own certificate must chain to. It must hold the host of the connection string.
+    /// The certificates that the server's own certificate must chain to. That certificate must hold the host of the connection string.
     pub ca_bundle_ref: CaBundleRef,
     /// The certificate that the node shows the server. The server must demand one (cert, or clientcert=verify-full, in pg_hba.conf),
-    /// or line MutualTls of the checklist is violated. Absent: it shows none.
+    /// or line MutualTls of the checklist is violated. Absent: the node shows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<PostgresClientCertificate>,
     /// Where the server lies, as a NetworkPolicy can say it. The node may reach exactly that for its payloads.
@@ -34,8 +34,9 @@ pub struct PostgresStorage {
 pub struct PostgresConnection {
     /// SecretRef: in a Secret of this namespace, which the node's pod mounts and the operator never reads.
     pub r#type: PostgresConnectionType,
-    /// The part of a Secret with the connection string of libpq, for example postgresql://ROLE@HOST:5432/DATABASE. A new one is used
-    /// within ten minutes, without a restart.
+    /// The part of a Secret with the connection string of libpq, for example postgresql://ROLE@HOST:5432/DATABASE, with at most 16 hosts.
+    /// Special characters of a password are percent-encoded. The node uses a new string without a restart, within ten minutes after the
+    /// kubelet has brought it to the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
 }
@@ -69,6 +70,6 @@ pub enum PostgresClientCertificateType {
     /// The network's CA.
     #[default]
     Issued,
-    /// The database's owner; it lies in a Secret.
+    /// The database's owner; the certificate is in a Secret.
     SecretRef,
 }

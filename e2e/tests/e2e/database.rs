@@ -1,5 +1,5 @@
-//! Payloads of a node in PostgreSQL: it waits for the database's owner, keeps its payloads there, shows whom the server lets in, and
-//! goes on while the CA of its certificate is replaced.
+//! Payloads of a node in PostgreSQL: the node waits for the database's owner, keeps its payloads in the database, reports which clients
+//! the server accepts, and serves while the CA of its certificate is replaced.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tessera_e2e::wait;
 
 use crate::checklist::line;
 
-/// The node, and so the role that its certificate logs in as.
+/// The node's name, and the role of its login: the common name of its certificate.
 const NODE: &str = "ledgerpg";
 const DATABASE: &str = "payloads";
 const PASSWORD: &str = "a-password-that-no-rule-of-the-server-asks-for";
@@ -43,7 +43,7 @@ struct Database<'a> {
 }
 
 impl Database<'_> {
-    /// What the database's owner gives to the network's team.
+    /// Creates the database, what its owner hands to the network's team, and the fleet.
     async fn prepare(&self) -> Result<()> {
         self.postgres.create(NODE, DATABASE).await?;
         let connection = format!("postgresql://{NODE}:{PASSWORD}@{HOST}/{DATABASE}");
@@ -53,7 +53,7 @@ impl Database<'_> {
         self.fleet.cluster.apply(Kind::ConfigMap, &self.fleet.namespace, &ca).await?;
         let mut network = self.fleet.network_manifest();
         network["spec"]["checklist"] = json!({"probeEvery": "10s"});
-        // Of who reads the CAs once, a rollover would await a word.
+        // A rollover would await a person's acknowledgement of a client that reads the CAs once.
         network["spec"]["monitoring"] = json!([]);
         self.fleet.cluster.apply(Kind::TesseraNetwork, &self.fleet.namespace, &network).await?;
         self.fleet.set_up_store().await?;
@@ -73,7 +73,7 @@ impl Database<'_> {
         self.fleet.cluster.apply(Kind::TesseraNode, &self.fleet.namespace, &node).await.map(drop)
     }
 
-    /// Until the server trusts the network's CA, the node says why it is not ready; then it is, without a restart.
+    /// Ready says why the node is not ready until the server trusts the network's CA; the node then becomes ready without a restart.
     async fn the_node_waits_for_its_owner(&self) -> Result<()> {
         wait::until("the node says that the database refuses it", Duration::from_mins(3), || async {
             let node = self.fleet.node(NODE).await?;
@@ -97,7 +97,7 @@ impl Database<'_> {
             ensure!(ledger.payload(hash).await? == b"in a table", "{hash}");
         }
         let rows = self.postgres.sql(DATABASE, "SELECT count(*) FROM encrypted_transaction").await?;
-        // Its key's sample is one more.
+        // The sample of the node's key is the third row.
         ensure!(rows == "3", "{rows} rows");
         let claims = self.fleet.cluster.list(Kind::PersistentVolumeClaim, &self.fleet.namespace, "").await?;
         let of_node = |claim: &&Value| claim["metadata"]["name"].to_string().contains(NODE);
@@ -106,7 +106,7 @@ impl Database<'_> {
         Ok([sent, received])
     }
 
-    /// The owner lets the role in with its password alone, and takes that back.
+    /// The database's owner accepts the role's password alone, and then demands the certificate again.
     async fn is_tried_as_a_stranger(&self) -> Result<()> {
         let id = "MutualTls";
         let judged =
@@ -122,7 +122,7 @@ impl Database<'_> {
         checklist_record::healed(id)
     }
 
-    /// The rollover waits until the server was seen to trust the new CA; payloads flow all the time.
+    /// The rollover waits until the node observed that the server trusts the new CA; sends succeed all the time.
     async fn outlives_a_new_ca(&self, (own, other): &(Ledger, Ledger)) -> Result<()> {
         let (before, old) = (self.pod().await?, self.network_ca().await?);
         let (key, key_of_b) = (self.fleet.public_key(NODE).await?, self.fleet.public_key("b").await?);

@@ -48,7 +48,7 @@ pub struct NodeFacts {
     pub collector: Option<String>,
     /// The secret store that it shows a client certificate, by URL; `None`: it shows none.
     pub store_with_certificate: Option<String>,
-    /// How it logs in to the database of its payloads.
+    /// How the node logs in to the database of its payloads.
     pub database: DatabaseLogin,
     /// How old the newest version of a key may be, by the key's name; absent: nothing says.
     pub rotate_every: BTreeMap<String, SignedDuration>,
@@ -63,11 +63,11 @@ pub struct NodeFacts {
 /// How a node logs in to the database of its payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseLogin {
-    /// It has no database.
+    /// The node has no database.
     None,
-    /// Without a certificate.
+    /// The node shows no certificate.
     WithoutCertificate,
-    /// It shows a certificate, and may have a password beside.
+    /// The node shows a certificate, and may also have a password.
     WithCertificate,
 }
 

@@ -42,7 +42,7 @@ fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
     let database = match facts.database {
         DatabaseLogin::None => None,
         DatabaseLogin::WithoutCertificate => Some(shows_none(pod)),
-        // Where it is stands in a Secret, so only the node can say.
+        // A Secret names its address, so only the node knows it.
         DatabaseLogin::WithCertificate => {
             let trials = tried(DATABASE);
             let place = trials.map(|tried| format!(" at {}", tried.address)).unwrap_or_default();
@@ -54,7 +54,7 @@ fn of_pod(facts: &NodeFacts, pod: &PodFacts, now: Timestamp) -> Finding {
     servers.into_iter().flatten().fold(listeners, with)
 }
 
-/// Of a database that the node shows no certificate.
+/// The finding of a node that shows its database no certificate.
 fn shows_none(pod: &PodFacts) -> Finding {
     Finding::violated(
         "NoClientCertificate",

@@ -24,7 +24,6 @@ pub(super) async fn remove_unbound(
     live: Option<&DynamicObject>,
     ctx: &Context,
 ) -> Result<bool, WriteError> {
-    // A workload without a volume asks for none.
     let Some(wanted) = node.storage.volume() else { return Ok(false) };
     let name = names::node::volume_claim(&node.name, 0);
     let claim = ctx.caches.claims.get(&name);

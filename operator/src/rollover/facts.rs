@@ -206,8 +206,8 @@ impl Look<'_> {
         store.into_iter().chain(collector).map(facts).chain(databases).chain(partners).collect()
     }
 
-    /// The database of a node that shows it its own certificate. Its address stands in a Secret, so a person acknowledges it by the
-    /// node's identity.
+    /// The database of a node that logs in with its own certificate. A Secret names the address, so a person acknowledges the database by
+    /// the node's identity.
     fn database(&self, party: &Party) -> Option<DependencyFacts> {
         let shown = party.node.spec.storage.postgres.as_ref()?.client_certificate.as_ref()?;
         if shown.r#type != PostgresClientCertificateType::Issued {

@@ -13,6 +13,7 @@
 mod bring_up;
 mod client_namespaces;
 mod connections;
+mod database;
 mod drift;
 mod election;
 mod enforce;

@@ -15,6 +15,11 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
+/// Each host is tried in turn, and named in the node's status.
+const MAX_HOSTS: usize = 16;
+/// The longest DNS name.
+const MAX_HOST_LENGTH: usize = 253;
+
 /// Why a connection string is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StringError {
@@ -30,6 +35,14 @@ pub(crate) enum StringError {
     Host,
     #[error("names a Unix socket as host: TLS needs a name or an address")]
     Socket,
+    #[error("names more than {MAX_HOSTS} hosts")]
+    Hosts,
+    #[error("names a host that is neither a DNS name nor an address")]
+    HostName,
+    #[error(
+        "has more than one @: a role, a password or a name with @, /, ? or another special character must be percent-encoded (@ is %40)"
+    )]
+    Unescaped,
     #[error("names no user")]
     User,
 }
@@ -107,15 +120,36 @@ fn parse(text: &str) -> Result<Config, StringError> {
     if config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
         return Err(StringError::Socket);
     }
+    if config.get_hosts().len() > MAX_HOSTS {
+        return Err(StringError::Hosts);
+    }
+    let is_name = |host: &Host| matches!(host, Host::Tcp(name) if is_host_name(name));
+    if !config.get_hosts().iter().all(is_name) {
+        return Err(StringError::HostName);
+    }
     if config.get_user().is_none_or(str::is_empty) {
         return Err(StringError::User);
     }
     Ok(config)
 }
 
+/// Messages and the node's status name the host, so no other text may pass as one.
+fn is_host_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
+    (1..=MAX_HOST_LENGTH).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
 /// `postgresql://…?a=b&c=d` without what it says of TLS.
 fn url(text: &str) -> Result<Zeroizing<String>, StringError> {
+    // With a password "a@b" the library would take "b" for a host.
+    if text.matches('@').count() > 1 {
+        return Err(StringError::Unescaped);
+    }
     let Some((place, query)) = text.split_once('?') else { return Ok(Zeroizing::new(text.to_owned())) };
+    // With a password "1?2" the library would take the role for a host.
+    if query.contains('@') {
+        return Err(StringError::Unescaped);
+    }
     let mut kept = Vec::new();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').ok_or(StringError::Unreadable)?;
@@ -213,10 +247,29 @@ mod tests {
             ("jdbc:postgresql://h/secret", StringError::Unreadable),
             ("host=h user=u port=secret", StringError::Unreadable),
             ("secret", StringError::Unreadable),
+            ("postgresql://u:pa@secret@h/d", StringError::Unescaped),
+            ("postgresql://u:pa@secret/x@h/d", StringError::Unescaped),
+            ("postgresql://u:1234?secret@h/d", StringError::Unescaped),
+            ("postgresql://u:1234?x=secret@h/d", StringError::Unescaped),
+            ("host=se@cret user=u", StringError::HostName),
+            ("host='h secret' user=u", StringError::HostName),
         ] {
             let found = parse(text).expect_err(text);
             assert_eq!(found, error, "{text}");
             assert!(!found.to_string().contains("secret"), "{found}");
         }
+        let escaped = parse("postgresql://u:pa%40secret%2Fx%3F@h/d").unwrap();
+        assert_eq!(escaped.get_password(), Some(&b"pa@secret/x?"[..]));
+    }
+
+    #[test]
+    fn hosts_are_few_and_have_names() {
+        let hosts = |count: usize| format!("host={} user=u", vec!["a"; count].join(","));
+        assert!(parse(&hosts(MAX_HOSTS)).is_ok());
+        assert_eq!(parse(&hosts(MAX_HOSTS + 1)).unwrap_err(), StringError::Hosts);
+        let long = |length: usize| format!("host={} user=u", "a".repeat(length));
+        assert!(parse(&long(MAX_HOST_LENGTH)).is_ok());
+        assert_eq!(parse(&long(MAX_HOST_LENGTH + 1)).unwrap_err(), StringError::HostName);
+        assert!(parse("postgresql://u@[2001:db8::1]:5432/d").is_ok());
     }
 }

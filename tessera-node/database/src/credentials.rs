@@ -45,16 +45,16 @@ impl Credentials {
     }
 }
 
-/// What the files say.
+/// The content of the files.
 pub(crate) struct Login {
     pub(crate) servers: Vec<Server>,
     pub(crate) roots: RootCertStore,
-    /// What the servers are shown.
+    /// The certificate that the node shows the servers.
     pub(crate) own: Option<Arc<CertifiedKey>>,
 }
 
 impl Login {
-    /// The TLS of a client that shows this.
+    /// The TLS of a client that shows this certificate.
     pub(crate) fn tls(&self, shown: Option<Arc<CertifiedKey>>) -> MakeRustlsConnect {
         let roots = self.roots.clone();
         MakeRustlsConnect::new(match shown {

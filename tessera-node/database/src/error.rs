@@ -72,7 +72,25 @@ impl From<tokio_postgres::Error> for DatabaseError {
     }
 }
 
+/// Characters of a server's sentence that are repeated. A server may send any text, and logs and statuses repeat it.
+const MAX_SENTENCE: usize = 300;
+
 /// The server's sentence with its code. Its detail is left out: it quotes values.
 pub(crate) fn words(refusal: &tokio_postgres::error::DbError) -> String {
-    format!("{} ({})", refusal.message(), refusal.code().code())
+    format!("{} ({})", one_line(refusal.message()), refusal.code().code())
+}
+
+fn one_line(sentence: &str) -> String {
+    sentence.chars().filter(|character| !character.is_control()).take(MAX_SENTENCE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_s_sentence_is_one_line_and_short() {
+        assert_eq!(one_line("no\u{1b}[2J\nentry"), "no[2Jentry");
+        assert_eq!(one_line(&"é".repeat(1000)).chars().count(), MAX_SENTENCE);
+    }
 }

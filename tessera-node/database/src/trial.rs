@@ -1,7 +1,8 @@
-//! Tries whom the database's servers let in: a client without a certificate, one with a certificate of a foreign authority, the node.
+//! Tries which clients the database's servers accept: one without a certificate, one with a certificate of a foreign authority, the node.
 //!
-//! A server that demands a certificate refuses one of a foreign authority in the handshake, and the lack of one after it: with SQLSTATE
-//! 28000, which a server also answers when no rule of its lets the role in. So a refusal counts beside a login of the node's own alone.
+//! A server that demands a certificate refuses a foreign one in the handshake. It refuses a client without one after the handshake, with
+//! SQLSTATE 28000, which also means that no rule of `pg_hba.conf` accepts the role. So a refusal proves something only if the node itself
+//! is accepted in the same round.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,11 +47,11 @@ impl Trials {
 
     /// Logs in at each server, with the role and the password of the connection string.
     ///
-    /// One server that serves a client is enough to serve it. But the node's own certificate without those of authorities must be
-    /// served by each: any of them may be the next primary, once the authority that each trusts is gone.
+    /// A client counts as served if one server serves it, and as refused if every server refuses it. [`Shown::OwnAlone`] counts as served
+    /// only if every server serves it: any of them may be the next primary after the old authority is gone.
     pub async fn run(&self, shown: &Shown) -> Outcome {
         let Ok(certificate) = self.certificate(shown) else {
-            return Outcome::Unclear("a database is not tried so".to_owned());
+            return Outcome::Unclear("the node does not try a database with this".to_owned());
         };
         let tls = self.0.tls(certificate);
         let mut outcomes = Vec::new();
@@ -80,7 +81,7 @@ impl Trials {
     }
 }
 
-/// `all` if it is the outcome of each server, `one` if it is that of any; else neither is known.
+/// The outcome `one` if any server has it, `all` if every server has it, else that of the first server without either.
 fn of_all(outcomes: &[Outcome], all: &Outcome, one: &Outcome) -> Outcome {
     if outcomes.contains(one) {
         return one.clone();

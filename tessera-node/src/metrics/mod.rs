@@ -154,7 +154,7 @@ impl Metrics {
         Self { registry: RwLock::new(registry), ..metrics }
     }
 
-    /// Those of the payload store, too, read when scraped.
+    /// Adds the metrics of the payload store; each scrape reads them.
     pub(crate) fn add_store(&self, store: &PayloadStore) {
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
         match store {

@@ -115,7 +115,7 @@ impl Base {
         AllowedPeers::nodes_and_partners(self.config.identity.trust_domain(), self.configuration.partners())
     }
 
-    /// Opens the payload store, whenever that is, and makes what needs to know which one it is.
+    /// Opens the payload store, which a database may delay, and makes the parts that depend on its identity.
     pub(super) async fn open_store(&self) -> Result<Opened, RunError> {
         let store = payload_store::open(&self.config.storage, &self.readiness).await?;
         let following = payload_store::follow(store.clone(), self.readiness.clone());

@@ -1,4 +1,4 @@
-//! Whom the server lets in: the node tries, and says so.
+//! The node tries which clients its database accepts, and reports it.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::postgres::{Server, certify, name_database};
 use crate::support::{Net, Spec, eventually};
 use crate::{databases, is_ready};
 
-/// What the node's trials of its database came to.
+/// The address and the outcomes of the node's trials of its database.
 async fn tried(node: &Spec) -> (String, Vec<(String, String)>) {
     eventually("the database was tried", async || {
         let status = node.operator_client().try_get("/v1/status").await?.json();
@@ -47,7 +47,7 @@ async fn a_server_that_takes_a_password_alone_is_seen_to_do_so() {
     let _running = net.start().await;
     let (address, trials) = tried(net.node("a")).await;
     assert!(!address.contains("planted"), "{address}");
-    // It checks the certificates that it is shown, and does not ask for one.
+    // The server checks each certificate that a client shows, and demands none.
     assert_eq!(trials, outcomes([("NoCertificate", "Served"), ("ForeignCA", "Refused"), ("Own", "Served")]));
 }
 

@@ -1,4 +1,4 @@
-//! What the pod mounts of a database: the connection string, the CA bundle, and the certificate that is shown.
+//! The pod's mounts for a database: connection string, CA bundle and client certificate.
 
 use k8s_openapi::api::core::v1::{KeyToPath, Volume, VolumeMount};
 use tessera_crds::api::postgres::PostgresStorage;
@@ -29,7 +29,7 @@ pub(super) fn volumes(node: &Resolved) -> Vec<Volume> {
     connection(postgres).into_iter().chain([ca]).chain(client).collect()
 }
 
-/// Nothing of the Secret but the connection string.
+/// Mounts no other key of the Secret.
 fn connection(postgres: &PostgresStorage) -> Option<Volume> {
     let named = postgres.connection.secret_ref.as_ref()?;
     let string = KeyToPath { key: named.key.to_string(), path: file(paths::DATABASE_CONNECTION), mode: None };

@@ -1,4 +1,4 @@
-//! The workload: a StatefulSet of one pod, with one volume that outlives it if payloads are kept on one.
+//! The workload: a StatefulSet of one pod. With an embedded store it has one volume, which outlives it.
 
 use std::collections::BTreeMap;
 

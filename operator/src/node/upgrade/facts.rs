@@ -133,7 +133,7 @@ fn is_empty(state: &k8s_openapi::api::core::v1::ContainerState) -> bool {
 /// one of them.
 fn unready(report: &admin::Status) -> Option<(String, Option<Timestamp>)> {
     let store = report.secret_store.as_ref();
-    // A store on a volume is open at once, and has a format.
+    // Only a store on a volume reports a format.
     let on_volume = report.payload_store.as_ref().is_some_and(|store| store.format.is_some());
     let database = Some(&report.database).filter(|_| !on_volume);
     if database.is_some_and(|database| !database.available) {
@@ -216,7 +216,7 @@ pub fn format_of(wanted: &str, network: &TesseraNetwork, ctx: &Context, now: Tim
     if let Some(format) = ended {
         return format;
     }
-    // A node with a database reports no format, as an old node does.
+    // A missing format of a node with a database does not mean the first format, as it does of an old node.
     let nodes = ctx.caches.nodes_of(name_of(network));
     nodes.iter().filter(|node| node.spec.storage.embedded.is_some()).find_map(|node| {
         let pods = image_check::ready_pods(node, ctx);
