@@ -182,6 +182,7 @@ pub(crate) fn report_of_a_ready_node() -> admin::Status {
             read_at: "2026-12-31T23:59:00Z".into(),
         }),
         backup: None,
+        waits_for: Vec::new(),
     };
     admin::Status {
         protocol: admin::PROTOCOL,

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::payload_store::PayloadStore;
 use crate::peers::Peers;
 use crate::readiness::Readiness;
+use crate::replicas::Replicas;
 use crate::transaction::Payloads;
 use crate::volume::Volume;
 
@@ -41,6 +42,8 @@ pub(crate) struct Opened {
     pub(crate) volume: Volume,
     /// The store of keys; none: keys are in files.
     pub(crate) vault: Option<Arc<VaultKeys>>,
+    /// The replicas of this node; none: the payload store is its own.
+    pub(crate) replicas: Option<Replicas>,
 }
 
 impl Opened {

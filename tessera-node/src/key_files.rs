@@ -41,6 +41,7 @@ pub(crate) async fn load(configuration: Arc<KeyConfiguration>) -> Result<Keys, K
         last_pushed_at: None,
         sample: None,
         backup: None,
+        waits_for: Vec::new(),
     });
     let status = status.collect();
     tracing::info!(default = %ring.default_key(), "keys in memory");

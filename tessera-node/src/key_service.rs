@@ -9,6 +9,7 @@
 //! The secret store knows which versions there are: versions by schedule stand in no manifest. So the node also loads versions
 //! beyond those of its configuration, once for each key, and the operator learns of them from the node's status.
 
+mod publish;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,15 +19,14 @@ use std::time::Duration;
 
 use rand::Rng;
 use tessera_backup::Recipients;
-use tessera_enclave::keyring::DefaultKey;
-use tessera_enclave::{KeyRing, PublicKey};
 use tessera_keys::{KeepSample, Retry, VaultError, VaultKey, VaultKeys, WritePoint};
-use tessera_node_api::admin::{ImportState, KeyState, SampleStatus};
+use tessera_node_api::admin::{ImportState, SampleStatus};
 use tessera_node_api::dynamic_config::{Key, KeyImport};
 use tessera_store::StoreId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::admin::Opened;
 use crate::clock;
 use crate::config::dynamic::Dynamic;
 use crate::config::watch::DynamicConfiguration;
@@ -35,10 +35,11 @@ use crate::key_backups::Sealer;
 use crate::key_import::{self, IMPORTED_VERSION, Importer, NotImported};
 use crate::key_restore::{self, Restorer};
 use crate::keyring::{Keys, ObservedUse};
-use crate::loaded_keys::{LoadedKeys, Version, archived, versions};
+use crate::loaded_keys::{LoadedKeys, Version};
 use crate::metrics::Metrics;
 use crate::payload_store::StoreError;
 use crate::readiness::{Readiness, ReadinessGate};
+use crate::replicas::{InUse, Replicas};
 use crate::transaction::Payloads;
 use crate::volume::Volume;
 
@@ -64,6 +65,8 @@ pub(crate) struct KeyService {
     payloads: Payloads,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    /// Of a node with a database.
+    replicas: Option<Replicas>,
     /// Failures that were logged. Log each distinct failure once; retries fail the same way.
     reported: BTreeMap<Version, String>,
     /// Keys whose version 1 is not imported because their files, or what the store has, rule that out.
@@ -112,8 +115,7 @@ impl KeyService {
         Sources { importer, restorer }: Sources,
         configuration: DynamicConfiguration,
         keys: watch::Sender<Option<Arc<Keys>>>,
-        volume: Volume,
-        payloads: Payloads,
+        opened: &Opened,
         readiness: Readiness,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -127,10 +129,11 @@ impl KeyService {
             searched: BTreeSet::new(),
             keys,
             observed: ObservedUse::default(),
-            volume,
-            payloads,
+            volume: opened.volume.clone(),
+            payloads: opened.payloads(),
             readiness,
             metrics,
+            replicas: opened.replicas.clone(),
             reported: BTreeMap::new(),
             ruled_out: BTreeMap::new(),
         }
@@ -139,13 +142,18 @@ impl KeyService {
     /// Loads what is missing, until the node drains.
     pub(crate) async fn run(mut self) -> Result<(), Infallible> {
         let mut changes = self.configuration.subscribe();
+        let mut in_use = self.replicas.as_ref().map(Replicas::in_use);
         let mut tries = 0;
         let mut read_samples_at = Instant::now();
         loop {
             let asked = Asked::of(&mut changes);
             let wanted = &asked.keys;
             let before = self.loaded.len();
+            if let Some(in_use) = &mut in_use {
+                in_use.mark_unchanged();
+            }
             let outcome = self.load(wanted).await;
+            self.declare();
             self.report_imports(wanted);
             self.restorer.report(wanted, &self.loaded);
             // Before the keys are published: requests are served from then on.
@@ -166,6 +174,7 @@ impl KeyService {
             tokio::select! {
                 // A configuration without a sender never changes.
                 Ok(()) = changes.changed() => {}
+                Some(()) = changed(&mut in_use) => {}
                 request = self.restorer.next() => {
                     let result = self.restore(request.keys, wanted).await;
                     // The caller may have gone.
@@ -320,53 +329,6 @@ impl KeyService {
         }
         failure
     }
-
-    /// Replaces the keys in use. Before the first complete set nothing is published: the node must not serve with a part.
-    fn publish(&self, wanted: &[Key]) {
-        let is_searched = |key: &Key| self.searched.contains(&key.name);
-        let complete =
-            wanted.iter().all(is_searched) && versions(wanted).all(|version| self.loaded.contains(&version));
-        let first = self.keys.borrow().is_none();
-        if wanted.is_empty() || (first && !complete) {
-            return;
-        }
-        let Some(default) = self.loaded.default_version(wanted) else { return };
-        let Some(named) = self.loaded.get(&default) else { return };
-        let named = DefaultKey::Named(*named.pair.public());
-        let pairs: Vec<_> =
-            self.loaded.in_order(wanted).map(|(_, loaded)| Arc::clone(&loaded.pair)).collect();
-        // The default is one of the pairs.
-        let Ok(ring) = KeyRing::new(pairs, &named) else { return };
-        let archived = archived(wanted, &default);
-        let state = |version: &Version| match version {
-            version if *version == default => KeyState::Default,
-            version if archived.contains(version) => KeyState::Archived,
-            _ => KeyState::Receiving,
-        };
-        let in_order = self.loaded.in_order(wanted);
-        let status: Vec<_> =
-            in_order.map(|(version, loaded)| loaded.status(&version, state(&version))).collect();
-        let archived: BTreeSet<PublicKey> =
-            archived.iter().filter_map(|version| Some(*self.loaded.get(version)?.pair.public())).collect();
-        // Each publication is announced to all peers, so a retry that brought nothing must not be one.
-        if self
-            .keys
-            .borrow()
-            .as_ref()
-            .is_some_and(|keys| keys.is_complete() == complete && keys.base_status() == status)
-        {
-            return;
-        }
-        self.metrics.set_keys(ring.public_keys().len());
-        let keys = Keys::new(ring, complete, status)
-            .with_archived(archived)
-            .with_observed(self.observed.clone())
-            .with_backups(self.sealer.backups());
-        self.keys.send_replace(Some(Arc::new(keys)));
-        if complete {
-            self.readiness.satisfied(ReadinessGate::Keys);
-        }
-    }
 }
 
 impl Asked {
@@ -392,4 +354,9 @@ async fn sleep_or_wait(pause: Option<Duration>) {
         Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
     }
+}
+
+/// Resolves when the replicas may use other keys, and never without replicas.
+async fn changed(in_use: &mut Option<watch::Receiver<InUse>>) -> Option<()> {
+    in_use.as_mut()?.changed().await.ok()
 }

@@ -16,6 +16,8 @@ use crate::key_backups::{KeyBackup, KeyBackups};
 pub struct Keys {
     ring: Arc<KeyRing>,
     archived: BTreeSet<PublicKey>,
+    /// Keys that not every replica has yet.
+    withheld: BTreeSet<PublicKey>,
     complete: bool,
     status: Vec<KeyStatus>,
     observed: ObservedUse,
@@ -46,6 +48,7 @@ impl Keys {
         Self {
             ring: Arc::new(ring),
             archived: BTreeSet::new(),
+            withheld: BTreeSet::new(),
             complete,
             status,
             observed: ObservedUse::default(),
@@ -56,6 +59,12 @@ impl Keys {
     /// With these keys archived, of which the default is none.
     pub(crate) fn with_archived(mut self, archived: BTreeSet<PublicKey>) -> Self {
         self.archived = archived;
+        self
+    }
+
+    /// With these keys in memory and not in use, since not every replica has them.
+    pub(crate) fn with_withheld(mut self, withheld: BTreeSet<PublicKey>) -> Self {
+        self.withheld = withheld;
         self
     }
 
@@ -83,12 +92,17 @@ impl Keys {
 
     /// The keys that other nodes may send to.
     pub(crate) fn advertised(&self) -> impl Iterator<Item = &PublicKey> {
-        self.ring.public_keys().filter(|key| !self.is_archived(key))
+        self.ring.public_keys().filter(|key| !self.is_archived(key) && !self.withheld.contains(key))
     }
 
     /// Whether the key is one of ours that takes part in nothing new.
     pub(crate) fn is_archived(&self, key: &PublicKey) -> bool {
         self.archived.contains(key)
+    }
+
+    /// The keys that not every replica has yet.
+    pub(crate) fn withheld(&self) -> &BTreeSet<PublicKey> {
+        &self.withheld
     }
 
     /// Whether they are all that the configuration names.

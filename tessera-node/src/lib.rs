@@ -28,6 +28,7 @@ pub mod peers;
 pub mod probe;
 pub mod readiness;
 pub mod repair;
+mod replicas;
 mod resources;
 pub mod server_trials;
 mod tasks;

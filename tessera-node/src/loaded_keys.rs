@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tessera_enclave::{KeyPair, TxHash};
+use tessera_enclave::{KeyPair, PublicKey, TxHash};
 use tessera_keys::VaultKey;
 use tessera_node_api::admin::{KeyState, KeyStatus};
 use tessera_node_api::dynamic_config::Key;
@@ -43,6 +43,10 @@ impl LoadedKeys {
         self.0.contains_key(version)
     }
 
+    pub(crate) fn public_keys(&self) -> BTreeSet<PublicKey> {
+        self.0.values().map(|loaded| *loaded.pair.public()).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -55,10 +59,16 @@ impl LoadedKeys {
         self.0.values()
     }
 
-    /// The newest version of the default key that is not archived, or else the newest: sends must go on.
-    pub(crate) fn default_version(&self, wanted: &[Key]) -> Option<Version> {
+    /// The newest version of the default key that `may_be_used` and is not archived, or else the newest: sends must go on.
+    pub(crate) fn default_version(
+        &self,
+        wanted: &[Key],
+        may_be_used: impl Fn(&PublicKey) -> bool,
+    ) -> Option<Version> {
         let default = wanted.iter().find(|key| key.default)?;
-        let newest_first = || self.0.keys().rev().filter(|(name, _)| *name == default.name);
+        let usable = self.0.iter().filter(|(_, loaded)| may_be_used(loaded.pair.public()));
+        let usable: Vec<_> = usable.map(|(version, _)| version).collect();
+        let newest_first = || usable.iter().rev().copied().filter(|(name, _)| *name == default.name);
         let in_use = newest_first().find(|(_, version)| !default.archived.contains(version));
         in_use.or_else(|| newest_first().next()).cloned()
     }
@@ -103,6 +113,7 @@ impl Loaded {
             last_pushed_at: None,
             sample: None,
             backup: None,
+            waits_for: Vec::new(),
         }
     }
 }

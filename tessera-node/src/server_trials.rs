@@ -9,11 +9,10 @@
 //! alone.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{self, COLLECTOR, Outcome, SECRET_STORE, Trial, TriedServer, partner_server};
 use tessera_node_api::identity::Identity;
 use tessera_node_api::secret_store::lookup_name;
@@ -24,6 +23,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::admin::Opened;
 use crate::clock;
 use crate::config::partners::Partner;
 use crate::config::watch::DynamicConfiguration;
@@ -41,6 +41,8 @@ const PARTNER_SERVERS_AT_ONCE: usize = 8;
 /// Until the next round after one that left something open: a server was away, its certificate was renewed just now, or it does not
 /// trust yet the authority that signed the node's certificate.
 const OPEN: Duration = Duration::from_mins(1);
+/// After rounds that leave the same open again and again.
+const STILL_OPEN: Duration = Duration::from_mins(5);
 
 /// Tries all servers, again and again.
 pub(crate) struct Trials {
@@ -56,7 +58,8 @@ pub(crate) struct Trials {
 
 /// The secret store.
 pub(crate) struct Store {
-    pub(crate) vault: Arc<VaultKeys>,
+    /// Its session; there is none before the payload store is open, which a database may delay.
+    pub(crate) opened: Arc<OnceLock<Opened>>,
     /// Its URL.
     pub(crate) address: String,
     /// Whether the certificate that it is shown is the node's own, and not one of its owner's.
@@ -78,6 +81,7 @@ impl Trials {
         let mut configuration = self.configuration.subscribe();
         let mut credentials = self.credentials.clone();
         let mut tried_with = None;
+        let mut pause = OPEN;
         loop {
             configuration.mark_unchanged();
             let mut before = self.result.borrow().clone();
@@ -89,11 +93,12 @@ impl Trials {
             let (tried, is_settled) = self.all(&before).await;
             self.result.send_replace(tried);
             let every = self.configuration.probe_every();
-            let wait = if is_settled { every } else { every.min(OPEN) };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                Ok(()) = configuration.changed() => {}
-                () = credentials.changed() => {}
+            let wait = if is_settled { every } else { every.min(pause) };
+            let next_pause = if is_settled { OPEN } else { (pause * 2).min(STILL_OPEN) };
+            pause = tokio::select! {
+                () = tokio::time::sleep(wait) => next_pause,
+                Ok(()) = configuration.changed() => OPEN,
+                () = credentials.changed() => OPEN,
             }
         }
     }
@@ -105,7 +110,8 @@ impl Trials {
             foreign.inspect_err(|error| tracing::warn!(%error, "no foreign certificate to try with")).ok();
         let shown: Vec<_> =
             [Some(Shown::NoCertificate), foreign, Some(Shown::Own)].into_iter().flatten().collect();
-        let (mut all, mut is_settled) = (Vec::new(), true);
+        let awaits_store = self.store.as_ref().is_some_and(|store| store.opened.get().is_none());
+        let (mut all, mut is_settled) = (Vec::new(), !awaits_store);
         for target in self.targets() {
             let tried = target.run(&shown).await;
             is_settled &= tried.trials.iter().all(settles);
@@ -128,7 +134,7 @@ impl Trials {
     }
 
     fn targets(&self) -> Vec<Target> {
-        let store = self.store.as_ref().map(Store::target);
+        let store = self.store.as_ref().and_then(Store::target);
         let configuration = self.configuration.current();
         let collector = configuration.as_ref().and_then(|configuration| configuration.collector.as_ref());
         store.into_iter().chain(collector.map(|collector| self.collector(collector))).collect()
@@ -202,16 +208,18 @@ fn settles(trial: &Trial) -> bool {
 }
 
 impl Store {
-    fn target(&self) -> Target {
+    fn target(&self) -> Option<Target> {
+        let vault = self.opened.get()?.vault.as_ref()?;
         let endpoint = Endpoint::parse(&self.address);
         let server = || {
             let host = endpoint.as_ref().ok_or("its address is not https://host:port")?.host();
-            let tls = self.vault.client_tls().ok_or("no client certificate is named")?;
+            let tls = vault.client_tls().ok_or("no client certificate is named")?;
             let tls = tls.map_err(|error| error.to_string())?;
             Server::of_another(host, tls.roots, tls.own).map_err(|error| error.to_string())
         };
         let (address, server) = (self.address.clone(), server());
-        Target { name: SECRET_STORE.to_owned(), is_shown_own: self.is_shown_own, address, endpoint, server }
+        let is_shown_own = self.is_shown_own;
+        Some(Target { name: SECRET_STORE.to_owned(), is_shown_own, address, endpoint, server })
     }
 }
 

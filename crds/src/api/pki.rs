@@ -33,7 +33,7 @@ pub struct Pki {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Acknowledgement {
-    /// Who: the identity of a client, or the address of a server.
+    /// The identity of a client, the address of a server, or the identity of a node, whose database has the CA.
     pub identity: PartyUri,
     /// The CA, as status.cas names it.
     pub ca_fingerprint: Fingerprint,

@@ -12,6 +12,8 @@ use crate::usage::Usage;
 
 /// The longest common name that X.520 allows.
 const COMMON_NAME_MAX: usize = 64;
+/// As long as an organizational unit may be.
+const ORGANIZATIONAL_UNIT_MAX: usize = 64;
 
 /// What a leaf is to say. Whom it is signed by is the choice of the [`crate::Ca`] that issues it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +93,14 @@ impl LeafSpec {
     }
 
     /// Nothing of ours reads the subject. It is never empty, since Java refuses an empty one beside a SAN that is not
-    /// critical, and it carries the name, since Java's trust on first use files certificates under it.
+    /// critical, and it carries the name, since Java's trust on first use files certificates under it. The trust domain stands in it
+    /// for PostgreSQL, which can bind a role to the whole subject and knows no URI.
     fn subject(&self) -> DistinguishedName {
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, "Tessera");
+        if self.identity.trust_domain().len() <= ORGANIZATIONAL_UNIT_MAX {
+            subject.push(DnType::OrganizationalUnitName, self.identity.trust_domain());
+        }
         if self.identity.name().len() <= COMMON_NAME_MAX {
             subject.push(DnType::CommonName, self.identity.name());
         }

@@ -285,6 +285,10 @@ pub struct KeyStatus {
     /// To whom it is sealed as a backup; absent: to nobody, for a key from a file, and in the status of older nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
+    /// Other replicas of the node that live and have not loaded it, by the names of their pods: it is neither default nor advertised
+    /// until they have. Empty in the status of older nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
 }
 
 /// A read of the sample payload of a key: sealed by the key to itself when the node generated it, and kept in the payload store.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use rand::Rng;
 use tessera_store::{Hash, StoreId, Stored, Value, Version};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -59,6 +60,7 @@ impl Database {
             kinds: vec![0..INSERTING, INSERTING..INSERTING + ASKING],
             id: OnceLock::new(),
             newest_timeline: AtomicU32::new(0),
+            replica: rand::rng().random_range(1..i32::MAX),
             counters: Counters::default(),
         });
         let running = CancellationToken::new();
@@ -250,7 +252,15 @@ impl Database {
         }
     }
 
-    fn turn(&self) -> usize {
+    pub(crate) fn common(&self) -> &Common {
+        &self.0.common
+    }
+
+    pub(crate) fn asking(&self) -> &Links {
+        &self.0.asking
+    }
+
+    pub(crate) fn turn(&self) -> usize {
         self.0.turn.fetch_add(1, Ordering::Relaxed)
     }
 }

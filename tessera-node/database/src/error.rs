@@ -74,13 +74,16 @@ impl From<tokio_postgres::Error> for DatabaseError {
 
 /// Characters of a server's sentence that are repeated. A server may send any text, and logs and statuses repeat it.
 const MAX_SENTENCE: usize = 300;
+/// Characters of a code.
+const SQLSTATE: usize = 5;
 
 /// The server's sentence with its code. Its detail is left out: it quotes values.
 pub(crate) fn words(refusal: &tokio_postgres::error::DbError) -> String {
-    format!("{} ({})", one_line(refusal.message()), refusal.code().code())
+    let code = refusal.code().code().chars().filter(char::is_ascii_alphanumeric).take(SQLSTATE);
+    format!("{} ({})", one_line(refusal.message()), code.collect::<String>())
 }
 
-fn one_line(sentence: &str) -> String {
+pub(crate) fn one_line(sentence: &str) -> String {
     sentence.chars().filter(|character| !character.is_control()).take(MAX_SENTENCE).collect()
 }
 

@@ -14,7 +14,8 @@
 //!   process has not seen cannot be told from the right one: an administrator of several servers fences the old one.
 //! - **Acknowledged is durable**: `synchronous_commit` is at least `on` in each session.
 //! - **Java's tables are never altered**, only made where there are none. Without the column `payload_codec`, which old ones
-//!   lack, everything is written in the old codec. Our own tables (`tessera_node_*`) hold the store's identity.
+//!   lack, everything is written in the old codec. Our own tables (`tessera_node_*`) hold the store's identity, and what
+//!   several nodes on one database share ([`Shared`]).
 //! - **No connection is held by a caller**: statements of many callers follow each other on a few connections.
 //! - A connection pooler must give each of our connections one of the server's (`pool_mode = session`): settings of the session
 //!   and prepared statements are used.
@@ -29,6 +30,7 @@ mod error;
 mod health;
 mod link;
 mod primary;
+mod replicas;
 mod rows;
 mod schema;
 mod session;
@@ -40,6 +42,7 @@ pub use credentials::Credentials;
 pub use database::{Database, Options};
 pub use error::DatabaseError;
 pub use health::{Health, HealthChanges};
+pub use replicas::{PeerRow, PeerRows, Replica, Shared};
 pub use rows::RawRow;
 pub use schema::DDL;
 pub use stats::Stats;

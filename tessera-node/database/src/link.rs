@@ -36,6 +36,8 @@ pub(crate) struct Common {
     pub(crate) id: OnceLock<StoreId>,
     /// The newest timeline that a primary wrote. Kept in memory alone: a restarted node begins anew.
     pub(crate) newest_timeline: AtomicU32,
+    /// This node among the nodes on the database.
+    pub(crate) replica: i32,
     pub(crate) counters: Counters,
 }
 
@@ -176,6 +178,7 @@ impl Keeper {
             &self.common.credentials,
             self.common.id.get().copied(),
             &self.common.newest_timeline,
+            self.common.replica,
         )
         .await?;
         self.common.counters.note_connection();

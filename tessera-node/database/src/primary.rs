@@ -62,7 +62,7 @@ async fn connect(config: &Config, tls: &MakeRustlsConnect, newest: &AtomicU32) -
     let guard = over.clone().drop_guard();
     check(&client).await?;
     let timeline = timeline(&client).await?;
-    refuse_old(timeline, newest.fetch_max(timeline, Ordering::SeqCst))?;
+    refuse_old(timeline, newest.load(Ordering::SeqCst))?;
     Ok(Primary { client, warned, timeline, over, guard })
 }
 
@@ -88,7 +88,9 @@ async fn check(client: &Client) -> Result<(), String> {
     let settings =
         "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('synchronous_commit')";
     let row = client.query_one(settings, &[]).await.map_err(why)?;
-    let (is_standby, fsync, commit): (bool, &str, &str) = (row.get(0), row.get(1), row.get(2));
+    let read = |error: tokio_postgres::Error| error::one_line(&error.to_string());
+    let (is_standby, fsync) = (row.try_get(0).map_err(read)?, row.try_get::<_, &str>(1).map_err(read)?);
+    let commit: &str = row.try_get(2).map_err(read)?;
     if is_standby {
         return Err(DatabaseError::Standby.to_string());
     }
@@ -122,11 +124,11 @@ async fn timeline(client: &Client) -> Result<u32, String> {
 }
 
 /// A primary that came back after another took over lacks what the other acknowledged.
-fn refuse_old(timeline: u32, newest: u32) -> Result<(), String> {
+pub(crate) fn refuse_old(timeline: u32, newest: u32) -> Result<(), String> {
     if timeline != 0 && timeline < newest {
         return Err(format!(
             "the server is an old primary: it writes timeline {timeline}, and a primary of timeline {newest} was seen. \
-             Stop it, and make it a standby"
+             Stop it, and make it a standby; or if the database was restored or moved, restart this node"
         ));
     }
     Ok(())
@@ -138,7 +140,8 @@ pub(crate) fn why(error: tokio_postgres::Error) -> String {
     if let Some(refusal) = error.as_db_error() {
         return error::words(refusal);
     }
-    plain_words::root_cause(&error)
+    // A server may have written a part of it.
+    error::one_line(&plain_words::root_cause(&error))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use tessera_store::StoreId;
 use tokio_postgres::Client;
 
 /// What is run where tables are missing and the role may make them. An administrator who keeps that right from the role runs it once.
-pub const DDL: [(&str, &str); 4] = [
+pub const DDL: [(&str, &str); 7] = [
     (
         "encrypted_transaction",
         r#"CREATE TABLE IF NOT EXISTS encrypted_transaction (hash bytea PRIMARY KEY, encoded_payload bytea NOT NULL, payload_codec varchar(50), "timestamp" bigint)"#,
@@ -20,6 +20,15 @@ pub const DDL: [(&str, &str); 4] = [
     (
         "tessera_node_accepted_loss",
         "CREATE TABLE IF NOT EXISTS tessera_node_accepted_loss (store text PRIMARY KEY, accepted_ms bigint NOT NULL)",
+    ),
+    (
+        "tessera_node_replica",
+        "CREATE TABLE IF NOT EXISTS tessera_node_replica (number integer PRIMARY KEY, name text NOT NULL, keys bytea[] NOT NULL)",
+    ),
+    ("tessera_node_key", "CREATE TABLE IF NOT EXISTS tessera_node_key (public_key bytea PRIMARY KEY)"),
+    (
+        "tessera_node_peer",
+        "CREATE TABLE IF NOT EXISTS tessera_node_peer (identity text PRIMARY KEY, url text NOT NULL, hosts text[] NOT NULL, versions text NOT NULL, keys bytea[] NOT NULL, seen timestamptz NOT NULL, revision bigint NOT NULL)",
     ),
 ];
 
@@ -68,7 +77,8 @@ async fn look(client: &Client) -> Result<bool, SchemaError> {
             &[],
         )
         .await?;
-    let (has_codec, is_orion, unlogged): (bool, bool, Option<String>) = (row.get(0), row.get(1), row.get(2));
+    let (has_codec, is_orion, unlogged): (bool, bool, Option<String>) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     match unlogged {
         Some(table) => Err(SchemaError::Unlogged(table)),
         None if is_orion => Err(SchemaError::Hashes),
@@ -108,7 +118,7 @@ async fn missing(client: &Client) -> Result<Vec<&'static str>, tokio_postgres::E
     let rows = client
         .query("SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL", &[&names])
         .await?;
-    let absent: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let absent: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     Ok(names.into_iter().filter(|name| absent.iter().any(|absent| absent == name)).collect())
 }
 
@@ -134,7 +144,7 @@ async fn create(client: &Client) -> Result<(), SchemaError> {
 
 async fn id(client: &Client) -> Result<Option<StoreId>, SchemaError> {
     let row = client.query_opt("SELECT id FROM tessera_node_store", &[]).await?;
-    row.map(|row| row.get::<_, &str>(0).parse().map_err(|_| SchemaError::Id)).transpose()
+    row.map(|row| row.try_get::<_, &str>(0)?.parse().map_err(|_| SchemaError::Id)).transpose()
 }
 
 async fn name(client: &Client) -> Result<StoreId, SchemaError> {

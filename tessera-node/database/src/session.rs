@@ -11,7 +11,8 @@ use tokio_postgres::{Client, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::CancellationToken;
 
-use crate::primary::{self, Primary, why};
+use crate::primary::{self, Primary, refuse_old, why};
+use crate::replicas::LOCKS;
 use crate::schema::{self, Schema, SchemaError};
 use crate::{Credentials, DatabaseError, rows};
 
@@ -50,11 +51,12 @@ impl Session {
         credentials: &Credentials,
         known: Option<StoreId>,
         newest: &AtomicU32,
+        replica: i32,
     ) -> Result<Self, String> {
         let login = credentials.read().await?;
         let tls = login.tls(login.own.clone());
         let primary = primary::find(&login.servers, &tls, newest).await?;
-        timeout(PREPARE_TIME, Self::prepare(primary, tls, known))
+        timeout(PREPARE_TIME, Self::prepare(primary, tls, known, newest, replica))
             .await
             .unwrap_or_else(|_| Err("the server did not prepare the statements in time".to_owned()))
     }
@@ -63,17 +65,35 @@ impl Session {
         primary: Primary,
         tls: MakeRustlsConnect,
         known: Option<StoreId>,
+        newest: &AtomicU32,
+        replica: i32,
     ) -> Result<Self, String> {
         let Primary { client, warned, timeline, over, guard } = primary;
         let schema = schema::prepare(&client, known).await.map_err(|error| match error {
             SchemaError::Database(error) => why(error),
             other => other.to_string(),
         })?;
+        // Of another store's server, which a wrong connection string names, the timeline says nothing.
+        refuse_old(timeline, newest.fetch_max(timeline, Ordering::SeqCst))?;
+        hold_place(&client, replica).await.map_err(why)?;
         let statements = Statements::prepare(&client, schema.has_codec).await.map_err(why)?;
         // Of what was said before, nothing was about a commit of ours.
         warned.store(false, Ordering::SeqCst);
         guard.disarm();
         Ok(Self { client, tls, warned, timeline, statements, schema, over })
+    }
+
+    /// The rows of a statement that is not prepared beforehand.
+    pub(crate) async fn rare(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        match timeout(STATEMENT_TIME, self.client.prepare(sql)).await {
+            Ok(Ok(statement)) => self.query(&statement, values, 0).await,
+            Ok(Err(error)) => Err(self.judge(error.into())),
+            Err(_) => Err(self.judge(DatabaseError::Silent)),
+        }
     }
 
     /// The rows of a statement that carries about `bytes`.
@@ -141,6 +161,16 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.give_up();
     }
+}
+
+/// Says that this node lives, for as long as the connection does. The server probes a connection whose machine fell silent:
+/// without, it would count for two hours.
+async fn hold_place(client: &Client, replica: i32) -> Result<(), tokio_postgres::Error> {
+    let statements = format!(
+        "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
+         SELECT pg_advisory_lock_shared({LOCKS}, {replica})"
+    );
+    client.batch_execute(&statements).await
 }
 
 /// The name of the column for the codec, once it is there.

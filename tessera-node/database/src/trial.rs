@@ -1,17 +1,23 @@
 //! Tries which clients the database's servers accept: one without a certificate, one with a certificate of a foreign authority, the node.
 //!
 //! A server that demands a certificate refuses a foreign one in the handshake. It refuses a client without one after the handshake, with
-//! SQLSTATE 28000, which also means that no rule of `pg_hba.conf` accepts the role. So a refusal proves something only if the node itself
-//! is accepted in the same round.
+//! SQLSTATE 28000, which also means that no rule of `pg_hba.conf` accepts the role. So such a refusal counts only where the node itself is
+//! accepted right after, at the same server.
+//!
+//! A name with several addresses is several servers: each is tried, since any of them may be the next primary.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use rustls::sign::CertifiedKey;
 use tessera_node_api::tls_client;
 use tessera_tls::trial::{Outcome, Shown};
+use tokio::net::lookup_host;
 use tokio::time::timeout;
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -22,6 +28,9 @@ use crate::primary::why;
 
 /// For one login at one server.
 const LOGIN_TIME: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 16;
+const DEFAULT_PORT: u16 = 5432;
 
 /// The servers of a connection string, to be tried.
 pub struct Trials(Login);
@@ -54,19 +63,44 @@ impl Trials {
             return Outcome::Unclear("the node does not try a database with this".to_owned());
         };
         let tls = self.0.tls(certificate);
-        let mut outcomes = Vec::new();
-        for server in &self.0.servers {
-            let outcome = timeout(LOGIN_TIME, login(server, &tls, shown)).await;
-            outcomes.push(
-                match outcome.unwrap_or_else(|_| Outcome::Unclear("no answer in time".to_owned())) {
-                    Outcome::Unclear(why) => Outcome::Unclear(format!("{}: {why}", server.name)),
-                    clear => clear,
-                },
-            );
-        }
+        let of_servers = self.0.servers.iter().map(|server| self.at_addresses(server, &tls, shown));
+        let outcomes: Vec<_> = join_all(of_servers).await.into_iter().flatten().collect();
         match shown {
             Shown::OwnAlone => of_all(&outcomes, &Outcome::Served, &Outcome::Refused),
             _ => of_all(&outcomes, &Outcome::Refused, &Outcome::Served),
+        }
+    }
+
+    /// What came of each address of a server.
+    async fn at_addresses(&self, server: &Server, tls: &MakeRustlsConnect, shown: &Shown) -> Vec<Outcome> {
+        let named = |why: String| Outcome::Unclear(format!("{}: {why}", server.name));
+        let addresses = match timeout(LOGIN_TIME, addresses(server)).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(why)) => return vec![named(why)],
+            Err(_) => return vec![named("its name was not resolved in time".to_owned())],
+        };
+        let tried = addresses.into_iter().map(|config| async move {
+            match timeout(LOGIN_TIME, self.at_one(&config, tls, shown)).await {
+                Ok(Outcome::Unclear(why)) => named(why),
+                Ok(clear) => clear,
+                Err(_) => named("no answer in time".to_owned()),
+            }
+        });
+        join_all(tried).await
+    }
+
+    async fn at_one(&self, config: &Config, tls: &MakeRustlsConnect, shown: &Shown) -> Outcome {
+        match login(config, tls, shown).await {
+            Attempt::Clear(outcome) => outcome,
+            Attempt::RefusedRole => {
+                let own = self.0.tls(self.0.own.clone());
+                match login(config, &own, &Shown::Own).await {
+                    Attempt::Clear(Outcome::Served) => Outcome::Refused,
+                    _ => Outcome::Unclear(
+                        "the server refuses the role, also with the node's certificate".to_owned(),
+                    ),
+                }
+            }
         }
     }
 
@@ -95,16 +129,48 @@ fn leaf_alone(own: &CertifiedKey) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::new(leaf.into_iter().collect(), Arc::clone(&own.key)))
 }
 
-async fn login(server: &Server, tls: &MakeRustlsConnect, shown: &Shown) -> Outcome {
+/// What came of one login.
+enum Attempt {
+    Clear(Outcome),
+    /// The server refuses the role, after the handshake: perhaps for the lack of a certificate.
+    RefusedRole,
+}
+
+async fn login(config: &Config, tls: &MakeRustlsConnect, shown: &Shown) -> Attempt {
+    let Err(error) = config.connect(tls.clone()).await else { return Attempt::Clear(Outcome::Served) };
+    let is_refused = match error.as_db_error() {
+        Some(refusal) if *refusal.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            return Attempt::RefusedRole;
+        }
+        Some(_) => false,
+        None => tls_client::refusal(&error).is_some_and(|alert| shown.accepts(alert)),
+    };
+    Attempt::Clear(if is_refused { Outcome::Refused } else { Outcome::Unclear(why(error)) })
+}
+
+/// How each address of a server is reached.
+async fn addresses(server: &Server) -> Result<Vec<Config>, String> {
+    let Some(Host::Tcp(host)) = server.config.get_hosts().first() else {
+        return Err("it has no name".to_owned());
+    };
+    let port = server.config.get_ports().first().copied().unwrap_or(DEFAULT_PORT);
     let mut config = server.config.clone();
     // A standby that lets a stranger read is no better than a primary that does.
     config.target_session_attrs(TargetSessionAttrs::Any);
-    let Err(error) = config.connect(tls.clone()).await else { return Outcome::Served };
-    let is_refused = match error.as_db_error() {
-        Some(refusal) => *refusal.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-        None => tls_client::refusal(&error).is_some_and(|alert| shown.accepts(alert)),
+    if !config.get_hostaddrs().is_empty() {
+        return Ok(vec![config]);
+    }
+    let found = lookup_host((host.as_str(), port)).await.map_err(|error| error.to_string())?;
+    let found: BTreeSet<_> = found.map(|address| address.ip()).collect();
+    if found.is_empty() || found.len() > MAX_ADDRESSES {
+        return Err(format!("its name has {} addresses; 1 to {MAX_ADDRESSES} are tried", found.len()));
+    }
+    let at = |address| {
+        let mut config = config.clone();
+        config.hostaddr(address);
+        config
     };
-    if is_refused { Outcome::Refused } else { Outcome::Unclear(why(error)) }
+    Ok(found.into_iter().map(at).collect())
 }
 
 #[cfg(test)]

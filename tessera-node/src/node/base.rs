@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tessera_keys::VaultKeys;
 use tessera_node_api::admin::{EgressTrials, ListenerTrials, TriedServer};
@@ -33,6 +33,7 @@ use crate::peers::{Own, Peers};
 use crate::probe::ProbeSocket;
 use crate::readiness::{Readiness, ReadinessGate};
 use crate::repair::Repairs;
+use crate::replicas::{Others, PeerTable, Replicas};
 use crate::resources::{OPERATOR_CONNECTIONS, Resources};
 use crate::tasks::Tasks;
 use crate::transaction::{Payloads, TransactionManager};
@@ -123,7 +124,14 @@ impl Base {
         self.metrics.add_store(&store);
         let volume = Volume::new(store.clone());
         let vault = self.vault(&store, &volume)?;
-        Ok(Opened { store, since: clock::now_rfc3339(), volume, vault })
+        let replicas = match &store {
+            PayloadStore::Postgres(database) => Some(Replicas::new(database.clone())),
+            PayloadStore::Embedded(_) => None,
+        };
+        if let Some(replicas) = replicas.clone() {
+            self.tasks.service("replicas", replicas.run());
+        }
+        Ok(Opened { store, since: clock::now_rfc3339(), volume, vault, replicas })
     }
 
     fn vault(&self, store: &PayloadStore, volume: &Volume) -> Result<Option<Arc<VaultKeys>>, RunError> {
@@ -248,15 +256,15 @@ impl Base {
     /// Tries whom the servers serve that the node shows its certificate, from now on.
     pub(super) fn try_servers(
         &self,
-        vault: Option<&Arc<VaultKeys>>,
+        opened: &Arc<OnceLock<Opened>>,
         result: watch::Sender<Vec<TriedServer>>,
     ) {
-        let store = match (&self.config.keys, vault) {
-            (KeySource::SecretStore(store), Some(vault)) if store.client_certificate.is_some() => {
+        let store = match &self.config.keys {
+            KeySource::SecretStore(store) if store.client_certificate.is_some() => {
                 let own = self.config.node_tls.as_path();
                 let is_shown_own = store.client_certificate.as_deref().map(Path::new) == Some(own);
-                let (vault, address) = (Arc::clone(vault), store.address.clone());
-                Some(server_trials::Store { vault, address, is_shown_own })
+                let (opened, address) = (Arc::clone(opened), store.address.clone());
+                Some(server_trials::Store { opened, address, is_shown_own })
             }
             _ => None,
         };
@@ -269,6 +277,20 @@ impl Base {
             result,
         };
         self.tasks.service("trials of servers", trials.run());
+    }
+
+    /// Learns what the other replicas of this node know of its peers, and keeps learning. None: there can be no others.
+    pub(super) async fn meet_others(
+        &self,
+        opened: &Opened,
+        peers: &Arc<Peers>,
+        keys: &watch::Sender<Option<Arc<Keys>>>,
+    ) -> Option<Others> {
+        let replicas = opened.replicas.clone()?;
+        let table = PeerTable::new(replicas.database().clone(), Arc::clone(peers), keys.subscribe());
+        table.learn_all().await;
+        self.tasks.service("peers of replicas", Arc::clone(&table).run());
+        Some(Others { replicas, table })
     }
 
     pub(super) async fn load_keys(
@@ -286,8 +308,7 @@ impl Base {
                 Sources { importer, restorer },
                 self.configuration.clone(),
                 keys.clone(),
-                opened.volume.clone(),
-                opened.payloads(),
+                opened,
                 self.readiness.clone(),
                 Arc::clone(&self.metrics),
             );
@@ -297,6 +318,9 @@ impl Base {
         } else if let KeySource::Files(files) = &self.config.keys {
             let loaded = key_files::load(Arc::clone(files)).await?;
             self.metrics.set_keys(loaded.ring().public_keys().len());
+            if let Some(replicas) = &opened.replicas {
+                replicas.declare(loaded.ring().public_keys().copied().collect());
+            }
             keys.send_replace(Some(Arc::new(loaded)));
             self.readiness.satisfied(ReadinessGate::Keys);
         }

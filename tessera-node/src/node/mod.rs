@@ -1,9 +1,9 @@
 //! Puts a node together and runs it.
 //!
 //! ```text
-//! probe ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► payload store ─► keys ─► P2P, Q2T ─► ready
+//! probe ─► certificates, dynamic configuration ─► admin, metrics ─► egress closed ─► payload store ─► keys ─► peers of replicas ─► P2P, Q2T ─► ready
 //!                                                 (the operator sees from here on what is awaited)
-//! SIGTERM ─► not ready, stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
+//! SIGTERM ─► not ready ─► of several replicas: serve on for a moment ─► stop accepting ─► finish what is in flight, to a deadline ─► give up the store's login ─► end
 //! ```
 
 mod base;
@@ -23,13 +23,14 @@ use tokio::sync::watch;
 
 use self::base::Base;
 use crate::admin::NodeState;
-use crate::config::Config;
 use crate::config::watch::DynamicConfiguration;
+use crate::config::{Config, Storage};
 use crate::key_files::KeyFilesError;
 use crate::keyring::Keys;
 use crate::payload_store::PayloadStore;
 use crate::peers::{NodeUrl, Peers};
 use crate::readiness::{Readiness, ReadinessGate};
+use crate::replicas::Replicas;
 use crate::tasks::{Ended, Tasks};
 use crate::transaction::TransactionManager;
 use crate::{key_restore, probe, tasks};
@@ -38,6 +39,8 @@ use crate::{key_restore, probe, tasks};
 const DRAIN: Duration = Duration::from_secs(20);
 /// For giving up the store's login.
 const REVOKE: Duration = Duration::from_secs(3);
+/// Until the cluster sends no more connections to a pod that ends. With one pod there is nobody else to send them to.
+const LINGER: Duration = Duration::from_secs(4);
 
 /// Why a node ended, or did not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     if let Some(readiness) = &closing.readiness {
         readiness.wait_for(ReadinessGate::Running, "the node is shutting down");
     }
+    if outcome.is_ok() && closing.replicas.as_ref().is_some_and(Replicas::are_several) {
+        tokio::time::sleep(LINGER).await;
+    }
     let drained = tasks.drain(DRAIN).await;
     closing.close().await;
     tracing::info!("ended");
@@ -112,6 +118,7 @@ struct Closing {
     readiness: Option<Readiness>,
     vault: Option<Arc<VaultKeys>>,
     store: Option<PayloadStore>,
+    replicas: Option<Replicas>,
 }
 
 impl Closing {
@@ -179,13 +186,23 @@ async fn start(
         .await?;
     base.close_egress(&egress_closed_since).await;
     base.try_egress(egress_trials);
+    let has_database = matches!(base.config.storage, Storage::Postgres(_));
+    if has_database {
+        // Before it is open: whom its servers accept, and partners' servers, are known also while it is away.
+        base.try_servers(&opened, server_trials.clone());
+    }
     let found = base.open_store().await?;
     closing.store = Some(found.store.clone());
     closing.vault.clone_from(&found.vault);
-    let opened = opened.get_or_init(|| found);
-    base.try_servers(opened.vault.as_ref(), server_trials);
+    closing.replicas.clone_from(&found.replicas);
+    let in_place = Arc::clone(&opened);
+    let opened = in_place.get_or_init(|| found);
+    if !has_database {
+        base.try_servers(&in_place, server_trials);
+    }
     base.load_keys(opened, &keys, imports, taker).await?;
 
+    let others = base.meet_others(opened, &peers, &keys).await;
     let payloads = opened.payloads();
     let manager = TransactionManager::new(
         keys.subscribe(),
@@ -194,6 +211,7 @@ async fn start(
         base.config.policy.clone(),
         base.resources.budget.share(),
         base.tasks.clone(),
+        others,
     );
     listeners.extend(base.late_listeners(&manager)?);
     base.try_listeners(listeners, listener_trials);

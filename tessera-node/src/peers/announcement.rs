@@ -9,7 +9,7 @@ use tessera_enclave::codec::versions::ApiVersions;
 use super::node_url::{NodeUrl, NodeUrlError};
 
 /// Keys of one node that are kept.
-const MAX_KEYS: usize = 1024;
+pub(crate) const MAX_KEYS: usize = 1024;
 /// Addresses of others that are read from one announcement.
 const MAX_PARTIES: usize = 1024;
 

@@ -7,6 +7,7 @@
 //! proof ──────── POST /partyinfo/validate ┘ only the holder of a key opens what is sealed for it
 //! discovery ──── POST /partyinfo ─► all peers, every few seconds
 //! push ───────── POST /push ──────► the holder of one key
+//! heard ──────── database ──────► the other replicas of this node, if there are any
 //! resend ─────── POST /resend ────► any node, for a payload that is damaged here
 //!                └── client ── pool: bounded connections over mutual TLS
 //! ```
@@ -20,6 +21,7 @@ mod client;
 pub(crate) mod directory;
 mod discovery;
 mod endpoint;
+mod heard;
 mod log_limit;
 mod node_url;
 mod pool;
@@ -45,9 +47,10 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
-pub(crate) use announcement::Announcement;
+pub(crate) use announcement::{Announcement, MAX_KEYS};
 pub(crate) use challenge::is_for as challenge_is_for;
 use directory::Directory;
+pub(crate) use heard::{Heard, ago};
 use log_limit::LogLimits;
 pub use node_url::{NodeUrl, NodeUrlError};
 pub(crate) use push::PushError;
@@ -80,6 +83,8 @@ pub struct Peers {
     client: client::Client,
     reached: Mutex<BTreeMap<NodeUrl, bool>>,
     wake: Notify,
+    /// A peer announced something new.
+    learned: Notify,
     proofs: Semaphore,
     interval: Duration,
     tasks: Tasks,
@@ -105,6 +110,7 @@ impl Peers {
             client: client::Client::new(tls, connections, tasks.clone()),
             reached: Mutex::default(),
             wake: Notify::new(),
+            learned: Notify::new(),
             proofs: Semaphore::new(PROOFS),
             interval,
             tasks,
@@ -180,6 +186,7 @@ impl Peers {
         let learned = registry.learn(caller, announcement, Instant::now())?;
         if learned.changed {
             self.directory.store(Arc::new(registry.snapshot()));
+            self.learned.notify_one();
         }
         drop(registry);
         if learned.came_up {

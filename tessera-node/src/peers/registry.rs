@@ -5,6 +5,7 @@
 //! proof ─────────────────── proven ─► the keys that it holds
 //! configuration ─────────── configure
 //! an hour of silence ────── forget ─► a node that nobody configured
+//!                                └── snapshot ─► what readers see
 //! ```
 //!
 //! Who may hold what, beside the proof of [`super::proof`]:
@@ -20,8 +21,8 @@
 //! A failed push or poll takes nothing away: the node's keys stay its own, so that a send is 410 (try again), never 404,
 //! and never goes to another node without proof.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_enclave::PublicKey;
@@ -31,9 +32,12 @@ use tessera_tls::Partners;
 use tokio::time::Instant;
 
 use super::announcement::Announcement;
-use super::directory::{Directory, Peer, Target};
+use super::directory::Peer;
 use super::endpoint::Endpoint;
+use super::heard::Heard;
 use super::node_url::NodeUrl;
+
+mod snapshot;
 
 /// Nodes that are known at one time.
 const MAX_NODES: usize = 4096;
@@ -77,6 +81,8 @@ struct Node {
     peer: Arc<Peer>,
     claimed: BTreeSet<PublicKey>,
     proven: BTreeSet<PublicKey>,
+    /// The hosts that its certificate names, of a node of ours.
+    hosts: Vec<String>,
     heard: Instant,
     asked: Option<Instant>,
     registered: u64,
@@ -168,7 +174,7 @@ impl Registry {
         now: Instant,
     ) -> Result<Learned, LearnError> {
         let endpoint = self.endpoint_of(caller, &announcement);
-        let Announcement { url, mut keys, parties, versions, .. } = announcement;
+        let Announcement { url, mut keys, parties, versions, hosts } = announcement;
         if self.only_configured && !self.configured.contains_key(&endpoint.url) {
             return Err(LearnError::UnknownPeer(url));
         }
@@ -193,9 +199,32 @@ impl Registry {
             return Ok(Learned { changed: heard, came_up: false, claim: None });
         };
         node.heard = now;
+        node.hosts = hosts;
         let came_up = node.peer.set_up(true);
         let claim = node.claim(now);
         Ok(Learned { changed: heard || !same, came_up, claim })
+    }
+
+    /// Takes what another replica heard of a node, if this one knows nothing as new. Keys to be proven now.
+    pub(super) fn learn_of(&mut self, heard: &Heard, now: Instant) -> Option<Claim> {
+        let is_news = self
+            .nodes
+            .get(&heard.identity)
+            .is_none_or(|node| node.heard < heard.at && !node.heard_of(&heard.identity).says_what(heard));
+        if is_news {
+            // Of a node that may not register nothing is kept.
+            let learned = self.learn(&heard.identity, heard.announcement(), now).ok()?;
+            if let Some(node) = self.nodes.get_mut(&heard.identity) {
+                node.heard = heard.at;
+            }
+            return learned.claim;
+        }
+        self.nodes.get_mut(&heard.identity)?.claim(now)
+    }
+
+    /// All nodes as they last announced themselves.
+    pub(super) fn heard(&self) -> Vec<Heard> {
+        self.nodes.iter().map(|(identity, node)| node.heard_of(identity)).collect()
     }
 
     /// The node proved these keys. None of them is taken that a node of another organisation has proven.
@@ -242,43 +271,6 @@ impl Registry {
         before != (self.nodes.len(), self.strangers.len())
     }
 
-    /// What readers see. Linear in nodes and keys.
-    pub(super) fn snapshot(&self) -> Directory {
-        let mut nodes: Vec<_> = self.nodes.values().collect();
-        nodes.sort_unstable_by_key(|node| node.registered);
-        let mut holders: HashMap<PublicKey, Vec<Arc<Peer>>> = HashMap::new();
-        for node in &nodes {
-            for key in &node.proven {
-                holders.entry(*key).or_default().push(Arc::clone(&node.peer));
-            }
-        }
-        Directory {
-            own: self.own.clone(),
-            own_keys: self.own_keys.clone(),
-            holders,
-            known: self.targets(&nodes),
-            strangers: self.strangers.values().cloned().collect(),
-            partners: Arc::clone(&self.partners),
-            party_info: OnceLock::new(),
-        }
-    }
-
-    fn targets(&self, nodes: &[&Node]) -> Vec<Target> {
-        let target = |endpoint: &Arc<Endpoint>, configured| Target {
-            endpoint: Arc::clone(endpoint),
-            peers: Vec::new(),
-            configured,
-        };
-        let mut targets: BTreeMap<&NodeUrl, Target> =
-            self.configured.iter().map(|(url, endpoint)| (url, target(endpoint, true))).collect();
-        for node in nodes {
-            let endpoint = &node.peer.endpoint;
-            let known = targets.entry(&endpoint.url).or_insert_with(|| target(endpoint, false));
-            known.peers.push(Arc::clone(&node.peer));
-        }
-        targets.into_values().collect()
-    }
-
     /// Keeps what is known of a node as long as it says the same.
     fn replace(&mut self, caller: &Identity, peer: Arc<Peer>, claimed: BTreeSet<PublicKey>, now: Instant) {
         self.strangers.remove(peer.url());
@@ -297,7 +289,7 @@ impl Registry {
         peer.set_up(before.as_ref().is_some_and(|node| node.peer.is_up()));
         let proven =
             before.map(|node| node.proven.intersection(&claimed).copied().collect()).unwrap_or_default();
-        let node = Node { peer, claimed, proven, heard: now, asked, registered };
+        let node = Node { peer, claimed, proven, hosts: Vec::new(), heard: now, asked, registered };
         self.nodes.insert(caller.clone(), node);
         self.index();
     }
@@ -372,6 +364,17 @@ impl Registry {
 }
 
 impl Node {
+    fn heard_of(&self, identity: &Identity) -> Heard {
+        Heard {
+            identity: identity.clone(),
+            url: self.peer.url().clone(),
+            hosts: self.hosts.clone(),
+            versions: self.peer.versions().clone(),
+            keys: self.claimed.clone(),
+            at: self.heard,
+        }
+    }
+
     /// The keys to ask for now, if it is time.
     fn claim(&mut self, now: Instant) -> Option<Claim> {
         if self.asked.is_some_and(|asked| now.duration_since(asked) < PROOF_PAUSE) {

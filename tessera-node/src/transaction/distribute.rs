@@ -19,13 +19,15 @@ pub(super) type Recipient = (PublicKey, Arc<Peer>);
 
 impl TransactionManager {
     /// The remote recipients. All are found before the first push: an unknown key costs nobody a payload.
-    pub(super) fn remote_recipients(
+    pub(super) async fn remote_recipients(
         &self,
         ring: &KeyRing,
         payload: &EncodedPayload,
     ) -> Result<Vec<Recipient>, Error> {
-        let remote = payload.recipient_keys.iter().filter(|key| !ring.contains(key));
-        let found: Vec<_> = remote.map(|key| Ok((*key, self.holder(key)?))).collect::<Result<_, Error>>()?;
+        let mut found = Vec::new();
+        for key in payload.recipient_keys.iter().filter(|key| !ring.contains(key)) {
+            found.push((*key, self.holder(key).await?));
+        }
         for (key, peer) in &found {
             check_capabilities(payload.privacy.mode, key, peer.versions())?;
         }
@@ -63,12 +65,20 @@ impl TransactionManager {
         first_failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    fn holder(&self, key: &PublicKey) -> Result<Arc<Peer>, Error> {
+    async fn holder(&self, key: &PublicKey) -> Result<Arc<Peer>, Error> {
         if let Some(holder) = self.peers.directory().holder(key) {
             return Ok(holder);
         }
+        let keys = self.keys()?;
+        if let Some(others) = &self.others {
+            // Another replica may have heard of it.
+            others.table.look_for(keys.ring(), key).await.map_err(Error::Database)?;
+            if let Some(holder) = self.peers.directory().holder(key) {
+                return Ok(holder);
+            }
+        }
         // It may be one of our own that is not loaded yet.
-        Err(Error::RecipientUnknown(*key).unless_incomplete(&*self.keys()?))
+        Err(self.certain(Error::RecipientUnknown(*key), &keys).await)
     }
 
     async fn push_one(

@@ -149,6 +149,11 @@ impl Error {
         );
         if depends_on_keys && !keys.is_complete() { Self::KeysIncomplete } else { self }
     }
+
+    /// Whether a key of ours that is not loaded here could make it untrue, though the store was asked.
+    pub(super) fn depends_on_own_keys(&self) -> bool {
+        matches!(self, Self::SenderUnknown(_) | Self::NoSuitableKey(_) | Self::RecipientUnknown(_))
+    }
 }
 
 /// A broken rule of the privacy modes.

@@ -14,12 +14,13 @@ impl TransactionManager {
     pub(crate) async fn is_sender(&self, hash: &TxHash) -> Result<bool, Error> {
         let keys = self.keys()?;
         let payload = self.stored(hash).await?;
-        match keys.ring().contains(&payload.sender) {
-            // It may be one of ours that is not loaded yet.
-            false if !keys.is_complete() => {
-                Err(Error::SenderUnknown(payload.sender).unless_incomplete(&keys))
-            }
-            own => Ok(own),
+        if keys.ring().contains(&payload.sender) {
+            return Ok(true);
+        }
+        // It may be one of ours that is not loaded yet.
+        match self.certain(Error::SenderUnknown(payload.sender), &keys).await {
+            Error::SenderUnknown(_) => Ok(false),
+            doubt => Err(doubt),
         }
     }
 

@@ -51,6 +51,7 @@ pub(crate) use send_signed::SendSignedRequest;
 use self::in_flight::InFlight;
 use crate::keyring::Keys;
 use crate::peers::Peers;
+use crate::replicas::Others;
 use crate::resources::{MemoryShare, Permit};
 use crate::tasks::{self, LARGE, Tasks};
 
@@ -65,6 +66,8 @@ pub struct TransactionManager {
     peers: Arc<Peers>,
     policy: Policy,
     tasks: Tasks,
+    /// The other replicas of this node, if it can have some.
+    others: Option<Others>,
     in_flight: Arc<InFlight>,
     /// Lookups of affected transactions at one time: each reads and hashes a whole payload.
     affected_lookups: Semaphore,
@@ -104,6 +107,7 @@ impl TransactionManager {
         policy: Policy,
         lookup_memory: MemoryShare,
         tasks: Tasks,
+        others: Option<Others>,
     ) -> Arc<Self> {
         Arc::new(Self {
             keys,
@@ -111,6 +115,7 @@ impl TransactionManager {
             peers,
             policy,
             tasks,
+            others,
             in_flight: Arc::default(),
             affected_lookups: Semaphore::new(AFFECTED_LOOKUPS),
             lookup_memory,
@@ -147,6 +152,34 @@ impl TransactionManager {
     }
 }
 
+impl TransactionManager {
+    /// This error, unless another replica uses a key that is not here and that could make it untrue.
+    async fn certain(&self, error: Error, keys: &Keys) -> Error {
+        let error = error.unless_incomplete(keys);
+        if !error.depends_on_own_keys() {
+            return error;
+        }
+        self.check_keys(keys).await.err().unwrap_or(error)
+    }
+
+    /// Fails if another replica uses a key that is not here. A replica that was paused asks before it answers for the lack of a key.
+    async fn check_keys(&self, keys: &Keys) -> Result<(), Error> {
+        let Some(others) = &self.others else { return Ok(()) };
+        if others.replicas.lacks_keys(keys.ring()).await.map_err(Error::Database)? {
+            return Err(Error::KeysIncomplete);
+        }
+        Ok(())
+    }
+
+    /// One of our keys: the one asked for, or the default.
+    async fn sender_of(&self, keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> {
+        match sender_of(keys, from) {
+            Ok(key) => Ok(key),
+            Err(error) => Err(self.certain(error, keys).await),
+        }
+    }
+}
+
 /// One of our keys: the one asked for, or the default.
 fn sender_of(keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> {
     let ring = keys.ring();
@@ -154,7 +187,7 @@ fn sender_of(keys: &Keys, from: Option<&PublicKey>) -> Result<PublicKey, Error> 
         None => Ok(*ring.default_key()),
         Some(key) if keys.is_archived(key) => Err(Error::KeyArchived(*key)),
         Some(key) if ring.contains(key) => Ok(*key),
-        Some(key) => Err(Error::SenderUnknown(*key).unless_incomplete(keys)),
+        Some(key) => Err(Error::SenderUnknown(*key)),
     }
 }
 

@@ -29,9 +29,12 @@ impl TransactionManager {
             return Err(Error::TransactionUnknown(*hash).unless_incomplete(&keys));
         };
         let (opening, asked) = (Arc::clone(&keys), *hash);
-        compute(payload.cipher_text.len(), move || open(&opening, &payload, &asked, to.as_ref()))
+        match compute(payload.cipher_text.len(), move || open(&opening, &payload, &asked, to.as_ref()))
             .await?
-            .map_err(|error| error.unless_incomplete(&keys))
+        {
+            Ok(received) => Ok(received),
+            Err(error) => Err(self.certain(error, &keys).await),
+        }
     }
 
     /// Reads a raw payload that was stored and perhaps never sent.
@@ -42,9 +45,11 @@ impl TransactionManager {
         };
         let ring = Arc::clone(keys.ring());
         let sender = stored.sender;
-        let message = compute(stored.encrypted_payload.len(), move || raw::open(&ring, &stored))
-            .await?
-            .map_err(|error| Error::from(error).unless_incomplete(&keys))?;
+        let message = match compute(stored.encrypted_payload.len(), move || raw::open(&ring, &stored)).await?
+        {
+            Ok(message) => message,
+            Err(error) => return Err(self.certain(error.into(), &keys).await),
+        };
         Ok(Received {
             message,
             flag: 0,

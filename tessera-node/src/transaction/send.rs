@@ -9,7 +9,7 @@ use tessera_enclave::{EncodedPayload, KeyRing, PublicKey, SealBuffer, TxHash, re
 use tokio::time::{Instant, timeout_at};
 
 use super::privacy::{self, PrivacyRequest};
-use super::{Error, Sent, TransactionManager, affected, compute, hash_of, managed, payloads, sender_of};
+use super::{Error, Sent, TransactionManager, affected, compute, hash_of, managed, payloads};
 use crate::fault::{self, FaultPoint};
 use crate::keyring::Keys;
 use crate::resources::Permit;
@@ -40,7 +40,7 @@ impl TransactionManager {
     async fn seal_and_deliver(&self, request: SendRequest) -> Result<Sent, Error> {
         refuse_group(request.privacy_group)?;
         let keys = self.keys()?;
-        let sender = sender_of(&keys, request.from.as_ref())?;
+        let sender = self.sender_of(&keys, request.from.as_ref()).await?;
         let recipients = recipients::of_send(&request.to, &sender, &self.policy.always_send_to);
         self.check(&request.privacy, &recipients).await?;
 
@@ -95,7 +95,7 @@ impl TransactionManager {
             return Err(Error::KeyArchived(*archived));
         }
         let ring = keys.ring();
-        let recipients = self.remote_recipients(ring, &payload)?;
+        let recipients = self.remote_recipients(ring, &payload).await?;
         let deadline = Instant::now() + deadline(payload.cipher_text.len() * recipients.len());
         let hash = hash_of(&payload.cipher_text).await?;
         let _sending = self.in_flight.begin(&hash);

@@ -7,7 +7,7 @@ use tessera_enclave::{PublicKey, TxHash, raw, recipients};
 
 use super::privacy::PrivacyRequest;
 use super::send::{Repeated, refuse_group};
-use super::{Error, Sent, TransactionManager, compute, sender_of};
+use super::{Error, Sent, TransactionManager, compute};
 use crate::resources::Permit;
 
 /// Which raw payload goes to whom.
@@ -37,7 +37,7 @@ impl TransactionManager {
         let keys = self.keys()?;
         let unknown = || Error::RawTransactionUnknown(request.hash).unless_incomplete(&keys);
         let stored = self.payloads.get_raw(&request.hash).await?.ok_or_else(unknown)?;
-        let sender = sender_of(&keys, Some(&stored.sender))?;
+        let sender = self.sender_of(&keys, Some(&stored.sender)).await?;
         let recipients = recipients::of_send_signed(&request.to, &sender, &self.policy.always_send_to);
         self.check(&request.privacy, &recipients).await?;
 

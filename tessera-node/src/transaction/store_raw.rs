@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tessera_enclave::{PublicKey, SealBuffer, TxHash, raw};
 
-use super::{Error, TransactionManager, compute, hash_of, sender_of};
+use super::{Error, TransactionManager, compute, hash_of};
 use crate::fault::{self, FaultPoint};
 
 impl TransactionManager {
@@ -15,7 +15,7 @@ impl TransactionManager {
         from: Option<PublicKey>,
     ) -> Result<TxHash, Error> {
         let keys = self.keys()?;
-        let sender = sender_of(&keys, from.as_ref())?;
+        let sender = self.sender_of(&keys, from.as_ref()).await?;
         let ring = Arc::clone(keys.ring());
         let raw = compute(message.message().len(), move || raw::store(&ring, message, sender)).await??;
         let hash = hash_of(&raw.encrypted_payload).await?;

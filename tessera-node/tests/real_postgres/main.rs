@@ -11,7 +11,9 @@ mod support;
 mod failover;
 mod java;
 mod login;
+mod many;
 mod replicas;
+mod replicated;
 mod strangers;
 
 use futures::StreamExt;

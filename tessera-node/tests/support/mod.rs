@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // Each test binary uses its part.
 
 pub mod backup;
+pub mod balancer;
 pub mod ca;
 pub mod client;
 pub mod damage;

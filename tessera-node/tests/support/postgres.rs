@@ -1,11 +1,12 @@
 //! A real `PostgreSQL` server as a process of its own, on loopback, with TLS.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,19 @@ use super::{PATIENCE, Port, Spec};
 const NOBODY: u32 = 65534;
 /// The role that owns the databases; it logs in with a certificate.
 pub const ROLE: &str = "ledger";
+
+/// A connection of `psql`.
+pub struct OpenSession {
+    child: Child,
+    _input: ChildStdin,
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// A server's files and port; it outlives the server's runs.
 pub struct Server {
@@ -158,6 +172,20 @@ impl Server {
             assert!(Instant::now() < deadline, "waited in vain until {sql} says {answer}: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// A connection that stays open after `sql`, until its value goes.
+    pub fn session(&self, database: &str, sql: &str) -> OpenSession {
+        let (socket, port) = (self.directory.path().display().to_string(), self.port.number().to_string());
+        let mut command = self.command("psql");
+        command.args(["-XAtq", "-h", &socket, "-p", &port, "-U", "owner", "-d", database]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{sql};\n\\echo done").unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let done = lines.map_while(Result::ok).find(|line| line == "done");
+        assert!(done.is_some(), "{sql}: {}", self.log());
+        OpenSession { child, _input: input }
     }
 
     fn try_psql(&self, database: &str, sql: &str) -> Option<String> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStatus;
 use kube::api::DynamicObject;
+use tessera_crds::api::node::StorageType;
 use tessera_crds::condition::Reason;
 use tessera_crds::{TesseraNetwork, TesseraNode};
 use tessera_node_api::admin;
@@ -56,7 +57,7 @@ pub fn gather(
         served_format: format,
         rejected_elsewhere,
         // Nothing is written while it is paused, so nothing is decided.
-        pod: if is_paused { PodState::Unknown } else { pod_state(&pods, ctx, now) },
+        pod: if is_paused { PodState::Unknown } else { pod_state(node, &pods, ctx, now) },
     }
 }
 
@@ -89,15 +90,15 @@ fn record_of(node: &TesseraNode, ctx: &Context) -> Option<Record> {
     }
 }
 
-fn pod_state(pods: &[Arc<KeptPod>], ctx: &Context, now: Timestamp) -> PodState {
+fn pod_state(node: &TesseraNode, pods: &[Arc<KeptPod>], ctx: &Context, now: Timestamp) -> PodState {
     if let Some(image) = pods.iter().find(|pod| pod.is_ready()).and_then(|pod| pod.image()) {
         return PodState::Ready(image.to_owned());
     }
     let mut failing = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    failing.find_map(|pod| failure(pod, ctx, now)).map_or(PodState::Unknown, PodState::Failing)
+    failing.find_map(|pod| failure(node, pod, ctx, now)).map_or(PodState::Unknown, PodState::Failing)
 }
 
-fn failure(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Option<Failure> {
+fn failure(node: &TesseraNode, pod: &KeptPod, ctx: &Context, now: Timestamp) -> Option<Failure> {
     let container = container(pod)?;
     let of = |message: String| Failure {
         image: pod.image().unwrap_or_default().to_owned(),
@@ -116,9 +117,8 @@ fn failure(pod: &KeptPod, ctx: &Context, now: Timestamp) -> Option<Failure> {
         None => {
             container.state.as_ref()?.running.as_ref()?;
             match last_answer(pod, ctx, now) {
-                Some(report) => {
-                    unready(&report).map(|(message, back)| Failure { store_back_at: back, ..of(message) })
-                }
+                Some(report) => unready(&report, has_database(node))
+                    .map(|(message, back)| Failure { store_back_at: back, ..of(message) }),
                 None => Some(of("the container runs, and the node does not answer the operator".to_owned())),
             }
         }
@@ -129,13 +129,15 @@ fn is_empty(state: &k8s_openapi::api::core::v1::ContainerState) -> bool {
     state.running.is_none() && state.terminated.is_none()
 }
 
+fn has_database(node: &TesseraNode) -> bool {
+    node.spec.storage.r#type == StorageType::Postgres
+}
+
 /// Why a node is not ready that answers, and since when it has its secret store, its database and what it imports; `None`: it awaits
 /// one of them.
-fn unready(report: &admin::Status) -> Option<(String, Option<Timestamp>)> {
+fn unready(report: &admin::Status, has_database: bool) -> Option<(String, Option<Timestamp>)> {
     let store = report.secret_store.as_ref();
-    // Only a store on a volume reports a format.
-    let on_volume = report.payload_store.as_ref().is_some_and(|store| store.format.is_some());
-    let database = Some(&report.database).filter(|_| !on_volume);
+    let database = Some(&report.database).filter(|_| has_database);
     if database.is_some_and(|database| !database.available) {
         return None;
     }
@@ -238,20 +240,24 @@ mod tests {
         let mut report = report_of_a_ready_node();
         report.ready = false;
         report.database.available = false;
-        assert_eq!(unready(&report), None, "it is not open yet");
+        assert_eq!(unready(&report, true), None, "it is not open yet");
+        assert!(
+            unready(&report, false).is_some(),
+            "a store on a volume that does not open is the image's matter"
+        );
         let store = |format| admin::PayloadStoreStatus { id: String::new(), lost: Vec::new(), format };
         report.payload_store = Some(store(None));
-        assert_eq!(unready(&report), None, "it was lost");
+        assert_eq!(unready(&report, true), None, "it was lost");
         report.database = admin::DependencyStatus {
             available: true,
             since: "2026-12-31T23:59:00Z".into(),
             ..report.database
         };
-        let back = unready(&report).and_then(|(_, back)| back);
+        let back = unready(&report, true).and_then(|(_, back)| back);
         assert_eq!(back, "2026-12-31T23:59:00Z".parse().ok(), "the time counts from its return");
         report.database.available = false;
         report.payload_store = Some(store(Some(1)));
-        assert!(unready(&report).is_some(), "a full volume makes no node unready");
+        assert!(unready(&report, false).is_some(), "a full volume makes no node unready");
     }
 
     #[test]
@@ -259,7 +265,10 @@ mod tests {
         let mut report = report_of_a_ready_node();
         report.ready = false;
         report.awaiting = vec!["ports are not bound yet".into()];
-        assert_eq!(unready(&report), Some(("the node is not ready: ports are not bound yet".into(), None)));
+        assert_eq!(
+            unready(&report, false),
+            Some(("the node is not ready: ports are not bound yet".into(), None))
+        );
         report.imports = vec![ImportStatus {
             key: "main".into(),
             state: ImportState::Awaited,
@@ -267,10 +276,10 @@ mod tests {
             files_present: false,
         }];
         let keys = std::mem::take(&mut report.keys);
-        assert_eq!(unready(&report), None, "a person is awaited");
+        assert_eq!(unready(&report, false), None, "a person is awaited");
         report.keys = keys;
         report.keys[0].imported = true;
-        let (_, since) = unready(&report).expect("it has the key");
+        let (_, since) = unready(&report, false).expect("it has the key");
         assert_eq!(
             since,
             report.keys[0].born_at.as_ref().unwrap().parse().ok(),
