@@ -33,6 +33,7 @@ use super::{rules, schema};
     doc = "TesseraNode is one logical transaction manager of a network: its keys, its storage and who may use it.",
     validation = rules::object_name_rule(),
     validation = rules::reserved_name_rule(),
+    validation = rules::replicas_rule(),
     validation = rules::volume_size_rule(),
     validation = rules::volume_class_rule(),
     validation = rules::network_ref_rule(),
@@ -67,9 +68,10 @@ pub struct TesseraNodeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageDigest>,
 
-    /// 1 runs the node, 0 stops it and keeps volume and keys.
+    /// How many pods run the node; 0 stops it and keeps volume and keys. More than 1 only with storage.type Postgres: the pods share the
+    /// database, the keys and the node's address, and are rolled one by one, so that the node serves while one is away.
     #[serde(default = "TesseraNodeSpec::default_replicas")]
-    #[schemars(range(min = 0, max = 1))]
+    #[schemars(range(min = 0, max = 9))]
     pub replicas: i32,
 
     /// True stops all changes to the node's objects, also repair and renewal; status goes on.
@@ -116,7 +118,7 @@ pub struct TesseraNodeSpec {
     #[serde(default)]
     pub exposure: Exposure,
 
-    /// Any change of this number restarts the node's pod, within the rollout budget of the network.
+    /// Any change of this number restarts the node's pods, one by one, within the rollout budget of the network.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub restart_trigger: i64,

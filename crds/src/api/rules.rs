@@ -60,6 +60,15 @@ pub(super) fn reserved_name_rule() -> Rule {
 const NO_VOLUME: &str = "(has(oldSelf.status) && has(oldSelf.status.conditions) \
      && (!has(oldSelf.status.volumes) || oldSelf.status.volumes.size() == 0))";
 
+/// The rule on several pods: those of an embedded store would each have a store of their own.
+pub(super) fn replicas_rule() -> Rule {
+    Rule::new("!has(self.spec.replicas) || self.spec.replicas <= 1 || self.spec.storage.type == 'Postgres'")
+        .message(
+            "spec.replicas may be more than 1 only with storage.type Postgres, whose database all pods share",
+        )
+        .field_path(".spec.replicas")
+}
+
 /// The rule on a volume's size.
 pub(super) fn volume_size_rule() -> Rule {
     const SIZE: &str = "spec.storage.embedded.size";

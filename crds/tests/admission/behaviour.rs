@@ -217,7 +217,7 @@ async fn the_status_of_a_network_is_shown_in_the_table() {
 }
 
 #[tokio::test]
-async fn nodes_scale_to_zero_and_not_beyond_one() {
+async fn nodes_scale_to_zero_and_beyond_one_only_with_a_database() {
     let server = ApiServer::start("scale").await;
     server.create(&fixture::node(), false).await.unwrap();
     let api: Api<TesseraNode> = Api::namespaced(server.client.clone(), &server.namespace);
@@ -227,7 +227,16 @@ async fn nodes_scale_to_zero_and_not_beyond_one() {
     assert_eq!(scaled.spec.unwrap().replicas.unwrap_or_default(), 0);
     let refusal = api.patch_scale("node-a", &PatchParams::default(), &to(2)).await.unwrap_err();
 
-    assert!(refusal.to_string().contains("spec.replicas"), "{refusal}");
+    assert!(refusal.to_string().contains("only with storage.type Postgres"), "{refusal}");
+
+    let mut with_database = fixture::node();
+    with_database["metadata"]["name"] = json!("node-b");
+    with_database["spec"]["storage"] = json!({"type": "Postgres", "postgres": fixture::postgres()});
+    server.create(&with_database, false).await.unwrap();
+    let scaled = api.patch_scale("node-b", &PatchParams::default(), &to(9)).await.unwrap();
+    assert_eq!(scaled.spec.unwrap().replicas, Some(9));
+    let refusal = api.patch_scale("node-b", &PatchParams::default(), &to(10)).await.unwrap_err();
+    assert!(refusal.to_string().contains("less than or equal to 9"), "{refusal}");
 }
 
 #[tokio::test]

@@ -68,11 +68,17 @@ fn identity() -> Vec<Case> {
             .refuses(json!("localhost:5001/tessera-node@sha256:0123"))
             .saying(&["spec.image", "must be pinned by digest"])
             .admits(ABSENT),
-        node("two replicas")
+        node("two replicas of an embedded store")
             .at("/spec/replicas")
             .refuses(json!(2))
-            .saying(&["spec.replicas", "less than or equal to 1"])
+            .saying(&["spec.replicas", "only with storage.type Postgres"])
             .admits(json!(0)),
+        node("ten replicas")
+            .given("/spec/storage", json!({ "type": "Postgres", "postgres": postgres() }))
+            .at("/spec/replicas")
+            .refuses(json!(10))
+            .saying(&["spec.replicas", "less than or equal to 9"])
+            .admits(json!(9)),
         node("replicas below zero")
             .at("/spec/replicas")
             .refuses(json!(-1))

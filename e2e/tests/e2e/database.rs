@@ -1,5 +1,5 @@
 //! Payloads of a node in PostgreSQL: the node waits for the database's owner, keeps its payloads in the database, reports which clients
-//! the server accepts, and serves while the CA of its certificate is replaced.
+//! the server accepts, and serves while the CA of its certificate is replaced and while it has several pods.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tessera_e2e::postgres::{HOST, Postgres};
 use tessera_e2e::wait;
 
 use crate::checklist::line;
+use crate::replicas;
 
 /// The node's name, and the role of its login: the common name of its certificate.
 const NODE: &str = "ledgerpg";
@@ -31,6 +32,7 @@ async fn payloads_in_postgres() -> Result<()> {
     let hashes = database.keeps_payloads_and_has_no_volume(&ledgers).await?;
     database.is_tried_as_a_stranger().await?;
     database.outlives_a_new_ca(&ledgers).await?;
+    replicas::scale_rotate_and_roll(&fleet, NODE, &ledgers).await?;
     for hash in &hashes {
         ensure!(ledgers.0.payload(hash).await? == b"in a table", "{hash}");
     }

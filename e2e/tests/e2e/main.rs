@@ -23,6 +23,7 @@ mod peers;
 mod private_transaction;
 mod quiet;
 mod rebuild;
+mod replicas;
 mod rollover;
 mod secrets_search;
 mod token_audience;

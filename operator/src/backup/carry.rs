@@ -64,12 +64,29 @@ async fn work(name: &str, ctx: &Context) -> Option<Duration> {
 
 /// The pod that speaks for `node`: where it is, and what it last said.
 pub(super) fn speaker(node: &TesseraNode, ctx: &Context) -> Option<(IpAddr, admin::Status)> {
-    let workload = ctx.caches.workload_of(uid_of(node))?;
+    speakers(node, ctx).into_iter().next()
+}
+
+/// The pod that awaits what is sealed to one of `recipients`: each pod has a recipient of its own, which it alone can open. Without such a
+/// pod, the one that speaks for the node says why.
+pub(super) fn recipient(node: &TesseraNode, recipients: &[String], ctx: &Context) -> Option<IpAddr> {
+    let all = speakers(node, ctx);
+    let awaits = |status: &admin::Status| {
+        let mut awaited = status.restores.iter().filter_map(|restore| restore.recipient.as_ref());
+        awaited.any(|recipient| recipients.contains(recipient))
+    };
+    let found = all.iter().find(|(_, status)| awaits(status)).or(all.first());
+    found.map(|(address, _)| *address)
+}
+
+fn speakers(node: &TesseraNode, ctx: &Context) -> Vec<(IpAddr, admin::Status)> {
+    let Some(workload) = ctx.caches.workload_of(uid_of(node)) else { return Vec::new() };
     let pods = ctx.caches.pods.indexed(workload.uid());
-    pods.iter().find_map(|pod| {
+    let answers = pods.iter().filter_map(|pod| {
         let (status, _) = ctx.answers.of(pod.uid())?.last?;
         Some((nodes::address(pod)?, status))
-    })
+    });
+    answers.collect()
 }
 
 /// Stores what the node has sealed and the ConfigMap lacks.

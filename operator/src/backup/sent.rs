@@ -20,7 +20,7 @@ use tessera_crds::api::key_backup::{JudgedState, JudgedStatus, KeyBackupStatus};
 use tessera_crds::{TesseraBackupProof, TesseraKeyRestore, TesseraNetwork, TesseraNode};
 use tessera_node_api::key_backup::CheckResult;
 
-use super::carry::speaker;
+use super::carry::{recipient, speaker};
 use super::challenge::AcceptedProof;
 use super::judge::{self, Decision};
 use crate::controller::context::Context;
@@ -240,9 +240,11 @@ async fn take_back(
     network: &TesseraNetwork,
     ctx: &Context,
 ) -> Result<(), String> {
-    let (address, _) = speaker(node, ctx).ok_or("the node does not answer")?;
+    let restored = judge::restored(&restore.spec);
+    let recipients: Vec<_> = restored.keys.iter().flat_map(|key| key.recipients.clone()).collect();
+    let address = recipient(node, &recipients, ctx).ok_or("the node does not answer")?;
     let (client, target) = nodes::reach(node, network, address, ctx).await?;
-    let result = check_result(client.restore_keys(&target, &judge::restored(&restore.spec)).await)?;
+    let result = check_result(client.restore_keys(&target, &restored).await)?;
     let keys: Vec<_> =
         restore.spec.keys.iter().map(|key| format!("version {} of key {}", key.version, key.name)).collect();
     let keys = keys.join(", ");

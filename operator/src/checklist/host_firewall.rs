@@ -62,7 +62,7 @@ fn reached(pod: &PodFacts, trials: &EgressTrials) -> Option<Finding> {
         "EgressOpen",
         Observer::Node,
         format!("pod {}: the node reached {} (TCP from its pod), which it must not", pod.name, open.target),
-        "use a network plug-in that enforces NetworkPolicy; look for a policy that lets the pod out: kubectl get networkpolicies, secretStore.egress and logging.otlp.egress of the network included",
+        "use a network plug-in that enforces NetworkPolicy; look for a policy that lets the pod out: kubectl get networkpolicies, secretStore.egress and logging.otlp.egress of the network and storage.postgres.egress of the node included",
     ))
 }
 

@@ -31,6 +31,7 @@ mod operator;
 mod partners;
 mod pods;
 mod prune;
+mod replicas;
 mod rollout;
 mod rollover;
 mod silent;

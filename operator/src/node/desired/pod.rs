@@ -7,19 +7,22 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use tessera_crds::api::secret_store::{CaBundleRef, ObjectRef};
 use tessera_crds::names;
 use tessera_crds::names::label;
 use tessera_node_api::paths;
 
 use super::{database, placement};
-use crate::kube::meta::selector;
+use crate::kube::meta::{node_selector, selector};
 use crate::kube::restricted;
 use crate::node::resolve::Resolved;
 
 /// The one container.
 pub(super) const CONTAINER: &str = "tessera-node";
 const BINARY: &str = "/tessera-node";
+const MACHINE: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// Readable by owner and group (the pod's `fsGroup`), for files that hold keys.
 const GROUP_READABLE: i32 = 0o440;
 /// The least that the API server accepts. The kubelet renews well before.
@@ -38,6 +41,7 @@ pub(super) fn spec(
     node: &Resolved,
     ledgers: &[WeightedPodAffinityTerm],
     imports: &[VolumeProjection],
+    spread: Spread,
 ) -> PodSpec {
     PodSpec {
         service_account_name: Some(names::node::service_account(&node.name)),
@@ -54,7 +58,8 @@ pub(super) fn spec(
         node_selector: node.pod.node_selector.clone(),
         tolerations: node.pod.tolerations.clone(),
         affinity: placement::affinity(node, ledgers),
-        topology_spread_constraints: Some(spread(node)).filter(|constraints| !constraints.is_empty()),
+        topology_spread_constraints: Some(constraints(node, spread))
+            .filter(|constraints| !constraints.is_empty()),
         priority_class_name: node.pod.priority_class_name.as_ref().map(ToString::to_string),
         image_pull_secrets: node
             .pod
@@ -67,16 +72,31 @@ pub(super) fn spec(
     }
 }
 
-/// What the user says, also that there is none; else one machine's loss takes as few nodes of the network as may be.
-fn spread(node: &Resolved) -> Vec<TopologySpreadConstraint> {
+/// What is spread over machines unless the user says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spread {
+    /// The nodes of the network: one machine's loss takes as few of them as may be.
+    Nodes,
+    /// The pods of this node, also over zones. Kubernetes takes one soft constraint for a machine.
+    PodsOfNode,
+}
+
+/// What the user says, also that there is none.
+fn constraints(node: &Resolved, spread: Spread) -> Vec<TopologySpreadConstraint> {
+    let constraint = |key: &str, selector: LabelSelector| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: key.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(selector),
+        ..TopologySpreadConstraint::default()
+    };
     node.pod.topology_spread_constraints.clone().unwrap_or_else(|| {
-        vec![TopologySpreadConstraint {
-            max_skew: 1,
-            topology_key: "kubernetes.io/hostname".to_owned(),
-            when_unsatisfiable: "ScheduleAnyway".to_owned(),
-            label_selector: Some(selector([(label::NAME, label::NODE_APP), (label::NETWORK, &node.network)])),
-            ..TopologySpreadConstraint::default()
-        }]
+        let network = selector([(label::NAME, label::NODE_APP), (label::NETWORK, &node.network)]);
+        let own = || node_selector(&node.name);
+        match spread {
+            Spread::Nodes => vec![constraint(MACHINE, network)],
+            Spread::PodsOfNode => vec![constraint(MACHINE, own()), constraint(ZONE, own())],
+        }
     })
 }
 

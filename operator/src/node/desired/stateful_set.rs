@@ -1,4 +1,5 @@
-//! The workload: a StatefulSet of one pod. With an embedded store it has one volume, which outlives it.
+//! The workload: a StatefulSet. With an embedded store it has one pod and one volume, which outlives it; with a database up to nine pods,
+//! which are replaced one by one, each once the one before is ready.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
 use tessera_crds::names::{self, label};
 
+use super::pod::Spread;
 use super::{config_map, imports, placement, pod};
 use crate::kube::meta::node_selector;
 use crate::kube::planned::Planned;
@@ -23,6 +25,8 @@ use crate::node::rollout::{LEDGER_TERMS, TEMPLATE_HASH, TEMPLATE_REVISION, kept_
 
 /// The first revision that keeps nodes away from their ledgers.
 const LEDGERS_SINCE: u32 = 2;
+/// The first revision that spreads the pods of one node.
+const PODS_SPREAD_SINCE: u32 = 3;
 
 pub(super) fn build(node: &Resolved) -> Planned {
     let Chosen { revision, ledgers, imports } = chosen(node);
@@ -100,13 +104,15 @@ pub(super) fn template(
     imports: &[VolumeProjection],
 ) -> PodTemplateSpec {
     let ledgers = if revision >= LEDGERS_SINCE { ledgers } else { &[] };
+    let has_several = revision >= PODS_SPREAD_SINCE && node.storage.volume().is_none();
+    let spread = if has_several { Spread::PodsOfNode } else { Spread::Nodes };
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels(node)),
             annotations: Some(annotations(node)),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod::spec(node, ledgers, imports)),
+        spec: Some(pod::spec(node, ledgers, imports, spread)),
     }
 }
 

@@ -38,7 +38,7 @@ use storage::Storage;
 /// upgrade starts from them, since an upgrade of the operator alone must roll no pod.
 ///
 /// 1: the first. 2: prefers machines without pods of the node's ledgers.
-pub const CURRENT_REVISION: u32 = 2;
+pub const CURRENT_REVISION: u32 = 3;
 
 /// A node with everything settled.
 pub struct Resolved {

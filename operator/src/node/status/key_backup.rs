@@ -7,7 +7,7 @@ use tessera_crds::condition::Reason;
 use tessera_crds::names;
 use tessera_node_api::admin::{self, RestoreState};
 
-use super::{Seen, report};
+use super::{Seen, pods, report};
 use crate::backup::challenge::{self, Facts};
 use crate::backup::custodians::{Custodians, listed};
 use crate::report::conditions::{ConditionStatus, ConditionValue};
@@ -33,7 +33,9 @@ pub(super) fn set(status: &mut TesseraNodeStatus, known: &[KeyStatus], seen: &Se
     if seen.observed.backup.stored.is_some() {
         backup.config_map = Some(names::node::key_backup(&seen.node.owner.namespace, &seen.node.name));
     }
-    backup.restore_recipients = report(seen.observed).map(restore_recipients).unwrap_or_default();
+    // Of several pods the first that awaits a restore: the others find in the store what that one writes.
+    let awaited = pods::reports(seen.observed).map(restore_recipients).find(|awaited| !awaited.is_empty());
+    backup.restore_recipients = awaited.unwrap_or_default();
     status.key_backup = (custodians.is_some() || backup != KeyBackupStatus::default()).then_some(backup);
 }
 

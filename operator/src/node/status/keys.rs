@@ -7,7 +7,7 @@ use tessera_crds::condition::Reason;
 use tessera_node_api::admin;
 
 use super::imports::{self, IMPORTED_VERSION};
-use super::{Seen, report, restores};
+use super::{Seen, pods, restores};
 use crate::node::resolve::Resolved;
 use crate::node::resolve::keys::{Cause, PlannedKey};
 use crate::report::conditions::{ConditionStatus, ConditionValue};
@@ -18,11 +18,11 @@ const LAST_PUSH_STEP: SignedDuration = SignedDuration::from_hours(1);
 /// Keys as the node reports them. A key is an address permanently: one that was seen is never dropped from the status, and
 /// another public key under its name and version is the loss of the first.
 pub(super) fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, ConditionValue) {
-    let Some(report) = report(seen.observed) else {
-        let unknown = (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
-        return (known.to_vec(), unknown);
-    };
-    let reported: Vec<_> = report.keys.iter().map(key).collect();
+    let unknown = || (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
+    let reported = of_all_pods(seen);
+    if pods::reports(seen.observed).next().is_none() {
+        return (known.to_vec(), unknown());
+    }
     let same = |a: &KeyStatus, b: &KeyStatus| a.name == b.name && a.version == b.version;
     let replaced = known
         .iter()
@@ -41,8 +41,34 @@ pub(super) fn keys(known: &[KeyStatus], seen: &Seen<'_>) -> (Vec<KeyStatus>, Con
     };
     let mut keys: Vec<_> = absent.chain(reported.iter().map(with_last_push)).collect();
     keys.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
-    let ready = keys_ready(seen.node, &reported, report);
-    (keys, ready)
+    let ready = pods::worst(seen.observed, |report| {
+        let of_pod: Vec<_> = report.keys.iter().map(key).collect();
+        keys_ready(seen.node, &of_pod, report)
+    });
+    (keys, ready.unwrap_or_else(unknown))
+}
+
+/// Every version that a pod reports. It is default only where all pods that have it say so, and archived if one does.
+fn of_all_pods(seen: &Seen<'_>) -> Vec<KeyStatus> {
+    let mut all: Vec<KeyStatus> = Vec::new();
+    for new in pods::reports(seen.observed).flat_map(|report| &report.keys).map(key) {
+        let same = all.iter_mut().find(|known| {
+            known.name == new.name && known.version == new.version && known.public_key == new.public_key
+        });
+        match same {
+            None => all.push(new),
+            Some(known) => {
+                known.state = least(known.state, new.state);
+                let later = [known.last_push_at.take(), new.last_push_at].into_iter().flatten();
+                known.last_push_at = later.max_by_key(|time| time.parse::<Timestamp>().ok());
+            }
+        }
+    }
+    all
+}
+
+fn least(a: KeyState, b: KeyState) -> KeyState {
+    if a == b || b == KeyState::Default { a } else { b }
 }
 
 /// In steps of [`LAST_PUSH_STEP`].
@@ -84,6 +110,9 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
         };
         return (ConditionStatus::False, reason, message);
     }
+    if let Some(waiting) = waits_for_replicas(report) {
+        return (ConditionStatus::False, Reason::RotationInProgress, waiting);
+    }
     if let Some(useless) = node.keys.iter().find_map(|key| key.useless_archive(reported)) {
         return (ConditionStatus::False, Reason::InvalidConfiguration, useless);
     }
@@ -96,6 +125,17 @@ fn keys_ready(node: &Resolved, reported: &[KeyStatus], report: &admin::Status) -
         None => all.to_owned(),
     };
     (ConditionStatus::True, Reason::Ready, message)
+}
+
+/// A key that is in memory and not in use.
+fn waits_for_replicas(report: &admin::Status) -> Option<String> {
+    let key = report.keys.iter().find(|key| !key.waits_for.is_empty())?;
+    Some(format!(
+        "version {} of key {} is not in use yet: pods that have not loaded it: {}",
+        key.version,
+        key.name,
+        key.waits_for.join(", ")
+    ))
 }
 
 /// What a node awaits that does not serve; of one that does, why it has not all its keys.

@@ -5,6 +5,7 @@ mod images;
 mod imports;
 mod key_backup;
 mod keys;
+mod pods;
 mod ready;
 mod restores;
 
@@ -150,9 +151,9 @@ fn endpoints(known: Endpoints, seen: &Seen<'_>) -> Endpoints {
     Endpoints { p2p, load_balancer: addresses.unwrap_or_default(), ..known }
 }
 
-/// The pod that speaks for the node: the first that answers.
-pub(super) fn report<'a>(observed: &'a Observed) -> Option<&'a admin::Status> {
-    observed.pods.iter().find_map(|pod: &'a ObservedPod| pod.status.as_ref().ok())
+/// The pod that speaks for the node: the first that answers. Only for what all pods say alike, or nothing.
+pub(super) fn report(observed: &Observed) -> Option<&admin::Status> {
+    pods::reports(observed).next()
 }
 
 fn payload_store(store: &admin::PayloadStoreStatus) -> PayloadStoreStatus {
@@ -193,13 +194,20 @@ fn pod(pod: &ObservedPod) -> PodStatus {
 
 /// What is served against what was issued.
 fn certificates_served(seen: &Seen<'_>, issued: Option<&CertificateStatus>) -> ConditionValue {
-    let Some(report) = report(seen.observed) else {
-        return (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned());
-    };
+    pods::worst(seen.observed, |report| certificate_served(report, issued, seen.now)).unwrap_or_else(|| {
+        (ConditionStatus::Unknown, Reason::Waiting, "no pod of the node answers".to_owned())
+    })
+}
+
+fn certificate_served(
+    report: &admin::Status,
+    issued: Option<&CertificateStatus>,
+    now: Timestamp,
+) -> ConditionValue {
     let Some(served) = &report.certificate else {
         return (ConditionStatus::False, Reason::Waiting, "the node serves no certificate yet".to_owned());
     };
-    if served.not_after.parse::<Timestamp>().is_ok_and(|end| end <= seen.now) {
+    if served.not_after.parse::<Timestamp>().is_ok_and(|end| end <= now) {
         let message = format!("the node serves a certificate that expired at {}", served.not_after);
         return (ConditionStatus::False, Reason::Expired, message);
     }
@@ -255,6 +263,9 @@ fn reconciling(seen: &Seen<'_>, ready: bool) -> Option<(Reason, String)> {
     }
     if let Some(awaited) = seen.holds.awaited() {
         return Some((Reason::Progressing, awaited));
+    }
+    if let Some(short) = pods::short(seen).filter(|_| ready) {
+        return Some((Reason::Progressing, short));
     }
     let up_to_date = seen.observed.workload.as_ref().is_some_and(|workload| workload.up_to_date);
     if !ready || !up_to_date {

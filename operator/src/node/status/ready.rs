@@ -6,7 +6,7 @@ use tessera_crds::condition::Reason;
 use tessera_crds::names;
 use tessera_node_api::admin;
 
-use super::{Seen, report};
+use super::{Seen, pods, report};
 use crate::kube::write_error::most_urgent;
 use crate::node::observe::start::is_back_off_alone;
 use crate::node::observe::{ANSWER_COUNTS, EventCause, ObservedPod, ObservedVolume};
@@ -15,7 +15,7 @@ use crate::report::conditions::{ConditionStatus, ConditionValue};
 type NotReady = (Reason, String);
 type Check = fn(&Seen<'_>) -> Option<NotReady>;
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     not_written,
     held_as_new,
     scaled_to_zero,
@@ -23,6 +23,7 @@ const CHECKS: [Check; 11] = [
     image_pull_failed,
     pod_not_ready,
     node_not_ready,
+    other_store,
     volume_replaced,
     refuses_payloads,
     // After all that ends service, which a person must learn of first.
@@ -41,10 +42,11 @@ pub(super) fn judge(seen: &Seen<'_>, keys_ready: &ConditionValue) -> ConditionVa
         let state = not_ready.map_or_else(|| "it serves".to_owned(), |(_, message)| message);
         return (truth, Reason::Paused, format!("paused by the spec; {state}"));
     }
-    match not_ready {
-        Some((reason, message)) => (truth, reason, message),
-        None => (truth, Reason::Ready, "the node serves".to_owned()),
+    if let Some((reason, message)) = not_ready {
+        return (truth, reason, message);
     }
+    let short = pods::short(seen).map(|short| format!("; {short}"));
+    (truth, Reason::Ready, format!("the node serves{}", short.unwrap_or_default()))
 }
 
 /// What somebody keeps changing may be what protects the node: it must not look well meanwhile.
@@ -109,16 +111,23 @@ fn no_pod(seen: &Seen<'_>) -> NotReady {
 
 /// The kubelet's view is a probe's period old, and the node's own is newer.
 fn node_not_ready(seen: &Seen<'_>) -> Option<NotReady> {
-    let report = report(seen.observed)?;
-    (!report.ready).then(|| why_not_ready(report, seen.now))
+    if seen.observed.pods.iter().any(pods::serves) {
+        return None;
+    }
+    let report = pods::reports(seen.observed).find(|report| !report.ready)?;
+    Some(why_not_ready(report, seen.now))
+}
+
+fn other_store(seen: &Seen<'_>) -> Option<NotReady> {
+    Some((Reason::NotReady, pods::other_store(seen.observed)?))
 }
 
 /// The node serves, and does not know what it lost.
 fn volume_replaced(seen: &Seen<'_>) -> Option<NotReady> {
-    let store = report(seen.observed)?.payload_store.as_ref().filter(|store| !store.lost.is_empty())?;
-    let place = if seen.node.storage.volume().is_some() { "volume" } else { "database" };
+    let mut stores = pods::reports(seen.observed).filter_map(|report| report.payload_store.as_ref());
+    let store = stores.find(|store| !store.lost.is_empty())?;
     let message = format!(
-        "the {place} was replaced: payload store {} is gone, and a payload that is not found is answered with 503; bring that {place} back, or accept its loss: kubectl tessera accept-loss {} -n {}",
+        "the payload store was replaced: {} is gone, and a payload that is not found is answered with 503; bring that volume or database back, or accept its loss: kubectl tessera accept-loss {} -n {}",
         store.lost.join(" and "),
         seen.node.name,
         seen.node.owner.namespace
@@ -128,6 +137,9 @@ fn volume_replaced(seen: &Seen<'_>) -> Option<NotReady> {
 
 /// It serves what it has, and takes no more.
 fn refuses_payloads(seen: &Seen<'_>) -> Option<NotReady> {
+    if pods::reports(seen.observed).any(|report| report.database.available) {
+        return None;
+    }
     let database = &report(seen.observed)?.database;
     (!database.available)
         .then(|| (Reason::NotReady, format!("{} (since {})", database.message, database.since)))

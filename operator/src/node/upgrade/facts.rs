@@ -91,11 +91,16 @@ fn record_of(node: &TesseraNode, ctx: &Context) -> Option<Record> {
 }
 
 fn pod_state(node: &TesseraNode, pods: &[Arc<KeptPod>], ctx: &Context, now: Timestamp) -> PodState {
-    if let Some(image) = pods.iter().find(|pod| pod.is_ready()).and_then(|pod| pod.image()) {
-        return PodState::Ready(image.to_owned());
+    let ready = pods.iter().find(|pod| pod.is_ready()).and_then(|pod| pod.image());
+    let not_ready = pods.iter().filter(|pod| !pod.is_ready() && pod.metadata.deletion_timestamp.is_none());
+    let failing = not_ready.filter_map(|pod| failure(node, pod, ctx, now));
+    // Of several pods the first that gets a new image may fail while the others serve with the old one.
+    let mut failing = failing.filter(|failure| ready != Some(failure.image.as_str()));
+    match (failing.next(), ready) {
+        (Some(failure), _) => PodState::Failing(failure),
+        (None, Some(image)) => PodState::Ready(image.to_owned()),
+        (None, None) => PodState::Unknown,
     }
-    let mut failing = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    failing.find_map(|pod| failure(node, pod, ctx, now)).map_or(PodState::Unknown, PodState::Failing)
 }
 
 fn failure(node: &TesseraNode, pod: &KeptPod, ctx: &Context, now: Timestamp) -> Option<Failure> {

@@ -6,6 +6,7 @@ mod imports;
 mod key_backup;
 mod keys;
 mod pods;
+mod replicas;
 mod volumes;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
