@@ -24,7 +24,7 @@ impl KeyService {
         Some(replicas.in_use().borrow().clone())
     }
 
-    /// Tells the other replicas which keys are in memory. Searches the secret store again if they use one that is not.
+    /// Shows the other replicas which keys are in memory. Searches the secret store again if they use one that is not.
     pub(super) fn declare(&mut self) {
         let Some(replicas) = &self.replicas else { return };
         replicas.declare(self.loaded.public_keys());

@@ -1,6 +1,6 @@
-//! What replicas of this node tell each other of peers: each peer is heard by one of them, and known to all.
+//! What replicas of this node show each other of peers: each peer announces itself to one of them, and is known to all.
 //!
-//! A replica's word proves nothing: the peer itself is asked for a proof of each key, at an address that its certificate is for.
+//! A replica's row proves nothing: the peer itself is asked for a proof of each key, at an address that its certificate is for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Peers {
     }
 }
 
-/// The time that was `age` ago; the process's start of time if that is not representable.
+/// The time that was `age` ago; now, where the clock does not go back so far.
 pub(crate) fn ago(age: Duration) -> Instant {
     let now = Instant::now();
     now.checked_sub(age).unwrap_or(now)

@@ -19,6 +19,11 @@ pub(crate) struct InUse {
 }
 
 impl InUse {
+    /// Whether no replica is awaited that will be there soon.
+    pub(super) fn is_settled(&self) -> bool {
+        self.missing.is_empty() && self.waits_for.iter().all(|(_, replicas)| replicas.is_empty())
+    }
+
     /// Seen from the replica with the number `own`, which has `loaded` in memory.
     pub(super) fn of(shared: &Shared, own: i32, loaded: &BTreeSet<PublicKey>) -> Self {
         let in_use = parsed(&shared.in_use);

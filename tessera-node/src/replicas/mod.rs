@@ -21,7 +21,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_database::{Database, DatabaseError, Shared};
+use tessera_database::{Database, DatabaseError};
 use tessera_enclave::{KeyRing, PublicKey};
 use tokio::sync::watch;
 
@@ -75,7 +75,7 @@ impl Replicas {
         loop {
             let loaded = changes.borrow_and_update().clone();
             let pause = match self.look(&name, &loaded).await {
-                Ok(is_settled) if is_settled => LOOK,
+                Ok(found) if found.is_settled() => LOOK,
                 Ok(_) => LOOK_SOON,
                 // The payload store's own state says that the database is away.
                 Err(error) => {
@@ -93,35 +93,36 @@ impl Replicas {
         }
     }
 
-    /// Whether nothing is awaited.
-    async fn look(&self, name: &str, loaded: &BTreeSet<PublicKey>) -> Result<bool, DatabaseError> {
+    /// Reads what all replicas say, and says what is new of this one. A database that takes no row, since its disk is full, is no reason
+    /// not to use the keys that are in use.
+    async fn look(&self, name: &str, loaded: &BTreeSet<PublicKey>) -> Result<InUse, DatabaseError> {
         if loaded.is_empty() {
-            return Ok(true);
+            return Ok(InUse::default());
         }
         let mut shared = self.database.shared().await?;
         let own = self.database.replica_number();
         let keys = bytes(loaded);
-        let is_declared = |shared: &Shared| {
-            let own = shared.live.iter().find(|replica| replica.number == own);
-            own.is_some_and(|own| own.keys.as_ref() == Some(&keys))
-        };
-        if !is_declared(&shared) {
-            self.database.declare_keys(name, &keys).await?;
-            shared = self.database.shared().await?;
+        let declared = shared.live.iter().find(|replica| replica.number == own);
+        if declared.is_none_or(|declared| declared.keys.as_ref() != Some(&keys)) {
+            match self.database.declare_keys(name, &keys).await {
+                Ok(()) => shared = self.database.shared().await?,
+                Err(error) => tracing::debug!(%error, "the keys in memory were not written to the database"),
+            }
         }
         let free = in_use::free_to_use(&shared, own, loaded);
         if !free.is_empty() {
-            self.database.use_keys(&bytes(&free)).await?;
-            shared.in_use.extend(bytes(&free));
+            match self.database.use_keys(&bytes(&free)).await {
+                Ok(()) => shared.in_use.extend(bytes(&free)),
+                Err(error) => tracing::debug!(%error, "keys that all replicas have are not in use yet"),
+            }
         }
         let found = InUse::of(&shared, own, loaded);
-        let is_settled = found.waits_for.is_empty() && found.missing.is_empty();
         self.in_use.send_if_modified(|known| {
             let changed = *known != found;
-            *known = found;
+            known.clone_from(&found);
             changed
         });
-        Ok(is_settled)
+        Ok(found)
     }
 
     /// Whether another replica that lives uses a key that is not in `ring`, as the database says now.

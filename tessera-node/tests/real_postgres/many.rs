@@ -342,3 +342,26 @@ async fn a_new_key_is_used_once_every_replica_has_it() {
     replicas.kill(2).await;
     is(2, (2, "Default", 0)).await;
 }
+
+/// A database that takes no row: a node that starts again serves what is there, with the keys that are in use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_does_not_keep_a_replica_from_its_keys() {
+    let server = Server::start();
+    server.create_database("payloads");
+    let (net, _) = scene(&server, &server.host());
+    let a = net.node("a");
+    let running = a.start();
+    crate::is_ready(a).await;
+    let hash = a.client().send(b"before", &[]).await;
+    running.stop().await;
+    server.psql("payloads", "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space' USING ERRCODE = '53100'; END $$");
+    for table in ["tessera_node_replica", "tessera_node_key", "tessera_node_peer"] {
+        let trigger = format!(
+            "CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE OR DELETE ON {table} EXECUTE FUNCTION full_disk()"
+        );
+        server.psql("payloads", &trigger);
+    }
+    let _running = a.start();
+    crate::is_ready(a).await;
+    assert_eq!(a.client().receive(&hash).await, (200, b"before".to_vec()));
+}

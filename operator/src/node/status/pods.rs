@@ -45,7 +45,7 @@ pub(super) fn short(seen: &Seen<'_>) -> Option<String> {
     let mut why: Vec<_> = others.map(|pod| format!("pod {}: {}", pod.name, why_not(pod))).collect();
     let absent = wanted.saturating_sub(seen.observed.pods.len());
     if absent > 0 {
-        why.push(format!("{absent} are not there yet"));
+        why.push(format!("{absent} not there yet"));
     }
     (!why.is_empty()).then(|| format!("{serving} of {wanted} pods serve: {}", why.join("; ")))
 }

@@ -76,10 +76,7 @@ fn a_pod_that_is_not_there_yet_is_counted() {
     let mut world = three();
     world.observed.pods.pop();
     let status = world.status();
-    assert_eq!(
-        message(&status, ConditionType::Ready),
-        "the node serves; 2 of 3 pods serve: 1 are not there yet"
-    );
+    assert_eq!(message(&status, ConditionType::Ready), "the node serves; 2 of 3 pods serve: 1 not there yet");
 }
 
 #[test]
